@@ -1,0 +1,56 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a training checkpoint holds besides weights: its format, the base it belongs to, random number generators.
+
+Everything is a tensor, a number, a string or a container of these, so that ``torch.load(weights_only=True)`` reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+FORMAT = 1
+"""Version of the layout. Raised when an older reader could no longer understand it."""
+
+
+def rng_state() -> dict[str, torch.Tensor]:
+    """States of torch's random number generators, on the CPU."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_rng_state(state: dict[str, torch.Tensor]) -> None:
+    """Set torch's random number generators. A generator that does not exist here is left alone."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) -> None:
+    """Check that a training checkpoint can be used with the base that is loaded.
+
+    Raises:
+        ValueError: If it has another format, or was trained on another base.
+    """
+    if "format" not in loaded or "base_fingerprint" not in loaded:
+        raise ValueError(
+            "This checkpoint was not written by gr00t_rl_ext (it has the keys"
+            f" {', '.join(sorted(map(str, loaded)))}). Give a `model_*.pt` of a GR00T run; for an MLP run use"
+            " `--agent rsl_rl_cfg_entry_point`."
+        )
+    if loaded["format"] > FORMAT:
+        raise ValueError(
+            f"This checkpoint has format {loaded['format']}; this version reads formats up to {FORMAT}. Update"
+            " gr00t_rl_ext."
+        )
+    if loaded["base_fingerprint"] != base_fingerprint:
+        raise ValueError(
+            f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which is"
+            " another one. Its adapter means nothing there. Set `agent.actor.gr00t.checkpoint` to the base that it was"
+            " trained on."
+        )

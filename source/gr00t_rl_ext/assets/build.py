@@ -1,0 +1,252 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Build the offline asset root once, from PyPI packages only.
+
+The root is a folder that ``ISAACSIM_ASSET_ROOT`` can name: it holds, below ``Isaac/``, each file that the stock
+Stack-Cube-Franka task looks up. It lives in the user's cache under a name that is a hash of the recipe (the source
+packages' versions and the modules that author the files), so that a changed recipe builds anew and never edits a
+root that another process reads.
+
+A root is built in a temporary folder beside its destination and renamed into place as the last step. The manifest
+in it lists each file with its SHA-256; a root whose files do not match is replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from gr00t_rl_ext.assets import franka, props
+
+logger = logging.getLogger(__name__)
+
+CACHE_ENV_VAR = "GR00T_RL_EXT_CACHE"
+"""Environment variable that names the cache folder of this extension."""
+
+MANIFEST = "manifest.json"
+
+SOURCE_PACKAGES = ("example-robot-data", "urdf-usd-converter")
+"""Distributions the root is made from; their versions are part of its name."""
+
+FRANKA_USD = "Isaac/IsaacLab/Robots/FrankaEmika/franka_panda.usda"
+BLOCK_USD = "Isaac/Props/Blocks/{color}_block.usd"
+TABLE_USD = "Isaac/Props/Mounts/SeattleLabTable/table_instanceable.usd"
+GROUND_PLANE_USD = "Isaac/IsaacLab/Environments/Grid/default_ground_plane_checker_v1/default_ground_plane.usda"
+
+_BUILDING = ".building-"
+_STALE_AFTER = 3600.0
+
+
+class AssetBuildError(RuntimeError):
+    """The offline asset root cannot be built; the message says what is missing and how to install it."""
+
+
+def cache_dir() -> Path:
+    """Cache folder of this extension.
+
+    Returns:
+        ``$GR00T_RL_EXT_CACHE`` if set, else ``$XDG_CACHE_HOME/gr00t_rl_ext``, else ``~/.cache/gr00t_rl_ext``.
+    """
+    own = os.environ.get(CACHE_ENV_VAR)
+    if own:
+        return Path(own).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gr00t_rl_ext"
+
+
+def offline_root_path() -> Path:
+    """Where the offline root of this recipe lives, whether or not it is built.
+
+    Raises:
+        AssetBuildError: If a source package is not installed, since its version is part of the name.
+    """
+    return cache_dir() / "assets" / _recipe_hash()
+
+
+def build_offline_root(force: bool = False) -> Path:
+    """Return a complete offline asset root, building it if there is none (a few seconds, once).
+
+    Safe to call from several processes at once: each builds in its own folder, the first to finish wins.
+
+    Args:
+        force: Build again although a complete root exists.
+
+    Returns:
+        Folder to set ``ISAACSIM_ASSET_ROOT`` to.
+
+    Raises:
+        AssetBuildError: If a source package is missing or has changed in a way the recipe does not know.
+        OSError: If the cache folder cannot be written.
+    """
+    target = offline_root_path()
+    if not force and is_complete(target):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(target.parent)
+    building = target.parent / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    print(f"[gr00t_rl_ext] Building the offline assets in {target} (once) ...", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    try:
+        building.mkdir()
+        _populate(building)
+        _write_manifest(building)
+        _publish(building, target, replace=force)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    logger.info("Built the offline assets in %.1f s: %s", time.perf_counter() - started, target)
+    return target
+
+
+def is_complete(root: Path) -> bool:
+    """Whether ``root`` holds each file of its manifest, unchanged."""
+    try:
+        files = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return bool(files) and all(_sha256(root / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _populate(root: Path) -> None:
+    """Write all assets below ``root``."""
+    data_root, licence = _robot_sources()
+    robot = root / FRANKA_USD
+    table, ground = root / TABLE_USD, root / GROUND_PLANE_USD
+    blocks = {color: root / BLOCK_USD.format(color=color) for color in props.CUBE_COLORS}
+    for file in (robot, table, ground, *blocks.values()):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        franka.write_franka(robot, data_root)
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        raise AssetBuildError(f"Cannot convert the Franka Panda: {error}") from error
+    shutil.copyfile(licence, robot.parent / "LICENSE")
+    (robot.parent / "NOTICE").write_text(_notice(), encoding="utf-8")
+    for color, file in blocks.items():
+        props.write_cube(file, props.CUBE_COLORS[color])
+    props.write_table(table)
+    props.write_ground_plane(ground)
+
+
+def _robot_sources() -> tuple[Path, Path]:
+    """Data folder of ``example-robot-data`` and the licence file of its Panda.
+
+    Located through the package's own list of files: its installation prefix is not importable.
+    """
+    wanted = franka.URDF_PATH.as_posix()
+    for file in importlib.metadata.distribution("example-robot-data").files or ():
+        if file.as_posix().endswith(wanted):
+            urdf = Path(str(file.locate())).resolve()
+            data_root = urdf.parents[len(franka.URDF_PATH.parts) - 1]
+            licence = urdf.parents[1] / "LICENSE"
+            if not licence.is_file():
+                raise AssetBuildError(
+                    f"No licence text at {licence}. The Panda's description is under Apache-2.0, which asks that its "
+                    "text goes with each copy. Reinstall with: pip install --force-reinstall example-robot-data"
+                )
+            return data_root, licence
+    raise AssetBuildError(
+        f"The installed example-robot-data {_version('example-robot-data')} lists no file {wanted}. "
+        "Reinstall with: pip install --force-reinstall example-robot-data"
+    )
+
+
+def _notice() -> str:
+    return (
+        "Franka Panda, converted to USD.\n\n"
+        f"Origin: panda_description of the PyPI package example-robot-data {_version('example-robot-data')},\n"
+        "itself from franka_description of franka_ros (Franka Emika GmbH).\n"
+        "SPDX-License-Identifier: Apache-2.0 (the text is in LICENSE)\n\n"
+        f"Changes: converted with urdf-usd-converter {_version('urdf-usd-converter')}; frames without mass and the\n"
+        "mimic joint of the fingers left out; joint drives, armature, articulation root and variants added.\n"
+    )
+
+
+def _write_manifest(root: Path) -> None:
+    """List what the root was made from and the digest of each file. Written last: no manifest, no root."""
+    files = {file.relative_to(root).as_posix(): _sha256(file) for file in sorted(root.rglob("*")) if file.is_file()}
+    manifest = {
+        "recipe": _recipe_hash(),
+        "packages": {name: _version(name) for name in SOURCE_PACKAGES},
+        "files": files,
+    }
+    (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _publish(building: Path, target: Path, replace: bool) -> None:
+    """Move the finished folder into place; leave a complete root that another process put there first."""
+    for _ in range(3):
+        try:
+            # Fails on a folder that exists and is not empty, which is the test for "somebody was here first".
+            os.rename(building, target)
+            return
+        except OSError:
+            if not target.exists():
+                raise
+        if not replace and is_complete(target):
+            return
+        discarded = building.with_name(f"{building.name}-replaced")
+        try:
+            os.rename(target, discarded)
+        except FileNotFoundError:
+            continue
+        shutil.rmtree(discarded, ignore_errors=True)
+    raise AssetBuildError(f"Other processes keep writing {target}. Let them finish, or set {CACHE_ENV_VAR}.")
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove what interrupted builds left: their process is gone, or they are older than an hour."""
+    host = socket.gethostname()
+    for folder in parent.glob(f"{_BUILDING}*"):
+        owner, _, rest = folder.name.removeprefix(_BUILDING).rpartition("-")[0].rpartition("-")
+        dead = owner == host and rest.isdigit() and not _is_alive(int(rest))
+        try:
+            if dead or time.time() - folder.stat().st_mtime > _STALE_AFTER:
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:
+            pass
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _recipe_hash() -> str:
+    """Name of the root: hash of the source packages' versions and of the modules that author the files."""
+    digest = hashlib.sha256()
+    for name in SOURCE_PACKAGES:
+        digest.update(f"{name}=={_version(name)}\n".encode())
+    for module in (franka, props, sys.modules[__name__]):
+        assert module.__file__ is not None
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise AssetBuildError(
+            f"The offline assets are built from the packages {' and '.join(SOURCE_PACKAGES)}, and {distribution} is "
+            f"not installed. Install them with: pip install {' '.join(SOURCE_PACKAGES)}\n"
+            "Or point ISAACSIM_ASSET_ROOT to a folder with Isaac Sim's assets."
+        ) from error
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,332 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Isaac Lab environments whose ``step`` executes a whole action chunk.
+
+A vision-language-action policy looks once and then acts for H control steps. :class:`ActionChunkMixin` makes one
+``env.step`` out of those H steps, so that rollouts, storage, GAE, PPO and GRPO see an ordinary environment whose
+time step is one decision (a semi-Markov decision process; Sutton, Precup, Singh 1999):
+
+* **reward**: ``sum_k g**k r_k`` over the executed steps, with the per-step discount ``g``;
+* **episode ends inside a chunk**: the environment gets a neutral action until the chunk's end, contributes no
+  reward, and is reset at the boundary, so that a new episode starts exactly when the policy looks again;
+* **observations** are computed at the boundary only (terms with a history or a delay are sampled at every control
+  step, as their length is counted in control steps). Cameras of Isaac Lab render when they are read, so an image is
+  rendered once per chunk.
+
+With ``H = 1`` the environment behaves as Isaac Lab's own, step by step.
+
+The mixin extends Isaac Lab at its overridable methods and calls its ``step``; nothing of that loop is repeated here.
+Written against isaaclab 3.0.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import torch
+from isaaclab.envs import DirectRLEnv, ManagerBasedRLEnv
+from isaaclab.utils import replace
+
+from gr00t_rl_ext.envs import cuda_guard
+
+cuda_guard.install()
+
+
+class ActionChunkMixin:
+    """Turns H control steps of an Isaac Lab environment into one step. See the module's description.
+
+    Put it before the environment class: ``class MyEnv(ActionChunkMixin, MyDirectEnv)``, or use
+    :class:`ChunkedManagerBasedRLEnv` and :class:`ChunkedDirectRLEnv`.
+
+    The learner sets the chunk with :meth:`configure_decisions`, because its length belongs to the policy: the same
+    task then serves a GR00T agent with 16 steps per decision and an MLP agent with one.
+
+    ``extras`` returned by :meth:`step` holds, besides what Isaac Lab puts there:
+
+    * ``executed_steps`` (num_envs,) int64: control steps of the chunk that were executed before the episode ended;
+    * ``success`` (num_envs,) bool: the episode ended in this chunk by the task's success term. Absent if the task
+      declares none;
+    * ``episode_return`` and ``episode_steps`` (num_envs,): undiscounted return and length in control steps of the
+      episode that ended in this chunk, zero where none did.
+    """
+
+    num_envs: int
+    device: str
+    extras: dict
+    reset_buf: torch.Tensor
+    reset_terminated: torch.Tensor
+    reset_time_outs: torch.Tensor
+
+    success_term: str = "success"
+    """Name of the termination term (manager-based) or of the boolean attribute (direct) that means success."""
+
+    _chunk_length: int = 1
+    _step_discount: float = 1.0
+    _in_chunk: bool = False
+    """Whether the control step in progress is followed by another one of the same chunk."""
+
+    _finished: torch.Tensor | None = None
+    """Environments whose episode ended earlier in the current chunk. Shape (num_envs,). None outside a chunk."""
+
+    def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
+        # A task declares its recorder so that `--video` works without Isaac Sim. Isaac Lab 3.0 would record with it
+        # in every run; it sets the output directory only when `--video` was given.
+        cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
+        super().__init__(cfg, *args, **kwargs)
+
+    @property
+    def chunk_length(self) -> int:
+        """Control steps per :meth:`step`."""
+        return self._chunk_length
+
+    @property
+    def control_action_dim(self) -> int:
+        """Width of the action of one control step."""
+        return self._control_action_dim
+
+    def configure_decisions(
+        self,
+        chunk_length: int,
+        *,
+        step_discount: float = 1.0,
+        observation_groups: Sequence[str] | None = None,
+    ) -> None:
+        """Set what one decision of the learner is. Takes effect at once; environments are not reset.
+
+        Args:
+            chunk_length: Control steps H per :meth:`step`, at least 1.
+            step_discount: Discount per control step inside the chunk, in (0, 1].
+            observation_groups: Observation groups to compute; the others cost nothing. None computes all.
+
+        Raises:
+            ValueError: If a value is out of range or a group does not exist.
+        """
+        if chunk_length < 1:
+            raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
+        if not 0.0 < step_discount <= 1.0:
+            raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
+        self._select_observation_groups(observation_groups)
+        scale = chunk_length / self._chunk_length
+        self._chunk_length = chunk_length
+        self._step_discount = step_discount
+        self._update_action_space()
+        # `--video_length` counts the learner's steps, the recorder counts control steps
+        for recorder in getattr(self, "video_recorders", []):
+            recorder.cfg = replace(
+                recorder.cfg,
+                video_length=max(1, round(recorder.cfg.video_length * scale)),
+                video_interval=round(recorder.cfg.video_interval * scale),
+            )
+
+    def step(self, action: torch.Tensor):
+        """Execute an action chunk.
+
+        Args:
+            action: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim).
+
+        Returns:
+            The observations at the chunk's end, the discounted sum of the rewards, terminated, truncated (each of
+            shape (num_envs,)) and the extras.
+
+        Raises:
+            ValueError: If the action's shape does not fit the chunk.
+        """
+        expected = (self.num_envs, self._chunk_length * self.control_action_dim)
+        if tuple(action.shape) != expected:
+            raise ValueError(
+                f"The action has shape {tuple(action.shape)}, expected {expected}: {self.num_envs} environments times"
+                f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
+            )
+        chunk = action.to(self.device).view(self.num_envs, self._chunk_length, self.control_action_dim)
+        finished = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        terminated, truncated = finished.clone(), finished.clone()
+        success = finished.clone()
+        executed = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        reward = torch.zeros(self.num_envs, device=self.device)
+        # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
+        self.extras.pop("log", None)
+        render_enabled = self.render_enabled
+        has_success = self._success_buffer() is not None
+        self._finished = finished
+        obs: Any = None
+        try:
+            for k in range(self._chunk_length):
+                self._in_chunk = k + 1 < self._chunk_length
+                self.render_enabled = render_enabled and not self._in_chunk
+                alive = ~finished
+                # the neutral action is zero: the default pose for joint targets, no motion for relative poses
+                step_action = torch.where(alive.unsqueeze(1), chunk[:, k], 0.0)
+                obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
+                reward += torch.where(alive, step_reward * self._step_discount**k, 0.0)
+                self._episode_return += torch.where(alive, step_reward, 0.0)
+                executed += alive
+                terminated |= alive & step_terminated
+                truncated |= alive & step_truncated
+                if has_success:
+                    success |= alive & (step_terminated | step_truncated) & self._success_buffer()
+                ended_now = alive & (step_terminated | step_truncated)
+                if self._in_chunk and bool(ended_now.any()):
+                    self._remember_episode_statistics(ended_now)
+                finished |= ended_now
+        finally:
+            self._in_chunk = False
+            self._finished = None
+            self.render_enabled = render_enabled
+        self._episode_steps += executed
+        self.extras["executed_steps"] = executed
+        self.extras["episode_return"] = torch.where(finished, self._episode_return, 0.0)
+        self.extras["episode_steps"] = torch.where(finished, self._episode_steps, 0)
+        self._episode_return = torch.where(finished, 0.0, self._episode_return)
+        self._episode_steps = torch.where(finished, 0, self._episode_steps)
+        if has_success:
+            self.extras["success"] = success
+        return obs, reward, terminated, truncated, self.extras
+
+    def reset(self, *args: Any, **kwargs: Any):
+        """Reset as Isaac Lab does, and forget the running episodes."""
+        self._episode_return = torch.zeros(self.num_envs, device=self.device)
+        self._episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        return super().reset(*args, **kwargs)  # type: ignore[misc]
+
+    def _update_action_space(self) -> None:
+        width = self._chunk_length * self.control_action_dim
+        space = self.single_action_space
+        low = float(space.low.min()) if isinstance(space, gym.spaces.Box) else -float("inf")
+        high = float(space.high.max()) if isinstance(space, gym.spaces.Box) else float("inf")
+        self.single_action_space = gym.spaces.Box(low=low, high=high, shape=(width,))
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
+
+    # What the two kinds of environment do differently.
+
+    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
+        raise NotImplementedError
+
+    def _success_buffer(self) -> torch.Tensor | None:
+        raise NotImplementedError
+
+    def _remember_episode_statistics(self, ended: torch.Tensor) -> None:
+        """Keep the episode's statistics as they are now, before the neutral steps add to them."""
+
+
+class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
+    """Isaac Lab's manager-based environment with action chunks."""
+
+    def load_managers(self) -> None:
+        super().load_managers()
+        self._control_action_dim = self.action_manager.total_action_dim
+        self._observation_groups: list[str] = list(self.observation_manager.active_terms)
+        self._remembered: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        # the managers are created by Isaac Lab, so their instances are the seam
+        self._evaluate_terminations: Callable[[], torch.Tensor] = self.termination_manager.compute
+        setattr(self.termination_manager, "compute", self._dones_to_reset)  # noqa: B010
+        setattr(self.observation_manager, "compute", self._observations_of_decision)  # noqa: B010
+
+    def _dones_to_reset(self) -> torch.Tensor:
+        """Evaluate the termination terms; return the environments to reset now. Shape (num_envs,)."""
+        dones = self._evaluate_terminations()
+        if self._in_chunk:
+            return torch.zeros_like(dones)
+        return dones if self._finished is None else dones | self._finished
+
+    def _observations_of_decision(self, update_history: bool = False) -> dict:
+        manager = self.observation_manager
+        if not self._in_chunk:
+            observations = {
+                group: manager.compute_group(group, update_history=update_history) for group in self._observation_groups
+            }
+            manager._obs_buffer = observations
+            return observations
+        for group in self._observation_groups:
+            if update_history and self._counts_control_steps(group):
+                manager.compute_group(group, update_history=True)
+        return self.obs_buf
+
+    def _counts_control_steps(self, group: str) -> bool:
+        """Whether a term of the group has a history or a delay."""
+        manager = self.observation_manager
+        return bool(manager._group_obs_term_delay_buffer[group] or manager._group_obs_term_history_buffer[group])
+
+    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
+        available = list(self.observation_manager.active_terms)
+        selected = available if groups is None else list(dict.fromkeys(groups))
+        missing = [group for group in selected if group not in available]
+        if missing:
+            raise ValueError(
+                f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
+                " Name the groups to use in `agent.obs_groups`, or add the group to the task's `observations` config."
+            )
+        self._observation_groups = selected
+        self.obs_buf = self._observations_of_decision()
+
+    def _success_buffer(self) -> torch.Tensor | None:
+        if self.success_term not in self.termination_manager.active_terms:
+            return None
+        return self.termination_manager.get_term(self.success_term)
+
+    def _remember_episode_statistics(self, ended: torch.Tensor) -> None:
+        ids = ended.nonzero().squeeze(-1)
+        sums = self.reward_manager._episode_sum_buf[ids].clone()
+        dones = self.termination_manager._last_episode_dones[ids].clone()
+        self._remembered.append((ids, sums, dones))
+
+    def _reset_idx(self, env_ids: Any) -> None:
+        # the neutral steps after an episode's end would otherwise show up in `Episode_Reward/*` and overwrite the
+        # reason in `Episode_Termination/*`, which Isaac Lab logs and clears here
+        for ids, sums, dones in self._remembered:
+            self.reward_manager._episode_sum_buf[ids] = sums
+            self.termination_manager._last_episode_dones[ids] = dones
+        self._remembered.clear()
+        super()._reset_idx(env_ids)
+
+
+class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
+    """Isaac Lab's direct environment with action chunks. Mix :class:`ActionChunkMixin`'s methods into your own with
+    ``class MyChunkedEnv(ChunkedDirectRLEnv, MyDirectEnv)``.
+
+    Success is read from the boolean attribute named by :attr:`ActionChunkMixin.success_term`, if the task has it.
+    """
+
+    def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(cfg, *args, **kwargs)
+        self._control_action_dim = gym.spaces.flatdim(self.single_action_space)
+        self._observation_groups: list[str] | None = None
+
+    def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
+        terminated, time_outs = super()._get_dones()
+        if not self._in_chunk and self._finished is not None:
+            # reset at the boundary what ended earlier in the chunk; those rewards are masked already
+            terminated = terminated | self._finished
+        return terminated, time_outs
+
+    def _reset_envs_from_buffer(self):
+        if self._in_chunk:
+            return torch.empty(0, dtype=torch.int32, device=self.device)
+        return super()._reset_envs_from_buffer()
+
+    def _compute_observations(self):
+        if self._in_chunk:
+            return self.obs_buf
+        observations = super()._compute_observations()
+        if self._observation_groups is None or not isinstance(observations, dict):
+            return observations
+        return {group: observations[group] for group in self._observation_groups}
+
+    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
+        self._observation_groups = None
+        observations = self._compute_observations()
+        if groups is not None:
+            missing = [group for group in groups if group not in observations]
+            if missing:
+                raise ValueError(
+                    f"The task has no observation group {', '.join(map(repr, missing))}. It offers:"
+                    f" {', '.join(observations)}. Name the groups to use in `agent.obs_groups`."
+                )
+            self._observation_groups = list(dict.fromkeys(groups))
+            observations = {group: observations[group] for group in self._observation_groups}
+        self.obs_buf = observations
+
+    def _success_buffer(self) -> torch.Tensor | None:
+        return getattr(self, self.success_term, None)

@@ -1,0 +1,310 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Flow-matching action head of GR00T, for one embodiment.
+
+The published head holds one set of state and action projections per embodiment ("slots", 32 of them) and gathers
+them per sample. A policy that drives one robot needs one slot, so the slot is chosen when the checkpoint is read and
+the projections here are plain linear layers; ``checkpoint`` writes them back into their slot.
+
+Time runs from 0 (noise) to 1 (data): ``x_t = (1 - t) noise + t action`` and the network predicts
+``velocity = action - noise`` (Lipman et al., "Flow Matching for Generative Modeling", arXiv 2210.02747).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import Gr00tCheckpointError
+from .dit import DiffusionTransformer, KeyValue, TransformerConfig, VisionLanguageSelfAttention
+
+
+@dataclass(frozen=True)
+class ActionHeadConfig:
+    """Shape of the action head. A version of GR00T differs in these values, not in the class."""
+
+    max_state_dim: int
+    """Width of the zero-padded state."""
+
+    max_action_dim: int
+    """Width of the zero-padded action."""
+
+    action_horizon: int
+    """Actions per chunk, H."""
+
+    feature_dim: int
+    """Width D of the vision-language features."""
+
+    hidden_size: int
+    """Width of the state encoder, of the action decoder and of the DiT's output."""
+
+    input_embedding_dim: int
+    """Width of the DiT's tokens."""
+
+    num_future_tokens: int
+    """Learned tokens between the state and the actions; 0 where a version has none."""
+
+    max_seq_len: int
+    """Rows of the position embedding."""
+
+    add_pos_embed: bool
+    """Whether the action tokens get a position embedding."""
+
+    use_vlln: bool
+    """Whether features pass a layer norm and the VL self-attention."""
+
+    num_inference_timesteps: int
+    """Euler steps K at inference."""
+
+    num_timestep_buckets: int
+    """Number of discrete times; time t falls into bucket ``int(t * num_timestep_buckets)``."""
+
+    num_slots: int
+    """Embodiment slots in the checkpoint."""
+
+    diffusion_model: TransformerConfig
+    """The DiT."""
+
+    vl_self_attention: TransformerConfig | None
+    """Self-attention over the features; None without ``use_vlln``."""
+
+    @classmethod
+    def from_checkpoint(cls, head: Mapping[str, Any]) -> ActionHeadConfig:
+        """Read the section of a checkpoint's config that describes the head.
+
+        Raises:
+            Gr00tCheckpointError: A field is missing, or asks for something this head does not do.
+        """
+        try:
+            dit, vl = head["diffusion_model_cfg"], head.get("vl_self_attention_cfg")
+            for name, section in {"diffusion_model_cfg": dit, "vl_self_attention_cfg": vl or {}}.items():
+                if section.get("positional_embeddings") is not None:
+                    raise Gr00tCheckpointError(
+                        f"the checkpoint's {name}.positional_embeddings is {section['positional_embeddings']!r}; "
+                        "this head supports null only, as in every published GR00T N1.5 and N1.7 checkpoint"
+                    )
+            if dit["norm_type"] != "ada_norm":
+                raise Gr00tCheckpointError(
+                    f"the checkpoint's diffusion_model_cfg.norm_type is {dit['norm_type']!r}; this head supports "
+                    "'ada_norm', as in every published GR00T N1.5 and N1.7 checkpoint"
+                )
+            use_vlln = bool(head["use_vlln"])
+            return cls(
+                max_state_dim=head["max_state_dim"],
+                max_action_dim=head.get("action_dim") or head["max_action_dim"],
+                action_horizon=head["action_horizon"],
+                feature_dim=head["backbone_embedding_dim"],
+                hidden_size=head["hidden_size"],
+                input_embedding_dim=head["input_embedding_dim"],
+                num_future_tokens=head.get("num_target_vision_tokens", 0),
+                max_seq_len=head.get("max_seq_len", 1024),
+                add_pos_embed=head["add_pos_embed"],
+                use_vlln=use_vlln,
+                num_inference_timesteps=head["num_inference_timesteps"],
+                num_timestep_buckets=head["num_timestep_buckets"],
+                num_slots=head.get("max_num_embodiments", 32),
+                diffusion_model=TransformerConfig(
+                    num_layers=dit["num_layers"],
+                    num_attention_heads=dit["num_attention_heads"],
+                    attention_head_dim=dit["attention_head_dim"],
+                    cross_attention_dim=dit.get("cross_attention_dim") or head["backbone_embedding_dim"],
+                    interleave_self_attention=dit.get("interleave_self_attention", False),
+                    output_dim=dit["output_dim"],
+                ),
+                vl_self_attention=TransformerConfig(
+                    num_layers=vl["num_layers"],
+                    num_attention_heads=vl["num_attention_heads"],
+                    attention_head_dim=vl["attention_head_dim"],
+                )
+                if use_vlln and vl
+                else None,
+            )
+        except KeyError as error:
+            raise Gr00tCheckpointError(
+                f"the checkpoint's config.json has no field {error.args[0]!r} for the action head; it has "
+                f"{', '.join(sorted(head))}. The file is incomplete: copy it again from the checkpoint it came from"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Gr00tContext:
+    """What the head knows of the observation while it denoises: everything but the state."""
+
+    tokens: Tensor
+    """VL tokens after layer norm and self-attention, (B, S, D)."""
+
+    attention_mask: Tensor | None = None
+    """(B, S), True for real tokens. GR00T N1.5 attends to padding as well and does not read it."""
+
+    key_values: tuple[KeyValue, ...] | None = None
+    """Keys and values of the tokens in each cross-attention block, where they were computed ahead."""
+
+
+class _TwoLayerPerceptron(nn.Module):
+    """Linear, ReLU, linear: state encoder and action decoder."""
+
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int) -> None:
+        super().__init__()
+        self.layer1 = nn.Linear(input_dim, hidden_dim)
+        self.layer2 = nn.Linear(hidden_dim, output_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer2(F.relu(self.layer1(x)))
+
+
+class ActionEncoder(nn.Module):
+    """Noisy actions (B, H, A) and time buckets (B,) -> tokens (B, H, width).
+
+    ``W3 silu(W2 [W1 x, tau(t)])`` with ``tau(t) = [sin(t f_i), cos(t f_i)]``, ``f_i = 10000^(-2 i / width)``.
+    """
+
+    def __init__(self, action_dim: int, width: int) -> None:
+        super().__init__()
+        self.W1 = nn.Linear(action_dim, width)
+        self.W2 = nn.Linear(2 * width, width)
+        self.W3 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, t_bucket: Tensor) -> Tensor:
+        embedded = self.W1(x)
+        half = embedded.shape[-1] // 2
+        index = torch.arange(half, dtype=torch.float32, device=x.device)
+        phase = t_bucket.float()[:, None] * torch.exp(-math.log(10000.0) / half * index)
+        tau = torch.cat([phase.sin(), phase.cos()], dim=-1).to(embedded.dtype)
+        tau = tau[:, None].expand(-1, x.shape[1], -1)
+        return self.W3(F.silu(self.W2(torch.cat([embedded, tau], dim=-1))))
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    """``x`` in float32, or as it is where it has more bits: integration and losses do not run in half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class ActionHead(nn.Module):
+    """Maps vision-language features and the state to an action chunk by flow matching.
+
+    Differentiable throughout and without dropout: ``train()`` and ``eval()`` compute the same.
+    """
+
+    SLOT_LAYERS = (
+        "state_encoder.layer1",
+        "state_encoder.layer2",
+        "action_encoder.W1",
+        "action_encoder.W2",
+        "action_encoder.W3",
+        "action_decoder.layer1",
+        "action_decoder.layer2",
+    )
+    """Linear layers that a checkpoint holds once per embodiment, as ``W`` (slots, in, out) and ``b`` (slots, out)."""
+
+    def __init__(self, config: ActionHeadConfig, attn_implementation: str = "sdpa") -> None:
+        super().__init__()
+        self.config = config
+        width = config.input_embedding_dim
+        self.model = DiffusionTransformer(config.diffusion_model, attn_implementation)
+        self.state_encoder = _TwoLayerPerceptron(config.max_state_dim, config.hidden_size, width)
+        self.action_encoder = ActionEncoder(config.max_action_dim, width)
+        self.action_decoder = _TwoLayerPerceptron(config.hidden_size, config.hidden_size, config.max_action_dim)
+        self.future_tokens = nn.Embedding(config.num_future_tokens, width) if config.num_future_tokens else None
+        self.position_embedding = nn.Embedding(config.max_seq_len, width) if config.add_pos_embed else None
+        self.vlln = nn.LayerNorm(config.feature_dim) if config.use_vlln else nn.Identity()
+        self.vl_self_attention = (
+            VisionLanguageSelfAttention(config.vl_self_attention, attn_implementation)
+            if config.vl_self_attention
+            else nn.Identity()
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.action_decoder.layer1.weight.dtype
+
+    def condition(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Gr00tContext:
+        """Layer norm and self-attention over the backbone's features (B, S, D)."""
+        tokens = self.vl_self_attention(self.vlln(tokens.to(self.dtype)))
+        return Gr00tContext(tokens=tokens, attention_mask=attention_mask)
+
+    def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
+        """The context with its keys and values computed, for several calls of :meth:`velocity`.
+
+        Differentiable: gradients of all calls add up in the projections.
+        """
+        if context.key_values is not None:
+            return context
+        return dataclasses.replace(context, key_values=self.model.project_vl(context.tokens.to(self.dtype)))
+
+    def velocity(self, context: Gr00tContext, state: Tensor, x: Tensor, t_bucket: Tensor) -> Tensor:
+        """Velocity of the flow at ``x``.
+
+        Args:
+            context: From :meth:`condition`, with or without cached keys and values.
+            state: Normalised and padded, (B, 1, max_state_dim).
+            x: Point on the path from noise to actions, (B, H, max_action_dim).
+            t_bucket: Discrete time in [0, num_timestep_buckets), integers (B,).
+
+        Returns:
+            (B, H, max_action_dim), in float32 at least.
+        """
+        dtype = self.dtype
+        actions = self.action_encoder(x.to(dtype), t_bucket)
+        if self.position_embedding is not None:
+            actions = actions + self.position_embedding.weight[: x.shape[1]]
+        tokens = [self.state_encoder(state.to(dtype)), actions]
+        if self.future_tokens is not None:
+            tokens.insert(1, self.future_tokens.weight.expand(x.shape[0], -1, -1))
+        # autocast leaves embeddings in float32 while the linear layers return the lower precision
+        tokens = torch.cat([token.to(actions.dtype) for token in tokens], dim=1)
+        key_values = self.cache_key_values(context).key_values
+        assert key_values is not None
+        out = self.model(tokens, t_bucket, key_values)
+        return _full_precision(self.action_decoder(out[:, -x.shape[1] :]))
+
+    def sample(self, context: Gr00tContext, state: Tensor, noise: Tensor, num_steps: int | None = None) -> Tensor:
+        """Integrate the flow from ``noise`` (B, H, A) with K Euler steps ``x += v / K``, in float32.
+
+        Args:
+            context: From :meth:`condition`.
+            state: (B, 1, max_state_dim).
+            noise: Standard normal, (B, H, max_action_dim).
+            num_steps: K; the checkpoint's number where None.
+
+        Returns:
+            Normalised actions (B, H, max_action_dim), float32.
+        """
+        steps = self.config.num_inference_timesteps if num_steps is None else num_steps
+        if steps < 1:
+            raise ValueError(f"num_steps is {steps}; the sampler needs at least 1 Euler step")
+        context = self.cache_key_values(context)
+        x = _full_precision(noise)
+        for step in range(steps):
+            bucket = int(step / steps * self.config.num_timestep_buckets)
+            t_bucket = torch.full((x.shape[0],), bucket, dtype=torch.long, device=x.device)
+            x = x + self.velocity(context, state, x, t_bucket) / steps
+        return x
+
+    def flow_matching_loss(
+        self, context: Gr00tContext, state: Tensor, action: Tensor, action_mask: Tensor, noise: Tensor, t: Tensor
+    ) -> Tensor:
+        """Mean squared error of the velocity over the valid entries; a scalar.
+
+        Args:
+            context: From :meth:`condition`.
+            state: (B, 1, max_state_dim).
+            action: Normalised target actions (B, H, max_action_dim).
+            action_mask: (B, H, max_action_dim), 1 for entries that exist; padding is 0.
+            noise: Standard normal (B, H, max_action_dim).
+            t: Time in [0, 1), (B,).
+        """
+        noise, action, t = _full_precision(noise), _full_precision(action), _full_precision(t)
+        time = t[:, None, None]
+        x = (1 - time) * noise + time * action
+        t_bucket = (t * self.config.num_timestep_buckets).long()
+        error = self.velocity(context, state, x, t_bucket) - (action - noise)
+        mask = action_mask.to(error.dtype)
+        return (error.square() * mask).sum() / mask.sum()

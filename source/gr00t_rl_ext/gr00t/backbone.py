@@ -1,0 +1,87 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What every vision-language backbone of GR00T offers to the rest of the package.
+
+A version of GR00T is one subclass in a file of its own (``backbone_eagle``: N1.5) and one row in ``model``'s table.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Gr00tFeatures:
+    """Output of the vision-language backbone: what is cached per decision while the backbone is frozen."""
+
+    tokens: Tensor
+    """Features (B, S, D) of the prompt's tokens, image tokens included."""
+
+    attention_mask: Tensor
+    """(B, S) bool, True for real tokens, False for padding."""
+
+    image_mask: Tensor | None = None
+    """(B, S) bool, True for image tokens; None where they were not recorded."""
+
+
+class Backbone(nn.Module, ABC):
+    """Images and an instruction -> features."""
+
+    CHECKPOINT_PREFIXES: ClassVar[Mapping[str, str]]
+    """Our parameter prefix -> the checkpoint's, both without the leading ``backbone.``."""
+
+    UNUSED_PREFIXES: ClassVar[tuple[str, ...]]
+    """Checkpoint keys that are legal and not read, by full prefix."""
+
+    IMAGE_TOKEN: ClassVar[str]
+    """Token of the prompt that image features replace."""
+
+    feature_dim: int
+    """Width D of the features."""
+
+    image_size: int
+    """Side of the square input image in pixels."""
+
+    tokens_per_image: int
+    """Image tokens per image in the prompt."""
+
+    image_token_index: int
+    """Vocabulary index of the image token."""
+
+    vocab_size: int
+    """Rows of the token embedding."""
+
+    @classmethod
+    @abstractmethod
+    def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> Backbone:
+        """Build the modules, without weights, of the checkpoint in ``directory`` whose config.json is ``config``."""
+
+    @abstractmethod
+    def materialize_buffers(self, device: torch.device) -> None:
+        """Compute on ``device`` the buffers that no checkpoint holds, in float32."""
+
+    @abstractmethod
+    def prompt(self, instruction: str, num_images: int) -> str:
+        """The text, with image tokens, that the tokenizer gets."""
+
+    @abstractmethod
+    def normalize_images(self, images: Tensor) -> Tensor:
+        """Images (N, 3, image_size, image_size) in [0, 1] -> pixel values."""
+
+    @abstractmethod
+    def forward(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+    ) -> Gr00tFeatures:
+        """Features of a batch; see :meth:`Gr00tModel.encode` for the arguments."""

@@ -1,0 +1,255 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Eagle, the vision-language backbone of GR00T N1.5: SigLIP so400m, one linear layer, the first layers of Qwen3 1.7B.
+
+The modules are those of transformers, without what GR00T never uses: SigLIP's pooling head (15.2 M parameters) and
+the language model's output layer (311 M parameters, 184 GFLOP per call).
+
+Sources: Eagle 2.5, arXiv 2504.15271; the ``eagle_2_5_vl`` config published with GR00T N1.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
+
+from .backbone import Backbone, Gr00tFeatures
+from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json
+
+EAGLE_CONFIG_FILE = "eagle_config.json"
+"""Beside ``config.json`` where a checkpoint's dims are not those of the published one, which keeps no such file."""
+
+PUBLISHED_EAGLE_CONFIG: Mapping[str, Any] = {
+    "image_token_index": 151669,
+    "select_layer": -1,
+    "vision_config": {
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "num_channels": 3,
+        "image_size": 224,
+        "patch_size": 14,
+        "layer_norm_eps": 1e-6,
+        "hidden_act": "gelu_pytorch_tanh",
+    },
+    "text_config": {
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "vocab_size": 151680,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000,
+        "max_position_embeddings": 40960,
+        "attention_bias": False,
+        "hidden_act": "silu",
+    },
+}
+"""Dims of the backbone in ``nvidia/GR00T-N1.5-3B``. A test adds its parameters up to the published count."""
+
+
+class EagleBackbone(Backbone):
+    """SigLIP -> linear -> Qwen3 without output layer.
+
+    Two layers are selected, with different conventions:
+
+    - vision, ``select_layer`` of the Eagle config: -1 is the output of ``post_layernorm``; k >= 0 is the hidden state
+      after k encoder layers, before that norm;
+    - language, ``backbone_cfg.select_layer`` of GR00T's config: the number of layers kept. The feature is the output
+      of the final norm.
+    """
+
+    CHECKPOINT_PREFIXES: ClassVar[Mapping[str, str]] = {
+        "vision_model.": "eagle_model.vision_model.vision_model.",
+        "mlp1.": "eagle_model.mlp1.",
+        "language_model.": "eagle_model.language_model.model.",
+    }
+    UNUSED_PREFIXES: ClassVar[tuple[str, ...]] = (
+        "backbone.eagle_model.vision_model.vision_model.head.",
+        "backbone.eagle_model.language_model.lm_head.",
+    )
+    IMAGE_TOKEN: ClassVar[str] = "<IMG_CONTEXT>"
+
+    def __init__(
+        self,
+        vision_config: Mapping[str, Any],
+        text_config: Mapping[str, Any],
+        *,
+        vision_select_layer: int,
+        num_text_layers: int,
+        image_token_index: int,
+        attn_implementation: str,
+    ) -> None:
+        super().__init__()
+        vision = _siglip_config(vision_config, attn_implementation)
+        text = _qwen3_config(text_config, num_text_layers, attn_implementation)
+        depth = vision.num_hidden_layers
+        if not -depth - 1 <= vision_select_layer <= depth:
+            raise Gr00tCheckpointError(
+                f"the Eagle config's select_layer is {vision_select_layer}, but the vision model has {depth} layers; "
+                f"expected -1 (after the last norm) or 0 to {depth}"
+            )
+        self.vision_model = SiglipVisionModel(vision)
+        # a list of one, because the published key is "mlp1.0"
+        self.mlp1 = nn.ModuleList([nn.Linear(vision.hidden_size, text.hidden_size)])
+        self.language_model = Qwen3Model(text)
+        self.vision_select_layer = vision_select_layer
+        self.feature_dim = text.hidden_size
+        self.image_size = int(vision_config["image_size"])
+        self.tokens_per_image = (self.image_size // int(vision_config["patch_size"])) ** 2
+        self.image_token_index = image_token_index
+        self.vocab_size = text.vocab_size
+
+    @classmethod
+    def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> EagleBackbone:
+        file = directory / EAGLE_CONFIG_FILE
+        eagle = read_json(file) if file.is_file() else PUBLISHED_EAGLE_CONFIG
+        try:
+            return cls._from_configs(config["backbone_cfg"], eagle, attn_implementation)
+        except KeyError as error:
+            raise Gr00tCheckpointError(
+                f"the configs in {str(directory)!r} have no field {error.args[0]!r} for the backbone; expected "
+                f"backbone_cfg in {CONFIG_FILE}, and in {EAGLE_CONFIG_FILE}, if there is one, the fields of "
+                "PUBLISHED_EAGLE_CONFIG. Copy the files again from the checkpoint they came from"
+            ) from error
+
+    @classmethod
+    def _from_configs(
+        cls, backbone: Mapping[str, Any], eagle: Mapping[str, Any], attn_implementation: str
+    ) -> EagleBackbone:
+        for section, field, supported in (
+            (backbone, "project_to_dim", None),
+            (backbone, "reproject_vision", False),
+            (eagle, "use_pixel_shuffle", False),
+            (eagle, "mlp_connector_layers", 1),
+        ):
+            if section.get(field, supported) != supported:
+                raise Gr00tCheckpointError(
+                    f"the checkpoint asks for {field} = {section[field]!r}; this backbone supports {supported!r} only, "
+                    "as in nvidia/GR00T-N1.5-3B"
+                )
+        return cls(
+            eagle["vision_config"],
+            eagle["text_config"],
+            vision_select_layer=eagle["select_layer"],
+            num_text_layers=backbone["select_layer"],
+            image_token_index=eagle["image_token_index"],
+            attn_implementation=attn_implementation,
+        )
+
+    def materialize_buffers(self, device: torch.device) -> None:
+        embeddings = self.vision_model.embeddings
+        embeddings.register_buffer(
+            "position_ids", torch.arange(embeddings.num_positions, device=device)[None], persistent=False
+        )
+        self.language_model.rotary_emb = Qwen3RotaryEmbedding(self.language_model.config, device=device)  # pyright: ignore[reportArgumentType]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EagleBackbone:
+        """Move or cast, but keep the rotary frequencies in float32: in bfloat16 their error grows with the position."""
+        super()._apply(fn, recurse)
+        frequencies = self.language_model.rotary_emb.inv_freq
+        if frequencies.dtype != torch.float32 and not frequencies.is_meta:
+            self.materialize_buffers(frequencies.device)
+        return self
+
+    def prompt(self, instruction: str, num_images: int) -> str:
+        images = "".join(
+            f"<image {index + 1}><img>{self.IMAGE_TOKEN * self.tokens_per_image}</img>" for index in range(num_images)
+        )
+        return (
+            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+            f"<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"
+        )
+
+    def normalize_images(self, images: Tensor) -> Tensor:
+        return (images - 0.5) / 0.5
+
+    def image_features(self, pixel_values: Tensor) -> Tensor:
+        """Pixel values (N, 3, image_size, image_size) -> image tokens (N, tokens_per_image, D)."""
+        vision = self.vision_model
+        hidden = vision.embeddings(pixel_values.to(vision.embeddings.patch_embedding.weight.dtype))
+        layers = vision.encoder.layers
+        # hidden states are counted from the embeddings, 0, to the last layer, which -1 names as well
+        depth = self.vision_select_layer % (len(layers) + 1)
+        for layer in list(layers)[:depth]:
+            hidden = layer(hidden, None)
+        if self.vision_select_layer == -1:
+            hidden = vision.post_layernorm(hidden)
+        return self.mlp1[0](hidden)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+    ) -> Gr00tFeatures:
+        if image_grid_thw is not None:
+            raise ValueError("GR00T N1.5 takes images of one fixed size: image_grid_thw must be None")
+        images = self.image_features(pixel_values)
+        image_mask = input_ids == self.image_token_index
+        if not torch.compiler.is_compiling() and int(image_mask.sum()) != images.shape[0] * images.shape[1]:
+            raise ValueError(
+                f"the prompts hold {int(image_mask.sum())} image tokens (index {self.image_token_index}), but "
+                f"pixel_values {tuple(pixel_values.shape)} yields {images.shape[0]} images x {images.shape[1]} tokens; "
+                "build both with the same number of cameras (Gr00tInputs does)"
+            )
+        embeds = self.language_model.embed_tokens(input_ids)
+        embeds = embeds.masked_scatter(image_mask[..., None], images.to(embeds.dtype))
+        output = self.language_model(inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False)
+        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
+        return Gr00tFeatures(tokens=output.last_hidden_state, attention_mask=mask, image_mask=image_mask)
+
+
+def _siglip_config(fields: Mapping[str, Any], attn_implementation: str) -> SiglipVisionConfig:
+    config = SiglipVisionConfig(
+        hidden_size=fields["hidden_size"],
+        intermediate_size=fields["intermediate_size"],
+        num_hidden_layers=fields["num_hidden_layers"],
+        num_attention_heads=fields["num_attention_heads"],
+        num_channels=fields["num_channels"],
+        image_size=fields["image_size"],
+        patch_size=fields["patch_size"],
+        layer_norm_eps=fields["layer_norm_eps"],
+        hidden_act=fields["hidden_act"],
+        attention_dropout=0.0,  # never from the checkpoint: see dit.py
+    )
+    config.vision_use_head = False  # pyright: ignore[reportAttributeAccessIssue]
+    config._attn_implementation = attn_implementation
+    return config
+
+
+def _qwen3_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3Config:
+    if not 1 <= num_layers <= fields["num_hidden_layers"]:
+        raise Gr00tCheckpointError(
+            f"backbone_cfg.select_layer is {num_layers}, but the language model has {fields['num_hidden_layers']} "
+            f"layers; expected 1 to {fields['num_hidden_layers']}"
+        )
+    config = Qwen3Config(
+        vocab_size=fields["vocab_size"],
+        hidden_size=fields["hidden_size"],
+        intermediate_size=fields["intermediate_size"],
+        num_hidden_layers=num_layers,
+        num_attention_heads=fields["num_attention_heads"],
+        num_key_value_heads=fields["num_key_value_heads"],
+        head_dim=fields["head_dim"],
+        hidden_act=fields["hidden_act"],
+        max_position_embeddings=fields["max_position_embeddings"],
+        rms_norm_eps=fields["rms_norm_eps"],
+        attention_bias=fields["attention_bias"],
+        rope_parameters={"rope_type": "default", "rope_theta": float(fields["rope_theta"])},
+        attention_dropout=0.0,
+        use_cache=False,
+    )
+    config._attn_implementation = attn_implementation
+    return config

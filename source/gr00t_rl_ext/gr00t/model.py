@@ -1,0 +1,343 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""A GR00T policy network: backbone, action head, and loading them from a published checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
+from .backbone import Backbone, Gr00tFeatures
+from .backbone_eagle import EagleBackbone
+from .checkpoint import (
+    CONFIG_FILE,
+    CheckpointWeights,
+    Gr00tCheckpointError,
+    check_keys,
+    new_directory,
+    read_json,
+    resolve_checkpoint,
+    rewrite_weights,
+)
+from .dit import ATTENTION_IMPLEMENTATIONS
+from .embodiment import EMBODIMENT_SLOTS, embodiment_tags
+
+__all__ = [
+    "GR00T_VERSIONS",
+    "Gr00tConfig",
+    "Gr00tContext",
+    "Gr00tFeatures",
+    "Gr00tModel",
+    "Gr00tVersion",
+    "load_gr00t",
+]
+
+
+@dataclass(frozen=True)
+class Gr00tVersion:
+    """How a version of GR00T is recognised and what it is made of."""
+
+    model_type: str
+    """``model_type`` in the checkpoint's config.json."""
+
+    architectures: tuple[str, ...]
+    """Accepted entries of ``architectures`` in config.json."""
+
+    backbone: type[Backbone]
+    """Vision-language backbone."""
+
+    head_section: str | None
+    """Field of config.json that describes the action head; None where its fields stand at the top level."""
+
+
+GR00T_VERSIONS: Mapping[str, Gr00tVersion] = {
+    "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg"),
+}
+"""Versions that can be loaded. A new one is a row here and a file with its backbone."""
+
+
+@dataclass(frozen=True)
+class Gr00tConfig:
+    """What a checkpoint says about itself."""
+
+    version: str
+    """Key of :data:`GR00T_VERSIONS`."""
+
+    action_head: ActionHeadConfig
+    """Shape of the action head."""
+
+    embodiment_slot: int
+    """Slot whose projections were loaded."""
+
+    source: Path
+    """Directory that the weights were read from."""
+
+    raw: Mapping[str, Any]
+    """config.json as it stands in the checkpoint."""
+
+
+@dataclass(frozen=True)
+class _CheckpointEntry:
+    """Where one of our parameters stands in a checkpoint."""
+
+    key: str
+    slot: int | None = None
+    transpose: bool = False
+
+    def extract(self, weights: CheckpointWeights) -> Tensor:
+        tensor = weights.read(self.key, self.slot)
+        return tensor.T.contiguous() if self.transpose else tensor
+
+    def insert(self, published: Tensor, ours: Tensor) -> Tensor:
+        """The published tensor with our value in its place, in its dtype.
+
+        Where our value is the published one rounded to our dtype, the parameter was not trained, and the published
+        value is kept: loading in bfloat16 and saving loses nothing.
+        """
+        ours = ours.detach().cpu()
+        ours = ours.T if self.transpose else ours
+        before = published if self.slot is None else published[self.slot]
+        if torch.equal(before.to(ours.dtype), ours):
+            return published
+        if self.slot is None:
+            return ours.to(published.dtype)
+        published = published.clone()
+        published[self.slot] = ours.to(published.dtype)
+        return published
+
+
+class Gr00tModel(nn.Module):
+    """Vision-language backbone and action head, for one embodiment.
+
+    ``train()`` and ``eval()`` compute the same: no dropout acts anywhere. Parameters come frozen from
+    :func:`load_gr00t`; whoever trains some of them says which.
+    """
+
+    def __init__(self, config: Gr00tConfig, backbone: Backbone, action_head: ActionHead) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.action_head = action_head
+
+    @property
+    def version(self) -> str:
+        return self.config.version
+
+    @property
+    def embodiment_slot(self) -> int:
+        return self.config.embodiment_slot
+
+    @property
+    def max_state_dim(self) -> int:
+        return self.config.action_head.max_state_dim
+
+    @property
+    def max_action_dim(self) -> int:
+        return self.config.action_head.max_action_dim
+
+    @property
+    def action_horizon(self) -> int:
+        return self.config.action_head.action_horizon
+
+    @property
+    def num_inference_timesteps(self) -> int:
+        return self.config.action_head.num_inference_timesteps
+
+    @property
+    def feature_dim(self) -> int:
+        return self.config.action_head.feature_dim
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def encode(
+        self,
+        *,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+    ) -> Gr00tFeatures:
+        """Vision-language features.
+
+        Args:
+            pixel_values: (B x cameras, 3, image_size, image_size), the cameras of one sample adjacent.
+            input_ids: Prompts (B, S).
+            attention_mask: (B, S), 1 for real tokens; None: all are. GR00T N1.5's head attends to padding as well,
+                so its prompts should have one length.
+            image_grid_thw: Patch grid per image, for versions whose images have no fixed size; None for N1.5.
+        """
+        return self.backbone(pixel_values, input_ids, attention_mask, image_grid_thw)
+
+    def condition(self, features: Gr00tFeatures) -> Gr00tContext:
+        """The head's view of the features: after layer norm and VL self-attention. Belongs to the head's weights."""
+        return self.action_head.condition(features.tokens, features.attention_mask)
+
+    def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
+        """See :meth:`ActionHead.cache_key_values`."""
+        return self.action_head.cache_key_values(context)
+
+    def velocity(self, context: Gr00tContext, state: Tensor, x: Tensor, t_bucket: Tensor) -> Tensor:
+        """See :meth:`ActionHead.velocity`."""
+        return self.action_head.velocity(context, state, x, t_bucket)
+
+    def sample(self, context: Gr00tContext, state: Tensor, noise: Tensor, num_steps: int | None = None) -> Tensor:
+        """See :meth:`ActionHead.sample`."""
+        return self.action_head.sample(context, state, noise, num_steps)
+
+    def flow_matching_loss(
+        self, context: Gr00tContext, state: Tensor, action: Tensor, action_mask: Tensor, noise: Tensor, t: Tensor
+    ) -> Tensor:
+        """See :meth:`ActionHead.flow_matching_loss`."""
+        return self.action_head.flow_matching_loss(context, state, action, action_mask, noise, t)
+
+    def checkpoint_entries(self) -> dict[str, _CheckpointEntry]:
+        """Our parameter name -> its place in a published checkpoint."""
+        entries = {}
+        for name, _ in self.named_parameters():
+            part, _, rest = name.partition(".")
+            if part == "backbone":
+                ours = next(prefix for prefix in self.backbone.CHECKPOINT_PREFIXES if rest.startswith(prefix))
+                published = self.backbone.CHECKPOINT_PREFIXES[ours] + rest.removeprefix(ours)
+                entries[name] = _CheckpointEntry(f"backbone.{published}")
+                continue
+            layer, _, kind = rest.rpartition(".")
+            if layer in ActionHead.SLOT_LAYERS:
+                # published as (slots, in, out) and (slots, out); a linear layer's weight is (out, in)
+                published_kind = {"weight": "W", "bias": "b"}[kind]
+                entries[name] = _CheckpointEntry(
+                    f"action_head.{layer}.{published_kind}", self.embodiment_slot, transpose=kind == "weight"
+                )
+            else:
+                entries[name] = _CheckpointEntry(name)
+        return entries
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write a complete checkpoint in the published layout, which GR00T's own inference code loads.
+
+        Everything that this model does not hold (other embodiment slots, unused layers, statistics, tokenizer) is
+        taken from the checkpoint it was loaded from, which must still be there. Untrained parameters keep their
+        published bits, whatever the dtype they were loaded in.
+
+        Raises:
+            FileExistsError: ``directory`` is not empty.
+        """
+        parameters = dict(self.named_parameters())
+        updates = {
+            entry.key: (lambda published, entry=entry, name=name: entry.insert(published, parameters[name]))
+            for name, entry in self.checkpoint_entries().items()
+        }
+        with new_directory(Path(directory)) as target:
+            rewrite_weights(self.config.source, target, updates)
+
+
+def load_gr00t(
+    path: str | Path,
+    embodiment_slot: int | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    device: torch.device | str = "cpu",
+    attn_implementation: str = "sdpa",
+) -> Gr00tModel:
+    """Load a GR00T checkpoint for one embodiment.
+
+    Weights go from the file to ``device`` in ``dtype``, one tensor at a time: there is no second copy of the model.
+
+    Args:
+        path: Local directory or hub id.
+        embodiment_slot: Which of the checkpoint's embodiment slots to load. None: the slot of the embodiment in the
+            checkpoint's statistics, where it holds exactly one.
+        dtype: Of the parameters. Rotary frequencies stay float32.
+        device: Where the model lives.
+        attn_implementation: "sdpa" or, for comparisons, "eager".
+
+    Returns:
+        The model in eval mode with frozen parameters.
+
+    Raises:
+        Gr00tCheckpointError: The checkpoint cannot be used as asked; the message says why and what to do.
+    """
+    if attn_implementation not in ATTENTION_IMPLEMENTATIONS:
+        raise ValueError(
+            f"attn_implementation is {attn_implementation!r}; expected one of {', '.join(ATTENTION_IMPLEMENTATIONS)}"
+        )
+    directory = resolve_checkpoint(path)
+    raw = read_json(directory / CONFIG_FILE)
+    version = _detect_version(raw, directory)
+    spec = GR00T_VERSIONS[version]
+    head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
+    slot = _choose_slot(embodiment_slot, head.num_slots, directory)
+    device = torch.device(device)
+
+    with torch.device("meta"):
+        backbone = spec.backbone.from_checkpoint(raw, directory, attn_implementation)
+        action_head = ActionHead(head, attn_implementation)
+    if backbone.feature_dim != head.feature_dim:
+        raise Gr00tCheckpointError(
+            f"the backbone's features have {backbone.feature_dim} channels, but the action head of "
+            f"{str(directory)!r} expects backbone_embedding_dim = {head.feature_dim}"
+        )
+    model = Gr00tModel(Gr00tConfig(version, head, slot, directory, raw), backbone, action_head)
+    _load_weights(model, CheckpointWeights(directory, device), dtype)
+    model.backbone.materialize_buffers(device)
+    return model.requires_grad_(False).eval()
+
+
+def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dtype) -> None:
+    entries = model.checkpoint_entries()
+    source = str(weights.directory)
+    check_keys({entry.key for entry in entries.values()}, weights.keys(), model.backbone.UNUSED_PREFIXES, source)
+    state = {}
+    for name, parameter in model.named_parameters():
+        entry = entries[name]
+        expected = tuple(reversed(parameter.shape)) if entry.transpose else tuple(parameter.shape)
+        if entry.slot is not None:
+            expected = (model.config.action_head.num_slots, *expected)
+        if weights.shape(entry.key) != expected:
+            raise Gr00tCheckpointError(
+                f"{entry.key} in {source!r} has shape {weights.shape(entry.key)}; the checkpoint's configs describe "
+                f"{expected}. Check that configs and weights come from the same checkpoint"
+            )
+        state[name] = entry.extract(weights).to(dtype)
+    model.load_state_dict(state, strict=True, assign=True)
+
+
+def _detect_version(raw: Mapping[str, Any], directory: Path) -> str:
+    architectures = raw.get("architectures") or []
+    for name, version in GR00T_VERSIONS.items():
+        if raw.get("model_type") == version.model_type or set(architectures) & set(version.architectures):
+            return name
+    known = "; ".join(
+        f"{name} (model_type {version.model_type!r}, architectures {' or '.join(version.architectures)})"
+        for name, version in GR00T_VERSIONS.items()
+    )
+    raise Gr00tCheckpointError(
+        f"{str(directory)!r} holds a model of another kind: model_type {raw.get('model_type')!r}, architectures "
+        f"{architectures}. Known versions of GR00T: {known}"
+    )
+
+
+def _choose_slot(slot: int | None, num_slots: int, directory: Path) -> int:
+    known = ", ".join(f"{tag}: {index}" for tag, index in EMBODIMENT_SLOTS.items())
+    if slot is None:
+        tags = embodiment_tags(directory)
+        if len(tags) != 1 or tags[0] not in EMBODIMENT_SLOTS:
+            found = f"statistics for {', '.join(tags)}" if tags else "no statistics"
+            raise Gr00tCheckpointError(
+                f"embodiment_slot is None, which needs a checkpoint with statistics of exactly one known embodiment; "
+                f"{str(directory)!r} has {found}. Pass embodiment_slot; known slots are {known}"
+            )
+        slot = EMBODIMENT_SLOTS[tags[0]]
+    if not 0 <= slot < num_slots:
+        raise Gr00tCheckpointError(
+            f"embodiment_slot is {slot}, but {str(directory)!r} has {num_slots} slots: expected 0 to {num_slots - 1}. "
+            f"Known slots of the published checkpoint are {known}"
+        )
+    return slot

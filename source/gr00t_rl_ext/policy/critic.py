@@ -1,0 +1,92 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The critic: an MLP on pooled features, state and privileged state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from rsl_rl.modules import MLP, EmpiricalNormalization
+from tensordict import TensorDict
+from torch import nn
+
+from gr00t_rl_ext.policy.adapter import initialize_orthogonally
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+
+
+class Gr00tCritic(nn.Module):
+    """Value of a decision.
+
+    Which inputs it has follows from ``agent.obs_groups["critic"]``: an image group there means the mean of the
+    backbone's features, every other group enters as a vector.
+
+    Args:
+        encoder: The shared frozen backbone.
+        obs: An observation, for the widths.
+        obs_groups: Observation groups of the critic.
+        hidden_dims: Widths of the hidden layers.
+        activation: Name of the activation, as in rsl_rl.
+        obs_normalization: Normalise the vectors with running statistics.
+
+    Raises:
+        ValueError: If a group does not exist or is no vector.
+    """
+
+    is_recurrent = False
+
+    def __init__(
+        self,
+        encoder: Gr00tEncoder,
+        obs: TensorDict,
+        obs_groups: Sequence[str],
+        hidden_dims: tuple[int, ...] | list[int] = (256, 256),
+        activation: str = "elu",
+        obs_normalization: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.reads_features = any(group in encoder.spec.image_groups for group in obs_groups)
+        self.vector_groups = [group for group in obs_groups if group not in encoder.spec.image_groups]
+        for group in self.vector_groups:
+            if group not in obs.keys() or obs[group].ndim != 2:
+                available = ", ".join(f"{name} {tuple(value.shape[1:])}" for name, value in obs.items())
+                raise ValueError(
+                    f"The critic reads the observation group {group!r}, expected as a vector per environment. The task"
+                    f" offers: {available}. Change `agent.obs_groups`."
+                )
+        vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
+        feature_dim = encoder.feature_shape[1] if self.reads_features else 0
+        if vector_dim + feature_dim == 0:
+            raise ValueError("The critic reads no observation group; name at least one in `agent.obs_groups`.")
+        self.feature_norm = nn.LayerNorm(feature_dim) if self.reads_features else nn.Identity()
+        self.normalizer = EmpiricalNormalization(vector_dim) if obs_normalization and vector_dim else nn.Identity()
+        self.mlp = MLP(vector_dim + feature_dim, 1, hidden_dims, activation)
+        initialize_orthogonally(self.mlp, output_gain=1.0)
+
+    def forward(self, obs: TensorDict, masks: torch.Tensor | None = None, hidden_state: Any = None) -> torch.Tensor:
+        """Value of encoded observations, (B, 1), fp32."""
+        parts = []
+        if self.reads_features:
+            if FEATURES not in obs.keys():
+                obs = self.encoder.encode(obs)
+            parts.append(self.feature_norm(obs[FEATURES].float().mean(dim=1)))
+        if self.vector_groups:
+            parts.append(self.normalizer(self._vectors(obs)))
+        return self.mlp(torch.cat(parts, dim=-1))
+
+    def update_normalization(self, obs: TensorDict) -> None:
+        """Take observations (B, ...) into the running statistics."""
+        if isinstance(self.normalizer, EmpiricalNormalization):
+            self.normalizer.update(self._vectors(obs))
+
+    def _vectors(self, obs: TensorDict) -> torch.Tensor:
+        return torch.cat([obs[group] for group in self.vector_groups], dim=-1).float()
+
+    def reset(self, dones: torch.Tensor | None = None, hidden_state: Any = None) -> None:
+        """Nothing to reset: the critic has no memory."""
+
+    def get_hidden_state(self) -> None:
+        """The critic has no memory."""

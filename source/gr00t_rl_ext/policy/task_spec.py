@@ -1,0 +1,124 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a policy must know of a task, read from the environment once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+DEFAULT_INSTRUCTION = "perform the default behavior"
+"""What GR00T is told when a task says nothing; GR00T's own fine-tuning data uses this sentence."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Interface of a task."""
+
+    instruction: str
+    """What the policy is told."""
+
+    image_groups: tuple[str, ...]
+    """Observation groups with images, uint8 (num_envs, height, width, 3 * cameras)."""
+
+    num_cameras: int
+    """Images per observation, over all image groups."""
+
+    state_groups: tuple[str, ...]
+    """Observation groups of proprioception that the actor reads, (num_envs, width)."""
+
+    state_terms: dict[str, int]
+    """Terms of the state groups in order, with their widths."""
+
+    action_terms: dict[str, int]
+    """Terms of the action of one control step in order, with their widths."""
+
+    @property
+    def state_dim(self) -> int:
+        """Width of the concatenated state."""
+        return sum(self.state_terms.values())
+
+    @property
+    def action_dim(self) -> int:
+        """Width of the action of one control step."""
+        return sum(self.action_terms.values())
+
+    def digest(self) -> str:
+        """Short hash that is equal for equal specs."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    @classmethod
+    def from_env(cls, env: Any, obs: TensorDict, actor_groups: Sequence[str]) -> TaskSpec:
+        """Read the spec from an Isaac Lab environment.
+
+        Args:
+            env: The unwrapped environment.
+            obs: An observation, to tell images from vectors.
+            actor_groups: Observation groups of the actor (``agent.obs_groups["actor"]``).
+
+        Raises:
+            ValueError: If a group does not exist, has another layout, or none of them holds images.
+        """
+        available = ", ".join(f"{name} {tuple(value.shape[1:])} {value.dtype}" for name, value in obs.items())
+        for group in actor_groups:
+            if group not in obs.keys():
+                raise ValueError(
+                    f"The actor reads the observation group {group!r}, which the task does not have. It offers: "
+                    f"{available}. Change `agent.obs_groups`, or add the group to the task's `observations` config."
+                )
+        image_groups = tuple(group for group in actor_groups if obs[group].dtype == torch.uint8)
+        state_groups = tuple(group for group in actor_groups if group not in image_groups)
+        if not image_groups:
+            raise ValueError(
+                "GR00T needs at least one camera, but none of the actor's observation groups"
+                f" ({', '.join(actor_groups)}) holds uint8 images. The task offers: {available}. Add a group of"
+                " `mdp.image_rgb(..., normalize=False)` terms to the task and name it in `agent.obs_groups`."
+            )
+        num_cameras = 0
+        for group in image_groups:
+            shape = tuple(obs[group].shape[1:])
+            if len(shape) != 3 or shape[-1] % 3 != 0:
+                raise ValueError(
+                    f"The image group {group!r} has the shape {shape} per environment; expected (height, width, 3 *"
+                    " cameras): RGB images of equal size, concatenated along the channels."
+                )
+            num_cameras += shape[-1] // 3
+        for group in state_groups:
+            if obs[group].ndim != 2:
+                raise ValueError(
+                    f"The state group {group!r} has the shape {tuple(obs[group].shape[1:])} per environment; expected"
+                    " one dimension. Concatenate its terms (`concatenate_terms = True`)."
+                )
+        return cls(
+            instruction=getattr(env.cfg, "instruction", DEFAULT_INSTRUCTION),
+            image_groups=image_groups,
+            num_cameras=num_cameras,
+            state_groups=state_groups,
+            state_terms=_state_terms(env, obs, state_groups),
+            action_terms=_action_terms(env),
+        )
+
+
+def _state_terms(env: Any, obs: TensorDict, groups: Sequence[str]) -> dict[str, int]:
+    manager = getattr(env, "observation_manager", None)
+    if manager is None:
+        return {group: int(obs[group].shape[-1]) for group in groups}
+    terms: dict[str, int] = {}
+    for group in groups:
+        for name, shape in zip(manager.active_terms[group], manager.group_obs_term_dim[group], strict=True):
+            terms[name if name not in terms else f"{group}_{name}"] = int(shape[-1])
+    return terms
+
+
+def _action_terms(env: Any) -> dict[str, int]:
+    manager = getattr(env, "action_manager", None)
+    if manager is None:
+        return {"action": int(env.control_action_dim)}
+    return dict(zip(manager.active_terms, manager.action_term_dim, strict=True))

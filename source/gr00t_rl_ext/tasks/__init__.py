@@ -1,0 +1,12 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Registers the tasks. Isaac Lab imports this module through the entry-point group ``isaaclab.tasks``.
+
+It must stay cheap: it runs before every ``isaaclab`` command, ``list_envs`` included.
+"""
+
+from gr00t_rl_ext.assets.root import apply_on_import
+from gr00t_rl_ext.tasks.stack.config import franka as _franka  # noqa: F401
+
+apply_on_import()

@@ -1,0 +1,27 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The Franka Panda stacks cubes. Registered by strings: nothing is imported until a task is used."""
+
+import gymnasium as gym
+
+_AGENTS = f"{__name__}.agents.rsl_rl_cfg"
+
+_TASKS = {
+    "Isaac-Stack-Cube-Franka-v0": "FrankaStackCubeEnvCfg",
+    "Isaac-Stack-Cube-Franka-IK-Rel-v0": "FrankaStackCubeIkRelEnvCfg",
+}
+
+for _task_id, _env_cfg in _TASKS.items():
+    gym.register(
+        id=_task_id,
+        entry_point="gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv",
+        disable_env_checker=True,
+        kwargs={
+            "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
+            "rsl_rl_cfg_entry_point": f"{_AGENTS}:MlpPpoRunnerCfg",
+            # `--agent` is looked up as it is typed; error messages list only names that end in `_cfg_entry_point`
+            "gr00t_ppo": f"{_AGENTS}:Gr00tPpoRunnerCfg",
+            "gr00t_ppo_cfg_entry_point": f"{_AGENTS}:Gr00tPpoRunnerCfg",
+        },
+    )

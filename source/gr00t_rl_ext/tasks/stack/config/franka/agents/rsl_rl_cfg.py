@@ -1,0 +1,72 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""rsl_rl agents. Each class is the whole recipe."""
+
+from __future__ import annotations
+
+import torch
+from isaaclab.utils import configclass
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
+
+from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tGaussianActorCfg
+
+
+def _default_device() -> str:
+    # Isaac Lab's default is cuda:0, and `--device cpu` does not change it
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+@configclass
+class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
+    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
+
+    device = _default_device()
+    seed = 42
+    num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
+    max_iterations = 1000
+    save_interval = 50
+    experiment_name = "gr00t_stack_cube_franka"
+    clip_actions = 1.0
+    init_at_random_ep_len = True
+    obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
+    actor = Gr00tGaussianActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg()
+
+
+@configclass
+class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
+    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
+
+    device = _default_device()
+    seed = 42
+    num_steps_per_env = 32
+    max_iterations = 1500
+    save_interval = 50
+    experiment_name = "mlp_stack_cube_franka"
+    clip_actions = 1.0
+    obs_groups = {"actor": ["state", "privileged"], "critic": ["state", "privileged"]}
+    actor = RslRlMLPModelCfg(
+        hidden_dims=[256, 128, 64],
+        activation="elu",
+        obs_normalization=True,
+        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5),
+    )
+    critic = RslRlMLPModelCfg(hidden_dims=[256, 128, 64], activation="elu", obs_normalization=True)
+    algorithm = RslRlPpoAlgorithmCfg(
+        class_name="gr00t_rl_ext.algorithms.baseline:MlpPPO",
+        num_learning_epochs=5,
+        num_mini_batches=4,
+        learning_rate=1.0e-3,
+        schedule="adaptive",
+        gamma=0.99,
+        lam=0.95,
+        entropy_coef=0.005,
+        desired_kl=0.01,
+        max_grad_norm=1.0,
+        value_loss_coef=1.0,
+        use_clipped_value_loss=True,
+        clip_param=0.2,
+    )

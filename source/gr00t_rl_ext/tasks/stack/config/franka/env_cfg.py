@@ -1,0 +1,108 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Stacking with the Franka Panda: the stock scenes with two cameras."""
+
+from __future__ import annotations
+
+import isaaclab.sim as sim_utils
+from isaaclab.actuators import ImplicitActuatorCfg
+from isaaclab.envs import ManagerBasedRLEnvCfg
+from isaaclab.sensors import CameraCfg
+from isaaclab.utils import configclass
+from isaaclab_tasks.contrib.stack.config.franka import stack_ik_rel_env_cfg, stack_joint_pos_env_cfg
+from isaaclab_tasks.utils import preset
+from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
+
+from gr00t_rl_ext.tasks.stack.env_cfg import add_stack_task, isaac_sim_is_installed
+
+INSTRUCTION = "stack the red cube on the blue cube, then the green cube on the red cube"
+
+_HAND = "{ENV_REGEX_NS}/Robot/Geometry/" + "/".join([f"panda_link{i}" for i in range(8)] + ["panda_hand"])
+"""Prim path of the hand. A camera needs the full path: a regular expression does not resolve under Newton."""
+
+_CAMERA_PIXELS = 224
+"""Edge of the camera images, the input size of GR00T N1.5 [px]."""
+
+
+def _camera(prim_path: str, offset: CameraCfg.OffsetCfg, focal_length: float, moving: bool) -> CameraCfg:
+    return CameraCfg(
+        prim_path=prim_path,
+        update_period=0.0,
+        height=_CAMERA_PIXELS,
+        width=_CAMERA_PIXELS,
+        data_types=["rgb"],
+        # without it, a camera on a moving link stays where it was at the start
+        update_latest_camera_pose=moving,
+        spawn=sim_utils.PinholeCameraCfg(
+            focal_length=focal_length, focus_distance=400.0, horizontal_aperture=20.955, clipping_range=(0.02, 4.0)
+        ),
+        offset=offset,
+        renderer_cfg=MultiBackendRendererCfg(),
+    )
+
+
+def _both_fingers_driven() -> ImplicitActuatorCfg:
+    """Gripper of the offline asset, whose second finger is driven and not a mimic joint.
+
+    Gains and armature are the ones with which a grasp holds under Newton as well.
+    """
+    return ImplicitActuatorCfg(
+        joint_names_expr=["panda_finger_joint.*"],
+        joint_effort_limit=20.0,
+        stiffness=400.0,
+        damping=80.0,
+        armature=0.1,
+    )
+
+
+def _add_franka(cfg: ManagerBasedRLEnvCfg) -> None:
+    cfg.scene.table_cam = _camera(
+        "{ENV_REGEX_NS}/table_cam",
+        CameraCfg.OffsetCfg(pos=(1.15, 0.0, 0.55), rot=(0.6533, 0.6533, -0.2706, -0.2706), convention="ros"),
+        focal_length=24.0,
+        moving=False,
+    )
+    cfg.scene.wrist_cam = _camera(
+        f"{_HAND}/wrist_cam",
+        CameraCfg.OffsetCfg(
+            pos=(0.13, 0.0, -0.15), rot=(0.03701, 0.03701, -0.70614, -0.70614), convention="ros"
+        ),
+        focal_length=24.0,
+        moving=True,
+    )
+    stock = dict(cfg.scene.robot.actuators)
+    driven = {"panda_arm": stock["panda_arm"], "panda_hand": _both_fingers_driven()}
+    cfg.scene.robot.actuators = preset(
+        default=stock if isaac_sim_is_installed() else driven,
+        isaacsim_physx=stock,
+        ovphysx=driven,
+        newton_mjwarp=driven,
+    )
+    add_stack_task(cfg)
+
+
+@configclass
+class FrankaStackCubeEnvCfg(stack_joint_pos_env_cfg.FrankaCubeStackEnvCfg):
+    """Joint position targets (scaled by 0.5, relative to the default pose) and a binary gripper: 8 actions."""
+
+    instruction: str = INSTRUCTION
+    """What the policy is told."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _add_franka(self)
+
+
+@configclass
+class FrankaStackCubeIkRelEnvCfg(stack_ik_rel_env_cfg.FrankaCubeStackEnvCfg):
+    """Relative pose of the gripper by differential inverse kinematics, and a binary gripper: 7 actions."""
+
+    instruction: str = INSTRUCTION
+    """What the policy is told."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _add_franka(self)
+        # devices of the stock teleoperation task
+        self.teleop_devices = type(self.teleop_devices)()

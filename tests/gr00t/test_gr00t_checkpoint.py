@@ -1,0 +1,215 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Reading checkpoints, and the text of every error a user can cause."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_gr00t
+from gr00t_rl_ext.gr00t.checkpoint import new_directory, resolve_checkpoint
+
+
+def edit_json(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def edit_tensors(directory: Path, shard: int, edit) -> None:
+    file = sorted(directory.glob("model-*.safetensors"))[shard]
+    tensors = load_file(file)
+    edit(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def fails(path: str | Path, *texts: str, **options: object) -> None:
+    """Loading fails with a message that contains all of ``texts``."""
+    with pytest.raises(Gr00tCheckpointError) as caught:
+        load_gr00t(path, **options)  # pyright: ignore[reportArgumentType]
+    for text in texts:
+        assert text in str(caught.value), str(caught.value)
+
+
+def test_shards_equal_a_single_file(tiny_copy: Path):
+    sharded = load_gr00t(tiny_copy, dtype=torch.float32)
+    tensors = {key: value for file in tiny_copy.glob("*.safetensors") for key, value in load_file(file).items()}
+    for file in [*tiny_copy.glob("*.safetensors"), tiny_copy / "model.safetensors.index.json"]:
+        file.unlink()
+    save_file(tensors, tiny_copy / "model.safetensors")
+    single = load_gr00t(tiny_copy, dtype=torch.float32)
+    pairs = zip(sharded.state_dict().items(), single.state_dict().items(), strict=True)
+    assert all(name == other and torch.equal(a, b) for (name, a), (other, b) in pairs)
+
+
+def test_unused_keys_are_optional(tiny_copy: Path):
+    """The published checkpoint has the pooling head and the LM head; fine-tuned ones may lack them."""
+
+    def drop(tensors: dict[str, torch.Tensor]) -> None:
+        for key in [k for k in tensors if "lm_head" in k or "vision_model.head" in k]:
+            del tensors[key]
+
+    for shard in (0, 1):
+        edit_tensors(tiny_copy, shard, drop)
+    load_gr00t(tiny_copy)
+
+
+def test_no_such_directory(tmp_path: Path):
+    fails(tmp_path / "nowhere", "no such directory", "nowhere", "'nvidia/GR00T-N1.5-3B'")
+    fails(str(tmp_path / "nowhere"), "no such directory")
+    (tmp_path / "file").touch()
+    fails(tmp_path / "file", "is a file; expected the directory of a GR00T checkpoint")
+
+
+def test_hub_id_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    fails(
+        "nobody/no-model",
+        "'nobody/no-model' is no local directory",
+        "cannot be reached (LocalEntryNotFoundError). HF_HUB_OFFLINE is set, so only the local cache was searched.",
+        "hf download nobody/no-model",
+    )
+
+
+def test_directory_without_config(tmp_path: Path):
+    (tmp_path / "checkpoint-2000").mkdir()
+    fails(tmp_path, "has no config.json", "It holds checkpoint-2000", "one level deeper")
+
+
+def test_config_that_is_no_json(tiny_copy: Path):
+    (tiny_copy / "config.json").write_text('{"architectures": [')
+    fails(tiny_copy, "config.json", "is not valid JSON", "copy it again")
+    (tiny_copy / "config.json").write_text("[]")
+    fails(tiny_copy, "holds a JSON list; expected an object")
+
+
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Gr00tN1d7"])
+def test_another_kind_of_model(tiny_copy: Path, architecture: str):
+    edit_json(tiny_copy / "config.json", model_type="another", architectures=[architecture])
+    fails(
+        tiny_copy,
+        "holds a model of another kind: model_type 'another'",
+        architecture,
+        "Known versions of GR00T: N1.5 (model_type 'gr00t_n1_5', architectures GR00T_N1_5 or GR00TN15)",
+    )
+
+
+def test_incomplete_configs(tiny_copy: Path):
+    config = json.loads((tiny_copy / "config.json").read_text())
+    del config["backbone_cfg"]
+    (tiny_copy / "config.json").write_text(json.dumps(config))
+    fails(tiny_copy, "have no field 'backbone_cfg' for the backbone")
+    del config["action_head_cfg"]
+    (tiny_copy / "config.json").write_text(json.dumps(config))
+    fails(tiny_copy, "has no field 'diffusion_model_cfg' for the action head")
+
+
+def test_unsupported_backbone_option(tiny_copy: Path):
+    edit_json(tiny_copy / "eagle_config.json", use_pixel_shuffle=True)
+    fails(tiny_copy, "asks for use_pixel_shuffle = True; this backbone supports False only")
+
+
+def test_feature_widths_that_disagree(tiny_copy: Path):
+    head = json.loads((tiny_copy / "config.json").read_text())["action_head_cfg"]
+    edit_json(tiny_copy / "config.json", action_head_cfg=head | {"backbone_embedding_dim": 65})
+    fails(tiny_copy, "features have 64 channels", "backbone_embedding_dim = 65")
+
+
+def test_no_weights(tiny_copy: Path):
+    for file in [*tiny_copy.glob("*.safetensors"), tiny_copy / "model.safetensors.index.json"]:
+        file.unlink()
+    fails(tiny_copy, "holds no weights; expected model.safetensors, or model.safetensors.index.json with its shards")
+
+
+def test_missing_shard(tiny_copy: Path):
+    (tiny_copy / "model-00002-of-00002.safetensors").unlink()
+    fails(tiny_copy, "lacks 1 of the 2 shards", "model-00002-of-00002.safetensors", "Download or copy them again")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.001, 0.0])
+def test_truncated_shard(tiny_copy: Path, kept: float):
+    file = tiny_copy / "model-00001-of-00002.safetensors"
+    content = file.read_bytes()
+    size = int(len(content) * kept)
+    file.write_bytes(content[:size])
+    # where the header was lost as well, nobody knows the full size
+    expected = f", expected {len(content):,}" if kept == 0.5 else ""
+    fails(
+        tiny_copy,
+        "model-00001-of-00002.safetensors",
+        f"is truncated or no safetensors file: it has {size:,} bytes{expected} (",
+    )
+
+
+def test_missing_and_unexpected_keys(tiny_copy: Path):
+    def edit(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["action_head.vlln.scale"] = tensors.pop("action_head.vlln.weight")
+        tensors["backbone.eagle_model.language_model.model.layers.2.extra.weight"] = torch.zeros(1)
+
+    edit_tensors(tiny_copy, 0, edit)
+    fails(
+        tiny_copy,
+        "1 tensors are missing: action_head.vlln.weight",
+        "2 tensors are unexpected: action_head.vlln.scale, backbone.eagle_model.language_model.model.layers.2.extra.weight",
+        "known and unused are only backbone.eagle_model.vision_model.vision_model.head.*, "
+        "backbone.eagle_model.language_model.lm_head.*",
+    )
+
+
+def test_wrong_shape(tiny_copy: Path):
+    edit_tensors(tiny_copy, 0, lambda t: t.update({"action_head.vlln.weight": torch.zeros(63)}))
+    fails(tiny_copy, "action_head.vlln.weight", "has shape (63,); the checkpoint's configs describe (64,)")
+
+
+def test_slot_out_of_range(tiny_checkpoint: Path):
+    for slot in (-1, 32):
+        fails(tiny_checkpoint, f"embodiment_slot is {slot}", "expected 0 to 31", "gr1: 24", embodiment_slot=slot)
+
+
+def test_slot_that_cannot_be_inferred(tiny_copy: Path, reference_checkpoint: Path):
+    fails(reference_checkpoint, "embodiment_slot is None", "has no statistics", "new_embodiment: 31")
+    metadata = tiny_copy / "experiment_cfg" / "metadata.json"
+    edit_json(metadata, gr1={})
+    fails(tiny_copy, "statistics of exactly one known embodiment", "has statistics for new_embodiment, gr1")
+    assert load_gr00t(tiny_copy, embodiment_slot=24).embodiment_slot == 24
+    metadata.write_text(json.dumps({"my_robot": {}}))
+    fails(tiny_copy, "has statistics for my_robot")
+
+
+def test_unknown_attention_implementation(tiny_checkpoint: Path):
+    with pytest.raises(ValueError, match="attn_implementation is 'flash'; expected one of eager, sdpa"):
+        load_gr00t(tiny_checkpoint, attn_implementation="flash")
+
+
+def test_resolve_accepts_strings_and_paths(tiny_checkpoint: Path):
+    assert resolve_checkpoint(str(tiny_checkpoint)) == resolve_checkpoint(tiny_checkpoint) == tiny_checkpoint
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path):
+    with pytest.raises(RuntimeError, match="midway"), new_directory(tmp_path / "out") as target:
+        (target / "half").touch()
+        raise RuntimeError("midway")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_replacement_keeps_the_old(tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(RuntimeError), new_directory(tmp_path / "out", may_replace=lambda _: True):
+        raise RuntimeError
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["old"]
+    with new_directory(tmp_path / "out", may_replace=lambda _: True) as target:
+        (target / "new").touch()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["new"]
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match=re.escape("is a file; give a directory that does not exist yet")):
+        with new_directory(tmp_path / "file"):
+            pass
