@@ -181,9 +181,20 @@ stamp() {
 
 is_current() { [[ -x $VENV/bin/python && -f $STAMP && "$(<"$STAMP")" == "$(stamp)" ]]; }
 
+# find_uv: prints the path of a uv that runs (pyenv's shim of it may refuse), or nothing.
+find_uv() {
+    local uv
+    for uv in uv "$VENV/bin/uv" "${HOME:-}/.local/bin/uv"; do
+        if "$uv" --version >/dev/null 2>&1 </dev/null; then
+            command -v "$uv"
+            return
+        fi
+    done
+}
+
 # find_python: prints "ok PATH" for the first Python 3.12 that can make an environment, else "bare PATH" or "none".
 find_python() {
-    local python answer bare="" candidates=(python3.12)
+    local python uv answer bare="" candidates=(python3.12)
     local check='
 import sys
 from importlib.util import find_spec
@@ -193,8 +204,9 @@ print("ok" if usable else "bare", getattr(sys, "_base_executable", "") or sys.ex
     # pyenv by path: its shims refuse when another version is selected for the folder.
     candidates+=("${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.12*/bin/python)
     candidates+=(/usr/local/bin/python3.12 /usr/bin/python3.12 python3 python)
-    if command -v uv >/dev/null; then
-        python="$(uv python find --no-project --no-python-downloads 3.12 2>/dev/null)" && candidates+=("$python")
+    uv="$(find_uv)"
+    if [[ -n $uv ]] && python="$("$uv" python find --no-project --no-python-downloads 3.12 2>/dev/null)"; then
+        candidates+=("$python")
     fi
     for python in "${candidates[@]}"; do
         answer="$("$python" -c "$check" 2>/dev/null </dev/null)" || continue
@@ -235,8 +247,8 @@ die_with_log() {
 }
 
 create_venv() {
-    local found python
-    found="$(find_python)"
+    local found python uv
+    found="$(find_python)" uv="$(find_uv)"
     python="${found#* }"
     rm -rf "$VENV"
     mkdir "$VENV"
@@ -244,9 +256,9 @@ create_venv() {
     case $found in
         ok\ *) logged "$python" -m venv "$VENV" || die_with_log "$python could not create $VENV." ;;
         bare\ *)
-            command -v uv >/dev/null || die "$python has no venv or no ensurepip module, so that it cannot create an environment." \
+            [[ -n $uv ]] || die "$python has no venv or no ensurepip module, so that it cannot create an environment." \
                 "On Debian and Ubuntu: apt install python3.12-venv. Or install uv, which needs neither: pip install uv"
-            logged uv venv --allow-existing --seed --no-project --python "$python" "$VENV" || die_with_log "uv could not create $VENV with $python."
+            logged "$uv" venv --allow-existing --seed --no-project --python "$python" "$VENV" || die_with_log "uv could not create $VENV with $python."
             ;;
         *)
             die "No Python 3.12 was found; Isaac Lab 3.0 runs on no other version." \
@@ -257,16 +269,11 @@ create_venv() {
     esac
 }
 
-# install_with INSTALLER...: the pinned packages, then this extension. The lock is complete, so nothing is resolved.
-install_with() {
-    logged "$@" --no-deps -r requirements.lock &&
-        logged "$@" --no-deps --no-build-isolation -e .
-}
-
+# The lock is complete, so nothing is resolved; setuptools is in it, so the extension is built without a download.
 fill_venv() {
-    local uv index
-    uv="$(command -v uv || true)"
-    if [[ -z $uv ]] && { [[ -x $VENV/bin/uv ]] || logged "$VENV/bin/python" -m pip install --quiet uv; }; then
+    local uv index pip=("$VENV/bin/python" -m pip install --no-input)
+    uv="$(find_uv)"
+    if [[ -z $uv ]] && logged "${pip[@]}" --quiet uv; then
         uv="$VENV/bin/uv"
     fi
     # uv does not read pip's configuration; a mirror that is set there is meant for both.
@@ -274,16 +281,17 @@ fill_venv() {
         index="${PIP_INDEX_URL:-$("$VENV/bin/python" -m pip config get global.index-url 2>/dev/null || true)}"
         [[ -z $index ]] || export UV_DEFAULT_INDEX="$index"
     fi
-    if [[ -n $uv ]]; then
-        install_with "$uv" pip install --python "$VENV/bin/python" && return
-        grep -q 'No space left' "$INSTALL_LOG" && die_with_log "The disk is full." "Free $NEEDED_GB GB and run it again."
-        say "uv failed; trying pip ..."
+    if [[ -z $uv ]] || ! logged "$uv" pip install --python "$VENV/bin/python" --no-deps -r requirements.lock; then
+        ! grep -q 'No space left' "$INSTALL_LOG" || die_with_log "The disk is full." "Free $NEEDED_GB GB and run it again."
+        say "Installing with uv failed; trying pip, which is slower ..."
+        logged "${pip[@]}" --no-deps -r requirements.lock ||
+            die_with_log "The packages of requirements.lock could not be installed." \
+                "If the log speaks of connections or certificates: PyPI must be reachable; set a proxy (HTTPS_PROXY)," \
+                "a mirror (PIP_INDEX_URL) or certificates (SSL_CERT_FILE) and run it again." \
+                "If it finds no matching version: the mirror lacks it, or this machine's glibc is older than 2.35." \
+                "If it misses a compiler (on aarch64): apt install build-essential"
     fi
-    install_with "$VENV/bin/python" -m pip install --no-input && return
-    die_with_log "The packages of requirements.lock could not be installed." \
-        "If the log speaks of connections or certificates: PyPI must be reachable; set a proxy (HTTPS_PROXY)," \
-        "a mirror (PIP_INDEX_URL) or certificates (SSL_CERT_FILE) and run it again." \
-        "If a package is 'not found': the mirror lacks it, or this machine's glibc is older than 2.35."
+    logged "${pip[@]}" --no-deps --no-build-isolation -e . || die_with_log "gr00t_rl_ext could not be installed in $VENV."
 }
 
 # make_venv WHY: creates or refreshes .venv, one process at a time.
@@ -381,20 +389,18 @@ use_source_tree() {
 }
 
 install_extension() {
-    local isolation=() installer=("$PYTHON" -m pip)
+    local isolation=() installer=("$PYTHON" -m pip install) uv
     if ! "$PYTHON" -c 'import pip' 2>/dev/null; then
-        command -v uv >/dev/null || die "$PYTHON ($CHOSEN) has no pip, and there is no uv on PATH." \
+        uv="$(find_uv)"
+        [[ -n $uv ]] || die "$PYTHON ($CHOSEN) has no pip, and there is no uv on PATH." \
             "Install one of them: $PYTHON -m ensurepip, or pip install uv"
-        installer=(uv pip)
+        installer=("$uv" pip install --python "$PYTHON")
     fi
-    "$PYTHON" -c 'import setuptools as s; assert int(s.__version__.split(".")[0]) >= 77' 2>/dev/null && isolation=(--no-build-isolation)
+    ! "$PYTHON" -c 'import setuptools' 2>/dev/null || isolation=(--no-build-isolation)
     say "Installing gr00t_rl_ext (editable, no dependencies) into $PYTHON ($CHOSEN) ..."
-    if [[ ${installer[0]} == uv ]]; then
-        uv pip install --quiet --python "$PYTHON" --no-deps "${isolation[@]}" -e "$REPO"
-    else
-        "$PYTHON" -m pip install --quiet --no-deps "${isolation[@]}" -e "$REPO"
-    fi || die "The installation failed." "The messages above say why. Without it, isaaclab.sh still runs from $SOURCE."
-    report_missing "$("$PYTHON" -c "$DESCRIBE" "$REPO" "$REPO/.isaaclab/metadata" | tail -n 1)"
+    "${installer[@]}" --quiet --no-deps "${isolation[@]}" -e "$REPO" ||
+        die "The installation failed; the messages above say why." "Without it, isaaclab.sh still runs from $SOURCE."
+    report_missing "$("$PYTHON" -c "$DESCRIBE" "$REPO" "$REPO/.isaaclab/metadata" </dev/null | tail -n 1)"
     say "Done."
 }
 

@@ -28,7 +28,9 @@ def _clean_environment(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv(build.CACHE_ENV_VAR, str(tmp_path))
+    monkeypatch.setenv("no_proxy", "localhost")
     monkeypatch.setattr(build, "build_offline_root", lambda: BUILT)
+    monkeypatch.setattr(build, "offline_root_path", lambda: BUILT)
     monkeypatch.delitem(sys.modules, "isaaclab.utils.assets", raising=False)
 
 

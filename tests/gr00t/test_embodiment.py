@@ -145,7 +145,7 @@ def test_missing_statistics(reference_checkpoint: Path, tiny_copy: Path):
     file.write_text(json.dumps(metadata))
     with pytest.raises(Gr00tCheckpointError, match=r"state.joint_position of .* lacks max, which mode 'min_max' needs"):
         load_embodiment(tiny_copy, "new_embodiment")
-    with pytest.raises(Gr00tCheckpointError, match="'my_robot' has no published slot; .* Pass the slot"):
+    with pytest.raises(Gr00tCheckpointError, match=r"'my_robot' has no published slot; .* Pass the slot"):
         load_embodiment(tiny_copy, "my_robot")
-    with pytest.raises(Gr00tCheckpointError, match="my_robot in .* has no statistics for the state"):
+    with pytest.raises(Gr00tCheckpointError, match=r"my_robot in .* has no statistics for the state"):
         load_embodiment(tiny_copy, "my_robot", slot=7)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -151,22 +150,23 @@ def test_truncated_shard(tiny_copy: Path, kept: float):
 
 def test_missing_and_unexpected_keys(tiny_copy: Path):
     def edit(tensors: dict[str, torch.Tensor]) -> None:
-        tensors["action_head.vlln.scale"] = tensors.pop("action_head.vlln.weight")
+        tensors["action_head.future_tokens.scale"] = tensors.pop("action_head.future_tokens.weight")
         tensors["backbone.eagle_model.language_model.model.layers.2.extra.weight"] = torch.zeros(1)
 
     edit_tensors(tiny_copy, 0, edit)
     fails(
         tiny_copy,
-        "1 tensors are missing: action_head.vlln.weight",
-        "2 tensors are unexpected: action_head.vlln.scale, backbone.eagle_model.language_model.model.layers.2.extra.weight",
+        "1 tensors are missing: action_head.future_tokens.weight",
+        "2 tensors are unexpected: action_head.future_tokens.scale, "
+        "backbone.eagle_model.language_model.model.layers.2.extra.weight",
         "known and unused are only backbone.eagle_model.vision_model.vision_model.head.*, "
         "backbone.eagle_model.language_model.lm_head.*",
     )
 
 
 def test_wrong_shape(tiny_copy: Path):
-    edit_tensors(tiny_copy, 0, lambda t: t.update({"action_head.vlln.weight": torch.zeros(63)}))
-    fails(tiny_copy, "action_head.vlln.weight", "has shape (63,); the checkpoint's configs describe (64,)")
+    edit_tensors(tiny_copy, 0, lambda t: t.update({"action_head.future_tokens.weight": torch.zeros(4, 63)}))
+    fails(tiny_copy, "action_head.future_tokens.weight", "has shape (4, 63); the checkpoint's configs describe (4, 64)")
 
 
 def test_slot_out_of_range(tiny_checkpoint: Path):
@@ -194,9 +194,13 @@ def test_resolve_accepts_strings_and_paths(tiny_checkpoint: Path):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path):
-    with pytest.raises(RuntimeError, match="midway"), new_directory(tmp_path / "out") as target:
-        (target / "half").touch()
-        raise RuntimeError("midway")
+    def write() -> None:
+        with new_directory(tmp_path / "out") as target:
+            (target / "half").touch()
+            raise RuntimeError("midway")
+
+    with pytest.raises(RuntimeError, match="midway"):
+        write()
     assert not list(tmp_path.iterdir())
 
 
@@ -210,6 +214,6 @@ def test_a_failed_replacement_keeps_the_old(tmp_path: Path):
         (target / "new").touch()
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["new"]
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match=re.escape("is a file; give a directory that does not exist yet")):
-        with new_directory(tmp_path / "file"):
-            pass
+    message = "is a file; give a directory that does not exist yet"
+    with pytest.raises(FileExistsError, match=message), new_directory(tmp_path / "file"):
+        pass

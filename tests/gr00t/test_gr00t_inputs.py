@@ -168,9 +168,9 @@ def test_parts_that_do_not_belong_together(tiny_model: Gr00tModel, tiny_checkpoi
 def test_missing_tokenizer(tiny_copy: Path, tmp_path: Path, tiny_checkpoint: Path):
     model = load_gr00t(tiny_copy, dtype=torch.float32)
     (tiny_copy / "tokenizer.json").unlink()
-    with pytest.raises(Gr00tCheckpointError, match=r"holds no tokenizer .* lerobot/eagle2hg-processor-groot-n1p5"):
+    with pytest.raises(Gr00tCheckpointError, match=r"holds no tokenizer .* 'lerobot/eagle2hg-processor-groot-n1p5"):
         make(model)
-    with pytest.raises(Gr00tCheckpointError, match="no tokenizer can be loaded from .*nowhere"):
+    with pytest.raises(Gr00tCheckpointError, match=r"no tokenizer can be loaded from .*nowhere"):
         make(model, tokenizer=tmp_path / "nowhere")
     by_directory = make(model, tokenizer=tiny_checkpoint)
     by_object = make(model, tokenizer=load_tokenizer(tiny_checkpoint))

@@ -146,7 +146,7 @@ def test_bytes_do_not_depend_on_the_process(tiny_checkpoint: Path, tmp_path: Pat
 
 
 def test_it_is_fast(tiny_model: Gr00tModel):
-    """Encoding and sampling for 8 environments, one camera; about 20 ms on an idle core, the bound is for a busy one."""
+    """Encoding and sampling for 8 environments, one camera: 20 ms on an idle core, the bound is for a busy one."""
     inputs = Gr00tInputs.from_checkpoint(tiny_model, "new_embodiment")
     images, noise = torch.zeros(8, 96, 96, 3, dtype=torch.uint8), torch.zeros(8, 16, 32)
     durations = []

@@ -92,7 +92,7 @@ class Gr00tPPO(RslRlPPO):
         """What the runner's logger reads at the end of the iteration: the ``log`` of the latest step's extras."""
 
         self._episodes: dict[str, deque[float]] = {name: deque(maxlen=100) for name in ("return", "length", "success")}
-        self._control_steps = 0
+        self._control_steps, self._reward_sum = 0, 0.0
         self._iteration_start = time.perf_counter()
         self._backbone_calls = 0
         self._frozen_checked = False
@@ -108,6 +108,19 @@ class Gr00tPPO(RslRlPPO):
             env: Isaac Lab's rsl_rl wrapper around an environment with action chunks.
             cfg: The agent's config as nested dictionaries.
             device: Device of the networks.
+
+        Raises:
+            SystemExit: With the message of :meth:`build`'s error. This is the border to Isaac Lab's command line,
+                which would print two tracebacks around it.
+        """
+        try:
+            return Gr00tPPO.build(obs, env, cfg, device)
+        except ValueError as error:
+            raise SystemExit(f"\nerror: {error}") from error
+
+    @staticmethod
+    def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Gr00tPPO:
+        """Do what :meth:`construct_algorithm` describes.
 
         Raises:
             ValueError: If a setting is unknown or does not fit the task or the checkpoint.
@@ -169,7 +182,7 @@ class Gr00tPPO(RslRlPPO):
         if self.storage.step == 0:
             self._iteration_start = time.perf_counter()
             self._backbone_calls = self.encoder.calls
-            self._control_steps = 0
+            self._control_steps, self._reward_sum = 0, 0.0
         return super().act(self._encode(obs))
 
     def process_env_step(
@@ -184,6 +197,7 @@ class Gr00tPPO(RslRlPPO):
         self.transition.observations = stored
         super().process_env_step(obs, rewards, dones, extras)
         self._control_steps += int(executed.sum())
+        self._reward_sum += float(rewards.sum())
         ended = dones > 0
         self._episodes["return"].extend(extras["episode_return"][ended].tolist())
         self._episodes["length"].extend(extras["episode_steps"][ended].tolist())
@@ -334,6 +348,7 @@ class Gr00tPPO(RslRlPPO):
             "train/num_updates": num_updates,
             "train/stopped_early": float(stopped),
             "charts/SPS": self._control_steps / elapsed,
+            "charts/reward_per_step": self._reward_sum / self._control_steps,
             "perf/backbone_calls": self.encoder.calls - self._backbone_calls,
         }
         for name, key in (

@@ -165,8 +165,8 @@ def _notice() -> str:
         f"Origin: panda_description of the PyPI package example-robot-data {_version('example-robot-data')},\n"
         "itself from franka_description of franka_ros (Franka Emika GmbH).\n"
         "SPDX-License-Identifier: Apache-2.0 (the text is in LICENSE)\n\n"
-        f"Changes: converted with urdf-usd-converter {_version('urdf-usd-converter')}; frames without mass and the\n"
-        "mimic joint of the fingers left out; joint drives, armature, articulation root and variants added.\n"
+        f"Changes: converted with urdf-usd-converter {_version('urdf-usd-converter')}; frames without mass left\n"
+        "out; joint drives, armature, articulation root, finger constraint and variants added.\n"
     )
 
 
@@ -193,7 +193,7 @@ def _publish(building: Path, target: Path, replace: bool) -> None:
                 raise
         if not replace and is_complete(target):
             return
-        discarded = building.with_name(f"{building.name}-replaced")
+        discarded = building.with_name(f"{building.name}x")
         try:
             os.rename(target, discarded)
         except FileNotFoundError:

@@ -54,7 +54,8 @@ class JointDrive:
 _SHOULDER = JointDrive(stiffness=4500.0, damping=450.0, effort=87.0, armature=0.1)
 _ELBOW = JointDrive(stiffness=3500.0, damping=350.0, effort=87.0, armature=0.1)
 _WRIST = JointDrive(stiffness=2000.0, damping=200.0, effort=12.0, armature=0.1)
-# Both fingers are driven: a mimic constraint lets the second finger give way, and the cube slips out of the grasp.
+# Each finger has a drive of its own for tasks that use it. The stock actuators switch the second one off and leave it
+# to the mimic constraint of the physics variant, which agrees with a driven second finger.
 _FINGER = JointDrive(stiffness=400.0, damping=80.0, effort=20.0, armature=0.1)
 
 DRIVES: dict[str, JointDrive] = {
@@ -90,7 +91,7 @@ def write_franka(output: Path, data_root: Path) -> None:
 
 
 def _write_plain_urdf(source: Path, scratch: Path) -> Path:
-    """Copy of the URDF without massless frames and without the mimic joint."""
+    """Copy of the URDF without massless frames and without the mimic joint, which each variant adds in its schema."""
     if not source.is_file():
         raise FileNotFoundError(
             f"No Panda URDF at {source}. Expected it in the PyPI package '{URDF_PACKAGE}'; the installed version may "
@@ -123,11 +124,21 @@ def _write_plain_urdf(source: Path, scratch: Path) -> Path:
 
 def _convert_urdf(urdf: Path, data_root: Path, output_dir: Path) -> Path:
     """Convert with ``urdf-usd-converter`` into one self-contained crate file; returns its path."""
+    import usdex.core
     from urdf_usd_converter import Converter
 
     package = {"name": URDF_PACKAGE, "path": str(data_root.resolve())}
-    asset = Converter(layer_structure=False, scene=False, ros_packages=[package]).convert(str(urdf), str(output_dir))
-    return Path(asset.path)
+    converter = Converter(layer_structure=False, scene=False, ros_packages=[package])
+    # The converter prints a line for each mesh it finds and each line set it skips; errors are raised anyway.
+    level, active = usdex.core.getDiagnosticsLevel(), usdex.core.isDiagnosticsDelegateActive()
+    usdex.core.activateDiagnosticsDelegate()
+    usdex.core.setDiagnosticsLevel(usdex.core.DiagnosticsLevel.eError)
+    try:
+        return Path(converter.convert(str(urdf), str(output_dir)).path)
+    finally:
+        usdex.core.setDiagnosticsLevel(level)
+        if not active:
+            usdex.core.deactivateDiagnosticsDelegate()
 
 
 def _author_physics(geometry: Path) -> None:
@@ -161,7 +172,12 @@ def _author_physics(geometry: Path) -> None:
 
 
 def _author_variants(output: Path, geometry: Path) -> None:
-    """The ``.usda`` with the variant sets that the stock robot configuration selects."""
+    """The ``.usda`` with the variant sets that the stock robot configuration selects.
+
+    ``Physics`` differs in gravity compensation and in the schema of the finger constraint. ``Colliders`` chooses
+    between all colliders (``primitives``: convex hulls of the links, boxes for the fingers) and those of the hand and
+    the fingers alone (``gripper_only``).
+    """
     from pxr import Sdf, Usd, UsdGeom, UsdPhysics
 
     stage = Usd.Stage.CreateNew(str(output))
@@ -202,7 +218,7 @@ def _author_variants(output: Path, geometry: Path) -> None:
     scopes.SetVariantSelection("gripper_only")
     with scopes.GetVariantEditContext():
         for collider in colliders:
-            if "/panda_hand/" not in str(collider.GetPath()):
+            if "/panda_hand/" not in str(collider.GetPath()):  # the links of the arm
                 UsdPhysics.CollisionAPI(collider).CreateCollisionEnabledAttr(False)
     scopes.SetVariantSelection("primitives")
     stage.GetRootLayer().Save()

@@ -73,10 +73,10 @@ def write_cube(output: Path, color: Color) -> None:
 
 
 def write_table(output: Path) -> None:
-    """A static table of 1.0 m by 1.3 m; the origin of the file is the robot's base height, above the table's centre.
+    """A static table of 1.5 m by 1.2 m; the origin of the file is the robot's base height, above the table's centre.
 
     The stock scene turns the table by 90 degrees about z and puts its origin 0.5 m before the robot: the long side
-    is therefore the file's x axis, and the robot's base stands on the table's edge.
+    is therefore the file's x axis, and the robot's base stands near the edge of the table.
 
     Args:
         output: File to write.

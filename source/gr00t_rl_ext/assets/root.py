@@ -97,15 +97,14 @@ def resolve_asset_root(mode: Mode | None = None, timeout: float = PROBE_TIMEOUT)
     default = _default_root()
     if mode == "online" or _offers_assets(default, timeout):
         return AssetRoot(default, "online")
-    root = str(build.build_offline_root())
     print(
-        f"[gr00t_rl_ext] Isaac Lab's asset server did not answer within {timeout:g} s: using the offline assets in "
-        f"{root}, which cover the Stack-Cube-Franka tasks. Set {MODE_ENV_VAR}=online to use the server nevertheless, "
-        f"or {ASSET_ROOT_ENV_VAR} to use your own copy.",
+        f"[gr00t_rl_ext] Isaac Lab's asset server is not reachable or lacks the robot (waited at most {timeout:g} s): "
+        f"using the offline assets in {build.offline_root_path()}, which cover the Stack-Cube-Franka tasks. Set "
+        f"{MODE_ENV_VAR}=online to use the server nevertheless, or {ASSET_ROOT_ENV_VAR} to use your own copy.",
         file=sys.stderr,
         flush=True,
     )
-    return AssetRoot(root, "offline")
+    return AssetRoot(str(build.build_offline_root()), "offline")
 
 
 def apply_asset_root(mode: Mode | None = None, timeout: float = PROBE_TIMEOUT) -> AssetRoot:

@@ -72,6 +72,8 @@ class ActionChunkMixin:
     """Environments whose episode ended earlier in the current chunk. Shape (num_envs,). None outside a chunk."""
 
     def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
+        if cfg.scene.num_envs < 1:
+            raise ValueError(f"The number of environments is {cfg.scene.num_envs}; expected at least 1 (--num_envs).")
         # A task declares its recorder so that `--video` works without Isaac Sim. Isaac Lab 3.0 would record with it
         # in every run; it sets the output directory only when `--video` was given.
         cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]

@@ -64,7 +64,7 @@ class Gr00tInputs:
     """Turns images, instructions and raw states into the model's inputs.
 
     Args:
-        model: The model, for its image size, prompt template, widths and device.
+        model: The model, already on its device, for image size, prompt template, widths and that device.
         embodiment: Statistics of the robot.
         tokenizer: From :func:`load_tokenizer`.
         num_cameras: Images per observation, in a fixed order.

@@ -225,7 +225,8 @@ class Gr00tModel(nn.Module):
 
         Everything that this model does not hold (other embodiment slots, unused layers, statistics, tokenizer) is
         taken from the checkpoint it was loaded from, which must still be there. Untrained parameters keep their
-        published bits, whatever the dtype they were loaded in.
+        published bits, whatever the dtype they were loaded in; those cast to more bits after loading keep their
+        rounding, because that is what the policy acted with.
 
         Raises:
             FileExistsError: ``directory`` is not empty.
@@ -307,6 +308,15 @@ def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dt
             )
         state[name] = entry.extract(weights).to(dtype)
     model.load_state_dict(state, strict=True, assign=True)
+
+
+def checkpoint_version(directory: Path) -> str:
+    """Version of the GR00T in a directory, from its config alone.
+
+    Raises:
+        Gr00tCheckpointError: It holds no GR00T of a known version.
+    """
+    return _detect_version(read_json(directory / CONFIG_FILE), directory)
 
 
 def _detect_version(raw: Mapping[str, Any], directory: Path) -> str:

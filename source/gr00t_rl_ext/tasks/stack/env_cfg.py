@@ -33,6 +33,13 @@ def isaac_sim_is_installed() -> bool:
     return importlib.util.find_spec("isaacsim") is not None
 
 
+def default_physics() -> str:
+    """Name of the physics preset for this machine: PhysX of Isaac Sim, PhysX without it, else Newton."""
+    if isaac_sim_is_installed():
+        return "isaacsim_physx"
+    return "ovphysx" if importlib.util.find_spec("ovphysx") is not None else "newton_mjwarp"
+
+
 @configclass
 class PhysicsCfg(PresetCfg):
     """Physics of the stack task, chosen with ``physics=NAME``."""
@@ -67,7 +74,7 @@ class PhysicsCfg(PresetCfg):
     )
     """Newton with the MuJoCo Warp solver, on CPU and GPU."""
 
-    default = isaacsim_physx if isaac_sim_is_installed() else ovphysx
+    default = {"isaacsim_physx": isaacsim_physx, "ovphysx": ovphysx, "newton_mjwarp": newton_mjwarp}[default_physics()]
 
 
 @configclass

@@ -21,16 +21,16 @@ INSTRUCTION = "stack the red cube on the blue cube, then the green cube on the r
 _HAND = "{ENV_REGEX_NS}/Robot/Geometry/" + "/".join([f"panda_link{i}" for i in range(8)] + ["panda_hand"])
 """Prim path of the hand. A camera needs the full path: a regular expression does not resolve under Newton."""
 
-_CAMERA_PIXELS = 224
-"""Edge of the camera images, the input size of GR00T N1.5 [px]."""
+_CAMERA_PIXELS = {"default": 224, "small_cameras": 64}
+"""Edge of the camera images [px]: the input size of GR00T N1.5, and what ``presets=small_cameras`` selects."""
 
 
 def _camera(prim_path: str, offset: CameraCfg.OffsetCfg, focal_length: float, moving: bool) -> CameraCfg:
     return CameraCfg(
         prim_path=prim_path,
         update_period=0.0,
-        height=_CAMERA_PIXELS,
-        width=_CAMERA_PIXELS,
+        height=preset(**_CAMERA_PIXELS),
+        width=preset(**_CAMERA_PIXELS),
         data_types=["rgb"],
         # without it, a camera on a moving link stays where it was at the start
         update_latest_camera_pose=moving,

@@ -1,0 +1,76 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command line of the scripts: Isaac Lab's arguments, of which these are read here as well."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass
+class Arguments:
+    """What the scripts read of the command line. Everything is passed on to Isaac Lab too, in :attr:`forwarded`."""
+
+    task: str | None
+    agent: str
+    num_envs: int | None
+    max_iterations: int | None
+    device: str | None
+    run_timestamp: str | None
+    assets: str | None
+    record: bool
+    overrides: list[str]
+    """Hydra overrides and preset selections: ``agent.algorithm.gamma=0.98``, ``physics=newton_mjwarp``."""
+    forwarded: list[str]
+    """The command line without our own arguments."""
+
+    def overrides_under(self, *prefixes: str) -> list[str]:
+        """Overrides whose key starts with one of the prefixes."""
+        return [item for item in self.overrides if item.lstrip("+~-").startswith(prefixes)]
+
+
+def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
+    """Parse a command line. ``--help`` prints our arguments and where Isaac Lab documents its own."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog="All other arguments are Isaac Lab's: see `isaaclab train --rl_library rsl_rl --help`. Config fields are"
+        " overridden as in Hydra, e.g. `agent.actor.gr00t.checkpoint=DIR agent.algorithm.clip_param=0.2"
+        " physics=newton_mjwarp`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--task", help="Task id, e.g. Isaac-Stack-Cube-Franka-v0.")
+    parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
+    parser.add_argument("--num_envs", type=int, help="Environments to simulate.")
+    parser.add_argument("--max_iterations", type=int, help="Training iterations.")
+    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
+    parser.add_argument("--run_timestamp", help=argparse.SUPPRESS)
+    ours = parser.add_argument_group("gr00t_rl_ext")
+    ours.add_argument(
+        "--assets",
+        choices=["auto", "offline", "online"],
+        help="Where the robot and the props come from. auto: from the vendor's server if it answers, else built from"
+        " PyPI packages. ISAACSIM_ASSET_ROOT wins over this.",
+    )
+    ours.add_argument("--no-record", action="store_true", help="Do not record a video of the policy at the end.")
+    known, rest = parser.parse_known_args(list(argv))
+    forwarded = list(rest)
+    for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp"):
+        value = getattr(known, name)
+        if value is not None:
+            forwarded += [f"--{name}", str(value)]
+    return Arguments(
+        task=known.task,
+        agent=known.agent,
+        num_envs=known.num_envs,
+        max_iterations=known.max_iterations,
+        device=known.device,
+        run_timestamp=known.run_timestamp,
+        assets=known.assets,
+        record=not known.no_record,
+        overrides=[item for item in rest if "=" in item and not item.startswith("--")],
+        forwarded=forwarded,
+    )

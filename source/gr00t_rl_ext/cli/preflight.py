@@ -1,0 +1,164 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Checks that need no simulator, made before one starts."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from typing import Any
+
+import gymnasium as gym
+
+from gr00t_rl_ext.cli.arguments import Arguments
+
+
+class UsageError(ValueError):
+    """The command line asks for something that does not exist or cannot work."""
+
+
+def check(arguments: Arguments) -> tuple[Any, Any]:
+    """Check everything that can be known before the simulator starts.
+
+    Args:
+        arguments: The command line, with the device decided.
+
+    Returns:
+        The environment's and the agent's config, resolved.
+
+    Raises:
+        UsageError: With one readable message.
+    """
+    spec = find_task(arguments.task)
+    find_agent(spec, arguments.agent)
+    if arguments.num_envs is not None and arguments.num_envs < 1:
+        raise UsageError(f"--num_envs is {arguments.num_envs}; expected at least 1.")
+    if arguments.max_iterations is not None and arguments.max_iterations < 1:
+        raise UsageError(f"--max_iterations is {arguments.max_iterations}; expected at least 1.")
+    check_device(arguments.device)
+    env_cfg, agent_cfg = resolve_configs(spec.id, arguments.agent, arguments.overrides)
+    check_physics(env_cfg)
+    if hasattr(agent_cfg, "obs_groups"):
+        check_observation_groups(env_cfg, agent_cfg.obs_groups)
+    gr00t_cfg = getattr(getattr(agent_cfg, "actor", None), "gr00t", None)
+    if gr00t_cfg is not None:
+        check_gr00t(gr00t_cfg)
+    return env_cfg, agent_cfg
+
+
+def find_task(task: str | None) -> gym.envs.registration.EnvSpec:
+    """The registered task, or an error that names similar ones."""
+    import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
+
+    import gr00t_rl_ext.tasks  # noqa: F401
+
+    ours = sorted(name for name, spec in gym.registry.items() if "gr00t_ppo" in (spec.kwargs or {}))
+    if task is None:
+        raise UsageError(f"--task is missing. Tasks with GR00T agents: {', '.join(ours)}.")
+    name = task.split(":")[-1]
+    if name not in gym.registry:
+        tasks = [known for known, spec in gym.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {})]
+        similar = difflib.get_close_matches(name, tasks, n=3, cutoff=0.5)
+        hint = f" Similar: {', '.join(similar)}." if similar else ""
+        raise UsageError(
+            f"There is no task {task!r}.{hint} Tasks with GR00T agents: {', '.join(ours)}; `isaaclab list_envs` shows"
+            " all."
+        )
+    return gym.spec(name)
+
+
+def find_agent(spec: gym.envs.registration.EnvSpec, agent: str) -> None:
+    """Check that the task has the agent."""
+    if agent in spec.kwargs:
+        return
+    agents = sorted(
+        key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"
+    )
+    shown = [name for key in agents if (name := key.removesuffix("_cfg_entry_point")) in spec.kwargs] + [
+        key for key in agents if key.removesuffix("_cfg_entry_point") not in spec.kwargs
+    ]
+    raise UsageError(f"The task {spec.id} has no agent {agent!r}. It has: {', '.join(shown) or 'none'}.")
+
+
+def check_device(device: str | None) -> None:
+    """Check that the device exists here."""
+    if device is None or device == "cpu":
+        return
+    import torch
+
+    if not device.startswith("cuda"):
+        raise UsageError(f"--device is {device!r}; expected cpu, cuda or cuda:N.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(device.partition(":")[2] or 0)
+    if index >= count:
+        raise UsageError(f"--device is {device!r}, but this machine has {count} CUDA devices. Use --device cpu.")
+
+
+def resolve_configs(task: str, agent: str, overrides: list[str]) -> tuple[Any, Any]:
+    """Both configs with presets and overrides applied, as Isaac Lab's own commands resolve them."""
+    import hydra.errors
+    import omegaconf.errors
+    from isaaclab_tasks.utils import resolve_task_config
+
+    try:
+        return resolve_task_config(task, agent, overrides=overrides)
+    except (ValueError, KeyError, TypeError, hydra.errors.HydraException, omegaconf.errors.OmegaConfBaseException) as e:
+        raise UsageError(f"The overrides {' '.join(overrides)} do not fit the configs of {task}: {e}") from e
+    except SystemExit as e:
+        # Hydra prints its own message and exits
+        raise UsageError(
+            f"The overrides {' '.join(overrides)} do not fit the configs of {task} and its agent {agent}; see above."
+        ) from e
+
+
+def check_physics(env_cfg: Any) -> None:
+    """Check that the chosen physics back end is installed."""
+    packages = {
+        "OvPhysxCfg": ("ovphysx", "pip install 'isaaclab[ovphysx]==3.0.0'"),
+        "PhysxCfg": ("isaacsim", "install Isaac Sim, see Isaac Lab's installation guide"),
+        "NewtonCfg": ("newton", "pip install 'isaaclab==3.0.0'"),
+    }
+    chosen = type(env_cfg.sim.physics).__name__
+    package, how = packages.get(chosen, (None, ""))
+    if package is not None and importlib.util.find_spec(package) is None:
+        installed = [name for name, (p, _) in packages.items() if importlib.util.find_spec(p) is not None]
+        presets = {"OvPhysxCfg": "ovphysx", "PhysxCfg": "isaacsim_physx", "NewtonCfg": "newton_mjwarp"}
+        raise UsageError(
+            f"The physics back end physics={presets[chosen]} needs the package {package!r}, which is not installed"
+            f" ({how}). Installed: {', '.join('physics=' + presets[name] for name in installed) or 'none'}."
+        )
+
+
+def check_observation_groups(env_cfg: Any, obs_groups: dict[str, list[str]]) -> None:
+    """Check that a manager-based task has the observation groups that the agent reads."""
+    observations = getattr(env_cfg, "observations", None)
+    if observations is None:
+        return
+    available = [name for name, value in vars(observations).items() if value is not None and not name.startswith("_")]
+    for set_name, groups in obs_groups.items():
+        missing = [group for group in groups if group not in available]
+        if missing:
+            raise UsageError(
+                f"`agent.obs_groups.{set_name}` names the observation group {', '.join(map(repr, missing))}, which the"
+                f" task does not have. It offers: {', '.join(available)}."
+            )
+
+
+def check_gr00t(cfg: Any) -> None:
+    """Check that the checkpoint is a GR00T with statistics of the robot and a tokenizer, without loading weights."""
+    from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_tokenizer
+    from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+    from gr00t_rl_ext.gr00t.embodiment import load_embodiment
+    from gr00t_rl_ext.gr00t.model import checkpoint_version
+    from gr00t_rl_ext.policy.encoder import TINY
+
+    if cfg.checkpoint == TINY:
+        return
+    try:
+        directory = resolve_checkpoint(cfg.checkpoint)
+        checkpoint_version(directory)
+        load_embodiment(directory, cfg.embodiment_tag, slot=cfg.embodiment_slot)
+        load_tokenizer(directory, cfg.tokenizer or None)
+    except Gr00tCheckpointError as error:
+        raise UsageError(f"agent.actor.gr00t: {error}") from error

@@ -1,0 +1,82 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Defaults for the machine at hand: what the user left open is filled in, and said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gr00t_rl_ext.cli.arguments import Arguments
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Settings for what the command line leaves open."""
+
+    name: str
+    num_envs: int | None
+    max_iterations: int | None
+    presets: tuple[str, ...]
+    """Presets of the task to select, as with ``presets=NAME``."""
+
+
+FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
+"""What the task and the agent say."""
+
+SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_cameras",))
+"""A GR00T agent on a CPU: the whole pipeline in a minute."""
+
+SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
+"""An agent without cameras on a CPU."""
+
+
+def choose(arguments: Arguments, is_gr00t: bool) -> Profile:
+    """The small profile on a CPU, the full one on a GPU."""
+    if arguments.device != "cpu":
+        return FULL
+    return SMALL_GR00T if is_gr00t else SMALL_MLP
+
+
+def apply(profile: Profile, arguments: Arguments, available_presets: set[str]) -> None:
+    """Fill in what the command line leaves open, in place."""
+    for name in ("num_envs", "max_iterations"):
+        value = getattr(profile, name)
+        if getattr(arguments, name) is None and value is not None:
+            setattr(arguments, name, value)
+            arguments.forwarded += [f"--{name}", str(value)]
+    presets = [name for name in profile.presets if name in available_presets]
+    if presets and not arguments.overrides_under("presets", "env.scene"):
+        arguments.overrides.append(f"presets={','.join(presets)}")
+        arguments.forwarded.append(f"presets={','.join(presets)}")
+
+
+def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
+    """The settings in effect, for a table."""
+    cameras = [
+        f"{name} {cfg.width} x {cfg.height} px"
+        for name, cfg in vars(env_cfg.scene).items()
+        if hasattr(cfg, "data_types") and hasattr(cfg, "width")
+    ]
+    actor = getattr(agent_cfg, "actor", None)
+    gr00t_cfg = getattr(actor, "gr00t", None)
+    rows = {
+        "task": str(arguments.task),
+        "agent": arguments.agent,
+        "profile": f"{profile.name} ({arguments.device or 'device of the task'})",
+        "environments": str(arguments.num_envs or env_cfg.scene.num_envs),
+        "iterations": f"{arguments.max_iterations or agent_cfg.max_iterations} of {agent_cfg.num_steps_per_env}"
+        " decisions per environment",
+        "physics": type(env_cfg.sim.physics).__name__.removesuffix("Cfg"),
+    }
+    if gr00t_cfg is not None:
+        chunk = getattr(actor, "chunk_length", None)
+        rows["cameras"] = ", ".join(cameras)
+        rows["chunk"] = f"{chunk} control steps" if chunk else "the checkpoint's action horizon"
+        rows["GR00T"] = (
+            "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
+            if gr00t_cfg.checkpoint == "tiny"
+            else gr00t_cfg.checkpoint
+        )
+    return rows

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The summary of a training run, read from its TensorBoard log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def read_scalars(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar of a run by tag: (iteration, value), in order."""
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
+
+    events = EventAccumulator(str(run_dir), size_guidance={SCALARS: 0})
+    events.Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def latest_checkpoint(run_dir: Path) -> Path | None:
+    """The ``model_<iteration>.pt`` with the highest iteration."""
+    found = {int(file.stem.removeprefix("model_")): file for file in run_dir.glob("model_*.pt")}
+    return found[max(found)] if found else None
+
+
+def rows(run_dir: Path, seconds: float) -> dict[str, str]:
+    """What the summary says, by label.
+
+    Args:
+        run_dir: Directory of the run.
+        seconds: Wall time of the training.
+    """
+    scalars = read_scalars(run_dir)
+    result = {"training time": f"{seconds:.0f} s"}
+    for label, tag, unit in (
+        ("mean reward per control step", "charts/reward_per_step", ""),
+        ("mean return of an episode", "Train/mean_reward", ""),
+        ("KL to the initial policy", "train/kl_to_base", ""),
+    ):
+        if values := scalars.get(tag):
+            result[label] = f"{values[0][1]:.4f} first, {values[-1][1]:.4f} last{unit}"
+    for tag in ("charts/success_rate", "Episode_Termination/success"):
+        if values := scalars.get(tag):
+            result["success rate"] = f"{values[-1][1]:.1%} (while training, latest episodes)"
+            break
+    for tag in ("charts/SPS", "Perf/total_fps"):
+        if values := scalars.get(tag):
+            speeds = sorted(value for _, value in values)
+            result["env steps/s"] = f"{speeds[len(speeds) // 2]:.0f} (median over the iterations, update included)"
+            break
+    return result
+
+
+def print_table(title: str, content: dict[str, str]) -> None:
+    """Print label-value pairs as a table."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for label, value in content.items():
+        table.add_row(label, value)
+    Console().print(table)
