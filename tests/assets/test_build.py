@@ -19,6 +19,9 @@ import pytest
 
 from gr00t_rl_ext.assets import build, props
 
+# The converter's mesh reader uses an idiom that NumPy deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:collada")
+
 
 @pytest.fixture(scope="module")
 def shared_cache(tmp_path_factory):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import isaaclab.sim as sim_utils
-from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.envs import ManagerBasedRLEnvCfg
 from isaaclab.sensors import CameraCfg
 from isaaclab.utils import configclass
@@ -14,7 +13,7 @@ from isaaclab_tasks.contrib.stack.config.franka import stack_ik_rel_env_cfg, sta
 from isaaclab_tasks.utils import preset
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
-from gr00t_rl_ext.tasks.stack.env_cfg import add_stack_task, isaac_sim_is_installed
+from gr00t_rl_ext.tasks.stack.env_cfg import add_stack_task
 
 INSTRUCTION = "stack the red cube on the blue cube, then the green cube on the red cube"
 
@@ -42,25 +41,11 @@ def _camera(prim_path: str, offset: CameraCfg.OffsetCfg, focal_length: float, mo
     )
 
 
-def _both_fingers_driven() -> ImplicitActuatorCfg:
-    """Gripper of the offline asset, whose second finger is driven and not a mimic joint.
-
-    Gains and armature are the ones with which a grasp holds under Newton as well.
-    """
-    return ImplicitActuatorCfg(
-        joint_names_expr=["panda_finger_joint.*"],
-        joint_effort_limit=20.0,
-        stiffness=400.0,
-        damping=80.0,
-        armature=0.1,
-    )
-
-
 def _add_franka(cfg: ManagerBasedRLEnvCfg) -> None:
     cfg.scene.table_cam = _camera(
         "{ENV_REGEX_NS}/table_cam",
-        CameraCfg.OffsetCfg(pos=(1.15, 0.0, 0.55), rot=(0.6533, 0.6533, -0.2706, -0.2706), convention="ros"),
-        focal_length=24.0,
+        CameraCfg.OffsetCfg(pos=(1.25, 0.0, 0.55), rot=(0.60436, 0.60436, -0.36709, -0.36709), convention="ros"),
+        focal_length=34.0,
         moving=False,
     )
     cfg.scene.wrist_cam = _camera(
@@ -70,14 +55,6 @@ def _add_franka(cfg: ManagerBasedRLEnvCfg) -> None:
         ),
         focal_length=24.0,
         moving=True,
-    )
-    stock = dict(cfg.scene.robot.actuators)
-    driven = {"panda_arm": stock["panda_arm"], "panda_hand": _both_fingers_driven()}
-    cfg.scene.robot.actuators = preset(
-        default=stock if isaac_sim_is_installed() else driven,
-        isaacsim_physx=stock,
-        ovphysx=driven,
-        newton_mjwarp=driven,
     )
     add_stack_task(cfg)
 
