@@ -194,16 +194,16 @@ find_uv() {
 
 # find_python: prints "ok PATH" for the first Python 3.12 that can make an environment, else "bare PATH" or "none".
 find_python() {
-    local python uv answer bare="" candidates=(python3.12)
+    local python uv answer bare="" candidates
     local check='
 import sys
 from importlib.util import find_spec
 assert sys.version_info[:2] == (3, 12)
 usable = find_spec("venv") and find_spec("ensurepip")
 print("ok" if usable else "bare", getattr(sys, "_base_executable", "") or sys.executable)'
-    # pyenv by path: its shims refuse when another version is selected for the folder.
+    # Every one on PATH, and pyenv's by path: its shims refuse when another version is selected for the folder.
+    mapfile -t candidates < <(type -aP python3.12 python3 python)
     candidates+=("${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.12*/bin/python)
-    candidates+=(/usr/local/bin/python3.12 /usr/bin/python3.12 python3 python)
     uv="$(find_uv)"
     if [[ -n $uv ]] && python="$("$uv" python find --no-project --no-python-downloads 3.12 2>/dev/null)"; then
         candidates+=("$python")
@@ -300,10 +300,10 @@ make_venv() {
     if command -v flock >/dev/null && { exec 9>"$VENV.lock"; } 2>/dev/null && ! flock -n 9; then
         say "Another isaaclab.sh is installing $VENV; waiting for it ..."
         flock 9
-        if is_current && [[ $why != install ]]; then
-            exec 9>&-
-            return
-        fi
+    fi
+    if [[ $why == needed ]] && is_current; then # somebody else made it meanwhile
+        { exec 9>&-; } 2>/dev/null || true
+        return
     fi
     check_machine
     trap 'die "Interrupted. The next start begins the installation afresh."' INT TERM

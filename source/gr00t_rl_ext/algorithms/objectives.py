@@ -51,4 +51,5 @@ def clip_fraction(log_ratio: torch.Tensor, clip: float) -> torch.Tensor:
 
 def explained_variance(values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
     """1 - Var(returns - values) / Var(returns): 1 is perfect, 0 no better than the mean. NaN for constant returns."""
-    return 1.0 - (returns - values).var() / returns.var()
+    variance = returns.var()
+    return torch.where(variance > 0.0, 1.0 - (returns - values).var() / variance, torch.nan)

@@ -61,19 +61,27 @@ class Gr00tPPO(RslRlPPO):
         critic_learning_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
+        # before rsl_rl's constructor, whose optimizer would complain in its own words
+        _require_positive("learning_rate", kwargs.get("learning_rate"))
         super().__init__(actor_critic.actor, actor_critic.critic, storage, **kwargs)
-        _require_positive("clip_param", self.clip_param)
-        _require_positive("learning_rate", self.learning_rate)
-        if target_kl is not None:
-            _require_positive("target_kl", target_kl)
+        for name in ("clip_param", "num_learning_epochs", "num_mini_batches", "max_grad_norm"):
+            _require_positive(name, getattr(self, name))
+        _require_positive("target_kl", target_kl)
+        _require_positive("critic_learning_rate", critic_learning_rate)
         if kl_to_base_coef < 0:
             raise ValueError(f"`agent.algorithm.kl_to_base_coef` is {kl_to_base_coef}; expected 0 (off) or more.")
+        _require_enough_decisions(
+            storage.num_envs,
+            storage.num_transitions_per_env,
+            self.num_mini_batches,
+            self.normalize_advantage_per_mini_batch,
+        )
         self.actor_critic = actor_critic
         self.encoder = actor_critic.encoder
         self.kl_to_base_coef = kl_to_base_coef
         self.target_kl = target_kl
         self.critic_learning_rate = 20.0 * self.learning_rate if critic_learning_rate is None else critic_learning_rate
-        optimizer = kwargs.get("optimizer", "adam")
+        optimizer = kwargs.get("optimizer", "adam").lower()
         self.optimizer = resolve_optimizer(optimizer)(  # type: ignore[operator]
             [
                 {"params": list(self.actor.parameters()), "lr": self.learning_rate, "name": "actor"},
@@ -86,7 +94,7 @@ class Gr00tPPO(RslRlPPO):
         """The policy at step 0. Only the adapter: it reads the same cached features."""
 
         self._encoded: tuple[TensorDict, TensorDict] | None = None
-        """The latest raw observation and its encoding; the runner shows the last one of a rollout twice."""
+        """The last observation of a rollout and its encoding: the runner shows it to the next rollout again."""
 
         self._log: dict[str, Any] = {}
         """What the runner's logger reads at the end of the iteration: the ``log`` of the latest step's extras."""
@@ -157,12 +165,6 @@ class Gr00tPPO(RslRlPPO):
         example[EXECUTED] = torch.zeros(env.num_envs, chunk_length, dtype=torch.bool, device=device)
         print(actor_critic.describe())
         print(f"  {require_storage(example, cfg['num_steps_per_env'], env.num_actions, device)}")
-        num_samples = env.num_envs * cfg["num_steps_per_env"]
-        if alg_cfg["num_mini_batches"] > num_samples:
-            raise ValueError(
-                f"`agent.algorithm.num_mini_batches` is {alg_cfg['num_mini_batches']}, but an iteration has only"
-                f" {num_samples} decisions ({env.num_envs} environments x {cfg['num_steps_per_env']} per environment)."
-            )
         storage = RolloutStorage("rl", env.num_envs, cfg["num_steps_per_env"], example, [env.num_actions], device)
         alg = alg_class(actor_critic, storage, device=device, multi_gpu_cfg=cfg["multi_gpu"], **alg_cfg)
         alg.compile(cfg.get("torch_compile_mode"))
@@ -173,9 +175,14 @@ class Gr00tPPO(RslRlPPO):
     def _encode(self, obs: TensorDict) -> TensorDict:
         if FEATURES in obs.keys():
             return obs
-        if self._encoded is None or self._encoded[0] is not obs:
-            self._encoded = (obs, self.encoder.encode(obs))
-        return self._encoded[1]
+        if self._encoded is not None and self._encoded[0] is obs:
+            return self._encoded[1]
+        return self.encoder.encode(obs)
+
+    def _autocast(self) -> torch.autocast:
+        # in the rollout as in the update: a network in another precision is another policy
+        device_type = torch.device(self.device).type
+        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.use_mixed_precision)
 
     def act(self, obs: TensorDict) -> torch.Tensor:
         """Sample an action chunk (num_envs, H * A) and remember the decision."""
@@ -183,7 +190,11 @@ class Gr00tPPO(RslRlPPO):
             self._iteration_start = time.perf_counter()
             self._backbone_calls = self.encoder.calls
             self._control_steps, self._reward_sum = 0, 0.0
-        return super().act(self._encode(obs))
+        encoded = self._encode(obs)
+        # used up: an environment may write its next observation into the same object
+        self._encoded = None
+        with self._autocast():
+            return super().act(encoded)
 
     def process_env_step(
         self, obs: TensorDict, rewards: torch.Tensor, dones: torch.Tensor, extras: dict[str, Any]
@@ -198,18 +209,18 @@ class Gr00tPPO(RslRlPPO):
         super().process_env_step(obs, rewards, dones, extras)
         self._control_steps += int(executed.sum())
         self._reward_sum += float(rewards.sum())
-        ended = dones > 0
-        self._episodes["return"].extend(extras["episode_return"][ended].tolist())
-        self._episodes["length"].extend(extras["episode_steps"][ended].tolist())
-        if "success" in extras:
-            self._episodes["success"].extend(extras["success"][ended].float().tolist())
+        for name, key in (("return", "episode_return"), ("length", "episode_steps"), ("success", "success")):
+            if key in extras:
+                self._episodes[name].extend(extras[key].to(self.device)[dones > 0].float().tolist())
         # own dictionary per step: the logger keeps a reference, and update() adds to the last one
         self._log = dict(extras.get("log", {}))
         extras["log"] = self._log
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Generalised advantage estimation (arXiv 1506.02438) over decisions."""
-        super().compute_returns(self._encode(obs))
+        self._encoded = (obs, self._encode(obs))
+        with self._autocast():
+            super().compute_returns(self._encoded[1])
 
     # Update
 
@@ -265,13 +276,14 @@ class Gr00tPPO(RslRlPPO):
         advantages = batch.advantages.squeeze(1)  # type: ignore[union-attr]
         if self.normalize_advantage_per_mini_batch:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        device_type = torch.device(self.device).type
-        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.use_mixed_precision):
+        with self._autocast():
             features, state = obs[FEATURES], self.encoder.state(obs)
             mean = self.actor.adapter.mean(features, state)
             values = self.critic(obs).squeeze(1)
+            with torch.no_grad():
+                base_mean = self.reference.mean(features, state)
         # densities in fp32: one unit in the last place of bf16 moves a ratio by several percent
-        mean, std, values = mean.float(), self.actor.adapter.std().expand_as(mean), values.float()
+        std, base_std = self.actor.adapter.std().expand_as(mean), self.reference.std()
         old_log_prob = gaussian.log_prob(actions, old_mean, old_std, valid)
         log_ratio = gaussian.log_prob(actions, mean, std, valid) - old_log_prob
         policy_loss = objectives.clipped_surrogate_loss(log_ratio, advantages, self.clip_param)
@@ -282,9 +294,6 @@ class Gr00tPPO(RslRlPPO):
             self.clip_param if self.use_clipped_value_loss else None,
         )
         entropy = gaussian.entropy(std, valid).mean()
-        with torch.no_grad():
-            base_mean = self.reference.mean(features, state)
-            base_std = self.reference.std()
         kl_to_base = gaussian.kl_divergence(mean, std, base_mean, base_std, valid).mean()
         loss = (
             policy_loss
@@ -310,7 +319,7 @@ class Gr00tPPO(RslRlPPO):
             "grad_norm_actor": actor_norm,
             "grad_norm_critic": critic_norm,
         }
-        return {name: float(value) for name, value in metrics.items()}, log_ratio
+        return {name: float(value.detach()) for name, value in metrics.items()}, log_ratio
 
     def _should_stop(self, epoch_kl: float) -> bool:
         if self.target_kl is None:
@@ -381,14 +390,33 @@ class Gr00tPPO(RslRlPPO):
         checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
         load_iteration = super().load(loaded_dict, load_cfg, strict)
         self.reference.load_state_dict(loaded_dict["reference_state_dict"], strict=strict)
-        if load_cfg is None:
+        # rank 0 wrote it; with its generator the other ranks would explore alike
+        if load_cfg is None and self.gpu_global_rank == 0:
             checkpoint.restore_rng_state(loaded_dict["rng_state"])
         return load_iteration
 
+    def broadcast_parameters(self) -> None:
+        """Copy the parameters of rank 0 to all ranks, those of the reference policy included."""
+        super().broadcast_parameters()
+        for tensor in self.reference.state_dict().values():
+            torch.distributed.broadcast(tensor, src=0)
 
-def _require_positive(name: str, value: float) -> None:
-    if value <= 0:
+
+def _require_positive(name: str, value: float | None) -> None:
+    if value is not None and not value > 0:
         raise ValueError(f"`agent.algorithm.{name}` is {value}; expected a positive number.")
+
+
+def _require_enough_decisions(num_envs: int, num_steps: int, num_mini_batches: int, normalized_each: bool) -> None:
+    # advantages are divided by their standard deviation, which one decision does not have
+    smallest = 2 if normalized_each else 1
+    needed = max(2, smallest * num_mini_batches)
+    if num_envs * num_steps < needed:
+        raise ValueError(
+            f"`agent.algorithm.num_mini_batches` is {num_mini_batches}, but an iteration has only"
+            f" {num_envs * num_steps} decisions ({num_envs} environments x {num_steps} per environment); expected at"
+            f" least {needed}. Raise `agent.num_steps_per_env` or `--num_envs`."
+        )
 
 
 def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -414,6 +442,6 @@ def _check_algorithm_fields(alg_cfg: dict[str, Any]) -> None:
     check_fields("agent.algorithm", alg_cfg, [name for name in (*inherited, *own) if name not in unsupported])
     if alg_cfg.get("schedule", "fixed") != "fixed":
         raise ValueError(
-            f"`agent.algorithm.schedule` is {alg_cfg['schedule']!r}; Gr00tPPO supports 'fixed' and stops the epochs of an"
-            " iteration at `target_kl` instead."
+            f"`agent.algorithm.schedule` is {alg_cfg['schedule']!r}; Gr00tPPO supports 'fixed' and stops the epochs of"
+            " an iteration at `target_kl` instead."
         )

@@ -5,24 +5,49 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import difflib
 import importlib.util
+import io
 from typing import Any
 
 import gymnasium as gym
 
 from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.frame import UsageError
 
 
-class UsageError(ValueError):
-    """The command line asks for something that does not exist or cannot work."""
-
-
-def check(arguments: Arguments) -> tuple[Any, Any]:
-    """Check everything that can be known before the simulator starts.
+def check_arguments(arguments: Arguments) -> Any:
+    """Check that what the command line names exists.
 
     Args:
         arguments: The command line, with the device decided.
+
+    Returns:
+        The agent's config, without the overrides.
+
+    Raises:
+        UsageError: With one readable message.
+    """
+    spec = find_task(arguments.task)
+    find_agent(spec, arguments.agent)
+    for name in ("num_envs", "max_iterations"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} is {value}; expected at least 1.")
+    check_device(arguments.device)
+    presets = arguments.overrides_under("presets", "physics", "renderer")
+    env_cfg, agent_cfg = resolve_configs(spec.id, arguments.agent, presets)
+    check_override_paths([item for item in arguments.overrides if item not in presets], env_cfg, agent_cfg)
+    return agent_cfg
+
+
+def check_configs(arguments: Arguments) -> tuple[Any, Any]:
+    """Check everything else that can be known before the simulator starts.
+
+    Args:
+        arguments: The command line, checked, with the profile applied.
 
     Returns:
         The environment's and the agent's config, resolved.
@@ -30,14 +55,7 @@ def check(arguments: Arguments) -> tuple[Any, Any]:
     Raises:
         UsageError: With one readable message.
     """
-    spec = find_task(arguments.task)
-    find_agent(spec, arguments.agent)
-    if arguments.num_envs is not None and arguments.num_envs < 1:
-        raise UsageError(f"--num_envs is {arguments.num_envs}; expected at least 1.")
-    if arguments.max_iterations is not None and arguments.max_iterations < 1:
-        raise UsageError(f"--max_iterations is {arguments.max_iterations}; expected at least 1.")
-    check_device(arguments.device)
-    env_cfg, agent_cfg = resolve_configs(spec.id, arguments.agent, arguments.overrides)
+    env_cfg, agent_cfg = resolve_configs(str(arguments.task), arguments.agent, arguments.overrides)
     check_physics(env_cfg)
     if hasattr(agent_cfg, "obs_groups"):
         check_observation_groups(env_cfg, agent_cfg.obs_groups)
@@ -102,7 +120,9 @@ def resolve_configs(task: str, agent: str, overrides: list[str]) -> tuple[Any, A
     from isaaclab_tasks.utils import resolve_task_config
 
     try:
-        return resolve_task_config(task, agent, overrides=overrides)
+        # the training command resolves the configs again, and says where they come from
+        with contextlib.redirect_stdout(io.StringIO()):
+            return resolve_task_config(task, agent, overrides=overrides)
     except (ValueError, KeyError, TypeError, hydra.errors.HydraException, omegaconf.errors.OmegaConfBaseException) as e:
         raise UsageError(f"The overrides {' '.join(overrides)} do not fit the configs of {task}: {e}") from e
     except SystemExit as e:
@@ -110,6 +130,49 @@ def resolve_configs(task: str, agent: str, overrides: list[str]) -> tuple[Any, A
         raise UsageError(
             f"The overrides {' '.join(overrides)} do not fit the configs of {task} and its agent {agent}; see above."
         ) from e
+
+
+def check_override_paths(overrides: list[str], env_cfg: Any, agent_cfg: Any) -> None:
+    """Check that every overridden field exists. Isaac Lab 3.0 sets an unknown one, and nobody reads it."""
+    for item in overrides:
+        path = item.lstrip("+~").partition("=")[0]
+        parents, node = [], {"env": env_cfg, "agent": agent_cfg}
+        names = path.split(".")
+        for name in names:
+            known = list(node) if isinstance(node, dict) else [key for key in vars(node) if not key.startswith("_")]
+            if name not in known:
+                similar = difflib.get_close_matches(name, known, n=3)
+                hint = f" Similar: {', '.join(similar)}." if similar else ""
+                raise UsageError(
+                    f"The override {item!r} names a field that does not exist: {'.'.join(parents)} has no"
+                    f" {name!r}.{hint} It has: {', '.join(sorted(known))}."
+                )
+            parents.append(name)
+            node = node[name] if isinstance(node, dict) else getattr(node, name)
+            if name != names[-1] and not isinstance(node, dict) and not hasattr(node, "__dict__"):
+                node = {}
+        check_type(item, path, node)
+
+
+def check_type(item: str, path: str, default: Any) -> None:
+    """Check that an override's value has the kind of the default. Isaac Lab 3.0 takes any."""
+    text = item.partition("=")[2]
+    try:
+        value = {"true": True, "false": False, "null": None, "none": None}.get(text.lower(), text)
+        value = ast.literal_eval(text) if value is text else value
+    except (ValueError, SyntaxError):
+        value = text
+    for kind, accepted, name in (
+        (bool, bool, "true or false"),
+        ((int, float), (int, float), "a number"),
+        ((list, tuple), (list, tuple), "a list with quoted names, such as \"['rgb','state']\","),
+    ):
+        if isinstance(default, kind):
+            if value is not None and (not isinstance(value, accepted) or (kind is not bool and value is True)):
+                raise UsageError(
+                    f"The override {item!r} does not fit: {path} takes {name} (default: {default}), got {text!r}."
+                )
+            return
 
 
 def check_physics(env_cfg: Any) -> None:

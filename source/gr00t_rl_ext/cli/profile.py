@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,15 +41,28 @@ def choose(arguments: Arguments, is_gr00t: bool) -> Profile:
     return SMALL_GR00T if is_gr00t else SMALL_MLP
 
 
-def apply(profile: Profile, arguments: Arguments, available_presets: set[str]) -> None:
+def task_presets(task: str) -> set[str]:
+    """Names of the presets that a task declares."""
+    from isaaclab_tasks.utils.hydra import collect_presets
+    from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        env_cfg = load_cfg_from_registry(task, "env_cfg_entry_point")
+    return {name for alternatives in collect_presets(env_cfg).values() for name in alternatives}
+
+
+def apply(profile: Profile, arguments: Arguments) -> None:
     """Fill in what the command line leaves open, in place."""
     for name in ("num_envs", "max_iterations"):
         value = getattr(profile, name)
         if getattr(arguments, name) is None and value is not None:
             setattr(arguments, name, value)
             arguments.forwarded += [f"--{name}", str(value)]
-    presets = [name for name in profile.presets if name in available_presets]
-    if presets and not arguments.overrides_under("presets", "env.scene"):
+    if not profile.presets or arguments.overrides_under("presets", "env.scene"):
+        return
+    declared = task_presets(str(arguments.task))
+    presets = [name for name in profile.presets if name in declared]
+    if presets:
         arguments.overrides.append(f"presets={','.join(presets)}")
         arguments.forwarded.append(f"presets={','.join(presets)}")
 

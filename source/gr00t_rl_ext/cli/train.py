@@ -12,45 +12,32 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.frame import run
+
 VIDEO_DECISIONS = 8
 """Length of the video of the policy, in decisions."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train. Returns the exit code: 0, or 2 if the command line cannot work."""
-    from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError, apply_asset_root
-    from gr00t_rl_ext.cli import arguments as cli_arguments
-    from gr00t_rl_ext.cli.preflight import UsageError
-
-    arguments = cli_arguments.parse(
-        sys.argv[1:] if argv is None else argv, "train.py", "Fine-tune a GR00T policy by reinforcement learning."
+    return run(
+        sys.argv[1:] if argv is None else argv,
+        "train.py",
+        "Fine-tune a GR00T policy by reinforcement learning.",
+        _train,
     )
-    try:
-        # before anything imports isaaclab, which fixes the asset root
-        apply_asset_root(arguments.assets)
-        return _train(arguments)
-    except (UsageError, AssetBuildError, AssetRootError) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
 
 
-def _train(arguments) -> int:  # noqa: ANN001
-    import torch
-
+def _train(arguments: Arguments) -> int:
     from gr00t_rl_ext.cli import preflight, profile, summary
 
-    if arguments.device is None:
-        arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
-        arguments.forwarded += ["--device", arguments.device]
-    spec = preflight.find_task(arguments.task)
-    preflight.find_agent(spec, arguments.agent)
-    _, agent_cfg = preflight.resolve_configs(spec.id, arguments.agent, arguments.overrides)
+    agent_cfg = preflight.check_arguments(arguments)
     is_gr00t = hasattr(getattr(agent_cfg, "actor", None), "gr00t")
     chosen = profile.choose(arguments, is_gr00t)
     user_overrides = list(arguments.overrides)
-    profile.apply(chosen, arguments, set(chosen.presets) if "gr00t_ppo" in spec.kwargs else set())
-    env_cfg, agent_cfg = preflight.check(arguments)
+    profile.apply(chosen, arguments)
+    env_cfg, agent_cfg = preflight.check_configs(arguments)
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
     from isaaclab_rl.entrypoints import run_train_cli
@@ -68,20 +55,22 @@ def _train(arguments) -> int:  # noqa: ANN001
         return 1
     run_dir = run_dirs[-1].resolve()
     content = summary.rows(run_dir, seconds)
+    places = {"run": run_dir, "checkpoint": checkpoint.resolve()}
     if arguments.record and is_gr00t:
         video = record(arguments, checkpoint.resolve(), user_overrides)
-        content["video"] = str(video) if video else f"not recorded, see {run_dir / 'play.log'}"
-    content["checkpoint"] = str(checkpoint.resolve())
-    content["logs"] = f"tensorboard --logdir {run_dir}"
-    content["next"] = (
-        f"isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent} --device"
+        places["video"] = video or f"none was recorded; see {run_dir / 'play.log'}"
+    summary.print_table("Summary", content)
+    for label, place in places.items():
+        print(f"{label + ':':<12}{place}")
+    print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
+    print(
+        f"{'play:':<12}isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent} --device"
         f" {arguments.device} --num_envs 4 --checkpoint {checkpoint.resolve()} --video"
     )
-    summary.print_table("Summary", content)
     return 0
 
 
-def record(arguments, checkpoint: Path, overrides: Sequence[str]) -> Path | None:  # noqa: ANN001
+def record(arguments: Arguments, checkpoint: Path, overrides: Sequence[str]) -> Path | None:
     """Record the deterministic policy with ``isaaclab play`` in a process of its own, at the cameras' full size.
 
     Returns:

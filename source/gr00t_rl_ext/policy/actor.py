@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -104,12 +105,15 @@ class Gr00tGaussianActor(nn.Module):
         """Nothing to update: the state is normalised with the checkpoint's fixed statistics."""
 
     def as_jit(self) -> nn.Module:
-        """The adapter for TorchScript: (features, state) -> action chunk. ``isaaclab play`` exports it."""
-        return self.adapter
+        """A copy of the adapter for TorchScript: (features, state) -> action chunk.
+
+        ``isaaclab play`` exports it, which moves it to the CPU while the policy goes on acting.
+        """
+        return copy.deepcopy(self.adapter)
 
     def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """The adapter for ONNX, with the attributes that rsl_rl's exporter reads."""
-        return _OnnxAdapter(self.adapter, self.encoder.feature_shape[0])
+        """A copy of the adapter for ONNX, with the attributes that rsl_rl's exporter reads."""
+        return _OnnxAdapter(copy.deepcopy(self.adapter), self.encoder.feature_shape[0])
 
 
 class _OnnxAdapter(nn.Module):

@@ -72,7 +72,7 @@ class GaussianAdapter(nn.Module):
         if not 0.0 < low < init_std < high:
             raise ValueError(
                 f"The standard deviation starts at init_std = {init_std} and is bounded by std_range = ({low}, {high});"
-                " expected 0 < low < init_std < high. Set `agent.actor.init_std` and `agent.actor.std_range`."
+                " expected 0 < low < init_std < high. Set them in `agent.actor.distribution_cfg`."
             )
         self.chunk_length = chunk_length
         self.action_dim = action_dim
@@ -88,7 +88,7 @@ class GaussianAdapter(nn.Module):
     def mean(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Mean of the chunk: features (B, S, D), state (B, state_dim) -> (B, H, A) in (-1, 1), fp32."""
         hidden = torch.cat((self.pooling(features), state.float()), dim=-1)
-        return torch.tanh(self.mlp(hidden)).view(-1, self.chunk_length, self.action_dim)
+        return torch.tanh(self.mlp(hidden).float()).view(-1, self.chunk_length, self.action_dim)
 
     def std(self) -> torch.Tensor:
         """Standard deviation, shape (H, A)."""

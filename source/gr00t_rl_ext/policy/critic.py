@@ -75,7 +75,7 @@ class Gr00tCritic(nn.Module):
             parts.append(self.feature_norm(obs[FEATURES].float().mean(dim=1)))
         if self.vector_groups:
             parts.append(self.normalizer(self._vectors(obs)))
-        return self.mlp(torch.cat(parts, dim=-1))
+        return self.mlp(torch.cat(parts, dim=-1)).float()
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, ...) into the running statistics."""

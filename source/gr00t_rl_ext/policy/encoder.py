@@ -13,7 +13,15 @@ from pathlib import Path
 import torch
 from tensordict import TensorDict
 
-from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tInputs, Gr00tModel, build_tiny_checkpoint, load_gr00t
+from gr00t_rl_ext.gr00t import (
+    EMBODIMENT_SLOTS,
+    Gr00tCheckpointError,
+    Gr00tInputs,
+    Gr00tModel,
+    build_tiny_checkpoint,
+    load_gr00t,
+)
+from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 TINY = "tiny"
@@ -99,9 +107,10 @@ class Gr00tEncoder:
             checkpoint = str(tiny_checkpoint(spec))
         else:
             checkpoint = options.checkpoint
+        slot = options.embodiment_slot
         model = load_gr00t(
             checkpoint,
-            embodiment_slot=options.embodiment_slot,
+            embodiment_slot=EMBODIMENT_SLOTS.get(options.embodiment_tag) if slot is None else slot,
             dtype=options.torch_dtype(device),
             device=device,
             attn_implementation=options.attn_implementation,
@@ -201,12 +210,14 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
 
 
 def fingerprint(directory: Path) -> str:
-    """Identify a base checkpoint: SHA-256 over its config and the header and size of each weight file.
+    """Identify a base checkpoint: SHA-256 over config, statistics and each weight file's name, size and a sample of it.
 
     Reading every byte of a 5 GB checkpoint would take longer than loading it. Two checkpoints of one fine-tuning run
-    differ in no header; their config and file sizes are equal too, so a sample of each file's bytes goes in as well.
+    have the same config, file names and sizes, so the sample must tell them apart. The statistics belong to it because
+    the policy sees the state through them.
     """
     digest = hashlib.sha256((directory / "config.json").read_bytes())
+    digest.update((directory / METADATA_FILE).read_bytes())
     for file in sorted(directory.glob("*.safetensors")):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())

@@ -16,15 +16,21 @@ import torch
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
+def _where_valid(values: torch.Tensor, valid: torch.Tensor, other: float) -> torch.Tensor:
+    """``other`` in place of the invalid entries: (B, H, A) or (H, A), and (B, H) -> (B, H, A).
+
+    To be applied before a function whose derivative may be infinite or NaN there: masking only its result leaves
+    ``0 * inf = NaN`` in the gradient.
+    """
+    return torch.where(valid.unsqueeze(-1), values, other)
+
+
 def _sum_over_valid(per_dimension: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """(B, H, A) and (B, H) -> (B,)."""
-    # where, not a product: an invalid entry may be infinite
-    return torch.where(valid.unsqueeze(-1), per_dimension, 0.0).sum(dim=(1, 2))
+    return _where_valid(per_dimension, valid, 0.0).sum(dim=(1, 2))
 
 
-def log_prob(
-    actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid: torch.Tensor
-) -> torch.Tensor:
+def log_prob(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Log-density of a chunk under a diagonal Gaussian, over the executed steps.
 
     Args:
@@ -36,7 +42,8 @@ def log_prob(
     Returns:
         (B,).
     """
-    density = -0.5 * ((actions - mean) / std).square() - std.log() - _HALF_LOG_TWO_PI
+    deviation, std = _where_valid(actions - mean, valid, 0.0), _where_valid(std, valid, 1.0)
+    density = -0.5 * (deviation / std).square() - std.log() - _HALF_LOG_TWO_PI
     return _sum_over_valid(density, valid)
 
 
@@ -44,12 +51,12 @@ def kl_divergence(
     mean: torch.Tensor, std: torch.Tensor, other_mean: torch.Tensor, other_std: torch.Tensor, valid: torch.Tensor
 ) -> torch.Tensor:
     """KL(N(mean, std) || N(other_mean, other_std)) of a chunk, over the executed steps. (B, H, A) -> (B,)."""
-    divergence = (
-        other_std.log() - std.log() + (std.square() + (mean - other_mean).square()) / (2.0 * other_std.square()) - 0.5
-    )
-    return _sum_over_valid(divergence.expand(mean.shape), valid)
+    shift = _where_valid(mean - other_mean, valid, 0.0)
+    std, other_std = _where_valid(std, valid, 1.0), _where_valid(other_std, valid, 1.0)
+    divergence = other_std.log() - std.log() + (std.square() + shift.square()) / (2.0 * other_std.square()) - 0.5
+    return _sum_over_valid(divergence, valid)
 
 
 def entropy(std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Differential entropy of a chunk, over the executed steps. std (B, H, A) -> (B,)."""
-    return _sum_over_valid(std.log() + _HALF_LOG_TWO_PI + 0.5, valid)
+    """Differential entropy of a chunk, over the executed steps. std (B, H, A) or (H, A) -> (B,)."""
+    return _sum_over_valid(_where_valid(std, valid, 1.0).log() + _HALF_LOG_TWO_PI + 0.5, valid)

@@ -24,9 +24,10 @@ def storage_bytes(example: TensorDict, num_steps: int, num_action_values: int) -
     """
     num_envs = example.batch_size[0]
     parts = {name: num_steps * value.numel() * value.element_size() for name, value in example.items()}
-    # action, mean and standard deviation of the chunk; rewards, returns, values, advantages, log-probs
+    # action, mean and standard deviation of the chunk; rewards, returns, values, advantages, log-probs, and one byte
+    # for whether an episode ended
     parts["actions and distribution"] = num_steps * num_envs * 3 * num_action_values * 4
-    parts["rewards and values"] = num_steps * num_envs * 5 * 4
+    parts["rewards and values"] = num_steps * num_envs * (5 * 4 + 1)
     return parts
 
 

@@ -51,8 +51,8 @@ class TaskSpec:
         return sum(self.action_terms.values())
 
     def digest(self) -> str:
-        """Short hash that is equal for equal specs."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """Short hash that is equal for equal specs with their terms in equal order."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
 
     @classmethod
     def from_env(cls, env: Any, obs: TensorDict, actor_groups: Sequence[str]) -> TaskSpec:
@@ -64,7 +64,7 @@ class TaskSpec:
             actor_groups: Observation groups of the actor (``agent.obs_groups["actor"]``).
 
         Raises:
-            ValueError: If a group does not exist, has another layout, or none of them holds images.
+            ValueError: If a group does not exist, has another layout, or images or the state are missing.
         """
         available = ", ".join(f"{name} {tuple(value.shape[1:])} {value.dtype}" for name, value in obs.items())
         for group in actor_groups:
@@ -80,6 +80,11 @@ class TaskSpec:
                 "GR00T needs at least one camera, but none of the actor's observation groups"
                 f" ({', '.join(actor_groups)}) holds uint8 images. The task offers: {available}. Add a group of"
                 " `mdp.image_rgb(..., normalize=False)` terms to the task and name it in `agent.obs_groups`."
+            )
+        if not state_groups:
+            raise ValueError(
+                f"GR00T needs the robot's state, but the actor reads only images ({', '.join(actor_groups)}). The task"
+                f" offers: {available}. Name a group of vectors in `agent.obs_groups`."
             )
         num_cameras = 0
         for group in image_groups:

@@ -1,0 +1,45 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The frame around a script: arguments, asset root, device, and errors as one message."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from gr00t_rl_ext.cli.arguments import Arguments, parse
+
+
+class UsageError(ValueError):
+    """The command line asks for something that does not exist or cannot work."""
+
+
+def run(argv: Sequence[str], program: str, description: str, command: Callable[[Arguments], int]) -> int:
+    """Run a script's command.
+
+    Args:
+        argv: Command line without the program.
+        program: Name of the script, for its help.
+        description: What it does, for its help.
+        command: Takes the arguments, with the device decided, and returns the exit code.
+
+    Returns:
+        The command's exit code; 2 with a message on the standard error if the command line cannot work.
+    """
+    from gr00t_rl_ext.assets.build import AssetBuildError
+    from gr00t_rl_ext.assets.root import AssetRootError, apply_asset_root
+
+    arguments = parse(argv, program, description)
+    try:
+        # before anything imports isaaclab, which fixes the asset root
+        apply_asset_root(arguments.assets)  # type: ignore[arg-type]
+        if arguments.device is None:
+            import torch
+
+            arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+            arguments.forwarded += ["--device", arguments.device]
+        return command(arguments)
+    except (UsageError, AssetBuildError, AssetRootError) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,30 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""``scripts/rsl_rl/play.py``: Isaac Lab's playback command with checks before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.frame import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Play a checkpoint. Returns the exit code: 0, or 2 if the command line cannot work."""
+    return run(sys.argv[1:] if argv is None else argv, "play.py", "Play a trained policy.", _play)
+
+
+def _play(arguments: Arguments) -> int:
+    from gr00t_rl_ext.cli import preflight, profile
+
+    agent_cfg = preflight.check_arguments(arguments)
+    preflight.check_configs(arguments)
+    if arguments.num_envs is None and arguments.device == "cpu" and hasattr(agent_cfg.actor, "gr00t"):
+        arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
+
+    from isaaclab_rl.entrypoints import run_play_cli
+
+    return run_play_cli(["--rl_library", "rsl_rl", *arguments.forwarded])

@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Bad input ends before the simulator starts, in one readable message, with exit code 2 and nothing written."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gr00t_rl_ext.cli import train
+from gr00t_rl_ext.gr00t import build_tiny_checkpoint
+
+TASK = "Isaac-Stack-Cube-Franka-v0"
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Any:
+    """A function that runs train.py with arguments and returns its error message."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> str:
+        assert train.main([*arguments, "--device", "cpu"]) == 2
+        error = capfd.readouterr().err
+        assert "Traceback" not in error
+        assert not list(tmp_path.iterdir()), "something was written"
+        return error[error.index("error: ") :]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GR00T that fits the stack task."""
+    directory = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    return build_tiny_checkpoint(
+        directory, state_keys={"joint_position": 9, "eef_pose": 7}, action_keys={"arm": 7, "gripper": 1}
+    )
+
+
+@pytest.fixture
+def broken(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkpoint to be broken."""
+    return Path(shutil.copytree(checkpoint, tmp_path_factory.mktemp("broken") / "gr00t"))
+
+
+def test_no_such_task(fails: Any) -> None:
+    error = fails("--task", "Isaac-Stack-Cube-Franca-v0")
+    assert "There is no task 'Isaac-Stack-Cube-Franca-v0'. Similar: Isaac-Stack-Cube-Franka-v0" in error
+    assert "isaaclab list_envs" in error
+
+
+def test_no_task(fails: Any) -> None:
+    assert "--task is missing. Tasks with GR00T agents: Isaac-Stack-Cube-Franka-IK-Rel-v0, " in fails()
+
+
+def test_no_such_agent(fails: Any) -> None:
+    error = fails("--task", TASK, "--agent", "gr00t_dqn")
+    assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_ppo, rsl_rl_cfg_entry_point." in error
+
+
+@pytest.mark.parametrize("option", ["--num_envs", "--max_iterations"])
+def test_zero_counts(fails: Any, option: str) -> None:
+    assert f"{option} is 0; expected at least 1." in fails("--task", TASK, option, "0")
+
+
+def test_no_such_checkpoint(fails: Any) -> None:
+    error = fails("--task", TASK, "agent.actor.gr00t.checkpoint=/no/such/dir")
+    assert "no such directory: '/no/such/dir'" in error
+    assert "local directory with a GR00T checkpoint or a hub id" in error
+
+
+def test_checkpoint_of_another_model(fails: Any, broken: Path) -> None:
+    config = json.loads((broken / "config.json").read_text())
+    config.update(model_type="llama", architectures=["LlamaForCausalLM"])
+    (broken / "config.json").write_text(json.dumps(config))
+    error = fails("--task", TASK, f"agent.actor.gr00t.checkpoint={broken}")
+    assert "holds a model of another kind: model_type 'llama'" in error
+    assert "Known versions of GR00T: N1.5" in error
+
+
+def test_checkpoint_without_statistics(fails: Any, broken: Path) -> None:
+    shutil.rmtree(broken / "experiment_cfg")
+    assert "has no statistics (experiment_cfg/metadata.json)" in fails(
+        "--task", TASK, f"agent.actor.gr00t.checkpoint={broken}"
+    )
+
+
+def test_checkpoint_without_tokenizer(fails: Any, broken: Path) -> None:
+    for file in broken.glob("tokenizer*"):
+        file.unlink()
+    error = fails("--task", TASK, f"agent.actor.gr00t.checkpoint={broken}")
+    assert "holds no tokenizer" in error
+    assert "agent.actor.gr00t" in error
+
+
+def test_unknown_embodiment(fails: Any, checkpoint: Path) -> None:
+    error = fails(
+        "--task", TASK, f"agent.actor.gr00t.checkpoint={checkpoint}", "agent.actor.gr00t.embodiment_tag=spot"
+    )
+    assert "no statistics for embodiment tag 'spot'" in error
+    assert "available are new_embodiment" in error
+
+
+def test_missing_camera_group(fails: Any) -> None:
+    error = fails("--task", TASK, "agent.obs_groups.actor=['depth','state']")
+    assert "`agent.obs_groups.actor` names the observation group 'depth', which the task does not have" in error
+    assert "It offers: rgb, state, privileged" in error
+
+
+@pytest.mark.parametrize(
+    ("override", "parent", "similar"),
+    [
+        ("agent.algorithm.clip_parm=0.2", "agent.algorithm", "clip_param"),
+        ("agent.actor.gr00t.checkpont=x", "agent.actor.gr00t", "checkpoint"),
+        ("env.episode_length=3", "env", "episode_length_s"),
+        ("env.scene.table_cam.widht=3", "env.scene.table_cam", "width"),
+        ("agent.seed.value=3", "agent.seed", None),
+    ],
+)
+def test_unknown_config_field(fails: Any, override: str, parent: str, similar: str | None) -> None:
+    error = fails("--task", TASK, override)
+    name = override.partition("=")[0].rpartition(".")[2]
+    assert f"The override '{override}' names a field that does not exist: {parent} has no '{name}'" in error
+    if similar is not None:
+        assert f"Similar: {similar}" in error
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("agent.algorithm.clip_param=much", "a number (default: 0.1)"),
+        ("agent.check_for_nan=maybe", "true or false (default: True)"),
+        ("agent.obs_groups.actor=[rgb,state]", "a list with quoted names, such as \"['rgb','state']\","),
+    ],
+)
+def test_a_value_of_the_wrong_type(fails: Any, override: str, expected: str) -> None:
+    error = fails("--task", TASK, override)
+    assert f"The override '{override}' does not fit: " in error
+    assert f"takes {expected}" in error
+
+
+def test_unknown_preset(fails: Any) -> None:
+    error = fails("--task", TASK, "physics=bullet")
+    assert "bullet" in error
+    assert "newton_mjwarp" in error
+
+
+def test_physics_that_is_not_installed(fails: Any) -> None:
+    if importlib.util.find_spec("isaacsim") is not None:
+        pytest.skip("Isaac Sim is installed here")
+    error = fails("--task", TASK, "physics=isaacsim_physx")
+    assert "physics=isaacsim_physx needs the package 'isaacsim', which is not installed" in error
+    assert "Installed: " in error
+    assert "physics=newton_mjwarp" in error
+
+
+def test_no_such_device(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gr00t_rl_ext.cli.frame import UsageError
+    from gr00t_rl_ext.cli.preflight import check_device
+
+    with pytest.raises(UsageError, match="--device is 'tpu'; expected cpu, cuda or cuda:N"):
+        check_device("tpu")
+    with pytest.raises(UsageError, match=r"--device is 'cuda:99', but this machine has \d+ CUDA devices"):
+        check_device("cuda:99")

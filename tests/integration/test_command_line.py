@@ -1,0 +1,175 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The commands that users type, on the real simulator, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+TASK = "Isaac-Stack-Cube-Franka-v0"
+TASK_IK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
+SMALL = ("--device", "cpu", "presets=small_cameras")
+
+
+def isaaclab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of Isaac Lab."""
+    return run(sys.executable, "-m", "isaaclab", *arguments, cwd=cwd)
+
+
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command and return its output; the environment is the user's, with offline assets."""
+    environment = {**os.environ, "GR00T_RL_EXT_ASSETS": "offline", "COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=400)
+
+
+def succeeded(result: subprocess.CompletedProcess[str]) -> str:
+    """The output of a command that must have succeeded."""
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return result.stdout
+
+
+def run_directory(cwd: Path, experiment: str) -> Path:
+    """The newest run of an experiment."""
+    return sorted((cwd / "logs" / "rsl_rl" / experiment).iterdir())[-1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory in which the stock command trained GR00T for two iterations."""
+    cwd = tmp_path_factory.mktemp("stock")
+    output = succeeded(
+        isaaclab(
+            *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo"),
+            *("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=3", *SMALL),
+            cwd=cwd,
+        )
+    )
+    (cwd / "output.txt").write_text(output)
+    return cwd
+
+
+def test_stock_train(trained: Path) -> None:
+    from gr00t_rl_ext.cli.summary import read_scalars
+
+    output = (trained / "output.txt").read_text()
+    assert "GR00T N1.5 from" in output
+    assert "eval mode, no gradients" in output
+    assert "rollout storage: " in output
+    assert "After the first update: no parameter of the GR00T backbone has a gradient." in output
+    run_dir = run_directory(trained, "gr00t_stack_cube_franka")
+    scalars = read_scalars(run_dir)
+    assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
+    # the very first decision's bootstrap is one more; from then on it is reused as the next decision's features
+    assert [value for _, value in scalars["perf/backbone_calls"]] == [4.0, 3.0]
+    for tag in ("train/policy_loss", "train/kl_to_base", "train/explained_variance", "charts/SPS"):
+        assert len(scalars[tag]) == 2, tag
+    saved = torch.load(run_dir / "model_1.pt", weights_only=True)
+    assert not any("encoder" in name or "backbone" in name for name in saved["actor_state_dict"])
+
+
+def test_stock_play_records_the_policy(trained: Path) -> None:
+    from moviepy.editor import VideoFileClip
+
+    succeeded(
+        isaaclab(
+            *("play", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--num_envs", "2"),
+            *("--checkpoint", "latest", "--video", "--video_length", "4", *SMALL),
+            cwd=trained,
+        )
+    )
+    run_dir = run_directory(trained, "gr00t_stack_cube_franka")
+    (video,) = (run_dir / "videos" / "play").glob("*.mp4")
+    with VideoFileClip(str(video)) as clip:
+        # four decisions of 16 control steps at 20 Hz, every control step a frame
+        assert clip.fps == 20
+        frames = list(clip.iter_frames())
+    assert len(frames) == pytest.approx(64, abs=1)
+    assert abs(frames[0].astype(int) - frames[-1].astype(int)).max() > 30, "the arm does not move"
+    assert (run_dir / "exported" / "policy.pt").is_file()
+    assert (run_dir / "exported" / "policy.onnx").is_file()
+
+
+def test_stock_resume(trained: Path) -> None:
+    output = succeeded(
+        isaaclab(
+            *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--checkpoint", "latest"),
+            *("--num_envs", "4", "--max_iterations", "1", "agent.num_steps_per_env=3", *SMALL),
+            cwd=trained,
+        )
+    )
+    assert "Loading model checkpoint from" in output
+    assert "Learning iteration 1/2" in output
+
+
+def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
+    output = succeeded(
+        isaaclab(
+            *("train", "--rl_library", "rsl_rl", "--task", TASK_IK, "--agent", "rsl_rl_cfg_entry_point"),
+            *("--num_envs", "16", "--max_iterations", "2", "agent.num_steps_per_env=8", *SMALL),
+            cwd=tmp_path,
+        )
+    )
+    assert "MLPModel" in output
+    assert (run_directory(tmp_path, "mlp_stack_cube_franka") / "model_1.pt").is_file()
+
+
+def test_stock_list_envs(tmp_path: Path) -> None:
+    output = succeeded(isaaclab("list_envs", cwd=tmp_path))
+    assert f" {TASK} " in output
+    assert f" {TASK_IK} " in output
+    assert "ChunkedManagerBasedRLEnv" in output
+
+
+def test_stock_train_explains_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
+    """The stock command has no preflight: the message comes once the simulator runs, without a traceback."""
+    from gr00t_rl_ext.gr00t import build_tiny_checkpoint
+
+    build_tiny_checkpoint(tmp_path / "small_robot", state_keys={"joint_position": 6}, action_keys={"arm": 6})
+    result = isaaclab(
+        *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--num_envs", "2", *SMALL),
+        f"agent.actor.gr00t.checkpoint={tmp_path / 'small_robot'}",
+        cwd=tmp_path,
+    )
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert "error: The task's state has 16 dimensions (joint_position 9, eef_pose 7)" in result.stderr
+    assert "describe 6" in result.stderr
+    assert not list(tmp_path.glob("logs/rsl_rl/*/*/model_*.pt"))
+
+
+def test_train_script_with_the_small_profile(tmp_path: Path) -> None:
+    output = succeeded(
+        run(
+            *(sys.executable, str(ROOT / "scripts" / "rsl_rl" / "train.py"), "--task", TASK, "--agent", "gr00t_ppo"),
+            *("--device", "cpu", "--max_iterations", "2", "agent.num_steps_per_env=2", "--no-record"),
+            cwd=tmp_path,
+        )
+    )
+    assert "small (cpu)" in output
+    assert "tiny random GR00T: a demonstration of the pipeline, not a trained policy" in output
+    assert "table_cam 64 x 64 px, wrist_cam 64 x 64 px" in output
+    summary = output[output.index("Summary") :]
+    for text in ("mean reward per control step", "first", "last", "env steps/s", "checkpoint: ", "tensorboard --logdir"):
+        assert text in summary, text
+    assert (run_directory(tmp_path, "gr00t_stack_cube_franka") / "model_1.pt").is_file()
+
+
+def test_train_on_newton(tmp_path: Path) -> None:
+    output = succeeded(
+        isaaclab(
+            *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "physics=newton_mjwarp"),
+            *("--num_envs", "2", "--max_iterations", "1", "agent.num_steps_per_env=1", *SMALL),
+            *("agent.algorithm.num_mini_batches=1", "agent.actor.chunk_length=4"),
+            cwd=tmp_path,
+        )
+    )
+    assert "Physics       newton_mjwarp" in output
+    assert "decides 4 control steps" in output

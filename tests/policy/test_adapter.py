@@ -1,0 +1,183 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""adapter and actor: bounds, initialisation, sampling, and the exported policy."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rsl_rl.runners import OnPolicyRunner
+from tiny_policy import SPEC, actor_critic, observations
+from torch import nn
+
+from gr00t_rl_ext.policy import gaussian
+from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.adapter import AttentionPooling, GaussianAdapter
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+
+S, D, STATE, H, A = 6, 8, 5, 4, 3
+
+
+@pytest.fixture
+def adapter() -> GaussianAdapter:
+    torch.manual_seed(0)
+    return GaussianAdapter(D, STATE, H, A, hidden_dims=(16, 16), num_queries=2, init_std=0.3, std_range=(0.02, 1.0))
+
+
+@pytest.fixture
+def actor(encoder: Gr00tEncoder) -> Gr00tGaussianActor:
+    return actor_critic(encoder).actor
+
+
+def test_mean_is_a_chunk_inside_the_action_range(adapter: GaussianAdapter) -> None:
+    features, state = 10 * torch.randn(7, S, D), 10 * torch.randn(7, STATE)
+    mean = adapter.mean(features, state)
+    assert mean.shape == (7, H, A)
+    assert mean.dtype == torch.float32
+    with torch.no_grad():
+        adapter.mlp[-1].weight.mul_(300.0)
+    mean = adapter.mean(features, state)
+    assert (mean.abs() <= 1.0).all()
+    assert mean.abs().max() > 0.5
+    assert torch.equal(adapter(features, state), mean.flatten(1))
+
+
+def test_features_in_half_precision_give_a_mean_in_single(adapter: GaussianAdapter) -> None:
+    assert adapter.mean(torch.randn(2, S, D).bfloat16(), torch.randn(2, STATE)).dtype == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert adapter.mean(torch.randn(2, S, D), torch.randn(2, STATE)).dtype == torch.float32
+
+
+def test_the_mean_depends_on_features_and_state(adapter: GaussianAdapter) -> None:
+    features, state = torch.randn(1, S, D), torch.randn(1, STATE)
+    base = adapter.mean(features, state)
+    assert not torch.equal(adapter.mean(features + torch.randn(1, S, D), state), base)
+    assert not torch.equal(adapter.mean(features, state + 1.0), base)
+
+
+def test_pooling_does_not_depend_on_the_order_of_the_tokens() -> None:
+    torch.manual_seed(0)
+    pooling, tokens = AttentionPooling(D, 3), torch.randn(2, S, D)
+    pooled = pooling(tokens)
+    assert pooled.shape == (2, 3 * D)
+    torch.testing.assert_close(pooling(tokens.flip(1)), pooled)
+
+
+def test_pooling_equals_attention_written_out() -> None:
+    torch.manual_seed(0)
+    pooling, tokens = AttentionPooling(D, 2), torch.randn(1, S, D)
+    normed = nn.functional.layer_norm(tokens[0], (D,))
+    expected = [torch.softmax(normed @ query / math.sqrt(D), dim=0) @ normed for query in pooling.queries]
+    torch.testing.assert_close(pooling(tokens)[0], torch.cat(expected))
+
+
+def test_std_starts_at_init_std(adapter: GaussianAdapter) -> None:
+    assert adapter.std().shape == (H, A)
+    torch.testing.assert_close(adapter.std(), torch.full((H, A), 0.3))
+
+
+def test_std_stays_in_its_range_and_keeps_a_gradient_near_the_bounds(adapter: GaussianAdapter) -> None:
+    for logit, bound in ((-10.0, 0.02), (10.0, 1.0)):
+        nn.init.constant_(adapter.std_logit, logit)
+        std = adapter.std()
+        assert ((std >= 0.02) & (std <= 1.0)).all()
+        torch.testing.assert_close(std, torch.full((H, A), bound), rtol=1e-3, atol=0.0)
+        adapter.zero_grad()
+        std.sum().backward()
+        assert (adapter.std_logit.grad > 0.0).all()
+
+
+@pytest.mark.parametrize(
+    ("init_std", "std_range"), [(0.3, (1.0, 0.02)), (0.01, (0.02, 1.0)), (2.0, (0.02, 1.0)), (0.3, (0.0, 1.0))]
+)
+def test_a_std_outside_its_range_is_refused(init_std: float, std_range: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"expected 0 < low < init_std < high.*agent\.actor\.distribution_cfg") as error:
+        GaussianAdapter(D, STATE, H, A, init_std=init_std, std_range=std_range)
+    assert f"init_std = {init_std}" in str(error.value)
+    assert f"({std_range[0]}, {std_range[1]})" in str(error.value)
+
+
+def test_layers_start_orthogonal_and_the_last_one_small(adapter: GaussianAdapter) -> None:
+    layers = [module for module in adapter.mlp if isinstance(module, nn.Linear)]
+    assert len(layers) == 3
+    for layer, gain in zip(layers, (math.sqrt(2), math.sqrt(2), 0.01), strict=True):
+        singular = torch.linalg.svdvals(layer.weight)
+        torch.testing.assert_close(singular, torch.full_like(singular, gain), rtol=1e-4, atol=1e-6)
+        assert (layer.bias == 0.0).all()
+    # so that the policy starts close to the neutral action, whatever it sees
+    assert adapter.mean(torch.randn(9, S, D), torch.randn(9, STATE)).abs().max() < 0.1
+
+
+def test_the_actor_encodes_images_itself_and_takes_encoded_observations(
+    actor: Gr00tGaussianActor, encoder: Gr00tEncoder
+) -> None:
+    obs = observations()
+    calls = encoder.calls
+    from_images = actor(obs)
+    assert encoder.calls == calls + 1
+    encoded = encoder.encode(obs)
+    from_features = actor(encoded)
+    assert encoder.calls == calls + 2
+    assert from_images.shape == (4, 4 * SPEC.action_dim)
+    assert torch.equal(from_images, from_features)
+    assert torch.equal(from_images, actor.adapter(encoded[FEATURES], encoder.state(obs)))
+
+
+def test_samples_have_the_mean_and_standard_deviation_that_the_actor_reports(
+    actor: Gr00tGaussianActor, encoder: Gr00tEncoder
+) -> None:
+    obs = encoder.encode(observations(num_envs=1)).expand(4_000)
+    torch.manual_seed(0)
+    samples = actor(obs, stochastic_output=True).view(-1, 4, 8)
+    mean, std = actor.output_distribution_params
+    assert mean.shape == std.shape == samples.shape
+    torch.testing.assert_close(samples.mean(0), mean[0], atol=0.03, rtol=0.0)
+    torch.testing.assert_close(samples.std(0), std[0], atol=0.03, rtol=0.0)
+
+
+def test_log_prob_is_that_of_the_whole_chunk(actor: Gr00tGaussianActor, encoder: Gr00tEncoder) -> None:
+    actions = actor(encoder.encode(observations()), stochastic_output=True)
+    mean, std = actor.output_distribution_params
+    expected = torch.distributions.Normal(mean, std).log_prob(actions.view_as(mean)).sum(dim=(1, 2))
+    torch.testing.assert_close(actor.get_output_log_prob(actions), expected)
+    every = torch.ones(4, 4, dtype=torch.bool)
+    assert torch.equal(actor.get_output_log_prob(actions), gaussian.log_prob(actions.view_as(mean), mean, std, every))
+
+
+def test_torchscript_export_gives_the_same_actions(
+    actor: Gr00tGaussianActor, encoder: Gr00tEncoder, tmp_path: Path
+) -> None:
+    """Through rsl_rl's own export, which `isaaclab play` calls."""
+    runner = SimpleNamespace(alg=SimpleNamespace(get_policy=lambda: actor))
+    OnPolicyRunner.export_policy_to_jit(runner, str(tmp_path))
+    obs = encoder.encode(observations())
+    exported = torch.jit.load(tmp_path / "policy.pt")
+    torch.testing.assert_close(exported(obs[FEATURES], encoder.state(obs)), actor(obs))
+
+
+def test_onnx_export_gives_the_same_actions(actor: Gr00tGaussianActor, encoder: Gr00tEncoder, tmp_path: Path) -> None:
+    """Through rsl_rl's own export; it fixes the batch to one observation."""
+    onnx = pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    runner = SimpleNamespace(alg=SimpleNamespace(get_policy=lambda: actor))
+    OnPolicyRunner.export_policy_to_onnx(runner, str(tmp_path))
+    obs = encoder.encode(observations(num_envs=1))
+    model = onnx.load(tmp_path / "policy.onnx")
+    assert [entry.name for entry in model.graph.input] == ["features", "state"]
+    (actions,) = ReferenceEvaluator(model).run(
+        None, {"features": obs[FEATURES].numpy(), "state": encoder.state(obs).numpy()}
+    )
+    torch.testing.assert_close(torch.from_numpy(actions), actor(obs).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_moving_an_export_does_not_move_the_policy(actor: Gr00tGaussianActor) -> None:
+    """rsl_rl's export moves what it gets to the CPU while the policy goes on acting on the GPU."""
+    for exported in (actor.as_jit(), actor.as_onnx()):
+        exported.to(torch.float64)
+        assert {parameter.dtype for parameter in actor.parameters()} == {torch.float32}

@@ -1,0 +1,93 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""task_spec: what is read from an environment, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_policy import SPEC, observations, task_stand_in
+
+from gr00t_rl_ext.policy.task_spec import DEFAULT_INSTRUCTION, TaskSpec
+
+
+def test_the_spec_of_a_manager_based_task() -> None:
+    spec = TaskSpec.from_env(task_stand_in(), observations(), ["rgb", "state"])
+    assert spec == SPEC
+    assert (spec.state_dim, spec.action_dim) == (16, 8)
+
+
+def test_terms_of_equal_name_in_two_groups_stay_apart() -> None:
+    spec = TaskSpec.from_env(
+        task_stand_in(
+            observation_manager=SimpleNamespace(
+                active_terms={"state": ["joints", "object"], "privileged": ["joints"]},
+                group_obs_term_dim={"state": [(9,), (7,)], "privileged": [(56,)]},
+            )
+        ),
+        observations(),
+        ["rgb", "state", "privileged"],
+    )
+    assert spec.state_terms == {"joints": 9, "object": 7, "privileged_joints": 56}
+    assert spec.state_groups == ("state", "privileged")
+
+
+def test_the_spec_of_a_direct_task() -> None:
+    env = SimpleNamespace(cfg=SimpleNamespace(), control_action_dim=5)
+    spec = TaskSpec.from_env(env, observations(), ["state", "rgb"])
+    assert spec.instruction == DEFAULT_INSTRUCTION
+    assert spec.state_terms == {"state": 16}
+    assert spec.action_terms == {"action": 5}
+
+
+def test_cameras_are_counted_over_all_image_groups() -> None:
+    obs = observations()
+    obs["wrist"] = obs["rgb"][..., :3]
+    env = SimpleNamespace(cfg=SimpleNamespace(), control_action_dim=5)
+    spec = TaskSpec.from_env(env, obs, ["wrist", "state", "rgb"])
+    assert spec.image_groups == ("wrist", "rgb")
+    assert spec.num_cameras == 3
+
+
+def test_a_group_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"group 'depth', which the task does not have.*rgb \(64, 64, 6\) torch.uint8"):
+        TaskSpec.from_env(task_stand_in(), observations(), ["rgb", "depth"])
+
+
+def test_no_camera_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"needs at least one camera.*\(state, privileged\) holds uint8 images"):
+        TaskSpec.from_env(task_stand_in(), observations(), ["state", "privileged"])
+
+
+def test_no_state_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"needs the robot's state, but the actor reads only images \(rgb\)"):
+        TaskSpec.from_env(task_stand_in(), observations(), ["rgb"])
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 4), (2, 64, 64, 3)])
+def test_images_of_another_layout_are_refused(shape: tuple[int, ...]) -> None:
+    obs = observations()
+    obs["rgb"] = torch.zeros(4, *shape, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"image group 'rgb' has the shape .*expected \(height, width, 3 \* cameras\)"):
+        TaskSpec.from_env(task_stand_in(), obs, ["rgb", "state"])
+
+
+def test_a_state_of_several_dimensions_is_refused() -> None:
+    obs = observations()
+    obs["state"] = torch.zeros(4, 3, 16)
+    with pytest.raises(ValueError, match=r"state group 'state' has the shape \(3, 16\).*concatenate_terms"):
+        TaskSpec.from_env(task_stand_in(), obs, ["rgb", "state"])
+
+
+def test_the_digest_tells_specs_apart_and_knows_the_order_of_terms() -> None:
+    assert SPEC.digest() == dataclasses.replace(SPEC).digest()
+    changed = [
+        dataclasses.replace(SPEC, instruction="drop the cube"),
+        dataclasses.replace(SPEC, state_terms={"object": 7, "joints": 9}),
+        dataclasses.replace(SPEC, action_terms={"arm": 8}),
+    ]
+    assert len({spec.digest() for spec in (SPEC, *changed)}) == 4

@@ -1,0 +1,67 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""A tiny policy for the tests: a task, its observations, a random GR00T and actor and critic over it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.critic import Gr00tCritic
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.task_spec import TaskSpec
+
+SPEC = TaskSpec(
+    instruction="stack the red cube on the blue cube",
+    image_groups=("rgb",),
+    num_cameras=2,
+    state_groups=("state",),
+    state_terms={"joints": 9, "object": 7},
+    action_terms={"arm": 7, "gripper": 1},
+)
+OBS_GROUPS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
+
+
+def observations(num_envs: int = 4, seed: int = 0) -> TensorDict:
+    """Random observations in the layout of the stack task."""
+    generator = torch.Generator().manual_seed(seed)
+    return TensorDict(
+        {
+            "rgb": torch.randint(0, 256, (num_envs, 64, 64, 6), dtype=torch.uint8, generator=generator),
+            "state": torch.randn(num_envs, 16, generator=generator),
+            "privileged": torch.randn(num_envs, 56, generator=generator),
+        },
+        batch_size=[num_envs],
+    )
+
+
+def load_encoder(spec: TaskSpec = SPEC, **options: Any) -> Gr00tEncoder:
+    """A tiny random GR00T for the spec."""
+    return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu")
+
+
+def actor_critic(encoder: Gr00tEncoder, chunk_length: int = 4, seed: int = 0, **adapter: Any) -> SimpleNamespace:
+    """What Gr00tActorCritic builds, over an encoder that exists."""
+    torch.manual_seed(seed)
+    actor = Gr00tGaussianActor(encoder, chunk_length, hidden_dims=(32, 32), **adapter)
+    critic = Gr00tCritic(encoder, observations(), OBS_GROUPS["critic"], hidden_dims=(32, 32))
+    return SimpleNamespace(encoder=encoder, actor=actor, critic=critic, chunk_length=chunk_length)
+
+
+def task_stand_in(**changes: Any) -> SimpleNamespace:
+    """The attributes of a manager-based environment that TaskSpec.from_env reads."""
+    env = SimpleNamespace(
+        cfg=SimpleNamespace(instruction=SPEC.instruction),
+        observation_manager=SimpleNamespace(
+            active_terms={"rgb": ["camera", "wrist"], "state": ["joints", "object"], "privileged": ["everything"]},
+            group_obs_term_dim={"rgb": [(64, 64, 3)] * 2, "state": [(9,), (7,)], "privileged": [(56,)]},
+        ),
+        action_manager=SimpleNamespace(active_terms=["arm", "gripper"], action_term_dim=[7, 1]),
+    )
+    vars(env).update(changes)
+    return env
