@@ -63,9 +63,7 @@ def test_a_std_without_batch_is_the_same_for_every_decision(chunk: dict[str, tor
     std, other_std = chunk["std"][0], chunk["other_std"][0]
     wide, other_wide, valid = std.expand(B, H, A), other_std.expand(B, H, A), chunk["valid"]
     actions, mean, other = chunk["actions"], chunk["mean"], chunk["other_mean"]
-    assert torch.equal(
-        gaussian.log_prob(actions, mean, std, valid), gaussian.log_prob(actions, mean, wide, valid)
-    )
+    assert torch.equal(gaussian.log_prob(actions, mean, std, valid), gaussian.log_prob(actions, mean, wide, valid))
     assert torch.equal(
         gaussian.kl_divergence(mean, std, other, other_std, valid),
         gaussian.kl_divergence(mean, wide, other, other_wide, valid),
@@ -95,9 +93,7 @@ def test_steps_that_were_not_executed_reach_neither_values_nor_gradients(
         leaves = {name: value.clone().requires_grad_() for name, value in inputs.items() if name != "valid"}
         results = [
             gaussian.log_prob(leaves["actions"], leaves["mean"], leaves["std"], valid),
-            gaussian.kl_divergence(
-                leaves["mean"], leaves["std"], leaves["other_mean"], leaves["other_std"], valid
-            ),
+            gaussian.kl_divergence(leaves["mean"], leaves["std"], leaves["other_mean"], leaves["other_std"], valid),
             gaussian.entropy(leaves["std"], valid),
         ]
         return results, list(torch.autograd.grad(sum(result.sum() for result in results), list(leaves.values())))

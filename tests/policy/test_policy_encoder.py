@@ -144,7 +144,7 @@ def test_several_state_groups_are_joined_in_the_order_of_the_spec(encoder: Gr00t
 def test_a_parameter_that_requires_gradients_is_reported(own_encoder: Gr00tEncoder) -> None:
     name, parameter = next(iter(own_encoder.model.named_parameters()))
     parameter.requires_grad_(True)
-    with pytest.raises(RuntimeError, match="must be frozen, but 1 of its parameters require or have gradients") as error:
+    with pytest.raises(RuntimeError, match="must be frozen, but 1 of its parameters require or") as error:
         own_encoder.check_frozen()
     assert name in str(error.value)
     with pytest.raises(RuntimeError, match="must be frozen"):
@@ -268,7 +268,7 @@ def test_a_state_of_another_width_than_the_statistics_is_refused(checkpoint: Pat
 
 def test_actions_of_another_width_than_the_statistics_are_refused(checkpoint: Path) -> None:
     spec = dataclasses.replace(SPEC, action_terms={"arm": 6})
-    with pytest.raises(Gr00tCheckpointError, match=r"action has 6 dimensions \(arm 6\).*describe 8 \(arm \(7, min_max\)"):
+    with pytest.raises(Gr00tCheckpointError, match=r"action has 6 dimensions \(arm 6\).*describe 8 \(arm \(7"):
         load_encoder(spec, checkpoint=str(checkpoint))
 
 

@@ -55,9 +55,9 @@ def test_what_does_not_fit_is_refused_with_settings_that_do(
     obs, num_steps = example(encoder, num_envs=8), 100
     total = sum(memory.storage_bytes(obs, num_steps, 32).values())
     monkeypatch.setattr(memory, "available_bytes", lambda device: total // 2)
-    with pytest.raises(ValueError, match=r"does not fit.*`agent.num_steps_per_env=44` or `--num_envs 3`"):
+    with pytest.raises(ValueError, match=r"does not fit.*`agent.num_steps_per_env=45` or `--num_envs 3`"):
         memory.require_storage(obs, num_steps, 32, "cpu")
-    memory.require_storage(obs, 44, 32, "cpu")
+    memory.require_storage(obs, 45, 32, "cpu")
     memory.require_storage(example(encoder, num_envs=3), num_steps, 32, "cpu")
 
 
