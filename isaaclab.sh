@@ -250,23 +250,22 @@ create_venv() {
     local found python uv
     found="$(find_python)" uv="$(find_uv)"
     python="${found#* }"
-    rm -rf "$VENV"
+    if [[ $found == none ]]; then
+        die "No Python 3.12 was found; Isaac Lab 3.0 runs on no other version." \
+            "Looked for: python3.12, python3 and python on PATH, pyenv's versions, uv's versions." \
+            "Get it with one of: apt install python3.12 python3.12-venv; pyenv install 3.12; uv python install 3.12" \
+            "Or activate an environment that has Isaac Lab 3.0, or set ISAACLAB_PATH to a checkout of it."
+    fi
+    [[ $found == ok\ * || -n $uv ]] || die "$python has no venv or no ensurepip module, so it cannot create an environment." \
+        "On Debian and Ubuntu: apt install python3.12-venv. Or install uv, which needs neither: pip install uv"
+    true
     mkdir "$VENV"
     : >"$OWNED"
-    case $found in
-        ok\ *) logged "$python" -m venv "$VENV" || die_with_log "$python could not create $VENV." ;;
-        bare\ *)
-            [[ -n $uv ]] || die "$python has no venv or no ensurepip module, so that it cannot create an environment." \
-                "On Debian and Ubuntu: apt install python3.12-venv. Or install uv, which needs neither: pip install uv"
-            logged "$uv" venv --allow-existing --seed --no-project --python "$python" "$VENV" || die_with_log "uv could not create $VENV with $python."
-            ;;
-        *)
-            die "No Python 3.12 was found; Isaac Lab 3.0 runs on no other version." \
-                "Looked for: python3.12, python3 and python on PATH, pyenv's versions, uv's versions." \
-                "Get it with one of: apt install python3.12 python3.12-venv; pyenv install 3.12; uv python install 3.12" \
-                "Or activate an environment that has Isaac Lab 3.0, or set ISAACLAB_PATH to a checkout of it."
-            ;;
-    esac
+    if [[ $found == ok\ * ]]; then
+        logged "$python" -m venv "$VENV"
+    else
+        logged "$uv" venv --allow-existing --seed --no-project --python "$python" "$VENV"
+    fi || die_with_log "The environment $VENV could not be created with $python."
 }
 
 # The lock is complete, so nothing is resolved; setuptools is in it, so the extension is built without a download.

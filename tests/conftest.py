@@ -23,34 +23,47 @@ STACK_IK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
 
 
 @pytest.fixture(scope="session")
-def make_env() -> Iterator[Callable[..., Any]]:
-    """A function that creates an environment and closes the one before it: one simulation fits in a process."""
+def launch() -> Iterator[Callable[..., Any]]:
+    """A function (cfg, make) that starts the simulation for a config and returns ``make()``, an environment.
+
+    It closes the environment before: one simulation fits in a process.
+    """
     with ExitStack() as current:
 
-        def make(task: str = STACK, num_envs: int = 4, overrides: tuple[str, ...] = (), env_class: Any = None) -> Any:
-            import gymnasium as gym
+        def start(cfg: Any, make: Callable[[], Any]) -> Any:
             from isaaclab.app import launch_simulation
-            from isaaclab_tasks.utils import resolve_task_config
 
-            import gr00t_rl_ext.tasks  # noqa: F401
             from gr00t_rl_ext.envs import cuda_guard
 
             cuda_guard.install()
-
             current.close()
-            cfg, _ = resolve_task_config(task, None, overrides=["presets=small_cameras", *overrides])
-            cfg.scene.num_envs = num_envs
             cfg.sim.device = "cpu"
             cfg.seed = 0
             launcher = argparse.Namespace(device="cpu", headless=True, visualizer=None)
             current.enter_context(launch_simulation(cfg, launcher))
-            if env_class is None:
-                env = gym.make(task, cfg=cfg).unwrapped
-            else:
-                cfg.video_recorders = []
-                env = env_class(cfg)
+            env = make()
             current.callback(env.close)
             env.reset(seed=0)
             return env
 
-        yield make
+        yield start
+
+
+@pytest.fixture(scope="session")
+def make_env(launch: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that creates an environment of a registered task."""
+
+    def make(task: str = STACK, num_envs: int = 4, overrides: tuple[str, ...] = (), env_class: Any = None) -> Any:
+        import gymnasium as gym
+        from isaaclab_tasks.utils import resolve_task_config
+
+        import gr00t_rl_ext.tasks  # noqa: F401
+
+        cfg, _ = resolve_task_config(task, None, overrides=["presets=small_cameras", *overrides])
+        cfg.scene.num_envs = num_envs
+        if env_class is None:
+            return launch(cfg, lambda: gym.make(task, cfg=cfg).unwrapped)
+        cfg.video_recorders = []
+        return launch(cfg, lambda: env_class(cfg))
+
+    return make

@@ -3,7 +3,7 @@
 
 """Make ``cameras.png``: what the two cameras of the stack task see, at the start and with the hand lowered.
 
-    ./isaaclab.sh -p docs/images/make_cameras_picture.py
+./isaaclab.sh -p docs/images/make_cameras_picture.py
 """
 
 import argparse

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Play a trained policy: ``./isaaclab.sh -p scripts/rsl_rl/play.py --task ID --agent gr00t_ppo --checkpoint latest``."""
+"""Play a policy: ``./isaaclab.sh -p scripts/rsl_rl/play.py --task ID --agent gr00t_ppo --checkpoint latest``."""
 
 import sys
 

@@ -100,9 +100,7 @@ def test_checkpoint_without_tokenizer(fails: Any, broken: Path) -> None:
 
 
 def test_unknown_embodiment(fails: Any, checkpoint: Path) -> None:
-    error = fails(
-        "--task", TASK, f"agent.actor.gr00t.checkpoint={checkpoint}", "agent.actor.gr00t.embodiment_tag=spot"
-    )
+    error = fails("--task", TASK, f"agent.actor.gr00t.checkpoint={checkpoint}", "agent.actor.gr00t.embodiment_tag=spot")
     assert "no statistics for embodiment tag 'spot'" in error
     assert "available are new_embodiment" in error
 

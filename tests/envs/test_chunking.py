@@ -202,10 +202,10 @@ def test_wrist_camera_moves_with_the_hand(env: Any) -> None:
     reference = env.obs_buf["rgb"].clone().float()
     unmoved = env.step(as_chunk(still))[0]["rgb"].float()
     noise = (unmoved - reference).abs().mean(dim=(1, 2)).view(NUM_ENVS, 2, 3).mean(dim=-1)
-    # the table camera sees the arm in some pixels, the wrist camera sees everything shift
     assert (change[:, 1] > 5.0).all()
-    assert (change[:, 1] > 2.0 * change[:, 0]).all()
     assert (noise[:, 1] < 1.0).all()
+    # the table camera stays where it is: its lowest rows show nothing but the table
+    assert (after[:, -6:, :, :3] - before[:, -6:, :, :3]).abs().max() <= 1.0
 
 
 def test_errors_say_what_is_expected(env: Any) -> None:

@@ -157,7 +157,14 @@ def test_train_script_with_the_small_profile(tmp_path: Path) -> None:
     assert "tiny random GR00T: a demonstration of the pipeline, not a trained policy" in output
     assert "table_cam 64 x 64 px, wrist_cam 64 x 64 px" in output
     summary = output[output.index("Summary") :]
-    for text in ("mean reward per control step", "first", "last", "env steps/s", "checkpoint: ", "tensorboard --logdir"):
+    for text in (
+        "mean reward per control step",
+        "first",
+        "last",
+        "env steps/s",
+        "checkpoint: ",
+        "tensorboard --logdir",
+    ):
         assert text in summary, text
     assert (run_directory(tmp_path, "gr00t_stack_cube_franka") / "model_1.pt").is_file()
 

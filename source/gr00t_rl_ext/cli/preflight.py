@@ -13,6 +13,7 @@ import io
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.frame import UsageError
@@ -65,7 +66,7 @@ def check_configs(arguments: Arguments) -> tuple[Any, Any]:
     return env_cfg, agent_cfg
 
 
-def find_task(task: str | None) -> gym.envs.registration.EnvSpec:
+def find_task(task: str | None) -> EnvSpec:
     """The registered task, or an error that names similar ones."""
     import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
 
@@ -86,13 +87,11 @@ def find_task(task: str | None) -> gym.envs.registration.EnvSpec:
     return gym.spec(name)
 
 
-def find_agent(spec: gym.envs.registration.EnvSpec, agent: str) -> None:
+def find_agent(spec: EnvSpec, agent: str) -> None:
     """Check that the task has the agent."""
     if agent in spec.kwargs:
         return
-    agents = sorted(
-        key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"
-    )
+    agents = sorted(key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point")
     shown = [name for key in agents if (name := key.removesuffix("_cfg_entry_point")) in spec.kwargs] + [
         key for key in agents if key.removesuffix("_cfg_entry_point") not in spec.kwargs
     ]

@@ -55,7 +55,7 @@ def _train(arguments: Arguments) -> int:
         return 1
     run_dir = run_dirs[-1].resolve()
     content = summary.rows(run_dir, seconds)
-    places = {"run": run_dir, "checkpoint": checkpoint.resolve()}
+    places: dict[str, object] = {"run": run_dir, "checkpoint": checkpoint.resolve()}
     if arguments.record and is_gr00t:
         video = record(arguments, checkpoint.resolve(), user_overrides)
         places["video"] = video or f"none was recorded; see {run_dir / 'play.log'}"

@@ -63,6 +63,7 @@ class ActionChunkMixin:
     success_term: str = "success"
     """Name of the termination term (manager-based) or of the boolean attribute (direct) that means success."""
 
+    _control_action_dim: int
     _chunk_length: int = 1
     _step_discount: float = 1.0
     _in_chunk: bool = False
@@ -77,7 +78,7 @@ class ActionChunkMixin:
         # A task declares its recorder so that `--video` works without Isaac Sim. Isaac Lab 3.0 would record with it
         # in every run; it sets the output directory only when `--video` was given.
         cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
-        super().__init__(cfg, *args, **kwargs)
+        super().__init__(cfg, *args, **kwargs)  # type: ignore[call-arg]
 
     @property
     def chunk_length(self) -> int:
@@ -151,7 +152,6 @@ class ActionChunkMixin:
         # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
         self.extras.pop("log", None)
         render_enabled = self.render_enabled
-        has_success = self._success_buffer() is not None
         self._finished = finished
         obs: Any = None
         try:
@@ -167,9 +167,10 @@ class ActionChunkMixin:
                 executed += alive
                 terminated |= alive & step_terminated
                 truncated |= alive & step_truncated
-                if has_success:
-                    success |= alive & (step_terminated | step_truncated) & self._success_buffer()
                 ended_now = alive & (step_terminated | step_truncated)
+                succeeded = self._success_buffer()
+                if succeeded is not None:
+                    success |= ended_now & succeeded
                 if self._in_chunk and bool(ended_now.any()):
                     self._remember_episode_statistics(ended_now)
                 finished |= ended_now
@@ -183,7 +184,7 @@ class ActionChunkMixin:
         self.extras["episode_steps"] = torch.where(finished, self._episode_steps, 0)
         self._episode_return = torch.where(finished, 0.0, self._episode_return)
         self._episode_steps = torch.where(finished, 0, self._episode_steps)
-        if has_success:
+        if self._success_buffer() is not None:
             self.extras["success"] = success
         return obs, reward, terminated, truncated, self.extras
 
@@ -295,9 +296,13 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         super().__init__(cfg, *args, **kwargs)
         self._control_action_dim = gym.spaces.flatdim(self.single_action_space)
         self._observation_groups: list[str] | None = None
+        self._latest_success: torch.Tensor | None = None
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
-        terminated, time_outs = super()._get_dones()
+        terminated, time_outs = super()._get_dones()  # type: ignore[safe-super]
+        # kept now: the task's reset, which follows in the same step, may clear it
+        success = getattr(self, self.success_term, None)
+        self._latest_success = None if success is None else success.clone()
         if not self._in_chunk and self._finished is not None:
             # reset at the boundary what ended earlier in the chunk; those rewards are masked already
             terminated = terminated | self._finished
@@ -331,4 +336,4 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         self.obs_buf = observations
 
     def _success_buffer(self) -> torch.Tensor | None:
-        return getattr(self, self.success_term, None)
+        return self._latest_success

@@ -132,7 +132,7 @@ class CheckpointWeights:
                 f"{', '.join(missing)}. Download or copy them again"
             )
         self._handles = {name: _open(directory / name, device) for name in self.files}
-        self._file_of = {key: name for name, handle in self._handles.items() for key in handle.keys()}  # noqa: SIM118
+        self._file_of = {key: name for name, handle in self._handles.items() for key in handle.keys()}
 
     def keys(self) -> set[str]:
         return set(self._file_of)

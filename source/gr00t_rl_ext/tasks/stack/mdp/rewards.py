@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from isaaclab.managers import SceneEntityCfg
 
 if TYPE_CHECKING:
     from isaaclab.envs import ManagerBasedRLEnv
@@ -59,9 +58,7 @@ def placed(
     """
     position = _positions(env, tower)
     offset = position[:, 1:] - position[:, :-1]
-    on_top = (offset[..., :2].norm(dim=-1) < xy_threshold) & (
-        (offset[..., 2] - CUBE_HEIGHT).abs() < height_threshold
-    )
+    on_top = (offset[..., :2].norm(dim=-1) < xy_threshold) & ((offset[..., 2] - CUBE_HEIGHT).abs() < height_threshold)
     bottom = torch.ones_like(on_top[:, :1])
     return torch.cat((bottom, on_top), dim=1).cummin(dim=1).values
 

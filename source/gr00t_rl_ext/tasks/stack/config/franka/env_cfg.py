@@ -50,9 +50,7 @@ def _add_franka(cfg: ManagerBasedRLEnvCfg) -> None:
     )
     cfg.scene.wrist_cam = _camera(
         f"{_HAND}/wrist_cam",
-        CameraCfg.OffsetCfg(
-            pos=(0.13, 0.0, -0.15), rot=(0.03701, 0.03701, -0.70614, -0.70614), convention="ros"
-        ),
+        CameraCfg.OffsetCfg(pos=(0.13, 0.0, -0.15), rot=(0.03701, 0.03701, -0.70614, -0.70614), convention="ros"),
         focal_length=24.0,
         moving=True,
     )
