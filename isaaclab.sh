@@ -258,7 +258,7 @@ create_venv() {
     fi
     [[ $found == ok\ * || -n $uv ]] || die "$python has no venv or no ensurepip module, so it cannot create an environment." \
         "On Debian and Ubuntu: apt install python3.12-venv. Or install uv, which needs neither: pip install uv"
-    true
+    rm -rf "$VENV"
     mkdir "$VENV"
     : >"$OWNED"
     if [[ $found == ok\ * ]]; then

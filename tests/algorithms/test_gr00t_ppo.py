@@ -158,14 +158,18 @@ def test_one_backbone_call_per_decision_and_none_in_the_update(make: MakeAlgorit
 
 def test_an_observation_written_in_place_is_encoded_again(make: MakeAlgorithm) -> None:
     """An environment may return the same object at every step."""
-    alg, obs = make(), observations()
+    alg = make()
+    runner = Runner(alg)
+    runner.iterate()
+    obs = runner.obs
     with torch.inference_mode():
-        for seed in (1, 2, 3):
-            obs["rgb"].copy_(observations(seed=seed)["rgb"])
+        for seed in (None, 2, 3):
+            if seed is not None:
+                obs["rgb"].copy_(observations(seed=seed)["rgb"])
             alg.act(obs)
             alg.process_env_step(obs, torch.zeros(N), torch.zeros(N), extras_of())
-        expected = [alg.encoder.encode(observations(seed=seed))[FEATURES] for seed in (1, 2, 3)]
-    assert torch.equal(alg.storage.observations[FEATURES][:3], torch.stack(expected))
+        expected = [alg.encoder.encode(observations(seed=seed))[FEATURES] for seed in (2, 3)]
+    assert torch.equal(alg.storage.observations[FEATURES][1:3], torch.stack(expected))
 
 
 def test_features_are_stored_instead_of_images(make: MakeAlgorithm) -> None:
@@ -345,6 +349,30 @@ def test_the_value_loss_weight_scales_the_critic_only(make: MakeAlgorithm) -> No
     for name in results[0]:
         equal = torch.equal(results[0][name], results[1][name])
         assert equal == (not name.startswith(("critic.mlp", "critic.feature_norm"))), name
+
+
+def test_an_entropy_bonus_widens_the_policy(make: MakeAlgorithm) -> None:
+    widths = []
+    for coefficient in (0.0, 1.0):
+        alg = make(entropy_coef=coefficient, kl_to_base_coef=0.0, learning_rate=1e-2)
+        torch.manual_seed(4)
+        Runner(alg, encoded=True).iterate(2)
+        widths.append(float(alg.actor.adapter.std().mean()))
+    assert widths[1] > widths[0] + 0.01
+
+
+def test_the_value_is_clipped_by_clip_param_unless_switched_off(make: MakeAlgorithm) -> None:
+    """With a range that nothing moves beyond, both are the same; with a narrow one, they are not."""
+    results = []
+    for clipped, clip in ((True, 1e6), (False, 1e6), (True, 1e-3), (False, 1e-3)):
+        alg = make(use_clipped_value_loss=clipped, clip_param=clip, optimizer="sgd", critic_learning_rate=1e-2)
+        torch.manual_seed(4)
+        Runner(alg, encoded=True).iterate()
+        results.append({name: value for name, value in weights(alg).items() if name.startswith("critic")})
+    wide, plain, narrow, plain_too = results
+    assert same(wide, plain)
+    assert same(plain, plain_too)
+    assert not same(wide, narrow)
 
 
 def test_gradients_of_actor_and_critic_are_limited_each(make: MakeAlgorithm) -> None:

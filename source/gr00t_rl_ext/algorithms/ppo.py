@@ -21,7 +21,9 @@ from torch import nn
 
 from gr00t_rl_ext.algorithms import checkpoint, objectives
 from gr00t_rl_ext.policy import gaussian
+from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic, check_fields
+from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.memory import require_storage
 
@@ -52,6 +54,10 @@ class Gr00tPPO(RslRlPPO):
         **kwargs: Arguments of rsl_rl's PPO.
     """
 
+    # rsl_rl declares its own model class; what it calls of it, these have
+    actor: Gr00tGaussianActor  # type: ignore[assignment]
+    critic: Gr00tCritic  # type: ignore[assignment]
+
     def __init__(
         self,
         actor_critic: Gr00tActorCritic,
@@ -63,7 +69,7 @@ class Gr00tPPO(RslRlPPO):
     ) -> None:
         # before rsl_rl's constructor, whose optimizer would complain in its own words
         _require_positive("learning_rate", kwargs.get("learning_rate"))
-        super().__init__(actor_critic.actor, actor_critic.critic, storage, **kwargs)
+        super().__init__(actor_critic.actor, actor_critic.critic, storage, **kwargs)  # type: ignore[arg-type]
         for name in ("clip_param", "num_learning_epochs", "num_mini_batches", "max_grad_norm"):
             _require_positive(name, getattr(self, name))
         _require_positive("target_kl", target_kl)
@@ -267,13 +273,14 @@ class Gr00tPPO(RslRlPPO):
             "entropy": means["entropy"],
         }
 
-    def _update_mini_batch(self, batch: RolloutStorage.Batch) -> tuple[dict[str, float], torch.Tensor]:
-        obs: TensorDict = batch.observations  # type: ignore[assignment]
+    def _update_mini_batch(self, batch: Any) -> tuple[dict[str, float], torch.Tensor]:
+        # Any: rsl_rl declares every field of a batch as optional
+        obs: TensorDict = batch.observations
         valid = obs[EXECUTED]
         shape = (-1, self.actor.chunk_length, self.encoder.spec.action_dim)
-        actions = batch.actions.view(shape)  # type: ignore[union-attr]
-        old_mean, old_std = batch.old_distribution_params  # type: ignore[misc]
-        advantages = batch.advantages.squeeze(1)  # type: ignore[union-attr]
+        actions = batch.actions.view(shape)
+        old_mean, old_std = batch.old_distribution_params
+        advantages: torch.Tensor = batch.advantages.squeeze(1)
         if self.normalize_advantage_per_mini_batch:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         with self._autocast():
@@ -289,8 +296,8 @@ class Gr00tPPO(RslRlPPO):
         policy_loss = objectives.clipped_surrogate_loss(log_ratio, advantages, self.clip_param)
         value_loss = objectives.value_loss(
             values,
-            batch.values.squeeze(1),  # type: ignore[union-attr]
-            batch.returns.squeeze(1),  # type: ignore[union-attr]
+            batch.values.squeeze(1),
+            batch.returns.squeeze(1),
             self.clip_param if self.use_clipped_value_loss else None,
         )
         entropy = gaussian.entropy(std, valid).mean()

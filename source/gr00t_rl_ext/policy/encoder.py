@@ -9,6 +9,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -162,7 +163,8 @@ class Gr00tEncoder:
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """Zeros of the shape of :meth:`encode`'s result, without running the backbone."""
-        encoded = {name: torch.zeros_like(v) for name, v in obs.items() if name not in self.spec.image_groups}
+        encoded: dict[str, Any] = {name: v for name, v in obs.items() if name not in self.spec.image_groups}
+        encoded = {name: torch.zeros_like(value) for name, value in encoded.items()}
         device = next(self.model.parameters()).device
         encoded[FEATURES] = torch.zeros(obs.batch_size[0], *self.feature_shape, dtype=self.dtype, device=device)
         return TensorDict(encoded, batch_size=obs.batch_size)

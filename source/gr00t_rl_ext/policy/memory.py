@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import psutil
 import torch
@@ -23,7 +24,8 @@ def storage_bytes(example: TensorDict, num_steps: int, num_action_values: int) -
         num_action_values: Width of an action chunk, H * A.
     """
     num_envs = example.batch_size[0]
-    parts = {name: num_steps * value.numel() * value.element_size() for name, value in example.items()}
+    tensors: dict[str, Any] = dict(example.items())
+    parts = {name: num_steps * value.numel() * value.element_size() for name, value in tensors.items()}
     # action, mean and standard deviation of the chunk; rewards, returns, values, advantages, log-probs, and one byte
     # for whether an episode ended
     parts["actions and distribution"] = num_steps * num_envs * 3 * num_action_values * 4
