@@ -146,6 +146,17 @@ def test_time_out_inside_a_chunk_is_no_termination(env: Any) -> None:
     assert env.episode_length_buf.tolist() == [8, 8, 8, 0]
 
 
+def test_a_termination_in_the_step_of_the_time_out_wins(env: Any) -> None:
+    """Both terms fire in the same control step; a bootstrapped value would be added to a finished episode."""
+    restart(env, 2)
+    env.episode_length_buf[1] = env.max_episode_length - 1
+    drop(env, 1, height=-0.01)
+    _, _, terminated, truncated, extras = env.step(as_chunk(actions(2)))
+    assert terminated[1]
+    assert not truncated[1]
+    assert extras["executed_steps"][1] == 1
+
+
 def test_what_follows_the_end_of_an_episode_does_not_matter(env: Any) -> None:
     outcomes = []
     for seed in (1, 2):

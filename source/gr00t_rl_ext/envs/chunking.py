@@ -166,7 +166,8 @@ class ActionChunkMixin:
                 self._episode_return += torch.where(alive, step_reward, 0.0)
                 executed += alive
                 terminated |= alive & step_terminated
-                truncated |= alive & step_truncated
+                # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
+                truncated |= alive & step_truncated & ~step_terminated
                 ended_now = alive & (step_terminated | step_truncated)
                 succeeded = self._success_buffer()
                 if succeeded is not None:
