@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gr00t_rl_ext.cli import train
+from gr00t_rl_ext.cli import play, train
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
 TASK = "Isaac-Stack-Cube-Franka-v0"
@@ -57,6 +57,13 @@ def test_no_such_task(fails: Any) -> None:
 
 def test_no_task(fails: Any) -> None:
     assert "--task is missing. Tasks with GR00T agents: Isaac-Stack-Cube-Franka-IK-Rel-v0, " in fails()
+
+
+def test_play_checks_as_train_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert play.main(["--task", TASK, "--agent", "none", "--device", "cpu"]) == 2
+    assert f"error: The task {TASK} has no agent 'none'" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_such_agent(fails: Any) -> None:

@@ -35,13 +35,13 @@ def rows(run_dir: Path, seconds: float) -> dict[str, str]:
     """
     scalars = read_scalars(run_dir)
     result = {"training time": f"{seconds:.0f} s"}
-    for label, tag, unit in (
-        ("mean reward per control step", "charts/reward_per_step", ""),
-        ("mean return of an episode", "Train/mean_reward", ""),
-        ("KL to the initial policy", "train/kl_to_base", ""),
+    for label, tag in (
+        ("mean reward per control step", "charts/reward_per_step"),
+        ("mean return of an episode", "Train/mean_reward"),
+        ("KL to the initial policy", "train/kl_to_base"),
     ):
         if values := scalars.get(tag):
-            result[label] = f"{values[0][1]:.4f} first, {values[-1][1]:.4f} last{unit}"
+            result[label] = f"{values[0][1]:.3g} first, {values[-1][1]:.3g} last"
     for tag in ("charts/success_rate", "Episode_Termination/success"):
         if values := scalars.get(tag):
             result["success rate"] = f"{values[-1][1]:.1%} (while training, latest episodes)"

@@ -1,0 +1,132 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Arguments, profile and summary of the training script."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gr00t_rl_ext.cli import arguments as cli_arguments
+from gr00t_rl_ext.cli import profile, summary
+
+TASK = "Isaac-Stack-Cube-Franka-v0"
+
+
+def parse(*argv: str) -> cli_arguments.Arguments:
+    return cli_arguments.parse(argv, "train.py", "")
+
+
+def test_everything_but_our_own_arguments_is_passed_on() -> None:
+    arguments = parse(
+        *("--task", TASK, "--num_envs", "4", "--assets", "offline", "--no-record", "--seed", "3", "agent.seed=1")
+    )
+    assert arguments.assets == "offline"
+    assert not arguments.record
+    assert arguments.overrides == ["agent.seed=1"]
+    passed = arguments.forwarded
+    assert "--assets" not in passed
+    assert "--no-record" not in passed
+    for pair in (["--seed", "3"], ["--task", TASK], ["--num_envs", "4"], ["--agent", "gr00t_ppo"]):
+        assert passed[passed.index(pair[0]) + 1] == pair[1]
+
+
+def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras", "ovphysx"})
+    arguments = parse("--task", TASK, "--num_envs", "2")
+    arguments.device = "cpu"
+    profile.apply(profile.choose(arguments, is_gr00t=True), arguments)
+    assert arguments.num_envs == 2
+    assert arguments.max_iterations == profile.SMALL_GR00T.max_iterations
+    assert "presets=small_cameras" in arguments.forwarded
+    assert arguments.forwarded.count("--num_envs") == 1
+
+
+def test_the_small_profile_respects_chosen_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras"})
+    arguments = parse("--task", TASK, "env.scene.table_cam.width=128")
+    profile.apply(profile.SMALL_GR00T, arguments)
+    assert "presets=small_cameras" not in arguments.forwarded
+
+
+def test_a_task_without_the_preset_keeps_its_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "task_presets", lambda task: set())
+    arguments = parse("--task", TASK)
+    profile.apply(profile.SMALL_GR00T, arguments)
+    assert not any("presets" in item for item in arguments.forwarded)
+
+
+def test_profiles_by_device() -> None:
+    arguments = parse("--task", TASK)
+    arguments.device = "cuda:0"
+    assert profile.choose(arguments, is_gr00t=True) is profile.FULL
+    arguments.device = "cpu"
+    assert profile.choose(arguments, is_gr00t=True) is profile.SMALL_GR00T
+    assert profile.choose(arguments, is_gr00t=False) is profile.SMALL_MLP
+
+
+def test_the_full_profile_changes_nothing() -> None:
+    arguments = parse("--task", TASK)
+    before = list(arguments.forwarded)
+    profile.apply(profile.FULL, arguments)
+    assert arguments.forwarded == before
+
+
+def test_the_description_names_what_is_only_a_demonstration() -> None:
+    camera = SimpleNamespace(data_types=["rgb"], width=64, height=48)
+    env_cfg = SimpleNamespace(
+        scene=SimpleNamespace(table_cam=camera, num_envs=4), sim=SimpleNamespace(physics=SimpleNamespace())
+    )
+    agent_cfg = SimpleNamespace(
+        max_iterations=5,
+        num_steps_per_env=8,
+        actor=SimpleNamespace(gr00t=SimpleNamespace(checkpoint="tiny"), chunk_length=None),
+    )
+    arguments = parse("--task", TASK)
+    arguments.device = "cpu"
+    rows = profile.describe(profile.SMALL_GR00T, arguments, env_cfg, agent_cfg)
+    assert rows["cameras"] == "table_cam 64 x 48 px"
+    assert rows["environments"] == "4"
+    assert rows["iterations"] == "5 of 8 decisions per environment"
+    assert "not a trained policy" in rows["GR00T"]
+    agent_cfg.actor.gr00t.checkpoint = "/my/checkpoint"
+    assert profile.describe(profile.FULL, arguments, env_cfg, agent_cfg)["GR00T"] == "/my/checkpoint"
+
+
+def test_summary_of_a_run(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(tmp_path))
+    for step, (reward, speed) in enumerate([(0.00012, 100.0), (0.5, 300.0), (0.75, 200.0)]):
+        writer.add_scalar("charts/reward_per_step", reward, step)
+        writer.add_scalar("charts/SPS", speed, step)
+        writer.add_scalar("charts/success_rate", step / 4, step)
+    writer.close()
+    rows = summary.rows(tmp_path, 12.3)
+    assert rows["training time"] == "12 s"
+    assert rows["mean reward per control step"] == "0.00012 first, 0.75 last"
+    assert rows["success rate"].startswith("50.0%")
+    assert rows["env steps/s"].startswith("200 ")
+
+
+def test_latest_checkpoint_is_by_number_not_by_name(tmp_path: Path) -> None:
+    assert summary.latest_checkpoint(tmp_path) is None
+    for name in ("model_9.pt", "model_50.pt", "model_100.pt"):
+        (tmp_path / name).touch()
+    latest = summary.latest_checkpoint(tmp_path)
+    assert latest is not None
+    assert latest.name == "model_100.pt"
+
+
+def test_help_names_our_options_and_isaac_labs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse("--help")
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for expected in ("--task", "--agent", "--assets", "--no-record", "isaaclab train --rl_library rsl_rl --help"):
+        assert expected in text
+    assert os.environ.get("GR00T_RL_EXT_ASSETS") == "offline", "the tests must not reach for a server"
