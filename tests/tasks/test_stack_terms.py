@@ -39,6 +39,8 @@ def place(env: Any, **positions: tuple[float, float, float]) -> None:
         pose[:, :3] += env.scene.env_origins
         env.scene[name].write_root_pose_to_sim_index(root_pose=pose)
         env.scene[name].write_root_velocity_to_sim_index(root_velocity=torch.zeros(env.num_envs, 6))
+    # the terms share what they compute within a control step
+    env.common_step_counter += 1
 
 
 def set_fingers(env: Any, opening: float) -> None:

@@ -10,7 +10,8 @@ follow the active cube, so one set of terms serves a tower of any height.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -68,11 +69,22 @@ def active_cube(env: ManagerBasedRLEnv, tower: tuple[str, ...] = DEFAULT_TOWER) 
     return placed(env, tower).sum(dim=1).clamp(max=len(tower) - 1)
 
 
+_latest: weakref.WeakKeyDictionary[Any, tuple[tuple, tuple[torch.Tensor, torch.Tensor]]] = weakref.WeakKeyDictionary()
+"""Active and target cube of each environment's latest control step: four terms ask for them in every step."""
+
+
 def _active_and_target(env: ManagerBasedRLEnv, tower: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """World positions of the active cube and of its target [m], each of shape (num_envs, 3)."""
+    step = (env.common_step_counter, tuple(tower))
+    known = _latest.get(env)
+    if known is not None and known[0] == step:
+        return known[1]
     position = _positions(env, tower)
     rows = torch.arange(env.num_envs, device=env.device)
     index = active_cube(env, tower)
-    return position[rows, index], position[rows, index - 1]
+    result = (position[rows, index], position[rows, index - 1])
+    _latest[env] = (step, result)
+    return result
 
 
 def reach(env: ManagerBasedRLEnv, tower: tuple[str, ...] = DEFAULT_TOWER, scale: float = 0.1) -> torch.Tensor:
