@@ -22,6 +22,32 @@ STACK = "Isaac-Stack-Cube-Franka-v0"
 STACK_IK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
 
 
+NETWORK_TESTS = {"gr00t", "policy", "algorithms"}
+"""Folders whose tests compute with tiny networks and no simulator."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Assets and checkpoints are built for these tests, not taken from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GR00T_RL_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Networks this small only wait for each other's threads where cores are shared."""
+    if request.path.parent.name not in NETWORK_TESTS:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def launch() -> Iterator[Callable[..., Any]]:
     """A function (cfg, make) that starts the simulation for a config and returns ``make()``, an environment.

@@ -19,9 +19,9 @@ SOURCE = Path(__file__).parents[1] / "source"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "gr00t": set(),
-    "assets": set(),
+    "assets": {"cache"},
     "envs": set(),
-    "policy": {"gr00t"},
+    "policy": {"gr00t", "cache"},
     "algorithms": {"policy", "gr00t"},
     "runners": {"algorithms", "policy", "gr00t"},
     "imitation": {"policy", "gr00t", "envs"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from tensordict import TensorDict
 
@@ -43,6 +44,12 @@ def observations(num_envs: int = 4, seed: int = 0) -> TensorDict:
 def load_encoder(spec: TaskSpec = SPEC, **options: Any) -> Gr00tEncoder:
     """A tiny random GR00T for the spec."""
     return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu")
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Gr00tEncoder:
+    """Shared by all tests, which must not change it; its ``calls`` go on counting."""
+    return load_encoder()
 
 
 def actor_critic(encoder: Gr00tEncoder, chunk_length: int = 4, seed: int = 0, **adapter: Any) -> SimpleNamespace:

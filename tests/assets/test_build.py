@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from gr00t_rl_ext.assets import build, props
+from gr00t_rl_ext.cache import CACHE_ENV_VAR
 
 # The converter's mesh reader uses an idiom that NumPy deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:collada")
@@ -31,14 +32,14 @@ def shared_cache(tmp_path_factory):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache of its own."""
-    monkeypatch.setenv(build.CACHE_ENV_VAR, str(tmp_path))
+    monkeypatch.setenv(CACHE_ENV_VAR, str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def root(shared_cache, monkeypatch):
     """A built root, shared by the tests that only read it."""
-    monkeypatch.setenv(build.CACHE_ENV_VAR, str(shared_cache))
+    monkeypatch.setenv(CACHE_ENV_VAR, str(shared_cache))
     return build.build_offline_root()
 
 
@@ -176,7 +177,7 @@ def test_remains_of_another_machine_are_removed_only_when_old(cache):
 
 
 def _build_slowly(ready, folder):
-    os.environ[build.CACHE_ENV_VAR] = folder
+    os.environ[CACHE_ENV_VAR] = folder
 
     def populate(root):
         (root / "file.txt").write_text("content")
@@ -197,17 +198,6 @@ def test_concurrent_builders_agree(cache):
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert [folder.name for folder in (cache / "assets").iterdir()] == [build.offline_root_path().name]
     assert build.is_complete(build.offline_root_path())
-
-
-def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv(build.CACHE_ENV_VAR, str(tmp_path / "own"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert build.cache_dir() == tmp_path / "own"
-    monkeypatch.delenv(build.CACHE_ENV_VAR)
-    assert build.cache_dir() == tmp_path / "xdg" / "gr00t_rl_ext"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert build.cache_dir() == tmp_path / ".cache" / "gr00t_rl_ext"
 
 
 def test_missing_package_names_the_install_command(cache, monkeypatch):

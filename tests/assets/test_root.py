@@ -17,6 +17,7 @@ import pytest
 
 from gr00t_rl_ext.assets import build
 from gr00t_rl_ext.assets import root as asset_root
+from gr00t_rl_ext.cache import CACHE_ENV_VAR, cache_directory
 
 BUILT = Path("/built/offline/root")
 
@@ -27,7 +28,7 @@ def _clean_environment(monkeypatch, tmp_path):
     for name in (asset_root.ASSET_ROOT_ENV_VAR, asset_root.MODE_ENV_VAR):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setenv(build.CACHE_ENV_VAR, str(tmp_path))
+    monkeypatch.setenv(CACHE_ENV_VAR, str(tmp_path))
     monkeypatch.setenv("no_proxy", "localhost")
     monkeypatch.setattr(build, "build_offline_root", lambda: BUILT)
     monkeypatch.setattr(build, "offline_root_path", lambda: BUILT)
@@ -143,7 +144,7 @@ def test_unknown_mode_lists_the_modes(monkeypatch):
 
 
 def test_a_root_handed_down_by_a_parent_process_is_not_taken_for_the_users(monkeypatch):
-    monkeypatch.setenv(asset_root.ASSET_ROOT_ENV_VAR, str(build.cache_dir() / "assets" / "0123456789abcdef"))
+    monkeypatch.setenv(asset_root.ASSET_ROOT_ENV_VAR, str(cache_directory() / "assets" / "0123456789abcdef"))
     assert asset_root.resolve_asset_root("auto") == asset_root.AssetRoot(str(BUILT), "offline")
 
 

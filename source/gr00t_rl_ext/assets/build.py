@@ -27,11 +27,9 @@ import uuid
 from pathlib import Path
 
 from gr00t_rl_ext.assets import franka, props
+from gr00t_rl_ext.cache import CACHE_ENV_VAR, cache_directory
 
 logger = logging.getLogger(__name__)
-
-CACHE_ENV_VAR = "GR00T_RL_EXT_CACHE"
-"""Environment variable that names the cache folder of this extension."""
 
 MANIFEST = "manifest.json"
 
@@ -51,26 +49,13 @@ class AssetBuildError(RuntimeError):
     """The offline asset root cannot be built; the message says what is missing and how to install it."""
 
 
-def cache_dir() -> Path:
-    """Cache folder of this extension.
-
-    Returns:
-        ``$GR00T_RL_EXT_CACHE`` if set, else ``$XDG_CACHE_HOME/gr00t_rl_ext``, else ``~/.cache/gr00t_rl_ext``.
-    """
-    own = os.environ.get(CACHE_ENV_VAR)
-    if own:
-        return Path(own).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gr00t_rl_ext"
-
-
 def offline_root_path() -> Path:
     """Where the offline root of this recipe lives, whether or not it is built.
 
     Raises:
         AssetBuildError: If a source package is not installed, since its version is part of the name.
     """
-    return cache_dir() / "assets" / _recipe_hash()
+    return cache_directory() / "assets" / _recipe_hash()
 
 
 def build_offline_root(force: bool = False) -> Path:

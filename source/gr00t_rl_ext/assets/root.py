@@ -38,6 +38,7 @@ from types import ModuleType
 from typing import Literal, cast, get_args
 
 from gr00t_rl_ext.assets import build
+from gr00t_rl_ext.cache import cache_directory
 
 Mode = Literal["auto", "offline", "online"]
 
@@ -174,7 +175,7 @@ def _checked_mode(mode: str | None) -> Mode:
 
 
 def _is_in_cache(location: str) -> bool:
-    return Path(location).parent == build.cache_dir() / "assets"
+    return Path(location).parent == cache_directory() / "assets"
 
 
 def _default_root() -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import (
     EMBODIMENT_SLOTS,
     Gr00tCheckpointError,
@@ -57,14 +57,6 @@ class Gr00tOptions:
         if self.dtype not in _DTYPES:
             raise ValueError(f"`gr00t.dtype` is {self.dtype!r}; expected 'auto', {', '.join(map(repr, _DTYPES))}.")
         return _DTYPES[self.dtype]
-
-
-def cache_directory() -> Path:
-    """The user's cache of this package: ``$GR00T_RL_EXT_CACHE``, else below ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    own = os.environ.get("GR00T_RL_EXT_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gr00t_rl_ext"
 
 
 def tiny_checkpoint(spec: TaskSpec) -> Path:
