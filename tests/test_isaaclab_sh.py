@@ -429,6 +429,8 @@ def test_interrupted_installation_is_redone(installable: Checkout, how: signal.S
         [installable.launcher, "-p", "-c", "pass"],
         env=installable.variables | {"STUB_SLEEP": "30"},
         start_new_session=True,
+        # a shell starts its background jobs, and so these tests, with SIGINT ignored, which children inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

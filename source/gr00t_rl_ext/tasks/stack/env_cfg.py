@@ -154,7 +154,9 @@ def add_stack_task(cfg: ManagerBasedRLEnvCfg) -> None:
     cfg.observations = ObservationsCfg()
     cfg.rewards = RewardsCfg()
     cfg.sim.physics = PhysicsCfg()
-    # Newton demands it, and both kinds of PhysX start faster with it
+    # the stock scene has one environment, for teleoperation
+    cfg.scene.num_envs = 256
+    # Newton demands it; PhysX without Isaac Sim populates only the first environment otherwise
     cfg.scene.replicate_physics = True
     # teleoperation of the stock scene: not part of this task
     cfg.xr = None
