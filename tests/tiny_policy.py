@@ -55,6 +55,8 @@ def encoder() -> Gr00tEncoder:
 def actor_critic(encoder: Gr00tEncoder, chunk_length: int = 4, seed: int = 0, **adapter: Any) -> SimpleNamespace:
     """What Gr00tActorCritic builds, over an encoder that exists."""
     torch.manual_seed(seed)
+    # wide enough for a policy to move visibly within a few updates
+    adapter = {"init_std": 0.3, **adapter}
     actor = Gr00tGaussianActor(encoder, chunk_length, hidden_dims=(32, 32), **adapter)
     critic = Gr00tCritic(encoder, observations(), OBS_GROUPS["critic"], hidden_dims=(32, 32))
     return SimpleNamespace(encoder=encoder, actor=actor, critic=critic, chunk_length=chunk_length)

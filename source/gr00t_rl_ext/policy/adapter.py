@@ -64,7 +64,7 @@ class GaussianAdapter(nn.Module):
         hidden_dims: tuple[int, ...] | list[int] = (256, 256),
         activation: str = "elu",
         num_queries: int = 4,
-        init_std: float = 0.3,
+        init_std: float = 0.1,
         std_range: tuple[float, float] | list[float] = (0.02, 1.0),
     ) -> None:
         super().__init__()
