@@ -66,6 +66,13 @@ def test_play_checks_as_train_does(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("checkpoint", ["no/such/model_1.pt", "latest"])
+def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
+    error = fails("--task", TASK, "--checkpoint", checkpoint)
+    assert f"There is no checkpoint '{checkpoint}'. Expected a model_*.pt, the directory of a run, latest or" in error
+    assert "none below logs/rsl_rl of the working directory" in error
+
+
 def test_no_such_agent(fails: Any) -> None:
     error = fails("--task", TASK, "--agent", "gr00t_dqn")
     assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_ppo, rsl_rl_cfg_entry_point." in error

@@ -20,6 +20,7 @@ class Arguments:
     max_iterations: int | None
     device: str | None
     run_timestamp: str | None
+    checkpoint: str | None
     assets: str | None
     record: bool
     overrides: list[str]
@@ -47,6 +48,7 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
     parser.add_argument("--num_envs", type=int, help="Environments to simulate.")
     parser.add_argument("--max_iterations", type=int, help="Training iterations.")
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
+    parser.add_argument("--checkpoint", help="model_*.pt or directory of a run to play or resume, or latest, or best.")
     parser.add_argument("--run_timestamp", help=argparse.SUPPRESS)
     ours = parser.add_argument_group("gr00t_rl_ext")
     ours.add_argument(
@@ -58,7 +60,7 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
     ours.add_argument("--no-record", action="store_true", help="Do not record a video of the policy at the end.")
     known, rest = parser.parse_known_args(list(argv))
     forwarded = list(rest)
-    for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp"):
+    for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp", "checkpoint"):
         value = getattr(known, name)
         if value is not None:
             forwarded += [f"--{name}", str(value)]
@@ -69,6 +71,7 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
         max_iterations=known.max_iterations,
         device=known.device,
         run_timestamp=known.run_timestamp,
+        checkpoint=known.checkpoint,
         assets=known.assets,
         record=not known.no_record,
         overrides=[item for item in rest if "=" in item and not item.startswith("--")],

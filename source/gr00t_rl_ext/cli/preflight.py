@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import importlib.util
 import io
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -38,6 +39,7 @@ def check_arguments(arguments: Arguments) -> Any:
         if value is not None and value < 1:
             raise UsageError(f"--{name} is {value}; expected at least 1.")
     check_device(arguments.device)
+    check_checkpoint(arguments.checkpoint)
     presets = arguments.overrides_under("presets", "physics", "renderer")
     env_cfg, agent_cfg = resolve_configs(spec.id, arguments.agent, presets)
     check_override_paths([item for item in arguments.overrides if item not in presets], env_cfg, agent_cfg)
@@ -64,6 +66,22 @@ def check_configs(arguments: Arguments) -> tuple[Any, Any]:
     if gr00t_cfg is not None:
         check_gr00t(gr00t_cfg)
     return env_cfg, agent_cfg
+
+
+def check_checkpoint(checkpoint: str | None) -> None:
+    """Check that a training checkpoint to play or resume exists."""
+    if checkpoint is None or checkpoint.startswith(("wandb:", "http://", "https://")) or Path(checkpoint).exists():
+        return
+    runs = sorted(
+        (path for path in Path("logs", "rsl_rl").glob("*/*") if path.is_dir()), key=lambda p: p.stat().st_mtime
+    )
+    if checkpoint in ("latest", "best", "pretrained") and runs:
+        return
+    found = ", ".join(str(run) for run in runs[:-4:-1]) or "none below logs/rsl_rl of the working directory"
+    raise UsageError(
+        f"There is no checkpoint {checkpoint!r}. Expected a model_*.pt, the directory of a run, latest or best. Newest"
+        f" runs: {found}."
+    )
 
 
 def find_task(task: str | None) -> EnvSpec:
