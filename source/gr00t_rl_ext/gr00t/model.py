@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
 from .backbone import Backbone, Gr00tFeatures
 from .backbone_eagle import EagleBackbone
+from .backbone_qwen3vl import Qwen3VLBackbone
 from .checkpoint import (
     CONFIG_FILE,
     CheckpointWeights,
@@ -59,6 +60,7 @@ class Gr00tVersion:
 
 GR00T_VERSIONS: Mapping[str, Gr00tVersion] = {
     "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg"),
+    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None),
 }
 """Versions that can be loaded. A new one is a row here and a file with its backbone."""
 
@@ -171,15 +173,16 @@ class Gr00tModel(nn.Module):
         Args:
             pixel_values: (B x cameras, 3, image_size, image_size), the cameras of one sample adjacent.
             input_ids: Prompts (B, S).
-            attention_mask: (B, S), 1 for real tokens; None: all are. GR00T N1.5's head attends to padding as well,
-                so its prompts should have one length.
-            image_grid_thw: Patch grid per image, for versions whose images have no fixed size; None for N1.5.
+            attention_mask: (B, S), 1 for real tokens; None: all are. GR00T's head attends to padding as well (N1.7's
+                in its self-attention only), so prompts should have one length.
+            image_grid_thw: (B x cameras, 3), only with N1.7 and ``pixel_values`` from Qwen3-VL's own processor, patches
+                (B x cameras x rows x columns, C x T x p x p): the grid (1, rows, columns) of each image.
         """
         return self.backbone(pixel_values, input_ids, attention_mask, image_grid_thw)
 
     def condition(self, features: Gr00tFeatures) -> Gr00tContext:
         """The head's view of the features: after layer norm and VL self-attention. Belongs to the head's weights."""
-        return self.action_head.condition(features.tokens, features.attention_mask)
+        return self.action_head.condition(features.tokens, features.attention_mask, features.image_mask)
 
     def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
         """See :meth:`ActionHead.cache_key_values`."""
