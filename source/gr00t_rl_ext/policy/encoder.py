@@ -15,14 +15,13 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.gr00t import (
-    EMBODIMENT_SLOTS,
     Gr00tCheckpointError,
     Gr00tInputs,
     Gr00tModel,
     build_tiny_checkpoint,
     load_gr00t,
 )
-from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
+from gr00t_rl_ext.gr00t.embodiment import statistics_files
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 TINY = "tiny"
@@ -108,10 +107,10 @@ class Gr00tEncoder:
             checkpoint = str(tiny_checkpoint(spec))
         else:
             checkpoint = options.checkpoint
-        slot = options.embodiment_slot
         model = load_gr00t(
             checkpoint,
-            embodiment_slot=EMBODIMENT_SLOTS.get(options.embodiment_tag) if slot is None else slot,
+            embodiment_slot=options.embodiment_slot,
+            embodiment_tag=options.embodiment_tag,
             dtype=options.torch_dtype(device),
             device=device,
             attn_implementation=options.attn_implementation,
@@ -219,7 +218,8 @@ def fingerprint(directory: Path) -> str:
     the policy sees the state through them.
     """
     digest = hashlib.sha256((directory / "config.json").read_bytes())
-    digest.update((directory / METADATA_FILE).read_bytes())
+    for file in statistics_files(directory):
+        digest.update(file.read_bytes())
     for file in sorted(directory.glob("*.safetensors")):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())
