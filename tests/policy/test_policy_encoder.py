@@ -300,6 +300,7 @@ def test_gr00t_n1_7(tmp_path: Path) -> None:
     expected = model_features(encoder, [obs["rgb"][..., :3], obs["rgb"][..., 3:]], 2)
     assert torch.equal(encoded[FEATURES], expected)
     assert encoder.state(obs).shape == (2, 16)
+    assert (encoder.action_horizon, encoder.model.action_horizon) == (5, 8)
     before = encoder.fingerprint
     edit_json(path / "processor_config.json", note="the policy sees the state through this file")
     assert fingerprint(path) != before

@@ -131,6 +131,11 @@ class Gr00tEncoder:
         return self.inputs.prompt_length(self.spec.instruction), self.model.feature_dim
 
     @property
+    def action_horizon(self) -> int:
+        """Actions per chunk that the checkpoint was trained to give for this robot."""
+        return self.inputs.embodiment.action_horizon or self.model.action_horizon
+
+    @property
     def dtype(self) -> torch.dtype:
         """Data type of the features."""
         return next(self.model.backbone.parameters()).dtype
