@@ -100,7 +100,7 @@ def test_checkpoint_of_another_model(fails: Any, broken: Path) -> None:
 
 def test_checkpoint_without_statistics(fails: Any, broken: Path) -> None:
     shutil.rmtree(broken / "experiment_cfg")
-    assert "has no statistics (experiment_cfg/metadata.json)" in fails(
+    assert "has no statistics (experiment_cfg/metadata.json for N1.5" in fails(
         "--task", TASK, f"agent.actor.gr00t.checkpoint={broken}"
     )
 

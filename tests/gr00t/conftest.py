@@ -25,6 +25,12 @@ def reference_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
+def n1_7_checkpoint() -> Path:
+    """Tiny N1.7 written by the reference implementation; its outputs are for slot 2."""
+    return DATA / "gr00t_n1_7_tiny"
+
+
+@pytest.fixture(scope="session")
 def reference_io(reference_checkpoint: Path) -> dict[str, Tensor]:
     """Inputs and outputs of the reference implementation."""
     return load_file(reference_checkpoint / "ref_io.safetensors")

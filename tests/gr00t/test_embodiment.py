@@ -34,6 +34,8 @@ X = torch.tensor([[1.0, 0.75, 3.0]])
     [
         ("min_max", [0.5, 0.5, 0.0]),  # min == max gives 0
         ("q99", [1.0, 1.0, 1.0]),  # clipped; q01 == q99 keeps the value, then clips
+        ("min_max_bounded", [0.5, 0.5, 0.0]),
+        ("q99_bounded", [1.0, 1.0, 0.0]),  # clipped; unlike in q99, q01 == q99 gives 0
         ("mean_std", [0.25, 1.0, 3.0]),  # std == 0 keeps the value
         ("binary", [1.0, 1.0, 1.0]),
         ("sin_cos", [math.sin(1), math.sin(0.75), math.sin(3), math.cos(1), math.cos(0.75), math.cos(3)]),
@@ -114,7 +116,9 @@ def test_modes_from_arguments(tiny_checkpoint: Path):
     robot = load_embodiment(tiny_checkpoint, "new_embodiment", modes={"action.gripper_position": "binary"}, slot=5)
     assert robot.slot == 5
     assert robot.decode_action(torch.full((1, 32), 0.7))[0, 7] == 1
-    assert set(NORMALIZATION_MODES) == {"min_max", "q99", "mean_std", "binary", "sin_cos"}
+    assert set(NORMALIZATION_MODES) == {
+        *("min_max", "q99", "min_max_bounded", "q99_bounded", "mean_std", "binary", "sin_cos")
+    }
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_errors(tiny_checkpoint: Path, arguments: dict, text: str):
 
 
 def test_missing_statistics(reference_checkpoint: Path, tiny_copy: Path):
-    with pytest.raises(Gr00tCheckpointError, match=r"has no statistics \(experiment_cfg/metadata.json\), which normal"):
+    with pytest.raises(Gr00tCheckpointError, match=r"has no statistics \(experiment_cfg/metadata.json for N1.5, stat"):
         load_embodiment(reference_checkpoint, "new_embodiment")
     file = tiny_copy / "experiment_cfg" / "metadata.json"
     metadata = json.loads(file.read_text())

@@ -90,14 +90,15 @@ def test_config_that_is_no_json(tiny_copy: Path):
     fails(tiny_copy, "holds a JSON list; expected an object")
 
 
-@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Gr00tN1d7"])
+@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Gr00tN1d6"])
 def test_another_kind_of_model(tiny_copy: Path, architecture: str):
     edit_json(tiny_copy / "config.json", model_type="another", architectures=[architecture])
     fails(
         tiny_copy,
         "holds a model of another kind: model_type 'another'",
         architecture,
-        "Known versions of GR00T: N1.5 (model_type 'gr00t_n1_5', architectures GR00T_N1_5 or GR00TN15)",
+        "Known versions of GR00T: N1.5 (model_type 'gr00t_n1_5', architectures GR00T_N1_5 or GR00TN15); "
+        "N1.7 (model_type 'Gr00tN1d7', architectures Gr00tN1d7)",
     )
 
 

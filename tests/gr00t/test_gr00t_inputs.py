@@ -142,7 +142,7 @@ def test_image_errors(tiny_model: Gr00tModel, images: Tensor | list[Tensor], tex
     [
         ({"num_cameras": 0}, "num_cameras is 0; expected at least 1"),
         ({"crop_scale": 1.5}, r"crop_scale is 1.5; expected a value in \(0, 1\]"),
-        ({"interpolation": "nearest"}, "interpolation is 'nearest'; expected 'bilinear' or 'bicubic'"),
+        ({"interpolation": "nearest"}, "interpolation is 'nearest'; expected 'bilinear', 'bicubic', 'area' or None"),
         ({"instruction_format": "do it"}, r"instruction_format is 'do it'; it must contain '\{instruction\}'"),
     ],
 )

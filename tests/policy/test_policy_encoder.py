@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from observing_n1_7 import SLOT, TAG, observing_n1_7
 from tensordict import TensorDict
 from tiny_policy import SPEC, actor_critic, load_encoder, observations
 from torch import Tensor
@@ -285,3 +286,21 @@ def test_more_dimensions_than_the_model_takes_are_refused(checkpoint: Path, fiel
         load_encoder(spec, checkpoint=str(checkpoint))
     with pytest.raises(ValueError, match="add up to 70; expected 1 to"):
         load_encoder(spec)
+
+
+def test_gr00t_n1_7(tmp_path: Path) -> None:
+    """Another version is a checkpoint's path and an embodiment tag, nothing else."""
+    path = observing_n1_7(tmp_path / "n1_7", SPEC.state_terms, SPEC.action_terms)
+    options = Gr00tOptions(checkpoint=str(path), embodiment_tag=TAG)
+    encoder = Gr00tEncoder.load(SPEC, options, "cpu")
+    assert (encoder.model.version, encoder.model.embodiment_slot) == ("N1.7", SLOT)
+    obs = observations(2)
+    encoded = encoder.encode(obs)
+    assert encoded[FEATURES].shape == encoder.encoded_example(obs)[FEATURES].shape == (2, *encoder.feature_shape)
+    expected = model_features(encoder, [obs["rgb"][..., :3], obs["rgb"][..., 3:]], 2)
+    assert torch.equal(encoded[FEATURES], expected)
+    assert encoder.state(obs).shape == (2, 16)
+    assert (encoder.action_horizon, encoder.model.action_horizon) == (5, 8)
+    before = encoder.fingerprint
+    edit_json(path / "processor_config.json", note="the policy sees the state through this file")
+    assert fingerprint(path) != before

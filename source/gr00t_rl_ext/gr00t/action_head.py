@@ -76,6 +76,10 @@ class ActionHeadConfig:
     vl_self_attention: TransformerConfig | None
     """Self-attention over the features; None without ``use_vlln``."""
 
+    attend_text_every_n_blocks: int | None = None
+    """Which blocks of the DiT that attend to the features see text: the first of every n, the others see images.
+    None: all see all tokens, padding included."""
+
     @classmethod
     def from_checkpoint(cls, head: Mapping[str, Any]) -> ActionHeadConfig:
         """Read the section of a checkpoint's config that describes the head.
@@ -96,6 +100,12 @@ class ActionHeadConfig:
                     f"the checkpoint's diffusion_model_cfg.norm_type is {dit['norm_type']!r}; this head supports "
                     "'ada_norm', as in every published GR00T N1.5 and N1.7 checkpoint"
                 )
+            for name, supported in (("state_history_length", 1), ("exclude_state", False), ("use_tactile", False)):
+                if head.get(name, supported) != supported:
+                    raise Gr00tCheckpointError(
+                        f"the checkpoint's {name} is {head[name]!r}; this head supports {supported!r} only, as in "
+                        "every published GR00T N1.5 and N1.7 checkpoint"
+                    )
             use_vlln = bool(head["use_vlln"])
             return cls(
                 max_state_dim=head["max_state_dim"],
@@ -126,6 +136,9 @@ class ActionHeadConfig:
                 )
                 if use_vlln and vl
                 else None,
+                attend_text_every_n_blocks=head["attend_text_every_n_blocks"]
+                if head.get("use_alternate_vl_dit")
+                else None,
             )
         except KeyError as error:
             raise Gr00tCheckpointError(
@@ -143,6 +156,9 @@ class Gr00tContext:
 
     attention_mask: Tensor | None = None
     """(B, S), True for real tokens. GR00T N1.5 attends to padding as well and does not read it."""
+
+    image_mask: Tensor | None = None
+    """(B, S), True for image tokens. GR00T N1.5 does not read it."""
 
     key_values: tuple[KeyValue, ...] | None = None
     """Keys and values of the tokens in each cross-attention block, where they were computed ahead."""
@@ -225,10 +241,14 @@ class ActionHead(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.action_decoder.layer1.weight.dtype
 
-    def condition(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Gr00tContext:
-        """Layer norm and self-attention over the backbone's features (B, S, D)."""
+    def condition(
+        self, tokens: Tensor, attention_mask: Tensor | None = None, image_mask: Tensor | None = None
+    ) -> Gr00tContext:
+        """Layer norm and self-attention over the backbone's features (B, S, D); masks (B, S)."""
+        if self.config.attend_text_every_n_blocks is not None and image_mask is None:
+            raise ValueError("image_mask is None; this head's blocks attend to either text or images and need it")
         tokens = self.vl_self_attention(self.vlln(tokens.to(self.dtype)))
-        return Gr00tContext(tokens=tokens, attention_mask=attention_mask)
+        return Gr00tContext(tokens=tokens, attention_mask=attention_mask, image_mask=image_mask)
 
     def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
         """The context with its keys and values computed, for several calls of :meth:`velocity`.
@@ -238,6 +258,23 @@ class ActionHead(nn.Module):
         if context.key_values is not None:
             return context
         return dataclasses.replace(context, key_values=self.model.project_vl(context.tokens.to(self.dtype)))
+
+    def _cross_attention_masks(self, context: Gr00tContext) -> list[Tensor] | None:
+        """What each block that attends to the VL tokens may see, (B, 1, 1, S) each; None: everything."""
+        every = self.config.attend_text_every_n_blocks
+        if every is None:
+            return None
+        image = context.image_mask
+        assert image is not None
+        real = torch.ones_like(image) if context.attention_mask is None else context.attention_mask.bool()
+        text_mask, image_mask = (~image & real)[:, None, None], (image & real)[:, None, None]
+        dit = self.config.diffusion_model
+        # the published rule counts all blocks, of which every second attends to itself
+        return [
+            text_mask if index % (2 * every) == 0 else image_mask
+            for index in range(dit.num_layers)
+            if dit.attends_vl(index)
+        ]
 
     def velocity(self, context: Gr00tContext, state: Tensor, x: Tensor, t_bucket: Tensor) -> Tensor:
         """Velocity of the flow at ``x``.
@@ -262,7 +299,7 @@ class ActionHead(nn.Module):
         tokens = torch.cat([token.to(actions.dtype) for token in tokens], dim=1)
         key_values = self.cache_key_values(context).key_values
         assert key_values is not None
-        out = self.model(tokens, t_bucket, key_values)
+        out = self.model(tokens, t_bucket, key_values, self._cross_attention_masks(context))
         return _full_precision(self.action_decoder(out[:, -x.shape[1] :]))
 
     def sample(self, context: Gr00tContext, state: Tensor, noise: Tensor, num_steps: int | None = None) -> Tensor:

@@ -3,7 +3,8 @@
 
 """What every vision-language backbone of GR00T offers to the rest of the package.
 
-A version of GR00T is one subclass in a file of its own (``backbone_eagle``: N1.5) and one row in ``model``'s table.
+A version of GR00T is one subclass in a file of its own (``backbone_eagle``: N1.5, ``backbone_qwen3vl``: N1.7) and one
+row in ``model``'s table.
 """
 
 from __future__ import annotations
@@ -32,6 +33,23 @@ class Gr00tFeatures:
     """(B, S) bool, True for image tokens; None where they were not recorded."""
 
 
+@dataclass(frozen=True)
+class ImageRecipe:
+    """How an image becomes the square that the vision model sees. Must be what the checkpoint was fine-tuned with."""
+
+    interpolation: str = "bilinear"
+    """"bilinear" or "bicubic", antialiased, or "area", the mean over the area that a pixel covers."""
+
+    crop_scale: float | None = None
+    """Side of the centre crop relative to the image, in (0, 1]; None: no crop."""
+
+    resize_before_crop: bool = False
+    """Whether the image is resized before the crop as well, rounded to 8 bits, as GR00T N1.7's processor does."""
+
+    square_only: bool = False
+    """Whether the recipe makes squares of square images only."""
+
+
 class Backbone(nn.Module, ABC):
     """Images and an instruction -> features."""
 
@@ -44,11 +62,17 @@ class Backbone(nn.Module, ABC):
     IMAGE_TOKEN: ClassVar[str]
     """Token of the prompt that image features replace."""
 
+    PUBLISHED_TOKENIZER: ClassVar[str]
+    """Hub id of the tokenizer, which the published weights do not come with."""
+
     feature_dim: int
     """Width D of the features."""
 
     image_size: int
     """Side of the square input image in pixels."""
+
+    image_recipe: ImageRecipe
+    """How images are made of that size, as far as the checkpoint says."""
 
     tokens_per_image: int
     """Image tokens per image in the prompt."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
-from .backbone import Backbone, Gr00tFeatures
+from .backbone import Backbone, Gr00tFeatures, ImageRecipe
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json
 
 EAGLE_CONFIG_FILE = "eagle_config.json"
@@ -79,6 +79,7 @@ class EagleBackbone(Backbone):
         "backbone.eagle_model.language_model.lm_head.",
     )
     IMAGE_TOKEN: ClassVar[str] = "<IMG_CONTEXT>"
+    PUBLISHED_TOKENIZER: ClassVar[str] = "lerobot/eagle2hg-processor-groot-n1p5"
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class EagleBackbone(Backbone):
         self.vision_select_layer = vision_select_layer
         self.feature_dim = text.hidden_size
         self.image_size = int(vision_config["image_size"])
+        self.image_recipe = ImageRecipe()
         self.tokens_per_image = (self.image_size // int(vision_config["patch_size"])) ** 2
         self.image_token_index = image_token_index
         self.vocab_size = text.vocab_size

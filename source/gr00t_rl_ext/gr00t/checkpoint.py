@@ -23,8 +23,18 @@ from torch import Tensor
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+PROCESSOR_FILE = "processor_config.json"
 
-COMPANION_PATTERNS = ("*.json", "*.txt", "*.md", "*.jinja", "*.model", "LICENSE*", "experiment_cfg/*")
+COMPANION_PATTERNS = (
+    "*.json",
+    "*.txt",
+    "*.md",
+    "*.jinja",
+    "*.model",
+    "LICENSE*",
+    "experiment_cfg/*",
+    "backbone/*.json",
+)
 """Files beside the weights that belong to a checkpoint: configs, statistics, tokenizer."""
 
 NOT_COMPANIONS = ("trainer_state.json",)

@@ -215,8 +215,8 @@ class TimestepEncoder(nn.Module):
 class DiffusionTransformer(nn.Module):
     """DiT over state, future and action tokens that cross-attends to the vision-language tokens.
 
-    GR00T N1.5 alternates cross attention (even blocks) and self attention (odd blocks), all unmasked. A version that
-    restricts what a block may see passes ``masks``.
+    GR00T alternates cross attention (even blocks) and self attention (odd blocks). N1.5's are unmasked; N1.7 restricts
+    what a cross-attention block may see with ``masks``.
     """
 
     def __init__(self, config: TransformerConfig, implementation: str) -> None:

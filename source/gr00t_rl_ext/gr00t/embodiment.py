@@ -3,9 +3,10 @@
 
 """What a checkpoint knows of a robot: its slot in the action head, the keys of state and action, their statistics.
 
-Statistics stand in ``experiment_cfg/metadata.json`` per embodiment tag, as ``statistics.{state,action}.<key>`` with
-``min``, ``max``, ``mean``, ``std``, ``q01`` and ``q99``. A state or action vector is the concatenation of its keys, in
-the order of that file unless another is given.
+Statistics stand per embodiment tag in ``experiment_cfg/metadata.json`` as ``statistics.{state,action}.<key>`` (N1.5),
+or in ``statistics.json`` as ``{state,action}.<key>`` (N1.7), with ``min``, ``max``, ``mean``, ``std``, ``q01`` and
+``q99``. A state or action vector is the concatenation of its keys, in the order of that file (N1.5) or of
+``processor_config.json`` (N1.7) unless another is given. N1.7 has its slots in ``embodiment_id.json``.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checkpoint import Gr00tCheckpointError, read_json
+from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json
+from .processor_config import read_processor
 
 METADATA_FILE = "experiment_cfg/metadata.json"
+STATISTICS_FILE = "statistics.json"
+SLOTS_FILE = "embodiment_id.json"
 
 EMBODIMENT_SLOTS: Mapping[str, int] = {
     "new_embodiment": 31,
@@ -72,6 +76,18 @@ def _normalize_mean_std(x: Tensor, s: Statistics) -> Tensor:
     return torch.where(s["std"] == 0, x, (x - s["mean"]) / torch.where(s["std"] == 0, 1.0, s["std"]))
 
 
+def _bounded(low: str, high: str) -> NormalizationMode:
+    """GR00T N1.7's normalisation: linear to [-1, 1] and clipped, both ways; 0 for dimensions without spread."""
+
+    def normalize(x: Tensor, s: Statistics) -> Tensor:
+        no_spread = torch.isclose(s[high], s[low])
+        return torch.where(no_spread, 0.0, _to_unit_range(x, s[low], s[high])).clamp(-1, 1)
+
+    return NormalizationMode(
+        (low, high), normalize, lambda y, s: (y.clamp(-1, 1) + 1) / 2 * (s[high] - s[low]) + s[low]
+    )
+
+
 NORMALIZATION_MODES: Mapping[str, NormalizationMode] = {
     "min_max": NormalizationMode(
         ("min", "max"), _normalize_min_max, lambda y, s: (y + 1) / 2 * (s["max"] - s["min"]) + s["min"]
@@ -79,6 +95,8 @@ NORMALIZATION_MODES: Mapping[str, NormalizationMode] = {
     "q99": NormalizationMode(
         ("q01", "q99"), _normalize_q99, lambda y, s: (y + 1) / 2 * (s["q99"] - s["q01"]) + s["q01"]
     ),
+    "min_max_bounded": _bounded("min", "max"),
+    "q99_bounded": _bounded("q01", "q99"),
     "mean_std": NormalizationMode(("mean", "std"), _normalize_mean_std, lambda y, s: y * s["std"] + s["mean"]),
     "binary": NormalizationMode((), lambda x, _: (x > 0.5).to(x.dtype), lambda y, _: (y > 0.5).to(y.dtype)),
     "sin_cos": NormalizationMode((), lambda x, _: torch.cat([x.sin(), x.cos()], dim=-1), None, expansion=2),
@@ -204,6 +222,9 @@ class Embodiment:
     action: VectorNormalizer
     """Actions."""
 
+    action_horizon: int | None = None
+    """Actions per chunk that were trained; None: as many as the model gives."""
+
     def to(self, device: torch.device | str) -> Embodiment:
         return dataclasses.replace(self, state=self.state.to(device), action=self.action.to(device))
 
@@ -228,8 +249,21 @@ def _pad(x: Tensor, width: int, name: str) -> Tensor:
 
 def embodiment_tags(directory: Path) -> list[str]:
     """Tags with statistics in a checkpoint; empty where it has no statistics."""
-    file = directory / METADATA_FILE
+    file = statistics_files(directory)[0]
     return list(read_json(file)) if file.is_file() else []
+
+
+def statistics_files(directory: Path) -> tuple[Path, ...]:
+    """Files that say how states and actions are normalised, the statistics first. They may be missing."""
+    if (directory / STATISTICS_FILE).is_file():
+        return directory / STATISTICS_FILE, directory / PROCESSOR_FILE
+    return (directory / METADATA_FILE,)
+
+
+def embodiment_slots(directory: Path, default: Mapping[str, int]) -> Mapping[str, int]:
+    """Embodiment tag -> slot, as the checkpoint says, ``default`` where it does not."""
+    file = directory / SLOTS_FILE
+    return read_json(file) if file.is_file() else default
 
 
 def load_embodiment(
@@ -247,22 +281,23 @@ def load_embodiment(
     Args:
         directory: Local directory of the checkpoint.
         tag: Embodiment tag.
-        slot: Slot in the action head. None: the published slot of the tag.
-        state_keys: State keys in order. None: all, in the order of the statistics.
+        slot: Slot in the action head. None: the checkpoint's slot of the tag (N1.7), or the published one (N1.5).
+        state_keys: State keys in order. None: all, in the checkpoint's order.
         action_keys: Action keys in order. None: likewise.
-        modes: ``"state.<key>"`` or ``"action.<key>"`` -> normalisation mode, "min_max" where a key is not named. Must
-            be those that the checkpoint was fine-tuned with.
+        modes: ``"state.<key>"`` or ``"action.<key>"`` -> normalisation mode. Must be those that the checkpoint was
+            fine-tuned with. Keys that are not named have the checkpoint's mode (N1.7), or "min_max" (N1.5).
         device: Where the normalisers compute.
 
     Raises:
         Gr00tCheckpointError: The statistics are missing or lack the tag, a key or a value.
     """
     directory = Path(directory)
-    file = directory / METADATA_FILE
+    file = statistics_files(directory)[0]
     if not file.is_file():
         raise Gr00tCheckpointError(
-            f"{str(directory)!r} has no statistics ({METADATA_FILE}), which normalising states and actions needs. "
-            "GR00T's fine-tuning writes that file beside the weights: copy it from there"
+            f"{str(directory)!r} has no statistics ({METADATA_FILE} for N1.5, {STATISTICS_FILE} for N1.7), which "
+            "normalising states and actions needs. GR00T's fine-tuning writes that file beside the weights: copy it "
+            "from there"
         )
     metadata = read_json(file)
     if tag not in metadata:
@@ -271,35 +306,53 @@ def load_embodiment(
             f"{', '.join(metadata) or 'none'}. Choose one of them, or fine-tune the checkpoint on data of the new "
             "embodiment first"
         )
-    if slot is None and tag not in EMBODIMENT_SLOTS:
+    by_processor = file.name == STATISTICS_FILE
+    slots = embodiment_slots(directory, {} if by_processor else EMBODIMENT_SLOTS)
+    if slot is None and tag not in slots:
         raise Gr00tCheckpointError(
             f"embodiment tag {tag!r} has no published slot; published are "
-            f"{', '.join(f'{name}: {index}' for name, index in EMBODIMENT_SLOTS.items())}. Pass the slot that the "
+            f"{', '.join(f'{name}: {index}' for name, index in slots.items()) or 'none'}. Pass the slot that the "
             "checkpoint was fine-tuned with"
         )
     modes = modes or {}
-    vectors = {
-        modality: _vector(metadata[tag], modality, keys, modes, f"{tag} in {str(file)!r}", device)
-        for modality, keys in (("state", state_keys), ("action", action_keys))
-    }
+    recipe = read_processor(directory / PROCESSOR_FILE, tag) if by_processor else None
+    statistics = metadata[tag] if by_processor else metadata[tag].get("statistics", {})
+    vectors = {}
+    for modality, keys in (("state", state_keys), ("action", action_keys)):
+        default = {} if recipe is None else recipe.modes[modality]
+        vectors[modality] = _vector(
+            statistics.get(modality),
+            modality,
+            keys if keys is not None or recipe is None else list(default),
+            default,
+            modes,
+            f"{tag} in {str(file)!r}",
+            device,
+        )
     known = {f"{modality}.{spec.key}" for modality, vector in vectors.items() for spec in vector.specs}
     if unknown := sorted(set(modes) - known):
         raise Gr00tCheckpointError(
             f"modes name {', '.join(unknown)}, which {tag} in {str(file)!r} does not have; "
             f"available are {', '.join(sorted(known))}"
         )
-    return Embodiment(tag, EMBODIMENT_SLOTS[tag] if slot is None else slot, vectors["state"], vectors["action"])
+    return Embodiment(
+        tag,
+        slots[tag] if slot is None else slot,
+        vectors["state"],
+        vectors["action"],
+        None if recipe is None else recipe.action_horizon,
+    )
 
 
 def _vector(
-    metadata: Mapping[str, Any],
+    statistics: Mapping[str, Any] | None,
     modality: str,
     keys: Sequence[str] | None,
+    default_modes: Mapping[str, str],
     modes: Mapping[str, str],
     source: str,
     device: torch.device | str,
 ) -> VectorNormalizer:
-    statistics = metadata.get("statistics", {}).get(modality)
     if not statistics:
         raise Gr00tCheckpointError(
             f"{source} has no statistics for the {modality}; expected statistics.{modality}.<key>"
@@ -308,7 +361,7 @@ def _vector(
     for key in statistics if keys is None else keys:
         if key not in statistics:
             raise Gr00tCheckpointError(f"{source} has no {modality} key {key!r}; available are {', '.join(statistics)}")
-        mode = modes.get(f"{modality}.{key}", "min_max")
+        mode = modes.get(f"{modality}.{key}", default_modes.get(key, "min_max"))
         if mode not in NORMALIZATION_MODES:
             raise Gr00tCheckpointError(
                 f"{modality}.{key} asks for normalisation mode {mode!r}; available are {', '.join(NORMALIZATION_MODES)}"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from .checkpoint import Gr00tCheckpointError
 from .embodiment import Embodiment, load_embodiment
-from .model import Gr00tModel
-
-PUBLISHED_TOKENIZER = "lerobot/eagle2hg-processor-groot-n1p5"
-"""Hub id of the tokenizer of GR00T N1.5, which the published weights do not come with."""
+from .model import GR00T_VERSIONS, Gr00tModel
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 """Either of them marks a directory that holds a tokenizer."""
@@ -40,8 +39,9 @@ def load_tokenizer(
     if isinstance(tokenizer, PreTrainedTokenizerBase):
         return tokenizer
     fix = (
-        f"Pass tokenizer= with a directory or hub id; GR00T N1.5 uses {PUBLISHED_TOKENIZER!r}. Without a network, copy "
-        "its files into the checkpoint's directory"
+        "Pass tokenizer= with a directory or hub id; "
+        + ", ".join(f"GR00T {name} uses {v.backbone.PUBLISHED_TOKENIZER!r}" for name, v in GR00T_VERSIONS.items())
+        + ". Without a network, copy its files into the checkpoint's directory"
     )
     if tokenizer is None:
         tokenizer = Path(checkpoint)
@@ -68,9 +68,10 @@ class Gr00tInputs:
         embodiment: Statistics of the robot.
         tokenizer: From :func:`load_tokenizer`.
         num_cameras: Images per observation, in a fixed order.
-        crop_scale: Side of the centre crop relative to the image, in (0, 1]; None: no crop. Must be what the checkpoint
-            was fine-tuned with; GR00T's own data configs use 0.95.
-        interpolation: "bilinear" or "bicubic", antialiased.
+        crop_scale: Side of the centre crop relative to the image, in (0, 1]. Must be what the checkpoint was fine-tuned
+            with. None: as the checkpoint says, which N1.7's do; N1.5's do not, and are not cropped for. GR00T's own
+            data configs for N1.5 use 0.95.
+        interpolation: "bilinear" or "bicubic", antialiased, or "area". None: as the checkpoint says, else "bilinear".
         instruction_format: How the instruction enters the prompt. Checkpoints fine-tuned through LeRobot have seen it
             as ``"['{instruction}']"``.
 
@@ -86,15 +87,15 @@ class Gr00tInputs:
         *,
         num_cameras: int = 1,
         crop_scale: float | None = None,
-        interpolation: str = "bilinear",
+        interpolation: str | None = None,
         instruction_format: str = "{instruction}",
     ) -> None:
         if num_cameras < 1:
             raise ValueError(f"num_cameras is {num_cameras}; expected at least 1")
         if crop_scale is not None and not 0 < crop_scale <= 1:
             raise ValueError(f"crop_scale is {crop_scale}; expected a value in (0, 1], or None for no crop")
-        if interpolation not in ("bilinear", "bicubic"):
-            raise ValueError(f"interpolation is {interpolation!r}; expected 'bilinear' or 'bicubic'")
+        if interpolation not in (None, "bilinear", "bicubic", "area"):
+            raise ValueError(f"interpolation is {interpolation!r}; expected 'bilinear', 'bicubic', 'area' or None")
         if "{instruction}" not in instruction_format:
             raise ValueError(f"instruction_format is {instruction_format!r}; it must contain '{{instruction}}'")
         if embodiment.slot != model.embodiment_slot:
@@ -114,7 +115,14 @@ class Gr00tInputs:
         if image_token != backbone.image_token_index:
             raise Gr00tCheckpointError(
                 f"the tokenizer maps {backbone.IMAGE_TOKEN} to {image_token}, the checkpoint to "
-                f"{backbone.image_token_index}: they do not belong together. GR00T N1.5 uses {PUBLISHED_TOKENIZER!r}"
+                f"{backbone.image_token_index}: they do not belong together. GR00T {model.version} uses "
+                f"{backbone.PUBLISHED_TOKENIZER!r}"
+            )
+        horizon = embodiment.action_horizon
+        if horizon is not None and horizon > model.action_horizon:
+            raise Gr00tCheckpointError(
+                f"the statistics of {embodiment.tag!r} describe {horizon} actions per chunk, the model gives "
+                f"{model.action_horizon}: they do not belong together"
             )
         self.backbone = backbone
         self.device = model.device
@@ -124,8 +132,10 @@ class Gr00tInputs:
         self.max_action_dim = model.max_action_dim
         self.action_horizon = model.action_horizon
         self.num_cameras = num_cameras
-        self.crop_scale = crop_scale
-        self.interpolation = interpolation
+        asked = {"crop_scale": crop_scale, "interpolation": interpolation}
+        self.image_recipe = dataclasses.replace(
+            backbone.image_recipe, **{name: value for name, value in asked.items() if value is not None}
+        )
         self.instruction_format = instruction_format
         self._prompts: dict[str, Tensor] = {}
 
@@ -171,7 +181,7 @@ class Gr00tInputs:
         }
 
     def pixel_values(self, images: Tensor | Sequence[Tensor]) -> Tensor:
-        """Pixel values (B x cameras, 3, image_size, image_size), float32.
+        """Pixel values (B x cameras, 3, image_size, image_size), float32, for either version.
 
         Args:
             images: uint8, (B, cameras, H, W, 3), or (B, H, W, 3) for one camera, or one (B, H, W, 3) per camera, which
@@ -202,22 +212,29 @@ class Gr00tInputs:
                 f"images have dtype {images.dtype} and shape {tuple(images.shape)}; expected uint8 (N, H, W, 3): "
                 "colour without alpha, 0 to 255"
             )
+        recipe, size = self.image_recipe, self.backbone.image_size
+        if recipe.square_only and images.shape[1] != images.shape[2]:
+            raise ValueError(
+                f"images have shape {tuple(images.shape)}; the checkpoint keeps the aspect ratio "
+                "(shortest_image_edge), and only square images are supported then"
+            )
         x = images.to(self.device).permute(0, 3, 1, 2).float() / 255
-        if self.crop_scale is not None:
-            height, width = (int(side * self.crop_scale) for side in x.shape[-2:])
-            top, left = (round((full - part) / 2) for full, part in zip(x.shape[-2:], (height, width), strict=True))
+        if recipe.resize_before_crop:
+            x = _round_to_8_bits(_resize(x, size, recipe.interpolation))
+        if recipe.crop_scale is not None:
+            # half a pixel is rounded as by the libraries that GR00T uses: albumentations, which has "area", rounds down
+            half = (lambda rest: rest // 2) if recipe.interpolation == "area" else (lambda rest: round(rest / 2))
+            height, width = (int(side * recipe.crop_scale) for side in x.shape[-2:])
+            top, left = (half(full - part) for full, part in zip(x.shape[-2:], (height, width), strict=True))
             x = x[..., top : top + height, left : left + width]
-        size = self.backbone.image_size
-        if x.shape[-2:] != (size, size):
-            x = F.interpolate(x, (size, size), mode=self.interpolation, align_corners=False, antialias=True)
-            x = x.clamp(0, 1)  # bicubic weights overshoot
-        return self.backbone.normalize_images(x)
+        x = _resize(x, size, recipe.interpolation)
+        return self.backbone.normalize_images(_round_to_8_bits(x) if recipe.resize_before_crop else x)
 
     def prompt(self, instruction: str | Sequence[str], batch_size: int) -> tuple[Tensor, Tensor]:
         """Prompt ids and attention mask, both (B, S), the mask all ones.
 
         Args:
-            instruction: One for all samples, or one per sample. Prompts must have one length, because GR00T N1.5's head
+            instruction: One for all samples, or one per sample. Prompts must have one length, because GR00T's head
                 attends to padding; :meth:`prompt_length` tells the length, to group samples by it.
             batch_size: B.
         """
@@ -230,7 +247,7 @@ class Gr00tInputs:
             lengths = {text: row.shape[0] for text, row in zip(instruction, rows, strict=True)}
             if len(set(lengths.values())) > 1:
                 raise ValueError(
-                    "the instructions of one batch must give prompts of one length, because GR00T N1.5's action head "
+                    "the instructions of one batch must give prompts of one length, because GR00T's action head "
                     f"attends to padding; got {lengths}. Encode them in groups of equal prompt_length, or reword them"
                 )
             ids = torch.stack(rows)
@@ -261,11 +278,39 @@ class Gr00tInputs:
         return self.embodiment.encode_action(raw.to(self.device), self.max_action_dim)
 
     def action_mask(self, batch_size: int) -> Tensor:
-        """(B, H, max_action_dim), 1 for the robot's action dimensions, 0 for padding."""
-        mask = torch.zeros(self.max_action_dim, device=self.device)
-        mask[: self.embodiment.action.dim] = 1
-        return mask.expand(batch_size, self.action_horizon, -1)
+        """(B, H, max_action_dim), 1 for the robot's actions, 0 for padding."""
+        mask = torch.zeros(self.action_horizon, self.max_action_dim, device=self.device)
+        mask[: self.embodiment.action_horizon, : self.embodiment.action.dim] = 1
+        return mask.expand(batch_size, -1, -1)
 
     def decode_action(self, normalized: Tensor) -> Tensor:
         """Normalised actions (B, H, max_action_dim) -> raw (B, H, D)."""
         return self.embodiment.decode_action(normalized)
+
+
+def _resize(x: Tensor, size: int, interpolation: str) -> Tensor:
+    """Images (N, C, H, W) in [0, 1] -> (N, C, size, size)."""
+    if x.shape[-2:] == (size, size):
+        return x
+    if interpolation == "area":
+        rows, columns = (_area_weights(side, size, x.device) for side in x.shape[-2:])
+        return rows @ x @ columns.T
+    x = F.interpolate(x, (size, size), mode=interpolation, align_corners=False, antialias=True)
+    return x.clamp(0, 1)  # bicubic weights overshoot
+
+
+@functools.lru_cache(maxsize=16)
+def _area_weights(length: int, size: int, device: torch.device) -> Tensor:
+    """Share of each of ``length`` pixels in each of ``size`` new ones, (size, length): OpenCV's ``INTER_AREA``.
+
+    New pixel i covers [i s, (i + 1) s] with s = length / size, and takes the mean over that interval.
+    """
+    scale = length / size
+    left = torch.arange(size, dtype=torch.float64)[:, None] * scale
+    pixel = torch.arange(length, dtype=torch.float64)
+    overlap = torch.minimum(left + scale, pixel + 1) - torch.maximum(left, pixel)
+    return (overlap.clamp(min=0) / scale).to(device, torch.float32)
+
+
+def _round_to_8_bits(x: Tensor) -> Tensor:
+    return (x * 255).round() / 255

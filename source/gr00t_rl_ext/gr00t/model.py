@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
 from .backbone import Backbone, Gr00tFeatures
 from .backbone_eagle import EagleBackbone
+from .backbone_qwen3vl import Qwen3VLBackbone
 from .checkpoint import (
     CONFIG_FILE,
     CheckpointWeights,
@@ -27,7 +28,7 @@ from .checkpoint import (
     rewrite_weights,
 )
 from .dit import ATTENTION_IMPLEMENTATIONS
-from .embodiment import EMBODIMENT_SLOTS, embodiment_tags
+from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
 
 __all__ = [
     "GR00T_VERSIONS",
@@ -56,9 +57,13 @@ class Gr00tVersion:
     head_section: str | None
     """Field of config.json that describes the action head; None where its fields stand at the top level."""
 
+    slots: Mapping[str, int]
+    """Embodiment tag -> slot, where the checkpoints do not say it themselves."""
+
 
 GR00T_VERSIONS: Mapping[str, Gr00tVersion] = {
-    "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg"),
+    "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg", EMBODIMENT_SLOTS),
+    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None, {}),
 }
 """Versions that can be loaded. A new one is a row here and a file with its backbone."""
 
@@ -171,15 +176,16 @@ class Gr00tModel(nn.Module):
         Args:
             pixel_values: (B x cameras, 3, image_size, image_size), the cameras of one sample adjacent.
             input_ids: Prompts (B, S).
-            attention_mask: (B, S), 1 for real tokens; None: all are. GR00T N1.5's head attends to padding as well,
-                so its prompts should have one length.
-            image_grid_thw: Patch grid per image, for versions whose images have no fixed size; None for N1.5.
+            attention_mask: (B, S), 1 for real tokens; None: all are. GR00T's head attends to padding as well (N1.7's
+                in its self-attention only), so prompts should have one length.
+            image_grid_thw: (B x cameras, 3), only with N1.7 and ``pixel_values`` from Qwen3-VL's own processor, patches
+                (B x cameras x rows x columns, C x T x p x p): the grid (1, rows, columns) of each image.
         """
         return self.backbone(pixel_values, input_ids, attention_mask, image_grid_thw)
 
     def condition(self, features: Gr00tFeatures) -> Gr00tContext:
         """The head's view of the features: after layer norm and VL self-attention. Belongs to the head's weights."""
-        return self.action_head.condition(features.tokens, features.attention_mask)
+        return self.action_head.condition(features.tokens, features.attention_mask, features.image_mask)
 
     def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
         """See :meth:`ActionHead.cache_key_values`."""
@@ -246,6 +252,7 @@ def load_gr00t(
     dtype: torch.dtype = torch.bfloat16,
     device: torch.device | str = "cpu",
     attn_implementation: str = "sdpa",
+    embodiment_tag: str | None = None,
 ) -> Gr00tModel:
     """Load a GR00T checkpoint for one embodiment.
 
@@ -253,11 +260,12 @@ def load_gr00t(
 
     Args:
         path: Local directory or hub id.
-        embodiment_slot: Which of the checkpoint's embodiment slots to load. None: the slot of the embodiment in the
-            checkpoint's statistics, where it holds exactly one.
+        embodiment_slot: Which of the checkpoint's embodiment slots to load. None: the slot of ``embodiment_tag``, or of
+            the embodiment in the checkpoint's statistics, where it holds exactly one.
         dtype: Of the parameters. Rotary frequencies stay float32.
         device: Where the model lives.
         attn_implementation: "sdpa" or, for comparisons, "eager".
+        embodiment_tag: Embodiment whose slot is loaded where ``embodiment_slot`` is None and the tag's slot is known.
 
     Returns:
         The model in eval mode with frozen parameters.
@@ -274,7 +282,10 @@ def load_gr00t(
     version = _detect_version(raw, directory)
     spec = GR00T_VERSIONS[version]
     head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
-    slot = _choose_slot(embodiment_slot, head.num_slots, directory)
+    slots = embodiment_slots(directory, spec.slots)
+    if embodiment_slot is None and embodiment_tag is not None:
+        embodiment_slot = slots.get(embodiment_tag)
+    slot = _choose_slot(embodiment_slot, head.num_slots, directory, slots)
     device = torch.device(device)
 
     with torch.device("meta"):
@@ -334,17 +345,17 @@ def _detect_version(raw: Mapping[str, Any], directory: Path) -> str:
     )
 
 
-def _choose_slot(slot: int | None, num_slots: int, directory: Path) -> int:
-    known = ", ".join(f"{tag}: {index}" for tag, index in EMBODIMENT_SLOTS.items())
+def _choose_slot(slot: int | None, num_slots: int, directory: Path, slots: Mapping[str, int]) -> int:
+    known = ", ".join(f"{tag}: {index}" for tag, index in slots.items()) or "none"
     if slot is None:
         tags = embodiment_tags(directory)
-        if len(tags) != 1 or tags[0] not in EMBODIMENT_SLOTS:
+        if len(tags) != 1 or tags[0] not in slots:
             found = f"statistics for {', '.join(tags)}" if tags else "no statistics"
             raise Gr00tCheckpointError(
                 f"embodiment_slot is None, which needs a checkpoint with statistics of exactly one known embodiment; "
                 f"{str(directory)!r} has {found}. Pass embodiment_slot; known slots are {known}"
             )
-        slot = EMBODIMENT_SLOTS[tags[0]]
+        slot = slots[tags[0]]
     if not 0 <= slot < num_slots:
         raise Gr00tCheckpointError(
             f"embodiment_slot is {slot}, but {str(directory)!r} has {num_slots} slots: expected 0 to {num_slots - 1}. "

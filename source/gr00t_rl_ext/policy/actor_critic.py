@@ -61,7 +61,7 @@ class Gr00tActorCritic:
         check_fields("agent.critic", critic_cfg, ("hidden_dims", "activation", "obs_normalization"))
         spec = TaskSpec.from_env(env, obs, obs_groups["actor"])
         self.encoder = Gr00tEncoder.load(spec, Gr00tOptions(**gr00t_cfg), device)
-        horizon = self.encoder.model.action_horizon
+        horizon = self.encoder.action_horizon
         self.chunk_length = horizon if chunk_length is None else chunk_length
         if not 1 <= self.chunk_length <= horizon:
             raise ValueError(

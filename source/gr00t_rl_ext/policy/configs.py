@@ -34,8 +34,8 @@ class Gr00tModelCfg:
     """Attention kernels: ``sdpa`` or ``eager``."""
 
     crop_scale: float | None = None
-    """Side of the centre crop relative to the image, in (0, 1]. None: no crop. Must be what the checkpoint was
-    fine-tuned with; GR00T's own data configs use 0.95."""
+    """Side of the centre crop relative to the image, in (0, 1]. Must be what the checkpoint was fine-tuned with. None:
+    as the checkpoint says, which N1.7's do; N1.5's do not, and get no crop. GR00T's data configs for N1.5 use 0.95."""
 
 
 @configclass

@@ -15,14 +15,13 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import (
-    EMBODIMENT_SLOTS,
     Gr00tCheckpointError,
     Gr00tInputs,
     Gr00tModel,
     build_tiny_checkpoint,
     load_gr00t,
 )
-from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
+from gr00t_rl_ext.gr00t.embodiment import statistics_files
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 TINY = "tiny"
@@ -100,10 +99,10 @@ class Gr00tEncoder:
             checkpoint = str(tiny_checkpoint(spec))
         else:
             checkpoint = options.checkpoint
-        slot = options.embodiment_slot
         model = load_gr00t(
             checkpoint,
-            embodiment_slot=EMBODIMENT_SLOTS.get(options.embodiment_tag) if slot is None else slot,
+            embodiment_slot=options.embodiment_slot,
+            embodiment_tag=options.embodiment_tag,
             dtype=options.torch_dtype(device),
             device=device,
             attn_implementation=options.attn_implementation,
@@ -122,6 +121,11 @@ class Gr00tEncoder:
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
         return self.inputs.prompt_length(self.spec.instruction), self.model.feature_dim
+
+    @property
+    def action_horizon(self) -> int:
+        """Actions per chunk that the checkpoint was trained to give for this robot."""
+        return self.inputs.embodiment.action_horizon or self.model.action_horizon
 
     @property
     def dtype(self) -> torch.dtype:
@@ -211,7 +215,8 @@ def fingerprint(directory: Path) -> str:
     the policy sees the state through them.
     """
     digest = hashlib.sha256((directory / "config.json").read_bytes())
-    digest.update((directory / METADATA_FILE).read_bytes())
+    for file in statistics_files(directory):
+        digest.update(file.read_bytes())
     for file in sorted(directory.glob("*.safetensors")):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())

@@ -1,0 +1,213 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""GR00T N1.7 from observations to actions: images, prompt, statistics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from observing_n1_7 import SLOT, TAG, observing_n1_7
+from torch import Tensor
+from transformers import Qwen2VLImageProcessor
+
+from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t
+from gr00t_rl_ext.gr00t.backbone_qwen3vl import Qwen3VLBackbone
+from gr00t_rl_ext.gr00t.inputs import _area_weights
+
+STATE_KEYS, ACTION_KEYS = {"arm": 3, "hand": 2}, {"arm": 3, "hand": 1}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return observing_n1_7(tmp_path / "checkpoint", STATE_KEYS, ACTION_KEYS)
+
+
+@pytest.fixture
+def model(checkpoint: Path) -> Gr00tModel:
+    return load_gr00t(checkpoint, dtype=torch.float32)
+
+
+def processor_options(directory: Path, change) -> None:
+    """Apply ``change`` to ``processor_kwargs``."""
+    file = directory / "processor_config.json"
+    content = json.loads(file.read_text())
+    change(content["processor_kwargs"])
+    file.write_text(json.dumps(content))
+
+
+def random_images(*shape: int) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_from_observation_to_actions(model: Gr00tModel):
+    assert model.embodiment_slot == SLOT, "the slot of the only embodiment with statistics"
+    inputs = Gr00tInputs.from_checkpoint(model, TAG, num_cameras=2)
+    batch = inputs(random_images(2, 2, 96, 112, 3), "Lift the cube!", torch.zeros(2, 5))
+    state = batch.pop("state")
+    assert state.shape == (2, 1, 16)
+    context = model.condition(model.encode(**batch))
+    assert context.tokens.shape == (2, inputs.prompt_length("Lift the cube!"), 64)
+    actions = inputs.decode_action(model.sample(context, state, torch.randn(2, 8, 12)))
+    assert actions.shape == (2, 8, 4)
+    assert actions.abs().max() <= 1, "clipped to q01 and q99"
+    # 5 of the 8 actions of a chunk exist for this embodiment
+    assert inputs.action_mask(2).sum(-1).tolist() == [[4] * 5 + [0] * 3] * 2
+
+
+def test_prompt(model: Gr00tModel):
+    """Qwen3-VL's chat template for one user message, images first; lower case and no punctuation."""
+    inputs = Gr00tInputs.from_checkpoint(model, TAG, num_cameras=2)
+    ids, mask = inputs.prompt("Lift the cube, it's 5_mm!", 1)
+    image = "<|vision_start|>" + 64 * "<|image_pad|>" + "<|vision_end|>"
+    expected = f"<|im_start|>user\n{image}{image}lift the cube its 5_mm<|im_end|>\n"
+    assert inputs.tokenizer.decode(ids[0]) == expected
+    assert mask.all()
+    model.backbone.formalize_language = False
+    plain = Gr00tInputs.from_checkpoint(model, TAG).prompt("Lift!", 1)[0]
+    assert inputs.tokenizer.decode(plain[0]).endswith("<|vision_end|>Lift!<|im_end|>\n")
+
+
+def test_patches_equal_the_processor_of_transformers(model: Gr00tModel):
+    """At the target size and without a crop; the processor has the values of Qwen3-VL's published configuration."""
+    images = random_images(3, 256, 256, 3)
+    backbone = model.backbone
+    assert isinstance(backbone, Qwen3VLBackbone)
+    pixels = Gr00tInputs.from_checkpoint(model, TAG, crop_scale=1.0).pixel_values(images)
+    processor = Qwen2VLImageProcessor(
+        size={"shortest_edge": 65536, "longest_edge": 16777216},
+        patch_size=16,
+        temporal_patch_size=2,
+        merge_size=2,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    expected = processor(images=list(images.permute(0, 3, 1, 2)), return_tensors="pt")
+    assert expected["image_grid_thw"].tolist() == [[1, 16, 16]] * 3
+    torch.testing.assert_close(backbone.patchify(pixels).flatten(0, 1), expected["pixel_values"], rtol=0, atol=1e-6)
+
+
+def test_area_weights_by_hand():
+    """Means over [i s, (i + 1) s]: from 3 to 2 pixels s = 1.5, from 2 to 3 pixels s = 2 / 3."""
+    cpu = torch.device("cpu")
+    down = torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
+    torch.testing.assert_close(_area_weights(3, 2, cpu), down)
+    torch.testing.assert_close(_area_weights(2, 3, cpu), torch.tensor([[1, 0], [0.5, 0.5], [0, 1]]))
+
+
+def test_resize_crop_resize(model: Gr00tModel):
+    """512 -> 256 by means of 2 x 2, the central 230, then 256 again; both results rounded to 8 bits."""
+    inputs = Gr00tInputs.from_checkpoint(model, TAG)
+    images = random_images(1, 512, 512, 3)
+    small = images[0].permute(2, 0, 1).double().unflatten(1, (256, 2)).unflatten(3, (256, 2)).mean((2, 4)).round()
+    weights = _area_weights(230, 256, torch.device("cpu")).double()
+    large = (weights @ small[:, 13:243, 13:243] @ weights.T).round()
+    # a mean of 4 that ends in .5 may round either way
+    difference = (inputs.pixel_values(images)[0].double() + 1) * 127.5 - large
+    assert difference.abs().max() <= 1.01
+    assert (difference.abs() > 0.01).double().mean() < 0.15
+    constant = inputs.pixel_values(torch.full((1, 97, 120, 3), 51, dtype=torch.uint8))
+    torch.testing.assert_close(constant, torch.full((1, 3, 256, 256), -0.6), rtol=0, atol=1e-6)
+
+
+def test_recipe_of_the_processor(checkpoint: Path):
+    def by_edge(options: dict) -> None:
+        options.update(shortest_image_edge=320, crop_fraction=0.95, use_albumentations=False)
+
+    processor_options(checkpoint, by_edge)
+    model = load_gr00t(checkpoint, dtype=torch.float32)
+    recipe = model.backbone.image_recipe
+    assert (model.backbone.image_size, model.backbone.tokens_per_image) == (320, 100)
+    assert (recipe.crop_scale, recipe.interpolation) == (0.95, "bilinear")
+    inputs = Gr00tInputs.from_checkpoint(model, TAG)
+    assert inputs.pixel_values(random_images(1, 64, 64, 3)).shape == (1, 3, 320, 320)
+    with pytest.raises(ValueError, match="only square images are supported then"):
+        inputs.pixel_values(random_images(1, 64, 80, 3))
+
+
+def test_statistics_by_hand(checkpoint: Path):
+    robot = load_embodiment(checkpoint, TAG)
+    assert (robot.slot, robot.action_horizon) == (SLOT, 5)
+    assert [spec.key for spec in robot.state.specs] == ["arm", "hand"], "the processor's order"
+    raw = torch.tensor([[0.5, -0.25, 3.0, -3.0, 0.0]])
+    assert robot.state.normalize(raw).tolist() == [[0.5, -0.25, 1.0, -1.0, 0.0]]
+    assert robot.decode_action(torch.tensor([[0.5, 2.0, -2.0, 0.0]])).tolist() == [[0.5, 1.0, -1.0, 0.0]]
+    processor_options(checkpoint, lambda options: options.update(use_percentiles=False))
+    assert load_embodiment(checkpoint, TAG).state.normalize(raw).tolist() == [[0.25, -0.125, 1.0, -1.0, 0.0]]
+
+
+def test_modes_of_state_keys(checkpoint: Path):
+    def change(options: dict) -> None:
+        state = options["modality_configs"][TAG]["state"]
+        state.update(mean_std_embedding_keys=["arm"], sin_cos_embedding_keys=["hand"])
+        options["apply_sincos_state_encoding"] = True
+
+    processor_options(checkpoint, change)
+    robot = load_embodiment(checkpoint, TAG)
+    assert robot.state.describe() == "arm (3, mean_std), hand (2, sin_cos)"
+    assert load_embodiment(checkpoint, TAG, modes={"state.arm": "binary"}).state.specs[0].mode == "binary"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (
+            lambda o: (
+                o.update(use_relative_action=True),
+                o["modality_configs"][TAG]["action"].update(action_configs=[{"rep": "RELATIVE"}, {"rep": "ABSOLUTE"}]),
+            ),
+            r"asks for actions relative to the state \(arm\), which is not supported",
+        ),
+        (lambda o: o["modality_configs"][TAG]["video"].update(delta_indices=[-15, 0]), "asks for a history of images"),
+        (lambda o: o["modality_configs"][TAG]["state"].update(delta_indices=[-1, 0]), "asks for a history of states"),
+        (lambda o: o.update(clip_outliers=False), "asks for clip_outliers = False"),
+        (lambda o: o.update(exclude_state=True), "asks for exclude_state"),
+        (lambda o: o.pop("use_percentiles"), f"no field 'use_percentiles' for embodiment '{TAG}'"),
+        (
+            lambda o: o.update(modality_configs={}),
+            f"no modality_configs for embodiment tag '{TAG}'; available are none",
+        ),
+    ],
+)
+def test_unsupported_processors(checkpoint: Path, change, text: str):
+    processor_options(checkpoint, change)
+    with pytest.raises(Gr00tCheckpointError, match=text):
+        load_embodiment(checkpoint, TAG)
+
+
+def test_slots_come_from_the_checkpoint(checkpoint: Path):
+    """Not from N1.5's published slots, in which new_embodiment is 31."""
+    assert load_gr00t(checkpoint, embodiment_tag="new_embodiment").embodiment_slot == 3
+    assert load_gr00t(checkpoint, embodiment_tag=TAG).embodiment_slot == SLOT
+    assert load_gr00t(checkpoint, 1, embodiment_tag=TAG).embodiment_slot == 1
+    (checkpoint / "embodiment_id.json").unlink()
+    with pytest.raises(
+        Gr00tCheckpointError, match=f"has statistics for {TAG}. Pass embodiment_slot; known slots are none"
+    ):
+        load_gr00t(checkpoint, embodiment_tag="new_embodiment")
+    with pytest.raises(Gr00tCheckpointError, match="has no published slot; published are none"):
+        load_embodiment(checkpoint, TAG)
+
+
+def test_missing_files(checkpoint: Path, model: Gr00tModel):
+    (checkpoint / "tokenizer.json").unlink()
+    with pytest.raises(Gr00tCheckpointError, match="GR00T N1.7 uses 'nvidia/Cosmos-Reason2-2B'"):
+        Gr00tInputs.from_checkpoint(model, TAG)
+    (checkpoint / "processor_config.json").unlink()
+    with pytest.raises(Gr00tCheckpointError, match="has statistics.json but no processor_config.json"):
+        load_embodiment(checkpoint, TAG)
+
+
+def test_a_chunk_longer_than_the_model_gives(checkpoint: Path, model: Gr00tModel):
+    processor_options(checkpoint, lambda o: o["modality_configs"][TAG]["action"].update(delta_indices=list(range(9))))
+    with pytest.raises(Gr00tCheckpointError, match="describe 9 actions per chunk, the model gives 8"):
+        Gr00tInputs.from_checkpoint(model, TAG)
+
+
+def test_saving_keeps_the_companions(checkpoint: Path, model: Gr00tModel, tmp_path: Path):
+    model.save_pretrained(tmp_path / "out")
+    files = [sorted(p.relative_to(d) for p in d.rglob("*") if p.is_file()) for d in (checkpoint, tmp_path / "out")]
+    assert files[0] == files[1]
