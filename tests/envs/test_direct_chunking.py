@@ -137,6 +137,16 @@ def test_success_in_the_last_step_of_a_chunk_survives_the_reset(env: Any) -> Non
     assert extras["executed_steps"].tolist() == [4, 4, 4, 4]
 
 
+def test_steps_outside_inference_mode_follow_a_rollout(env: Any) -> None:
+    """A runner steps in inference mode; whoever uses the environment afterwards need not."""
+    env.configure_decisions(2)
+    env.reset(seed=5)
+    with torch.inference_mode():
+        env.step(as_chunk(pushes(2)))
+    *_, extras = env.step(as_chunk(pushes(2)))
+    assert extras["executed_steps"].tolist() == [2, 2, 2, 2]
+
+
 def test_unknown_groups_are_refused(env: Any) -> None:
     with pytest.raises(ValueError, match="no observation group 'rgb'. It offers: policy"):
         env.configure_decisions(2, observation_groups=["rgb"])

@@ -163,7 +163,8 @@ class ActionChunkMixin:
                 step_action = torch.where(alive.unsqueeze(1), chunk[:, k], 0.0)
                 obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
                 reward += torch.where(alive, step_reward * self._step_discount**k, 0.0)
-                self._episode_return += torch.where(alive, step_reward, 0.0)
+                # not in place: what a rollout leaves here is an inference tensor, which later steps may not write to
+                self._episode_return = self._episode_return + torch.where(alive, step_reward, 0.0)
                 executed += alive
                 terminated |= alive & step_terminated
                 # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
@@ -179,7 +180,7 @@ class ActionChunkMixin:
             self._in_chunk = False
             self._finished = None
             self.render_enabled = render_enabled
-        self._episode_steps += executed
+        self._episode_steps = self._episode_steps + executed
         self.extras["executed_steps"] = executed
         self.extras["episode_return"] = torch.where(finished, self._episode_return, 0.0)
         self.extras["episode_steps"] = torch.where(finished, self._episode_steps, 0)
