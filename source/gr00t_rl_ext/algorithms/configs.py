@@ -24,7 +24,7 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
     clip_param: float = 0.1
     """Clip range of the ratio, and of the value's change."""
 
-    learning_rate: float = 3.0e-5
+    learning_rate: float = 1.0e-5
     """Learning rate of the actor."""
 
     critic_learning_rate: float | None = None
