@@ -133,6 +133,7 @@ def test_missing_camera_group(fails: Any) -> None:
         ("env.episode_length=3", "env", "episode_length_s"),
         ("env.scene.table_cam.widht=3", "env.scene.table_cam", "width"),
         ("agent.seed.value=3", "agent.seed", None),
+        ("agent.seed.seed=3", "agent.seed", None),
     ],
 )
 def test_unknown_config_field(fails: Any, override: str, parent: str, similar: str | None) -> None:
@@ -176,7 +177,8 @@ def test_no_such_device(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from gr00t_rl_ext.cli.frame import UsageError
     from gr00t_rl_ext.cli.preflight import check_device
 
-    with pytest.raises(UsageError, match="--device is 'tpu'; expected cpu, cuda or cuda:N"):
-        check_device("tpu")
+    for unknown in ("tpu", "cuda:first"):
+        with pytest.raises(UsageError, match=f"--device is '{unknown}'; expected cpu, cuda or cuda:N"):
+            check_device(unknown)
     with pytest.raises(UsageError, match=r"--device is 'cuda:99', but this machine has \d+ CUDA devices"):
         check_device("cuda:99")

@@ -24,6 +24,11 @@ def isaaclab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return run(sys.executable, "-m", "isaaclab", *arguments, cwd=cwd)
 
 
+def train(*arguments: str, cwd: Path, task: str = TASK, agent: str = "gr00t_ppo") -> subprocess.CompletedProcess[str]:
+    """Run the stock training command on the CPU with small cameras."""
+    return isaaclab(*("train", "--rl_library", "rsl_rl", "--task", task, "--agent", agent, *SMALL, *arguments), cwd=cwd)
+
+
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command and return its output; the environment is the user's, with offline assets."""
     environment = {**os.environ, "GR00T_RL_EXT_ASSETS": "offline", "COLUMNS": "120"}
@@ -45,13 +50,7 @@ def run_directory(cwd: Path, experiment: str) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory in which the stock command trained GR00T for two iterations."""
     cwd = tmp_path_factory.mktemp("stock")
-    output = succeeded(
-        isaaclab(
-            *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo"),
-            *("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=3", *SMALL),
-            cwd=cwd,
-        )
-    )
+    output = succeeded(train("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=3", cwd=cwd))
     (cwd / "output.txt").write_text(output)
     return cwd
 
@@ -99,9 +98,8 @@ def test_stock_play_records_the_policy(trained: Path) -> None:
 
 def test_stock_resume(trained: Path) -> None:
     output = succeeded(
-        isaaclab(
-            *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--checkpoint", "latest"),
-            *("--num_envs", "4", "--max_iterations", "1", "agent.num_steps_per_env=3", *SMALL),
+        train(
+            *("--checkpoint", "latest", "--num_envs", "4", "--max_iterations", "1", "agent.num_steps_per_env=3"),
             cwd=trained,
         )
     )
@@ -111,10 +109,11 @@ def test_stock_resume(trained: Path) -> None:
 
 def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
     output = succeeded(
-        isaaclab(
-            *("train", "--rl_library", "rsl_rl", "--task", TASK_IK, "--agent", "rsl_rl_cfg_entry_point"),
-            *("--num_envs", "16", "--max_iterations", "2", "agent.num_steps_per_env=8", *SMALL),
+        train(
+            *("--num_envs", "16", "--max_iterations", "2", "agent.num_steps_per_env=8"),
             cwd=tmp_path,
+            task=TASK_IK,
+            agent="rsl_rl_cfg_entry_point",
         )
     )
     assert "MLPModel" in output
@@ -133,8 +132,8 @@ def test_stock_train_explains_a_checkpoint_that_does_not_fit(tmp_path: Path) -> 
     from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
     build_tiny_checkpoint(tmp_path / "small_robot", state_keys={"joint_position": 6}, action_keys={"arm": 6})
-    result = isaaclab(
-        *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--num_envs", "2", *SMALL),
+    result = train(
+        *("--num_envs", "2"),
         f"agent.actor.gr00t.checkpoint={tmp_path / 'small_robot'}",
         cwd=tmp_path,
     )
@@ -171,9 +170,8 @@ def test_train_script_with_the_small_profile(tmp_path: Path) -> None:
 
 def test_train_on_newton(tmp_path: Path) -> None:
     output = succeeded(
-        isaaclab(
-            *("train", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "physics=newton_mjwarp"),
-            *("--num_envs", "2", "--max_iterations", "1", "agent.num_steps_per_env=1", *SMALL),
+        train(
+            *("physics=newton_mjwarp", "--num_envs", "2", "--max_iterations", "1", "agent.num_steps_per_env=1"),
             *("agent.algorithm.num_mini_batches=1", "agent.actor.chunk_length=4"),
             cwd=tmp_path,
         )

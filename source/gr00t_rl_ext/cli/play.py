@@ -22,7 +22,7 @@ def _play(arguments: Arguments) -> int:
 
     agent_cfg = preflight.check_arguments(arguments)
     preflight.check_configs(arguments)
-    if arguments.num_envs is None and arguments.device == "cpu" and hasattr(agent_cfg.actor, "gr00t"):
+    if arguments.num_envs is None and arguments.device == "cpu" and preflight.gr00t_config(agent_cfg):
         arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
 
     from isaaclab_rl.entrypoints import run_play_cli

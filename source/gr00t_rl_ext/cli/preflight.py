@@ -10,6 +10,7 @@ import contextlib
 import difflib
 import importlib.util
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,15 @@ def check_configs(arguments: Arguments) -> tuple[Any, Any]:
     check_physics(env_cfg)
     if hasattr(agent_cfg, "obs_groups"):
         check_observation_groups(env_cfg, agent_cfg.obs_groups)
-    gr00t_cfg = getattr(getattr(agent_cfg, "actor", None), "gr00t", None)
+    gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is not None:
         check_gr00t(gr00t_cfg)
     return env_cfg, agent_cfg
+
+
+def gr00t_config(agent_cfg: Any) -> Any | None:
+    """``agent.actor.gr00t``, or None if the agent has no GR00T."""
+    return getattr(getattr(agent_cfg, "actor", None), "gr00t", None)
 
 
 def check_checkpoint(checkpoint: str | None) -> None:
@@ -122,11 +128,11 @@ def check_device(device: str | None) -> None:
         return
     import torch
 
-    if not device.startswith("cuda"):
+    cuda = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if cuda is None:
         raise UsageError(f"--device is {device!r}; expected cpu, cuda or cuda:N.")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    index = int(device.partition(":")[2] or 0)
-    if index >= count:
+    if int(cuda[1] or 0) >= count:
         raise UsageError(f"--device is {device!r}, but this machine has {count} CUDA devices. Use --device cpu.")
 
 
@@ -154,9 +160,9 @@ def check_override_paths(overrides: list[str], env_cfg: Any, agent_cfg: Any) -> 
     for item in overrides:
         path = item.lstrip("+~").partition("=")[0]
         parents, node = [], {"env": env_cfg, "agent": agent_cfg}
-        names = path.split(".")
-        for name in names:
-            known = list(node) if isinstance(node, dict) else [key for key in vars(node) if not key.startswith("_")]
+        for name in path.split("."):
+            fields = node if isinstance(node, dict) else getattr(node, "__dict__", {})
+            known = [key for key in fields if not key.startswith("_")]
             if name not in known:
                 similar = difflib.get_close_matches(name, known, n=3)
                 hint = f" Similar: {', '.join(similar)}." if similar else ""
@@ -165,9 +171,7 @@ def check_override_paths(overrides: list[str], env_cfg: Any, agent_cfg: Any) -> 
                     f" {name!r}.{hint} It has: {', '.join(sorted(known))}."
                 )
             parents.append(name)
-            node = node[name] if isinstance(node, dict) else getattr(node, name)
-            if name != names[-1] and not isinstance(node, dict) and not hasattr(node, "__dict__"):
-                node = {}
+            node = fields[name]
         check_type(item, path, node)
 
 
@@ -194,19 +198,20 @@ def check_type(item: str, path: str, default: Any) -> None:
 
 def check_physics(env_cfg: Any) -> None:
     """Check that the chosen physics back end is installed."""
-    packages = {
-        "OvPhysxCfg": ("ovphysx", "pip install 'isaaclab[ovphysx]==3.0.0'"),
-        "PhysxCfg": ("isaacsim", "install Isaac Sim, see Isaac Lab's installation guide"),
-        "NewtonCfg": ("newton", "pip install 'isaaclab==3.0.0'"),
+    back_ends = {
+        "OvPhysxCfg": ("ovphysx", "ovphysx", "pip install 'isaaclab[ovphysx]==3.0.0'"),
+        "PhysxCfg": ("isaacsim_physx", "isaacsim", "install Isaac Sim, see Isaac Lab's installation guide"),
+        "NewtonCfg": ("newton_mjwarp", "newton", "pip install 'isaaclab==3.0.0'"),
     }
     chosen = type(env_cfg.sim.physics).__name__
-    package, how = packages.get(chosen, (None, ""))
-    if package is not None and importlib.util.find_spec(package) is None:
-        installed = [name for name, (p, _) in packages.items() if importlib.util.find_spec(p) is not None]
-        presets = {"OvPhysxCfg": "ovphysx", "PhysxCfg": "isaacsim_physx", "NewtonCfg": "newton_mjwarp"}
+    if chosen not in back_ends:
+        return
+    installed = [f"physics={name}" for name, package, _ in back_ends.values() if importlib.util.find_spec(package)]
+    preset, package, how = back_ends[chosen]
+    if f"physics={preset}" not in installed:
         raise UsageError(
-            f"The physics back end physics={presets[chosen]} needs the package {package!r}, which is not installed"
-            f" ({how}). Installed: {', '.join('physics=' + presets[name] for name in installed) or 'none'}."
+            f"The physics back end physics={preset} needs the package {package!r}, which is not installed ({how})."
+            f" Installed: {', '.join(installed) or 'none'}."
         )
 
 

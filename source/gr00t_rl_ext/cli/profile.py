@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.preflight import gr00t_config
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
         for name, cfg in vars(env_cfg.scene).items()
         if hasattr(cfg, "data_types") and hasattr(cfg, "width")
     ]
-    actor = getattr(agent_cfg, "actor", None)
-    gr00t_cfg = getattr(actor, "gr00t", None)
+    gr00t_cfg = gr00t_config(agent_cfg)
     rows = {
         "task": str(arguments.task),
         "agent": arguments.agent,
@@ -86,12 +86,14 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
         "physics": type(env_cfg.sim.physics).__name__.removesuffix("Cfg"),
     }
     if gr00t_cfg is not None:
-        chunk = getattr(actor, "chunk_length", None)
+        from gr00t_rl_ext.policy.encoder import TINY
+
+        chunk = agent_cfg.actor.chunk_length
         rows["cameras"] = ", ".join(cameras)
         rows["chunk"] = f"{chunk} control steps" if chunk else "the checkpoint's action horizon"
         rows["GR00T"] = (
             "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
-            if gr00t_cfg.checkpoint == "tiny"
+            if gr00t_cfg.checkpoint == TINY
             else gr00t_cfg.checkpoint
         )
     return rows

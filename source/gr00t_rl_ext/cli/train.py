@@ -33,7 +33,7 @@ def _train(arguments: Arguments) -> int:
     from gr00t_rl_ext.cli import preflight, profile, summary
 
     agent_cfg = preflight.check_arguments(arguments)
-    is_gr00t = hasattr(getattr(agent_cfg, "actor", None), "gr00t")
+    is_gr00t = preflight.gr00t_config(agent_cfg) is not None
     chosen = profile.choose(arguments, is_gr00t)
     user_overrides = list(arguments.overrides)
     profile.apply(chosen, arguments)

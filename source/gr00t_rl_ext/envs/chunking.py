@@ -216,6 +216,18 @@ class ActionChunkMixin:
         """Keep the episode's statistics as they are now, before the neutral steps add to them."""
 
 
+def _existing_groups(groups: Sequence[str] | None, available: list[str]) -> list[str]:
+    """The groups once each, all available ones for None; an error for one that the task does not have."""
+    selected = available if groups is None else list(dict.fromkeys(groups))
+    missing = [group for group in selected if group not in available]
+    if missing:
+        raise ValueError(
+            f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
+            " Name the groups to use in `agent.obs_groups`, or add the group to the task's observations."
+        )
+    return selected
+
+
 class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
     """Isaac Lab's manager-based environment with action chunks."""
 
@@ -255,15 +267,7 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         return bool(manager._group_obs_term_delay_buffer[group] or manager._group_obs_term_history_buffer[group])
 
     def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
-        available = list(self.observation_manager.active_terms)
-        selected = available if groups is None else list(dict.fromkeys(groups))
-        missing = [group for group in selected if group not in available]
-        if missing:
-            raise ValueError(
-                f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
-                " Name the groups to use in `agent.obs_groups`, or add the group to the task's `observations` config."
-            )
-        self._observation_groups = selected
+        self._observation_groups = _existing_groups(groups, list(self.observation_manager.active_terms))
         self.obs_buf = self._observations_of_decision()
 
     def _success_buffer(self) -> torch.Tensor | None:
@@ -327,13 +331,7 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         self._observation_groups = None
         observations = self._compute_observations()
         if groups is not None:
-            missing = [group for group in groups if group not in observations]
-            if missing:
-                raise ValueError(
-                    f"The task has no observation group {', '.join(map(repr, missing))}. It offers:"
-                    f" {', '.join(observations)}. Name the groups to use in `agent.obs_groups`."
-                )
-            self._observation_groups = list(dict.fromkeys(groups))
+            self._observation_groups = _existing_groups(groups, list(observations))
             observations = {group: observations[group] for group in self._observation_groups}
         self.obs_buf = observations
 

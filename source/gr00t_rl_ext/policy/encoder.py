@@ -153,17 +153,19 @@ class Gr00tEncoder:
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
         features = self.model.encode(pixel_values=pixel_values, input_ids=input_ids, attention_mask=attention_mask)
         self.calls += 1
-        encoded = {name: value for name, value in obs.items() if name not in self.spec.image_groups}
+        encoded = self._without_images(obs)
         encoded[FEATURES] = features.tokens
         return TensorDict(encoded, batch_size=obs.batch_size)
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """Zeros of the shape of :meth:`encode`'s result, without running the backbone."""
-        encoded: dict[str, Any] = {name: v for name, v in obs.items() if name not in self.spec.image_groups}
-        encoded = {name: torch.zeros_like(value) for name, value in encoded.items()}
+        encoded = {name: torch.zeros_like(value) for name, value in self._without_images(obs).items()}
         device = next(self.model.parameters()).device
         encoded[FEATURES] = torch.zeros(obs.batch_size[0], *self.feature_shape, dtype=self.dtype, device=device)
         return TensorDict(encoded, batch_size=obs.batch_size)
+
+    def _without_images(self, obs: TensorDict) -> dict[str, Any]:
+        return {name: value for name, value in obs.items() if name not in self.spec.image_groups}
 
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
