@@ -66,6 +66,7 @@ def check_configs(arguments: Arguments) -> tuple[Any, Any]:
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is not None:
         check_gr00t(gr00t_cfg)
+        check_freezing(agent_cfg.actor)
     return env_cfg, agent_cfg
 
 
@@ -247,3 +248,16 @@ def check_gr00t(cfg: Any) -> None:
         load_tokenizer(directory, cfg.tokenizer or None)
     except Gr00tCheckpointError as error:
         raise UsageError(f"agent.actor.gr00t: {error}") from error
+
+
+def check_freezing(actor_cfg: Any) -> None:
+    """Check what of GR00T shall train, as far as that does not depend on the checkpoint."""
+    from rsl_rl.utils import resolve_callable
+
+    from gr00t_rl_ext.policy.stages import FreezingOptions
+
+    try:
+        actor: Any = resolve_callable(actor_cfg.class_name)
+        FreezingOptions(**actor_cfg.freezing.to_dict()).stages(actor.reads_head)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

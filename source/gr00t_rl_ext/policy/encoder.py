@@ -20,6 +20,7 @@ from gr00t_rl_ext.gr00t import (
     build_tiny_checkpoint,
     load_gr00t,
 )
+from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.gr00t.embodiment import statistics_files
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.stages import FreezingOptions
@@ -48,6 +49,14 @@ class Gr00tOptions:
     dtype: str = "auto"
     attn_implementation: str = "sdpa"
     crop_scale: float | None = None
+
+    def directory(self, spec: TaskSpec) -> Path:
+        """Directory of the checkpoint.
+
+        Raises:
+            Gr00tCheckpointError: There is none.
+        """
+        return tiny_checkpoint(spec) if self.checkpoint == TINY else resolve_checkpoint(self.checkpoint)
 
     def torch_dtype(self, device: str) -> torch.dtype:
         """The backbone's data type on a device: bf16 where the hardware gains from it, else fp32.
@@ -112,12 +121,8 @@ class Gr00tEncoder:
             Gr00tCheckpointError: If the checkpoint cannot be used, or its widths do not fit the task.
             ValueError: If the freezing options do not fit the checkpoint.
         """
-        if options.checkpoint == TINY:
-            checkpoint = str(tiny_checkpoint(spec))
-        else:
-            checkpoint = options.checkpoint
         model = load_gr00t(
-            checkpoint,
+            options.directory(spec),
             embodiment_slot=options.embodiment_slot,
             embodiment_tag=options.embodiment_tag,
             dtype=options.torch_dtype(device),
@@ -215,13 +220,17 @@ class Gr00tEncoder:
             example[key] = zero.expand(obs.batch_size[0], *self.feature_shape)
         return TensorDict(example, batch_size=obs.batch_size)
 
-    def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
+    def model_inputs(self, obs: TensorDict) -> dict[str, torch.Tensor]:
+        """Arguments of :meth:`Gr00tModel.encode` for observations with images."""
         images = [obs[group] for group in self.spec.image_groups]
         cameras = [camera for group in images for camera in group.split(3, dim=-1)]
-        pixel_values = self.inputs.pixel_values(cameras)
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
+        pixel_values = self.inputs.pixel_values(cameras)
+        return {"pixel_values": pixel_values, "input_ids": input_ids, "attention_mask": attention_mask}
+
+    def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
         self.calls += 1
-        return self.model.backbone.hidden_states(pixel_values, input_ids, attention_mask, layer=layer)
+        return self.model.backbone.hidden_states(**self.model_inputs(obs), layer=layer)
 
     def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """From hidden states that enter a layer to the tokens that the policy reads."""
@@ -236,8 +245,11 @@ class Gr00tEncoder:
 
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
-        raw = torch.cat([obs[group] for group in self.spec.state_groups], dim=-1).float()
-        return self.inputs.embodiment.state.normalize(raw)
+        return self.inputs.embodiment.state.normalize(self.raw_state(obs))
+
+    def raw_state(self, obs: TensorDict) -> torch.Tensor:
+        """Proprioception as the task gives it, in the order of the checkpoint's keys, fp32."""
+        return torch.cat([obs[group] for group in self.spec.state_groups], dim=-1).float()
 
 
 def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
