@@ -235,7 +235,7 @@ class Gr00tInputs:
 
         Args:
             instruction: One for all samples, or one per sample. Prompts must have one length, because GR00T's head
-                attends to padding; :meth:`prompt_length` tells the length, to group samples by it.
+                attends to padding; :meth:`prompts` is for those that have not.
             batch_size: B.
         """
         if isinstance(instruction, str):
@@ -248,10 +248,15 @@ class Gr00tInputs:
             if len(set(lengths.values())) > 1:
                 raise ValueError(
                     "the instructions of one batch must give prompts of one length, because GR00T's action head "
-                    f"attends to padding; got {lengths}. Encode them in groups of equal prompt_length, or reword them"
+                    f"attends to padding; got {lengths}. Encode them with prompts() and Gr00tModel.encode_prompts(), "
+                    "or reword them"
                 )
             ids = torch.stack(rows)
         return ids, torch.ones_like(ids)
+
+    def prompts(self, instructions: Sequence[str]) -> list[Tensor]:
+        """Prompt ids (S_i,) of one instruction per sample, of any lengths, for :meth:`Gr00tModel.encode_prompts`."""
+        return [self._prompt_ids(text) for text in instructions]
 
     def prompt_length(self, instruction: str) -> int:
         """Number S of tokens in the prompt of an instruction."""
