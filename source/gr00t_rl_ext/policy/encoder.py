@@ -21,6 +21,8 @@ from gr00t_rl_ext.gr00t import (
     load_gr00t,
 )
 from gr00t_rl_ext.gr00t.embodiment import statistics_files
+from gr00t_rl_ext.policy.bound_mapping import BoundMapping, bind_mapping, tiny_layout
+from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
@@ -48,6 +50,7 @@ class Gr00tOptions:
     dtype: str = "auto"
     attn_implementation: str = "sdpa"
     crop_scale: float | None = None
+    mapping: str = ""
 
     def torch_dtype(self, device: str) -> torch.dtype:
         """The backbone's data type on a device: bf16 where the hardware gains from it, else fp32.
@@ -62,11 +65,12 @@ class Gr00tOptions:
         return _DTYPES[self.dtype]
 
 
-def tiny_checkpoint(spec: TaskSpec) -> Path:
-    """Directory of the tiny random GR00T for a task, built on first use."""
-    directory = cache_directory() / "tiny" / spec.digest()
+def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:
+    """Directory of the tiny random GR00T for a task, with the keys of a mapping, built on first use."""
+    name = spec.digest() if mapping is None else f"{spec.digest()}-{mapping.digest()[:12]}"
+    directory = cache_directory() / "tiny" / name
     if not (directory / "config.json").is_file():
-        build_tiny_checkpoint(directory, state_keys=spec.state_terms, action_keys=spec.action_terms)
+        build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
     return directory
 
 
@@ -85,14 +89,23 @@ class Gr00tEncoder:
         inputs: Turns observations into the model's inputs.
         spec: The task.
         fingerprint: Identifies the checkpoint, see :func:`fingerprint`.
+        mapping: How the task's tensors become the checkpoint's. None: by position.
     """
 
-    def __init__(self, freezing: Freezing, inputs: Gr00tInputs, spec: TaskSpec, fingerprint: str) -> None:
+    def __init__(
+        self,
+        freezing: Freezing,
+        inputs: Gr00tInputs,
+        spec: TaskSpec,
+        fingerprint: str,
+        mapping: BoundMapping | None = None,
+    ) -> None:
         self.freezing = freezing
         self.model = freezing.model
         self.inputs = inputs
         self.spec = spec
         self.fingerprint = fingerprint
+        self.mapping = BoundMapping(tuple(range(spec.num_cameras))) if mapping is None else mapping
         self.calls = 0
         """Passes through the whole backbone so far."""
 
@@ -110,10 +123,12 @@ class Gr00tEncoder:
 
         Raises:
             Gr00tCheckpointError: If the checkpoint cannot be used, or its widths do not fit the task.
+            EmbodimentMappingError: If the mapping cannot be used.
             ValueError: If the freezing options do not fit the checkpoint.
         """
+        mapping = EmbodimentMapping.load(options.mapping)
         if options.checkpoint == TINY:
-            checkpoint = str(tiny_checkpoint(spec))
+            checkpoint = str(tiny_checkpoint(spec, mapping if options.mapping else None))
         else:
             checkpoint = options.checkpoint
         model = load_gr00t(
@@ -128,13 +143,16 @@ class Gr00tEncoder:
             model,
             options.embodiment_tag,
             tokenizer=options.tokenizer or None,
-            num_cameras=spec.num_cameras,
+            num_cameras=len(mapping.video) or spec.num_cameras,
             crop_scale=options.crop_scale,
         )
-        _check_widths(inputs, spec)
-        return cls(
-            Freezing(model, freezing, reads_head=reads_head), inputs, spec, fingerprint(Path(model.config.source))
-        )
+        _check_widths(inputs, spec, mapping)
+        bound = bind_mapping(mapping, spec, inputs.embodiment, inputs.device)
+        base = fingerprint(Path(model.config.source))
+        if options.mapping:
+            # the policy sees the robot through it, as through the statistics
+            base = hashlib.sha256(f"{base}:{mapping.digest()}".encode()).hexdigest()
+        return cls(Freezing(model, freezing, reads_head=reads_head), inputs, spec, base, bound)
 
     @property
     def feature_shape(self) -> tuple[int, int]:
@@ -218,7 +236,7 @@ class Gr00tEncoder:
     def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
         images = [obs[group] for group in self.spec.image_groups]
         cameras = [camera for group in images for camera in group.split(3, dim=-1)]
-        pixel_values = self.inputs.pixel_values(cameras)
+        pixel_values = self.inputs.pixel_values([cameras[index] for index in self.mapping.camera_order])
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
         self.calls += 1
         return self.model.backbone.hidden_states(pixel_values, input_ids, attention_mask, layer=layer)
@@ -234,18 +252,41 @@ class Gr00tEncoder:
     def _without_images(self, obs: TensorDict) -> dict[str, Any]:
         return {name: value for name, value in obs.items() if name not in self.spec.image_groups}
 
+    def raw_state(self, obs: TensorDict) -> torch.Tensor:
+        """Proprioception in the checkpoint's keys and units, (num_envs, width of the keys), fp32."""
+        return self.mapping.state(torch.cat([obs[group] for group in self.spec.state_groups], dim=-1))
+
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
-        raw = torch.cat([obs[group] for group in self.spec.state_groups], dim=-1).float()
-        return self.inputs.embodiment.state.normalize(raw)
+        return self.inputs.embodiment.state.normalize(self.raw_state(obs))
+
+    def decode_action(self, normalized: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """What the action head says -> actions of the environment.
+
+        Args:
+            normalized: Sampled actions (num_envs, H, max_action_dim).
+            obs: The observations that they were decided on, to whose state some embodiments' actions are relative.
+
+        Returns:
+            (num_envs, H', action_dim), fp32, in the environment's units and not clipped; H' is H, or
+            :attr:`action_horizon` where that is less.
+        """
+        return self.mapping.action(self.inputs.decode_action(normalized, self.raw_state(obs)))
+
+    def encode_action(self, actions: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """The inverse of :meth:`decode_action`, for supervised data: (num_envs, H, max_action_dim), padded with 0."""
+        return self.inputs.action(self.mapping.inverse_action(actions), self.raw_state(obs))
 
 
-def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
+def _check_widths(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMapping) -> None:
+    """Check what is matched by position."""
     embodiment = inputs.embodiment
-    for name, vector, terms, limit in (
-        ("state", embodiment.state, spec.state_terms, inputs.max_state_dim),
-        ("action", embodiment.action, spec.action_terms, inputs.max_action_dim),
+    for name, vector, terms, limit, mapped in (
+        ("state", embodiment.state, spec.state_terms, inputs.max_state_dim, mapping.state),
+        ("action", embodiment.action, spec.action_terms, inputs.max_action_dim, mapping.action),
     ):
+        if mapped:
+            continue
         width = sum(terms.values())
         listed = ", ".join(f"{term} {size}" for term, size in terms.items())
         if width > limit:
@@ -257,7 +298,8 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
             raise Gr00tCheckpointError(
                 f"The task's {name} has {width} dimensions ({listed}), but the checkpoint's statistics for"
                 f" {embodiment.tag!r} describe {vector.raw_dim} ({vector.describe()}). Both must agree in order and"
-                f" units: change the task's {name} terms, or choose another `agent.actor.gr00t.embodiment_tag`."
+                f" units: change the task's {name} terms, say in `agent.actor.gr00t.mapping` how they correspond, or"
+                " choose another `agent.actor.gr00t.embodiment_tag`."
             )
 
 
