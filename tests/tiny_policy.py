@@ -23,7 +23,7 @@ from gr00t_rl_ext.policy.task_spec import TaskSpec
 SPEC = TaskSpec(
     instruction="stack the red cube on the blue cube",
     image_groups=("rgb",),
-    num_cameras=2,
+    cameras=("camera", "wrist"),
     state_groups=("state",),
     state_terms={"joints": 9, "object": 7},
     action_terms={"arm": 7, "gripper": 1},

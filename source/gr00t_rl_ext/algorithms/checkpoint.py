@@ -51,6 +51,6 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) 
     if loaded["base_fingerprint"] != base_fingerprint:
         raise ValueError(
             f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which"
-            " is another one. Its adapter means nothing there. Set `agent.actor.gr00t.checkpoint` to the base that it"
-            " was trained on."
+            " is another one, or is seen through another mapping. Its adapter means nothing there. Set"
+            " `agent.actor.gr00t.checkpoint` and `agent.actor.gr00t.mapping` to those that it was trained with."
         )

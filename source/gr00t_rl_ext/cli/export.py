@@ -59,15 +59,14 @@ def _export(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.algorithms.checkpoint import check_header
     from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights, new_directory
     from gr00t_rl_ext.policy import export
-    from gr00t_rl_ext.policy.encoder import fingerprint
 
     file = _checkpoint_file(arguments.run)
     saved = _read(file)
     changes = {"checkpoint": arguments.base, "tokenizer": arguments.tokenizer, "dtype": arguments.dtype}
     changes = {name: value for name, value in changes.items() if value is not None}
     recipe = export.recipe_of(saved, **changes)
-    base = recipe.base()
-    check_header(saved, fingerprint(base), str(base))
+    base, fingerprint = recipe.base()
+    check_header(saved, fingerprint, str(base))
     recorded = saved["recorded_observations"]
     if not recorded:
         raise UsageError(f"{str(file)!r} holds no recorded observations, on which the export could be proved.")

@@ -44,13 +44,14 @@ class ActorRecipe:
             copy.deepcopy(dict(actor_cfg)),
         )
 
-    def base(self) -> Path:
-        """Directory of the GR00T that it is over.
+    def base(self) -> tuple[Path, str]:
+        """Directory and fingerprint of the GR00T that it is over.
 
         Raises:
             Gr00tCheckpointError: There is none.
         """
-        return Gr00tOptions(**self.actor.get("gr00t", {})).directory(TaskSpec(**self.spec))
+        options, spec = Gr00tOptions(**self.actor.get("gr00t", {})), TaskSpec(**self.spec)
+        return options.directory(spec), options.fingerprint(spec)
 
     def make(self, device: str) -> Gr00tGaussianActor:
         """Load GR00T and make the actor over it.

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
+from gr00t_rl_ext.policy.embodiment_mapping import mapping_file
 
 POLICY_DIRECTORY = "rl_policy"
 """In an exported checkpoint: the actor's own networks, which GR00T's format has no place for."""
 
 _RECIPE_FILE = "recipe.json"
+_MAPPING_FILE = "mapping.yaml"
 _WEIGHTS_FILE = "actor.safetensors"
 
 
@@ -67,6 +69,8 @@ def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> No
     # what trained is part of the weights now
     settings = {name: value for name, value in recipe.actor.items() if name != "freezing"}
     recipe = dataclasses.replace(recipe, actor=settings)
+    if mapping := settings.get("gr00t", {}).get("mapping"):
+        (directory / POLICY_DIRECTORY / _MAPPING_FILE).write_bytes(mapping_file(mapping).read_bytes())
     text = json.dumps(dataclasses.asdict(recipe), indent=2)
     (directory / POLICY_DIRECTORY / _RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
     weights = {name: value.contiguous() for name, value in actor.state_dict().items()}
@@ -93,6 +97,8 @@ def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Gr00tGaus
         )
     recipe = ActorRecipe(**json.loads(file.read_text(encoding="utf-8")))
     options = {**recipe.actor.get("gr00t", {}), "checkpoint": str(directory), **gr00t}
+    if options.get("mapping"):
+        options["mapping"] = str(directory / POLICY_DIRECTORY / _MAPPING_FILE)
     actor = dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": options}).make(device)
     actor.load_state_dict(load_file(directory / POLICY_DIRECTORY / _WEIGHTS_FILE))
     return actor.eval()
