@@ -15,6 +15,7 @@ from tensordict import TensorDict
 from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 SPEC = TaskSpec(
@@ -41,9 +42,11 @@ def observations(num_envs: int = 4, seed: int = 0) -> TensorDict:
     )
 
 
-def load_encoder(spec: TaskSpec = SPEC, **options: Any) -> Gr00tEncoder:
+def load_encoder(
+    spec: TaskSpec = SPEC, freezing: FreezingOptions | None = None, reads_head: bool = False, **options: Any
+) -> Gr00tEncoder:
     """A tiny random GR00T for the spec."""
-    return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu")
+    return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu", freezing, reads_head=reads_head)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from .checkpoint import (
 )
 from .dit import ATTENTION_IMPLEMENTATIONS
 from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
+from .recompute import Recomputing
 
 __all__ = [
     "GR00T_VERSIONS",
@@ -205,6 +206,12 @@ class Gr00tModel(nn.Module):
         """See :meth:`ActionHead.flow_matching_loss`."""
         return self.action_head.flow_matching_loss(context, state, action, action_mask, noise, t)
 
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Whether blocks are recomputed in the backward pass, which saves their activations' memory."""
+        for module in self.modules():
+            if isinstance(module, Recomputing):
+                module.gradient_checkpointing = enabled
+
     def checkpoint_entries(self) -> dict[str, _CheckpointEntry]:
         """Our parameter name -> its place in a published checkpoint."""
         entries = {}
@@ -236,11 +243,18 @@ class Gr00tModel(nn.Module):
 
         Raises:
             FileExistsError: ``directory`` is not empty.
+            ValueError: The model holds parameters that the checkpoint has no place for, such as adapters.
         """
-        parameters = dict(self.named_parameters())
+        parameters, entries = dict(self.named_parameters()), self.checkpoint_entries()
+        published = CheckpointWeights(self.config.source).keys()
+        if unknown := [name for name, entry in entries.items() if entry.key not in published]:
+            raise ValueError(
+                f"the model holds parameters that a checkpoint has no place for, such as {', '.join(unknown[:3])};"
+                " merge adapters into the weights first"
+            )
         updates = {
             entry.key: (lambda published, entry=entry, name=name: entry.insert(published, parameters[name]))
-            for name, entry in self.checkpoint_entries().items()
+            for name, entry in entries.items()
         }
         with new_directory(Path(directory)) as target:
             rewrite_weights(self.config.source, target, updates)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The pair of actor and critic that share one frozen backbone."""
+"""The pair of actor and critic that share one GR00T."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tensordict import TensorDict
 from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 
@@ -21,7 +22,7 @@ class Gr00tActorCritic:
     """Builds actor and critic over one :class:`~gr00t_rl_ext.policy.encoder.Gr00tEncoder`.
 
     Args:
-        env: The unwrapped environment.
+        spec: The task.
         obs: An observation with all groups that actor and critic read.
         obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
         actor_cfg: Fields of ``agent.actor`` without ``class_name``.
@@ -36,7 +37,7 @@ class Gr00tActorCritic:
 
     def __init__(
         self,
-        env: Any,
+        spec: TaskSpec,
         obs: TensorDict,
         obs_groups: Mapping[str, Sequence[str]],
         actor_cfg: Mapping[str, Any],
@@ -47,20 +48,29 @@ class Gr00tActorCritic:
     ) -> None:
         actor_cfg, critic_cfg = dict(actor_cfg), dict(critic_cfg)
         gr00t_cfg = dict(actor_cfg.pop("gr00t", {}))
+        freezing_cfg = dict(actor_cfg.pop("freezing", {}))
         distribution_cfg = dict(actor_cfg.pop("distribution_cfg", {}))
         chunk_length = actor_cfg.pop("chunk_length", None)
         check_fields("agent.actor.gr00t", gr00t_cfg, [field.name for field in dataclasses.fields(Gr00tOptions)])
+        check_fields(
+            "agent.actor.freezing", freezing_cfg, [field.name for field in dataclasses.fields(FreezingOptions)]
+        )
         check_fields("agent.actor.distribution_cfg", distribution_cfg, ("init_std", "std_range"))
         check_fields(
             "agent.actor",
             actor_cfg,
-            ("gr00t", "chunk_length", "distribution_cfg", "hidden_dims", "activation", "num_queries"),
+            ("gr00t", "freezing", "chunk_length", "distribution_cfg", "hidden_dims", "activation", "num_queries"),
         )
         if critic_cfg.pop("distribution_cfg", None) is not None:
             raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
         check_fields("agent.critic", critic_cfg, ("hidden_dims", "activation", "obs_normalization"))
-        spec = TaskSpec.from_env(env, obs, obs_groups["actor"])
-        self.encoder = Gr00tEncoder.load(spec, Gr00tOptions(**gr00t_cfg), device)
+        self.encoder = Gr00tEncoder.load(
+            spec,
+            Gr00tOptions(**gr00t_cfg),
+            device,
+            FreezingOptions(**freezing_cfg),
+            reads_head=actor_class.reads_head,
+        )
         horizon = self.encoder.action_horizon
         self.chunk_length = horizon if chunk_length is None else chunk_length
         if not 1 <= self.chunk_length <= horizon:
@@ -74,15 +84,16 @@ class Gr00tActorCritic:
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
         encoder = self.encoder
-        frozen = sum(p.numel() for p in encoder.model.parameters())
+        total = sum(p.numel() for p in encoder.model.parameters())
         actor = sum(p.numel() for p in self.actor.parameters())
         critic = sum(p.numel() for p in self.critic.parameters())
         tokens, width = encoder.feature_shape
         return (
             f"GR00T {encoder.model.version} from {encoder.model.config.source}\n"
-            f"  frozen: {frozen / 1e6:.1f} M parameters in {str(encoder.dtype).removeprefix('torch.')}, eval mode, no"
-            f" gradients; features {tokens} x {width} per decision\n"
-            f"  trained: actor {actor / 1e6:.2f} M, critic {critic / 1e6:.2f} M\n"
+            f"  {total / 1e6:.1f} M parameters, {str(encoder.dtype).removeprefix('torch.')} where frozen; features"
+            f" {tokens} x {width} per decision\n"
+            f"  {encoder.freezing.describe()}\n"
+            f"  trains beside it: actor {actor / 1e6:.2f} M, critic {critic / 1e6:.2f} M\n"
             f"  decides {self.chunk_length} control steps x {encoder.spec.action_dim} actions from"
             f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
             f"  instruction: {encoder.spec.instruction!r}"
