@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from observing_n1_7 import SLOT, TAG, observing_n1_7
 from tensordict import TensorDict
 from tiny_policy import SPEC, actor_critic, load_encoder, observations
 from torch import Tensor
@@ -275,10 +274,20 @@ def test_more_dimensions_than_the_model_takes_are_refused(checkpoint: Path, fiel
 
 def test_gr00t_n1_7(tmp_path: Path) -> None:
     """Another version is a checkpoint's path and an embodiment tag, nothing else."""
-    path = observing_n1_7(tmp_path / "n1_7", SPEC.state_terms, SPEC.action_terms)
-    options = Gr00tOptions(checkpoint=str(path), embodiment_tag=TAG)
+    path = build_tiny_checkpoint(
+        tmp_path / "n1_7",
+        version="N1.7",
+        state_keys=SPEC.state_terms,
+        action_keys=SPEC.action_terms,
+        embodiment_tag="my_robot",
+        horizon=8,
+    )
+    processor = json.loads((path / "processor_config.json").read_text())["processor_kwargs"]
+    processor["modality_configs"]["my_robot"]["action"]["delta_indices"] = list(range(5))
+    edit_json(path / "processor_config.json", processor_kwargs=processor)
+    options = Gr00tOptions(checkpoint=str(path), embodiment_tag="my_robot")
     encoder = Gr00tEncoder.load(SPEC, options, "cpu")
-    assert (encoder.model.version, encoder.model.embodiment_slot) == ("N1.7", SLOT)
+    assert (encoder.model.version, encoder.model.embodiment_slot) == ("N1.7", 31)
     obs = observations(2)
     encoded = encoder.encode(obs)
     assert encoded[FEATURES].shape == encoder.encoded_example(obs)[FEATURES].shape == (2, *encoder.feature_shape)
