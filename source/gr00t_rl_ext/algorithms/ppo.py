@@ -449,13 +449,13 @@ class Gr00tPPO(RslRlPPO):
         """Load a checkpoint of :meth:`save`, and open the stages that were open.
 
         Raises:
-            ValueError: If it is none, belongs to another base checkpoint, or other parts of GR00T train.
+            SystemExit: If it is none, belongs to another base checkpoint, or other parts of GR00T train; with the
+                message that Isaac Lab's command line, at whose border this is, would hide below a traceback.
         """
-        checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
-        opened = self.freezing.restore(loaded_dict["stage"])
-        if opened:
-            self._train_groups(opened)
-        self.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
+        try:
+            self._load_gr00t(loaded_dict)
+        except ValueError as error:
+            raise SystemExit(f"\nerror: {error}") from error
         load_iteration = super().load(loaded_dict, load_cfg, strict)
         self.reference.load_state_dict(loaded_dict["reference_state_dict"], strict=strict)
         self._encoded = None
@@ -467,6 +467,17 @@ class Gr00tPPO(RslRlPPO):
         if load_cfg is None and self.gpu_global_rank == 0:
             checkpoint.restore_rng_state(loaded_dict["rng_state"])
         return load_iteration
+
+    def _load_gr00t(self, loaded_dict: dict) -> None:
+        checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
+        try:
+            opened = self.freezing.restore(loaded_dict["stage"])
+            if opened:
+                self._train_groups(opened)
+            self.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
+        except ValueError as error:
+            overrides = self.actor_critic.recipe.overrides_for(loaded_dict["actor_recipe"], "freezing")
+            raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error
 
     # Several GPUs
 
