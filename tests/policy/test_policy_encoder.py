@@ -132,6 +132,21 @@ def test_several_state_groups_are_joined_in_the_order_of_the_spec(encoder: Gr00t
     assert torch.equal(several.state(split), encoder.state(obs))
 
 
+def test_the_heads_actions_become_the_environments_and_back(tmp_path: Path) -> None:
+    directory = build_tiny_checkpoint(
+        tmp_path / "ranges",
+        state_keys=SPEC.state_terms,
+        action_keys=SPEC.action_terms,
+        ranges={"action.arm": (0.0, 4.0), "action.gripper": (-10.0, 10.0)},
+    )
+    encoder, obs = load_encoder(checkpoint=str(directory)), observations()
+    normalized = torch.zeros(4, 16, encoder.model.max_action_dim)
+    normalized[..., :8] = 0.5
+    actions = encoder.decode_action(normalized, obs)
+    torch.testing.assert_close(actions, torch.tensor([3.0] * 7 + [5.0]).expand(4, 16, 8))
+    torch.testing.assert_close(encoder.encode_action(actions, obs), normalized)
+
+
 # Frozen
 
 

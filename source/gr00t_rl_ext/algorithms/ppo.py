@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,9 @@ from gr00t_rl_ext.policy.stages import MIN_EPISODES
 
 EXECUTED = "executed"
 """Key of the mask of executed control steps (num_envs, H) in stored observations."""
+
+RECORDED = 4
+"""Observations that a checkpoint keeps."""
 
 BASE_MEAN = "base_mean"
 """Key of the mean (num_envs, H, A) that the policy at step 0 gives, in stored observations."""
@@ -129,6 +133,9 @@ class Gr00tPPO(RslRlPPO):
         self._log: dict[str, Any] = {}
         """What the runner's logger reads at the end of the iteration: the ``log`` of the latest step's extras."""
 
+        self._recorded: TensorDict | None = None
+        """Observations of the first decision, for checkpoints: an export is proved on them."""
+
         self._statistics = RolloutStatistics()
         self._backbone_calls = 0
         self._gradients_checked = False
@@ -173,6 +180,8 @@ class Gr00tPPO(RslRlPPO):
 
     def act(self, obs: TensorDict) -> torch.Tensor:
         """Sample an action chunk (num_envs, H * A) and remember the decision."""
+        if self._recorded is None:
+            self._recorded = obs[:RECORDED].clone().to("cpu") if FEATURES not in obs.keys() else None
         if self.storage.step == 0:
             self._statistics.start()
             self._backbone_calls = self.encoder.calls
@@ -410,6 +419,8 @@ class Gr00tPPO(RslRlPPO):
         saved = super().save()
         saved["reference_state_dict"] = self.reference.state_dict()
         saved["gr00t_state_dict"] = self.freezing.state_dict()
+        saved["actor_recipe"] = dataclasses.asdict(self.actor_critic.recipe)
+        saved["recorded_observations"] = {} if self._recorded is None else dict(self._recorded.items())
         saved["stage"] = self.freezing.stage
         saved["iteration"] = self.iteration
         saved["rng_state"] = checkpoint.rng_state()

@@ -34,6 +34,10 @@ class Gr00tFeatures:
     image_mask: Tensor | None = None
     """(B, S) bool, True for image tokens; None where they were not recorded."""
 
+    padding_mask: Tensor | None = None
+    """(B, S) bool, True for positions that only fill up a batch of prompts of different lengths. The head does not see
+    them, unlike the padding of ``attention_mask``, to which GR00T's head attends. None: there are none."""
+
 
 @dataclass(frozen=True)
 class ImageRecipe:

@@ -157,6 +157,10 @@ class CheckpointWeights:
     def shape(self, key: str) -> tuple[int, ...]:
         return tuple(self._handles[self._file_of[key]].get_slice(key).get_shape())
 
+    def dtypes(self) -> set[str]:
+        """Data types of the tensors, in safetensors' names: "F32", "BF16", ..."""
+        return {self._handles[name].get_slice(key).get_dtype() for key, name in self._file_of.items()}
+
     def read(self, key: str, index: int | None = None) -> Tensor:
         """The tensor ``key``, or its entry ``index`` along the first axis, which then is all that is read."""
         handle = self._handles[self._file_of[key]]

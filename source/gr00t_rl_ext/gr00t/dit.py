@@ -168,7 +168,7 @@ class TransformerBlock(nn.Module):
 
 
 class VisionLanguageSelfAttention(Recomputing):
-    """Unmasked self-attention over the vision-language tokens, (B, S, D) -> (B, S, D)."""
+    """Self-attention over the vision-language tokens, (B, S, D) -> (B, S, D)."""
 
     def __init__(self, config: TransformerConfig, implementation: str) -> None:
         super().__init__()
@@ -176,9 +176,10 @@ class VisionLanguageSelfAttention(Recomputing):
             [TransformerBlock(config, None, False, implementation) for _ in range(config.num_layers)]
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``mask`` (B, 1, 1, S) is True where a token may be attended; None: everywhere."""
         for block in self.transformer_blocks:
-            tokens = self.run_block(block, tokens)
+            tokens = self.run_block(block, tokens, mask=mask)
         return tokens
 
 
@@ -217,8 +218,8 @@ class TimestepEncoder(nn.Module):
 class DiffusionTransformer(Recomputing):
     """DiT over state, future and action tokens that cross-attends to the vision-language tokens.
 
-    GR00T alternates cross attention (even blocks) and self attention (odd blocks). N1.5's are unmasked; N1.7 restricts
-    what a cross-attention block may see with ``masks``.
+    GR00T alternates cross attention (even blocks) and self attention (odd blocks). N1.7 restricts what a
+    cross-attention block may see with ``masks``, N1.5 does not.
     """
 
     def __init__(self, config: TransformerConfig, implementation: str) -> None:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
@@ -184,9 +186,42 @@ class Gr00tModel(nn.Module):
         """
         return self.backbone(pixel_values, input_ids, attention_mask, image_grid_thw)
 
+    def encode_prompts(self, *, pixel_values: Tensor, prompts: Sequence[Tensor]) -> Gr00tFeatures:
+        """Vision-language features of samples whose prompts may differ in length, as if each was encoded alone.
+
+        Padding would change the features and the head's actions, so samples of one length share a call of the backbone,
+        and its results are padded on the right, with ``padding_mask`` set.
+
+        Args:
+            pixel_values: (B x cameras, 3, image_size, image_size), the cameras of one sample adjacent.
+            prompts: Token ids of each sample, (S_i,); from :meth:`Gr00tInputs.prompts`.
+        """
+        lengths = [prompt.shape[0] for prompt in prompts]
+        if len(set(lengths)) == 1:
+            return self.encode(pixel_values=pixel_values, input_ids=torch.stack(list(prompts)))
+        views = pixel_values.unflatten(0, (len(prompts), -1))
+        order = sorted(range(len(prompts)), key=lengths.__getitem__)
+        tokens, image_masks = [], []
+        for length, rows in itertools.groupby(order, key=lengths.__getitem__):
+            group = list(rows)
+            features = self.encode(
+                pixel_values=views[group].flatten(0, 1), input_ids=torch.stack([prompts[row] for row in group])
+            )
+            assert features.image_mask is not None
+            padding = max(lengths) - length
+            tokens.append(F.pad(features.tokens, (0, 0, 0, padding)))
+            image_masks.append(F.pad(features.image_mask, (0, padding)))
+        device = pixel_values.device
+        position = torch.arange(max(lengths), device=device)
+        padding_mask = position >= torch.tensor(lengths, device=device)[:, None]
+        back = torch.tensor(order, device=device).argsort()
+        return Gr00tFeatures(torch.cat(tokens)[back], ~padding_mask, torch.cat(image_masks)[back], padding_mask)
+
     def condition(self, features: Gr00tFeatures) -> Gr00tContext:
         """The head's view of the features: after layer norm and VL self-attention. Belongs to the head's weights."""
-        return self.action_head.condition(features.tokens, features.attention_mask, features.image_mask)
+        return self.action_head.condition(
+            features.tokens, features.attention_mask, features.image_mask, features.padding_mask
+        )
 
     def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
         """See :meth:`ActionHead.cache_key_values`."""

@@ -37,6 +37,12 @@ class Gr00tModelCfg:
     """Side of the centre crop relative to the image, in (0, 1]. Must be what the checkpoint was fine-tuned with. None:
     as the checkpoint says, which N1.7's do; N1.5's do not, and get no crop. GR00T's data configs for N1.5 use 0.95."""
 
+    mapping: str = ""
+    """YAML file that says how the task's observations, cameras and actions correspond to the checkpoint's keys, and in
+    which units; ``package:file`` for one in an installed package. Empty: by position, so that the task's terms must
+    have the order, widths and units of the checkpoint's statistics. See
+    :mod:`~gr00t_rl_ext.policy.embodiment_mapping`."""
+
 
 @configclass
 class Gr00tFreezingCfg:

@@ -20,7 +20,10 @@ from gr00t_rl_ext.gr00t import (
     build_tiny_checkpoint,
     load_gr00t,
 )
+from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.gr00t.embodiment import statistics_files
+from gr00t_rl_ext.policy.bound_mapping import BoundMapping, bind_mapping, tiny_layout
+from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
@@ -48,6 +51,24 @@ class Gr00tOptions:
     dtype: str = "auto"
     attn_implementation: str = "sdpa"
     crop_scale: float | None = None
+    mapping: str = ""
+
+    def directory(self, spec: TaskSpec) -> Path:
+        """Directory of the checkpoint.
+
+        Raises:
+            Gr00tCheckpointError: There is none.
+        """
+        if self.checkpoint != TINY:
+            return resolve_checkpoint(self.checkpoint)
+        return tiny_checkpoint(spec, EmbodimentMapping.load(self.mapping) if self.mapping else None)
+
+    def fingerprint(self, spec: TaskSpec) -> str:
+        """Identifies the checkpoint and the mapping, through which the policy sees the robot."""
+        base = fingerprint(self.directory(spec))
+        if not self.mapping:
+            return base
+        return hashlib.sha256(f"{base}:{EmbodimentMapping.load(self.mapping).digest()}".encode()).hexdigest()
 
     def torch_dtype(self, device: str) -> torch.dtype:
         """The backbone's data type on a device: bf16 where the hardware gains from it, else fp32.
@@ -62,11 +83,12 @@ class Gr00tOptions:
         return _DTYPES[self.dtype]
 
 
-def tiny_checkpoint(spec: TaskSpec) -> Path:
-    """Directory of the tiny random GR00T for a task, built on first use."""
-    directory = cache_directory() / "tiny" / spec.digest()
+def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:
+    """Directory of the tiny random GR00T for a task, with the keys of a mapping, built on first use."""
+    name = spec.digest() if mapping is None else f"{spec.digest()}-{mapping.digest()[:12]}"
+    directory = cache_directory() / "tiny" / name
     if not (directory / "config.json").is_file():
-        build_tiny_checkpoint(directory, state_keys=spec.state_terms, action_keys=spec.action_terms)
+        build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
     return directory
 
 
@@ -84,15 +106,24 @@ class Gr00tEncoder:
         freezing: A loaded GR00T and what of it trains.
         inputs: Turns observations into the model's inputs.
         spec: The task.
-        fingerprint: Identifies the checkpoint, see :func:`fingerprint`.
+        fingerprint: Identifies what it is made from, see :meth:`Gr00tOptions.fingerprint`.
+        mapping: How the task's tensors become the checkpoint's. None: by position.
     """
 
-    def __init__(self, freezing: Freezing, inputs: Gr00tInputs, spec: TaskSpec, fingerprint: str) -> None:
+    def __init__(
+        self,
+        freezing: Freezing,
+        inputs: Gr00tInputs,
+        spec: TaskSpec,
+        fingerprint: str,
+        mapping: BoundMapping | None = None,
+    ) -> None:
         self.freezing = freezing
         self.model = freezing.model
         self.inputs = inputs
         self.spec = spec
         self.fingerprint = fingerprint
+        self.mapping = BoundMapping(tuple(range(spec.num_cameras))) if mapping is None else mapping
         self.calls = 0
         """Passes through the whole backbone so far."""
 
@@ -110,14 +141,12 @@ class Gr00tEncoder:
 
         Raises:
             Gr00tCheckpointError: If the checkpoint cannot be used, or its widths do not fit the task.
+            EmbodimentMappingError: If the mapping cannot be used.
             ValueError: If the freezing options do not fit the checkpoint.
         """
-        if options.checkpoint == TINY:
-            checkpoint = str(tiny_checkpoint(spec))
-        else:
-            checkpoint = options.checkpoint
+        mapping = EmbodimentMapping.load(options.mapping)
         model = load_gr00t(
-            checkpoint,
+            options.directory(spec),
             embodiment_slot=options.embodiment_slot,
             embodiment_tag=options.embodiment_tag,
             dtype=options.torch_dtype(device),
@@ -128,13 +157,13 @@ class Gr00tEncoder:
             model,
             options.embodiment_tag,
             tokenizer=options.tokenizer or None,
-            num_cameras=spec.num_cameras,
+            num_cameras=len(mapping.video) or spec.num_cameras,
             crop_scale=options.crop_scale,
         )
-        _check_widths(inputs, spec)
-        return cls(
-            Freezing(model, freezing, reads_head=reads_head), inputs, spec, fingerprint(Path(model.config.source))
-        )
+        _check_widths(inputs, spec, mapping)
+        bound = bind_mapping(mapping, spec, inputs.embodiment, inputs.device)
+        trained = Freezing(model, freezing, reads_head=reads_head)
+        return cls(trained, inputs, spec, options.fingerprint(spec), bound)
 
     @property
     def feature_shape(self) -> tuple[int, int]:
@@ -215,13 +244,17 @@ class Gr00tEncoder:
             example[key] = zero.expand(obs.batch_size[0], *self.feature_shape)
         return TensorDict(example, batch_size=obs.batch_size)
 
-    def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
+    def model_inputs(self, obs: TensorDict) -> dict[str, torch.Tensor]:
+        """Arguments of :meth:`Gr00tModel.encode` for observations with images."""
         images = [obs[group] for group in self.spec.image_groups]
         cameras = [camera for group in images for camera in group.split(3, dim=-1)]
-        pixel_values = self.inputs.pixel_values(cameras)
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
+        pixel_values = self.inputs.pixel_values([cameras[index] for index in self.mapping.camera_order])
+        return {"pixel_values": pixel_values, "input_ids": input_ids, "attention_mask": attention_mask}
+
+    def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
         self.calls += 1
-        return self.model.backbone.hidden_states(pixel_values, input_ids, attention_mask, layer=layer)
+        return self.model.backbone.hidden_states(**self.model_inputs(obs), layer=layer)
 
     def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """From hidden states that enter a layer to the tokens that the policy reads."""
@@ -234,18 +267,41 @@ class Gr00tEncoder:
     def _without_images(self, obs: TensorDict) -> dict[str, Any]:
         return {name: value for name, value in obs.items() if name not in self.spec.image_groups}
 
+    def raw_state(self, obs: TensorDict) -> torch.Tensor:
+        """Proprioception in the checkpoint's keys and units, (num_envs, width of the keys), fp32."""
+        return self.mapping.state(torch.cat([obs[group] for group in self.spec.state_groups], dim=-1))
+
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
-        raw = torch.cat([obs[group] for group in self.spec.state_groups], dim=-1).float()
-        return self.inputs.embodiment.state.normalize(raw)
+        return self.inputs.embodiment.state.normalize(self.raw_state(obs))
+
+    def decode_action(self, normalized: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """What the action head says -> actions of the environment.
+
+        Args:
+            normalized: Sampled actions (num_envs, H, max_action_dim).
+            obs: The observations that they were decided on, to whose state some embodiments' actions are relative.
+
+        Returns:
+            (num_envs, H', action_dim), fp32, in the environment's units and not clipped; H' is H, or
+            :attr:`action_horizon` where that is less.
+        """
+        return self.mapping.action(self.inputs.decode_action(normalized, self.raw_state(obs)))
+
+    def encode_action(self, actions: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """The inverse of :meth:`decode_action`, for supervised data: (num_envs, H, max_action_dim), padded with 0."""
+        return self.inputs.action(self.mapping.inverse_action(actions), self.raw_state(obs))
 
 
-def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
+def _check_widths(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMapping) -> None:
+    """Check what is matched by position."""
     embodiment = inputs.embodiment
-    for name, vector, terms, limit in (
-        ("state", embodiment.state, spec.state_terms, inputs.max_state_dim),
-        ("action", embodiment.action, spec.action_terms, inputs.max_action_dim),
+    for name, vector, terms, limit, mapped in (
+        ("state", embodiment.state, spec.state_terms, inputs.max_state_dim, mapping.state),
+        ("action", embodiment.action, spec.action_terms, inputs.max_action_dim, mapping.action),
     ):
+        if mapped:
+            continue
         width = sum(terms.values())
         listed = ", ".join(f"{term} {size}" for term, size in terms.items())
         if width > limit:
@@ -257,7 +313,8 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
             raise Gr00tCheckpointError(
                 f"The task's {name} has {width} dimensions ({listed}), but the checkpoint's statistics for"
                 f" {embodiment.tag!r} describe {vector.raw_dim} ({vector.describe()}). Both must agree in order and"
-                f" units: change the task's {name} terms, or choose another `agent.actor.gr00t.embodiment_tag`."
+                f" units: change the task's {name} terms, say in `agent.actor.gr00t.mapping` how they correspond, or"
+                " choose another `agent.actor.gr00t.embodiment_tag`."
             )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,18 +15,7 @@ from torch import Tensor, nn
 
 from gr00t_rl_ext.gr00t import Gr00tModel
 from gr00t_rl_ext.policy import lora
-from gr00t_rl_ext.policy.stages import FreezingOptions, Stage, is_due
-
-PARTS: Mapping[str, str] = {
-    "projector": "encoders of state and actions, decoder of actions, position and future tokens",
-    "dit": "the diffusion transformer",
-    "vl_self_attention": "layer norm and self-attention over the backbone's features",
-    "dit_lora": "low-rank adapters on the diffusion transformer",
-    "language_lora": "low-rank adapters on the last `language_layers` layers of the language model",
-    "language": "the last `language_layers` layers of the language model and its final norm",
-    "full": "everything that the policy reads, the vision model included",
-}
-"""Parts of a GR00T that can be trained, beside the policy's own networks, which always are."""
+from gr00t_rl_ext.policy.stages import PARTS, FreezingOptions, Stage, is_due
 
 _HEAD_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "projector": tuple(
@@ -36,12 +25,6 @@ _HEAD_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "dit": ("action_head.model.",),
     "vl_self_attention": ("action_head.vlln.", "action_head.vl_self_attention."),
 }
-
-_CONTAINS: Mapping[str, tuple[str, ...]] = {
-    "dit_lora": ("dit", "full"),
-    "language_lora": ("language", "full"),
-}
-"""Adapters -> the parts with the weights that they stand beside."""
 
 
 class Depth(enum.IntEnum):
@@ -114,7 +97,7 @@ class Freezing:
         self.model = model.requires_grad_(False).eval()
         self.options = FreezingOptions() if options is None else options
         self.reads_head = reads_head
-        self.stages = self.options.stages()
+        self.stages = self.options.stages(reads_head)
         self.frozen_dtype = next(model.parameters()).dtype
         """Data type of what does not train."""
 
@@ -338,54 +321,23 @@ class Freezing:
         return f"stage {self.stage} of {len(self.stages) - 1}: trains {trained or 'no part of GR00T'}; keeps {kept}"
 
     def _check_options(self) -> None:
-        where = "agent.actor.freezing"
-        options, num_layers = self.options, len(self.model.backbone.language_layers)
-        if options.lora_rank < 1 or options.lora_alpha <= 0:
+        num_layers = len(self.model.backbone.language_layers)
+        if self.options.language_layers > num_layers:
             raise ValueError(
-                f"`{where}.lora_rank` is {options.lora_rank} and `lora_alpha` {options.lora_alpha}; expected a rank of"
-                " at least 1 and a positive alpha."
+                f"`agent.actor.freezing.language_layers` is {self.options.language_layers}; the checkpoint's language"
+                f" model has {num_layers} layers."
             )
-        if not 0 <= options.language_layers <= num_layers:
-            raise ValueError(
-                f"`{where}.language_layers` is {options.language_layers}; the checkpoint's language model has"
-                f" {num_layers} layers."
-            )
-        seen: list[str] = []
-        for index, stage in enumerate(self.stages):
-            name = "train" if index == 0 else f"schedule[{index - 1}].train"
+        for stage in self.stages:
             for part in stage.train:
-                self._check_part(f"{where}.{name}", part, seen)
-                seen.append(part)
+                self._check_part(part)
 
-    def _check_part(self, where: str, part: str, seen: Sequence[str]) -> None:
-        trainable = PARTS if self.reads_head else [p for p in PARTS if p not in _HEAD_PREFIXES and p != "dit_lora"]
-        if part not in PARTS:
-            raise ValueError(f"`{where}` names {part!r}; there are the parts {', '.join(trainable)}.")
-        if part not in trainable:
-            raise ValueError(
-                f"`{where}` names {part!r} ({PARTS[part]}), but this actor reads the backbone's features only, so that"
-                f" it would not learn. This actor can train {', '.join(trainable)}."
-            )
-        if part in seen or ("full" in seen and not part.endswith("_lora")):
-            raise ValueError(
-                f"`{where}` names {part!r}, which trains already: a schedule goes forwards, and what has begun to train"
-                " goes on."
-            )
-        clash = [p for p in seen if p in _CONTAINS.get(part, ()) or part in _CONTAINS.get(p, ())]
-        if clash:
-            raise ValueError(
-                f"`{where}` names {part!r}, but {clash[0]!r} trains too: adapters and the weights beside them"
-                " do not train together. Choose one of them."
-            )
-        if part.startswith("language") and self.options.language_layers == 0:
-            raise ValueError(
-                f"`{where}` names {part!r}, but `agent.actor.freezing.language_layers` is 0: set it to the number of"
-                f" layers to train, 1 to {len(self.model.backbone.language_layers)}."
-            )
+    def _check_part(self, part: str) -> None:
         if part.endswith("_lora"):
             self._check_targets(part)
         elif not any(name.startswith(self._prefixes(part)) for name, _ in self.model.named_parameters()):
-            raise ValueError(f"`{where}` names {part!r} ({PARTS[part]}), which this checkpoint does not have.")
+            raise ValueError(
+                f"`agent.actor.freezing` names {part!r} ({PARTS[part]}), which this checkpoint does not have."
+            )
 
     def _check_targets(self, part: str) -> None:
         found = self._lora_layers(part)

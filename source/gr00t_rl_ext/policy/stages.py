@@ -9,16 +9,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+_WHERE = "agent.actor.freezing"
+
+PARTS: Mapping[str, str] = {
+    "projector": "encoders of state and actions, decoder of actions, position and future tokens",
+    "dit": "the diffusion transformer",
+    "vl_self_attention": "layer norm and self-attention over the backbone's features",
+    "dit_lora": "low-rank adapters on the diffusion transformer",
+    "language_lora": "low-rank adapters on the last `language_layers` layers of the language model",
+    "language": "the last `language_layers` layers of the language model and its final norm",
+    "full": "everything that the policy reads, the vision model included",
+}
+"""Parts of a GR00T that can be trained, beside the policy's own networks, which always are."""
+
+HEAD_PARTS = ("projector", "dit", "vl_self_attention", "dit_lora")
+"""Parts of the action head."""
+
+_CONTAINS: Mapping[str, tuple[str, ...]] = {
+    "dit_lora": ("dit", "full"),
+    "language_lora": ("language", "full"),
+}
+"""Adapters -> the parts with the weights that they stand beside."""
+
 MIN_EPISODES = 20
 """Episodes that a success rate must be measured on before it opens a stage."""
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Stage:
     """A step of progressive unfreezing."""
 
     train: tuple[str, ...]
-    """Parts of :data:`~gr00t_rl_ext.policy.freezing.PARTS` that begin to train. Earlier ones go on training."""
+    """Parts of :data:`PARTS` that begin to train. Earlier ones go on training."""
 
     learning_rate: float | None = None
     """Learning rate of these parts. None: the actor's."""
@@ -48,34 +73,78 @@ class FreezingOptions:
     schedule: Sequence[Mapping[str, Any]] = ()
     gradient_checkpointing: bool = False
 
-    def stages(self) -> list[Stage]:
+    def stages(self, reads_head: bool) -> list[Stage]:
         """What trains from the start, and the schedule.
 
+        Args:
+            reads_head: Whether the actor acts through GR00T's action head.
+
         Raises:
-            ValueError: A stage has unknown fields or values, or the schedule goes backwards.
+            ValueError: An option or a stage has an impossible value, or the schedule goes backwards.
         """
+        if self.lora_rank < 1 or self.lora_alpha <= 0:
+            raise ValueError(
+                f"`{_WHERE}.lora_rank` is {self.lora_rank} and `lora_alpha` {self.lora_alpha}; expected a rank of at"
+                " least 1 and a positive alpha."
+            )
+        if self.language_layers < 0:
+            raise ValueError(f"`{_WHERE}.language_layers` is {self.language_layers}; expected 0 or more.")
         stages = [Stage(tuple(self.train), self.learning_rate)]
         _check_learning_rate("learning_rate", self.learning_rate)
         for index, fields in enumerate(self.schedule):
             stages.append(_read_stage(f"schedule[{index}]", fields, stages))
+        seen: list[str] = []
+        for index, stage in enumerate(stages):
+            where = "train" if index == 0 else f"schedule[{index - 1}].train"
+            for part in stage.train:
+                self._check_part(f"{_WHERE}.{where}", part, seen, reads_head)
+                seen.append(part)
         return stages
+
+    def _check_part(self, where: str, part: str, seen: Sequence[str], reads_head: bool) -> None:
+        trainable = [name for name in PARTS if reads_head or name not in HEAD_PARTS]
+        if part not in PARTS:
+            raise ValueError(f"`{where}` names {part!r}; there are the parts {', '.join(trainable)}.")
+        if part not in trainable:
+            raise ValueError(
+                f"`{where}` names {part!r} ({PARTS[part]}), but this actor reads the backbone's features only, so that"
+                f" it would not learn. This actor can train {', '.join(trainable)}."
+            )
+        if part in seen or ("full" in seen and not part.endswith("_lora")):
+            raise ValueError(
+                f"`{where}` names {part!r}, which trains already: a schedule goes forwards, and what has begun to train"
+                " goes on."
+            )
+        clash = [p for p in seen if p in _CONTAINS.get(part, ()) or part in _CONTAINS.get(p, ())]
+        if clash:
+            raise ValueError(
+                f"`{where}` names {part!r}, but {clash[0]!r} trains too: adapters and the weights beside them do not"
+                " train together. Choose one of them."
+            )
+        if part.startswith("language") and self.language_layers == 0:
+            raise ValueError(
+                f"`{where}` names {part!r}, but `{_WHERE}.language_layers` is 0: set it to the number of layers to"
+                " train, counted from the last."
+            )
 
 
 def _check_learning_rate(where: str, value: float | None) -> None:
     if value is not None and not value > 0:
-        raise ValueError(f"`agent.actor.freezing.{where}` is {value}; expected a positive number, or null.")
+        raise ValueError(f"`{_WHERE}.{where}` is {value}; expected a positive number, or null.")
 
 
 def _read_stage(where: str, fields: Mapping[str, Any], before: Sequence[Stage]) -> Stage:
-    full = f"agent.actor.freezing.{where}"
-    known = tuple(Stage.__dataclass_fields__)
-    unknown = [name for name in fields if name not in known]
-    if unknown or not fields.get("train"):
+    full = f"{_WHERE}.{where}"
+    try:
+        stage = TypeAdapter(Stage).validate_python(dict(fields))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ValueError(
-            f"`{full}` has the fields {', '.join(fields) or 'none'}; expected `train`, a list of parts, and"
+            f"`{full}` is {dict(fields)}, which does not fit ({wrong}). Expected `train`, a list of parts, and"
             " `at_iteration` or `at_success_rate`; `learning_rate` may be set."
-        )
-    stage = Stage(**{**fields, "train": tuple(fields["train"])})
+        ) from error
+    if not stage.train:
+        raise ValueError(f"`{full}.train` is empty; expected parts to train, of {', '.join(PARTS)}.")
     _check_learning_rate(f"{where}.learning_rate", stage.learning_rate)
     if stage.at_iteration is None and stage.at_success_rate is None:
         raise ValueError(f"`{full}` never opens: set `at_iteration` or `at_success_rate`.")
