@@ -11,8 +11,8 @@ They are left out here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tInputs, build_tiny_checkpoint, load_gr00t
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import Qwen3VLBackbone
 from gr00t_rl_ext.gr00t.checkpoint import PROCESSOR_FILE, read_json
-from gr00t_rl_ext.gr00t.embodiment import embodiment_tags
+from gr00t_rl_ext.gr00t.embodiment import STATISTICS_FILE, embodiment_tags
 
 from .table import Row, largest_difference
 
@@ -36,16 +36,36 @@ BOUNDS: Mapping[str, float] = {
 """What is compared -> largest difference. Pixels in steps of 8 bits, to which either side rounds after each of two
 resizings, ours from float and LeRobot's (OpenCV's) from its own arithmetic: a step each time."""
 
+TAG, HORIZON = "new_embodiment", 16
 INSTRUCTION = "Lift the cube, it's 5_mm!"
 
-RECIPES: Mapping[str, tuple[int, Mapping[str, Any]]] = {
-    "96 px": (96, {}),
-    "256 px": (256, {}),
-    "480 px": (480, {}),
-    "min and max": (200, {"use_percentiles": False}),
-    "crop fraction": (128, {"shortest_image_edge": 288, "crop_fraction": 0.95}),
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint wants to be observed through."""
+
+    image_size: int = 128
+    """Side of the cameras' images."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``processor_kwargs``."""
+
+    keys: Mapping[str, int] = field(default_factory=lambda: {"joint_position": 7, "gripper_position": 1})
+    """Keys of state and action -> dimensions."""
+
+    relative: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Keys of the actions that are relative to the state -> type and format of their ``action_configs``."""
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "96 px": Recipe(96),
+    "256 px": Recipe(256),
+    "480 px": Recipe(480),
+    "min and max": Recipe(200, {"use_percentiles": False}),
+    "crop fraction": Recipe(options={"shortest_image_edge": 288, "crop_fraction": 0.95}),
+    "relative joints": Recipe(relative={"joint_position": ("NON_EEF", "DEFAULT")}),
+    "relative pose": Recipe(keys={"eef": 9, "gripper": 1}, relative={"eef": ("EEF", "XYZ_ROT6D")}),
 }
-"""Name -> side of the cameras' images, and fields of ``processor_kwargs``."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +124,12 @@ class ObservationCase:
         assert isinstance(backbone, Qwen3VLBackbone)
         images = [observation[f"observation.images.{camera}"] for camera in self._cameras()]
         batch = inputs(images, job["instruction"], observation["state"])
-        actions = inputs.decode_action(observation["actions"])[:, : inputs.embodiment.action_horizon]
         ours = {
             "pixels": 127.5 * backbone.patchify(batch["pixel_values"]).flatten(0, 1),
             "prompt": batch["input_ids"],
             "state": batch["state"],
             "slot": torch.full((2,), inputs.embodiment.slot),
-            "raw_actions": actions,
+            "raw_actions": inputs.decode_action(observation["actions"], observation["state"]),
         }
         theirs = {
             "pixels": 127.5 * reference["pixel_values"],
@@ -125,19 +144,47 @@ class ObservationCase:
 def tiny_observations(directory: Path) -> list[ObservationCase]:
     """Fresh checkpoints in ``directory``, one per recipe."""
     cases = []
-    for name, (image_size, options) in RECIPES.items():
+    for name, recipe in RECIPES.items():
         path = build_tiny_checkpoint(
             directory / f"observing-{name}".replace(" ", "-"),
             version="N1.7",
-            ranges={"state.joint_position": (-2.0, 3.0), "action.joint_position": (-0.5, 2.0)},
+            state_keys=recipe.keys,
+            action_keys=recipe.keys,
+            ranges={f"{modality}.{key}": (-2.0, 3.0) for modality in ("state", "action") for key in recipe.keys},
             video_keys=("front", "wrist"),
+            horizon=HORIZON,
         )
-        file = path / PROCESSOR_FILE
-        content = read_json(file)
-        content["processor_kwargs"] |= options
-        file.write_text(json.dumps(content), encoding="utf-8")
-        cases.append(ObservationCase(name, path, "new_embodiment", image_size=image_size))
+        _edit(path / PROCESSOR_FILE, lambda content, recipe=recipe: _ask_for(content["processor_kwargs"], recipe))
+        if recipe.relative:
+            _edit(path / STATISTICS_FILE, lambda content, recipe=recipe: _add_statistics(content[TAG], recipe))
+        cases.append(ObservationCase(name, path, TAG, image_size=recipe.image_size))
     return cases
+
+
+def _edit(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = read_json(file)
+    change(content)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _ask_for(options: dict[str, Any], recipe: Recipe) -> None:
+    options |= recipe.options
+    options["use_relative_action"] = bool(recipe.relative)
+    action = options["modality_configs"][TAG]["action"]
+    for key, (kind, layout) in recipe.relative.items():
+        config = {"rep": "RELATIVE", "type": kind, "format": layout, "state_key": None}
+        action["action_configs"][action["modality_keys"].index(key)] = config
+
+
+def _add_statistics(statistics: dict[str, Any], recipe: Recipe) -> None:
+    """Of relative actions, per step of the chunk: the further ahead, the further away."""
+    statistics["relative_action"] = {}
+    for key in recipe.relative:
+        reach = [[0.1 * (step + 1)] * recipe.keys[key] for step in range(HORIZON)]
+        low = [[-value for value in row] for row in reach]
+        zero = [[0.0] * recipe.keys[key]] * HORIZON
+        values = {"min": low, "max": reach, "q01": low, "q99": reach, "mean": zero, "std": reach}
+        statistics["relative_action"][key] = values
 
 
 def checkpoint_observations(checkpoint: Path, tag: str | None, slot: int | None) -> list[ObservationCase]:

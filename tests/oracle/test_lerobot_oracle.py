@@ -23,7 +23,7 @@ from gr00t_rl_ext.gr00t import build_tiny_checkpoint, load_gr00t
 from oracle import command, environment
 from oracle.environment import OracleError, missing_pins, oracle_python, read_pins
 from oracle.models import SIZES, STAGES, ModelCase, change_weights, compute, random_inputs, tiny_cases, trained_case
-from oracle.observations import BOUNDS, ObservationCase
+from oracle.observations import BOUNDS, RECIPES, ObservationCase, tiny_observations
 from oracle.table import Row, largest_difference, table
 
 ROOT = Path(__file__).parents[2]
@@ -318,7 +318,7 @@ def test_observations_are_written_and_compared(tiny: Path, tmp_path: Path):
         "input_ids": batch["input_ids"],
         "state": batch["state"] + 1e-4,
         "embodiment_id": torch.tensor([10, 11]),
-        "raw_actions": inputs.decode_action(observation["actions"]),
+        "raw_actions": inputs.decode_action(observation["actions"], observation["state"]),
     }
     save_file({name: tensor.contiguous() for name, tensor in reference.items()}, job["outputs"])
     (row,) = case.rows(job)
@@ -328,6 +328,19 @@ def test_observations_are_written_and_compared(tiny: Path, tmp_path: Path):
     assert row.differences["slot"] == 1
     assert row.differences["state"] == pytest.approx(1e-4, rel=1e-2)
     assert not row.within(BOUNDS)
+
+
+def test_recipes_are_those_that_ours_reads(tmp_path: Path):
+    """So that none is compared that the loader does not see."""
+    robots = {case.name: case._inputs() for case in tiny_observations(tmp_path)}
+    assert robots.keys() == RECIPES.keys()
+    modes = {name: {spec.mode for spec in inputs.embodiment.state.specs} for name, inputs in robots.items()}
+    assert modes["min and max"] == {"min_max_bounded"}
+    assert modes["96 px"] == {"q99_bounded"}
+    assert robots["crop fraction"].image_recipe.crop_scale == 0.95
+    assert robots["crop fraction"].backbone.image_size == 288
+    with pytest.raises(ValueError, match="state"):
+        robots["relative pose"].decode_action(torch.zeros(2, 16, 132))
 
 
 @pytest.mark.slow
