@@ -61,6 +61,21 @@ def test_the_first_ratio_is_one_in_bf16(part: str) -> None:
         assert runner.iterate()["train/first_ratio_error"] < 1e-3
 
 
+def test_fp16_trains_with_scaled_gradients() -> None:
+    """Without it, gradients of 1e-8 and less would be zero."""
+    alg = make("language_lora", dtype="float16")
+    before = trained(alg)
+    runner = Runner(alg)
+    for _ in range(2):
+        assert runner.iterate()["train/first_ratio_error"] < 1e-2
+    assert alg._scaler.is_enabled()
+    assert alg._scaler.get_scale() >= 2.0**15
+    assert all(not torch.equal(before[name], value) for name, value in trained(alg).items())
+    assert all(value.isfinite().all() for value in trained(alg).values())
+    assert not make("language_lora")._scaler.is_enabled()
+    assert not make(dtype="float16")._scaler.is_enabled()
+
+
 @pytest.mark.parametrize(
     ("part", "recomputed"),
     [
