@@ -4,7 +4,7 @@
 """Random checkpoints of GR00T in the published layout and depth, with the published widths scaled down.
 
 Benchmarks need models that are larger than the tiny one, and nothing here can download the published ones. With
-``sixteenths = 16`` the result has the published shapes, the tensors that are never read included.
+``sixteenths = 16`` the result has the published shapes, but for the head size of the language model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
 
 VERSIONS = tuple(GR00T_VERSIONS)
 LLM_HEAD_DIM = 64
-"""Half the published one, so that every number of sixteenths gives whole heads."""
+"""Half the published one, so that every number of sixteenths gives whole heads of keys and values."""
 
 
 def write_scaled_checkpoint(
@@ -61,11 +61,6 @@ def write_scaled_checkpoint(
         weight_map |= dict.fromkeys(part, name)
     if num_shards > 1:
         (directory / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    return weight_bytes(directory)
-
-
-def weight_bytes(directory: Path) -> int:
-    """Bytes of a checkpoint's weight files."""
     return sum(file.stat().st_size for file in directory.glob("*.safetensors"))
 
 
