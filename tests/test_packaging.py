@@ -78,6 +78,16 @@ def test_entry_point_is_declared():
     assert (REPO / "source" / "gr00t_rl_ext" / "tasks" / "__init__.py").is_file()
 
 
+def test_data_files_are_installed(tmp_path: Path):
+    """Mappings stand beside their task and are named as ``package:file``."""
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
+    source = REPO / "source"
+    data = [path.relative_to(source) for path in source.rglob("*.yaml")]
+    assert data
+    assert [path for path in data if not (tmp_path / path).is_file()] == []
+
+
 def test_entry_point_is_found_where_the_extension_is_installed():
     try:
         importlib.metadata.version("gr00t_rl_ext")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +14,16 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.actor_critic import ActorRecipe
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 SPEC = TaskSpec(
     instruction="stack the red cube on the blue cube",
     image_groups=("rgb",),
-    num_cameras=2,
+    cameras=("camera", "wrist"),
     state_groups=("state",),
     state_terms={"joints": 9, "object": 7},
     action_terms={"arm": 7, "gripper": 1},
@@ -41,9 +44,11 @@ def observations(num_envs: int = 4, seed: int = 0) -> TensorDict:
     )
 
 
-def load_encoder(spec: TaskSpec = SPEC, **options: Any) -> Gr00tEncoder:
+def load_encoder(
+    spec: TaskSpec = SPEC, freezing: FreezingOptions | None = None, reads_head: bool = False, **options: Any
+) -> Gr00tEncoder:
     """A tiny random GR00T for the spec."""
-    return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu")
+    return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu", freezing, reads_head=reads_head)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +64,10 @@ def actor_critic(encoder: Gr00tEncoder, chunk_length: int = 4, seed: int = 0, **
     adapter = {"init_std": 0.3, **adapter}
     actor = Gr00tGaussianActor(encoder, chunk_length, hidden_dims=(32, 32), **adapter)
     critic = Gr00tCritic(encoder, observations(), OBS_GROUPS["critic"], hidden_dims=(32, 32))
-    return SimpleNamespace(encoder=encoder, actor=actor, critic=critic, chunk_length=chunk_length)
+    settings = {"chunk_length": chunk_length, "hidden_dims": [32, 32], "distribution_cfg": adapter}
+    freezing = dataclasses.asdict(encoder.freezing.options)
+    recipe = ActorRecipe.of(Gr00tGaussianActor, SPEC, settings | {"freezing": freezing})
+    return SimpleNamespace(encoder=encoder, actor=actor, critic=critic, chunk_length=chunk_length, recipe=recipe)
 
 
 def task_stand_in(**changes: Any) -> SimpleNamespace:

@@ -16,16 +16,13 @@ from typing import Any
 
 import pytest
 import torch
-from rsl_rl.storage import RolloutStorage
-from tensordict import TensorDict
+from made_up_experience import A, H, N, Runner, T, extras_of, same, weights
 from tiny_policy import OBS_GROUPS, actor_critic, observations
 
-from gr00t_rl_ext.algorithms.ppo import EXECUTED, Gr00tPPO
+from gr00t_rl_ext.algorithms import construction
+from gr00t_rl_ext.algorithms.ppo import BASE_MEAN, EXECUTED, Gr00tPPO
 from gr00t_rl_ext.policy import gaussian
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
-
-N, T, H, A = 4, 6, 4, 8
-"""Environments, decisions per iteration, control steps per decision, actions per control step."""
 
 MakeAlgorithm = Callable[..., Gr00tPPO]
 
@@ -36,72 +33,12 @@ def make(encoder: Gr00tEncoder) -> MakeAlgorithm:
 
     def build(seed: int = 0, num_envs: int = N, num_steps: int = T, **settings: Any) -> Gr00tPPO:
         pair = actor_critic(encoder, H, seed)
-        example = encoder.encoded_example(observations(num_envs))
-        example[EXECUTED] = torch.zeros(num_envs, H, dtype=torch.bool)
-        storage = RolloutStorage("rl", num_envs, num_steps, example, [H * A], "cpu")
         defaults = {"num_learning_epochs": 2, "num_mini_batches": 3, "schedule": "fixed", "target_kl": None}
-        alg = Gr00tPPO(pair, storage, **(defaults | {"learning_rate": 1e-3} | settings))
+        alg = Gr00tPPO(pair, observations(num_envs), num_steps, **(defaults | {"learning_rate": 1e-3} | settings))
         alg.train_mode()
         return alg
 
     return build
-
-
-def extras_of(num_envs: int = N, **changes: Any) -> dict[str, Any]:
-    """What the environment reports of a decision in which nothing ended."""
-    return {
-        "executed_steps": torch.full((num_envs,), H),
-        "episode_return": torch.zeros(num_envs),
-        "episode_steps": torch.zeros(num_envs, dtype=torch.long),
-    } | changes
-
-
-class Runner:
-    """The rollout loop of rsl_rl's OnPolicyRunner over made-up experience, which depends on the seed alone."""
-
-    def __init__(self, alg: Gr00tPPO, seed: int = 0, encoded: bool = False) -> None:
-        self.alg = alg
-        self.generator = torch.Generator().manual_seed(seed)
-        self.encoded = encoded
-        self.obs = self.observe()
-        self.logs: list[dict[str, Any]] = []
-
-    def observe(self) -> TensorDict:
-        obs = observations(self.alg.storage.num_envs, int(torch.randint(1 << 30, (1,), generator=self.generator)))
-        if self.encoded:
-            with torch.inference_mode():
-                return self.alg.encoder.encode(obs)
-        return obs
-
-    def rollout(self, executed: torch.Tensor | None = None) -> None:
-        alg, num_envs = self.alg, self.alg.storage.num_envs
-        self.logs = []
-        with torch.inference_mode():
-            for step in range(alg.storage.num_transitions_per_env):
-                alg.act(self.obs)
-                self.obs = self.observe()
-                extras = extras_of(num_envs)
-                if executed is not None:
-                    extras["executed_steps"] = executed[step]
-                rewards = torch.randn(num_envs, generator=self.generator)
-                alg.process_env_step(self.obs, rewards, torch.zeros(num_envs, dtype=torch.long), extras)
-                self.logs.append(extras["log"])
-            alg.compute_returns(self.obs)
-
-    def iterate(self, count: int = 1) -> dict[str, Any]:
-        for _ in range(count):
-            self.rollout()
-            self.alg.update()
-        return self.logs[-1]
-
-
-def weights(alg: Gr00tPPO) -> dict[str, torch.Tensor]:
-    modules = {"actor": alg.actor, "critic": alg.critic}
-    return {f"{m}.{n}": value.clone() for m, module in modules.items() for n, value in module.state_dict().items()}
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 # Ratio
@@ -175,14 +112,14 @@ def test_an_observation_written_in_place_is_encoded_again(make: MakeAlgorithm) -
 def test_features_are_stored_instead_of_images(make: MakeAlgorithm) -> None:
     alg = make()
     Runner(alg).rollout()
-    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED}
+    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED, BASE_MEAN}
 
 
 def test_the_backbone_does_not_change(make: MakeAlgorithm, encoder: Gr00tEncoder) -> None:
     before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
     Runner(make(learning_rate=0.1)).iterate(2)
     assert same(before, encoder.model.state_dict())
-    encoder.check_frozen()
+    assert encoder.freezing.check_gradients().num_trained == 0
 
 
 def test_a_backbone_that_got_a_gradient_stops_the_training(make: MakeAlgorithm, encoder: Gr00tEncoder) -> None:
@@ -191,7 +128,7 @@ def test_a_backbone_that_got_a_gradient_stops_the_training(make: MakeAlgorithm, 
     parameter = next(encoder.model.parameters())
     parameter.grad = torch.zeros_like(parameter)
     try:
-        with pytest.raises(RuntimeError, match="must be frozen"):
+        with pytest.raises(RuntimeError, match="1 frozen parameters of GR00T have a gradient, such as backbone"):
             runner.alg.update()
     finally:
         parameter.grad = None
@@ -268,7 +205,7 @@ def test_mini_batches_are_shuffled_anew_in_every_epoch(make: MakeAlgorithm, monk
     batches: list[list[float]] = []
     original = alg._update_mini_batch
 
-    def recorded(batch: RolloutStorage.Batch) -> Any:
+    def recorded(batch: Any) -> Any:
         batches.append(batch.returns.squeeze(1).tolist())
         return original(batch)
 
@@ -611,7 +548,7 @@ def build(algorithm: dict[str, Any] | None = None, **changes: Any) -> Gr00tPPO:
         "multi_gpu": None,
     }
     unwrapped = SimpleNamespace(configure_decisions=lambda *args, **kwargs: None)
-    return Gr00tPPO.build(observations(), SimpleNamespace(unwrapped=unwrapped, num_envs=N), cfg | changes, "cpu")
+    return construction.build(observations(), SimpleNamespace(unwrapped=unwrapped, num_envs=N), cfg | changes, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -638,20 +575,19 @@ def test_a_task_without_action_chunks_is_refused() -> None:
     env = SimpleNamespace(unwrapped=SimpleNamespace(), num_envs=N)
     cfg = {name: {"class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO"} for name in ("algorithm", "actor", "critic")}
     with pytest.raises(ValueError, match="environment class SimpleNamespace has no action chunks.*ActionChunkMixin"):
-        Gr00tPPO.build(observations(), env, cfg, "cpu")
+        construction.build(observations(), env, cfg, "cpu")
     with pytest.raises(SystemExit, match="\nerror: The task's environment class"):
         Gr00tPPO.construct_algorithm(observations(), env, cfg, "cpu")
 
 
 def test_the_config_class_has_only_fields_that_the_algorithm_takes() -> None:
     from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-    from gr00t_rl_ext.algorithms.ppo import _check_algorithm_fields
 
     cfg = Gr00tPpoAlgorithmCfg().to_dict()
     assert cfg.pop("class_name") == f"{Gr00tPPO.__module__}:{Gr00tPPO.__qualname__}"
-    _check_algorithm_fields(cfg)
+    construction._check_algorithm_fields(Gr00tPPO, cfg)
     own = inspect.signature(Gr00tPPO.__init__).parameters
-    for name in ("kl_to_base_coef", "target_kl", "critic_learning_rate"):
+    for name in ("kl_to_base_coef", "target_kl", "critic_learning_rate", "gradient_accumulation_steps"):
         assert own[name].default == cfg[name], name
     assert dataclasses.is_dataclass(Gr00tPpoAlgorithmCfg)
 

@@ -119,6 +119,85 @@ def test_unknown_embodiment(fails: Any, checkpoint: Path) -> None:
     assert "available are new_embodiment" in error
 
 
+EXAMPLE = "gr00t_rl_ext.tasks.stack.config.franka:mapping_degrees.yaml"
+
+
+@pytest.fixture
+def mapping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to be written."""
+    return tmp_path_factory.mktemp("mappings") / "mapping.yaml"
+
+
+def test_no_such_mapping(fails: Any) -> None:
+    error = fails("--task", TASK, "agent.actor.gr00t.mapping=nowhere.yaml")
+    assert "agent.actor.gr00t.mapping: there is no mapping 'nowhere.yaml'; expected a YAML file" in error
+
+
+def test_mapping_with_a_mistake(fails: Any, mapping: Path) -> None:
+    mapping.write_text("state:\n  joint_position: {term: joint_position, from: rad, to: cm}\n")
+    error = fails("--task", TASK, f"agent.actor.gr00t.mapping={mapping}")
+    assert f"mapping '{mapping}', state.joint_position: 'rad' (angle) cannot become 'cm' (length)" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "state: {x: joint_pos}",
+            "state.x: the actor's observations have no term 'joint_pos'; available are table_cam, ",
+        ),
+        (
+            "video: {x: top_cam}",
+            "video.x: the actor's observations have no camera 'top_cam'; available are table_cam, wri",
+        ),
+        (
+            "action: {arm: joints}",
+            "action: the task has no action term 'arm'; available are arm_action, gripper_action",
+        ),
+        (
+            "action: {arm_action: joints}",
+            "action: nothing is said of the task's gripper_action; its action terms are arm_action, gripper_action",
+        ),
+    ],
+)
+def test_mapping_with_names_that_the_task_does_not_have(fails: Any, mapping: Path, text: str, message: str) -> None:
+    mapping.write_text(text)
+    assert message in fails("--task", TASK, f"agent.actor.gr00t.mapping={mapping}")
+
+
+def test_mapping_with_keys_that_the_checkpoint_does_not_have(fails: Any, checkpoint: Path) -> None:
+    error = fails("--task", TASK, f"agent.actor.gr00t.checkpoint={checkpoint}", f"agent.actor.gr00t.mapping={EXAMPLE}")
+    assert f"mapping '{EXAMPLE}', state: the checkpoint's embodiment 'new_embodiment' has no state key" in error
+    assert "'gripper_position'; available are joint_position (9), eef_pose (7)" in error
+
+
+def test_the_example_mapping_passes() -> None:
+    from gr00t_rl_ext.cli import preflight
+
+    env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
+    preflight.check_mapping(agent_cfg.actor.gr00t, env_cfg, agent_cfg.obs_groups["actor"])
+
+
+def test_the_example_mapping_has_the_tasks_numbers() -> None:
+    """Isaac Lab: target = scale x number + default pose, and observed positions are relative to the default pose."""
+    from gr00t_rl_ext.cli.preflight import resolve_configs
+    from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
+
+    env_cfg, _ = resolve_configs(TASK, "gr00t_ppo", [])
+    (arm,), (gripper,) = EmbodimentMapping.load(EXAMPLE).action.values()
+    (joints,), (finger,), *_ = EmbodimentMapping.load(EXAMPLE).state.values()
+    default = env_cfg.scene.robot.init_state.joint_pos
+    assert joints.offset == arm.offset == tuple(default[f"panda_joint{index}"] for index in range(1, 8))
+    assert env_cfg.actions.arm_action.use_default_offset
+    assert arm.scale == (env_cfg.actions.arm_action.scale,)
+    opening = env_cfg.actions.gripper_action.open_command_expr["panda_finger_.*"]
+    assert finger.scale[0] * opening == finger.offset[0] == 1.0
+    assert default["panda_finger_joint.*"] == opening
+    # a binary action: open from 0 on
+    assert gripper.scale[0] * 1.0 + gripper.offset[0] == 1.0
+    assert gripper.scale[0] * -1.0 + gripper.offset[0] == 0.0
+
+
 def test_missing_camera_group(fails: Any) -> None:
     error = fails("--task", TASK, "agent.obs_groups.actor=['depth','state']")
     assert "`agent.obs_groups.actor` names the observation group 'depth', which the task does not have" in error

@@ -1,83 +1,17 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Statistics: normalisation modes against hand values, order of keys, errors."""
+"""What is read of a robot from a checkpoint: order of keys, modes, cameras, errors."""
 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_embodiment
-from gr00t_rl_ext.gr00t.embodiment import NORMALIZATION_MODES, VectorNormalizer, VectorSpec
-
-STATISTICS = {
-    "arm": {
-        "min": [-2.0, 0.0, 3.0],
-        "max": [2.0, 1.0, 3.0],
-        "mean": [0.5, 0.5, 3.0],
-        "std": [2.0, 0.25, 0.0],
-        "q01": [-1.0, 0.0, 3.0],
-        "q99": [1.0, 0.5, 3.0],
-    },
-    "gripper": {"min": [0.0], "max": [0.08], "mean": [0.04], "std": [0.02], "q01": [0.0], "q99": [0.08]},
-}
-X = torch.tensor([[1.0, 0.75, 3.0]])
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [
-        ("min_max", [0.5, 0.5, 0.0]),  # min == max gives 0
-        ("q99", [1.0, 1.0, 1.0]),  # clipped; q01 == q99 keeps the value, then clips
-        ("min_max_bounded", [0.5, 0.5, 0.0]),
-        ("q99_bounded", [1.0, 1.0, 0.0]),  # clipped; unlike in q99, q01 == q99 gives 0
-        ("mean_std", [0.25, 1.0, 3.0]),  # std == 0 keeps the value
-        ("binary", [1.0, 1.0, 1.0]),
-        ("sin_cos", [math.sin(1), math.sin(0.75), math.sin(3), math.cos(1), math.cos(0.75), math.cos(3)]),
-    ],
-)
-def test_modes_by_hand(mode: str, expected: list[float]):
-    vector = VectorNormalizer([VectorSpec("arm", 3, mode)], STATISTICS)
-    torch.testing.assert_close(vector.normalize(X), torch.tensor([expected]))
-    assert vector.dim == len(expected)
-
-
-@pytest.mark.parametrize("mode", ["min_max", "q99", "mean_std"])
-def test_round_trip(mode: str):
-    vector = VectorNormalizer([VectorSpec("arm", 3, mode), VectorSpec("gripper", 1, mode)], STATISTICS)
-    generator = torch.Generator().manual_seed(0)
-    raw = torch.rand(100, 4, generator=generator) * torch.tensor([2.0, 0.5, 0.0, 0.08]) + torch.tensor([-1, 0, 3.0, 0])
-    back = vector.denormalize(vector.normalize(raw))
-    if mode == "mean_std":  # GR00T's rule: where std is 0 the value passes, and its inverse is the mean
-        raw[:, 2] = 3.0
-    torch.testing.assert_close(back, raw, rtol=0, atol=1e-6)
-
-
-def test_binary_round_trip():
-    vector = VectorNormalizer([VectorSpec("gripper", 1, "binary")], STATISTICS)
-    assert vector.denormalize(vector.normalize(torch.tensor([[0.4], [0.6]]))).tolist() == [[0.0], [1.0]]
-
-
-def test_keys_of_different_modes():
-    specs = [VectorSpec("gripper", 1, "min_max"), VectorSpec("arm", 3, "sin_cos"), VectorSpec("gripper", 1, "binary")]
-    vector = VectorNormalizer(specs, STATISTICS)
-    out = vector.normalize(torch.tensor([[0.06, 0.0, 0.0, 0.0, 0.9]]))
-    assert vector.raw_dim == 5
-    torch.testing.assert_close(out, torch.tensor([[0.5, 0, 0, 0, 1, 1, 1, 1]]))
-    with pytest.raises(ValueError, match=r"cannot be denormalised, a mode has no inverse: .*arm \(3, sin_cos\)"):
-        vector.denormalize(out)
-
-
-def test_sin_cos_treats_each_key_by_itself():
-    stats = {"a": {}, "b": {}}
-    vector = VectorNormalizer([VectorSpec("a", 1, "sin_cos"), VectorSpec("b", 1, "sin_cos")], stats)
-    expected = [[math.sin(1), math.cos(1), math.sin(2), math.cos(2)]]
-    torch.testing.assert_close(vector.normalize(torch.tensor([[1.0, 2.0]])), torch.tensor(expected))
 
 
 def test_batch_shapes_and_padding(tiny_checkpoint: Path):
@@ -103,6 +37,15 @@ def test_order_of_keys(tiny_checkpoint: Path):
     assert fewer.action.raw_dim == 7
 
 
+def test_cameras(tiny_copy: Path):
+    assert load_embodiment(tiny_copy, "new_embodiment").video_keys == ("image",)
+    file = tiny_copy / "experiment_cfg" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    del metadata["new_embodiment"]["modalities"]
+    file.write_text(json.dumps(metadata))
+    assert load_embodiment(tiny_copy, "new_embodiment").video_keys == ()
+
+
 def test_wrong_width_names_the_keys(tiny_checkpoint: Path):
     robot = load_embodiment(tiny_checkpoint, "new_embodiment")
     message = r"got 7 values in \(2, 7\); expected 9: joint_position \(7, min_max\), gripper_position \(2, min_max\)"
@@ -116,9 +59,6 @@ def test_modes_from_arguments(tiny_checkpoint: Path):
     robot = load_embodiment(tiny_checkpoint, "new_embodiment", modes={"action.gripper_position": "binary"}, slot=5)
     assert robot.slot == 5
     assert robot.decode_action(torch.full((1, 32), 0.7))[0, 7] == 1
-    assert set(NORMALIZATION_MODES) == {
-        *("min_max", "q99", "min_max_bounded", "q99_bounded", "mean_std", "binary", "sin_cos")
-    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_policy import OBS_GROUPS, SPEC, observations, task_stand_in
+from tiny_policy import OBS_GROUPS, SPEC, observations
 
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
@@ -17,7 +17,7 @@ from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 
 
 def build(actor: dict[str, Any] | None = None, critic: dict[str, Any] | None = None) -> Gr00tActorCritic:
-    return Gr00tActorCritic(task_stand_in(), observations(), OBS_GROUPS, actor or {}, critic or {}, "cpu")
+    return Gr00tActorCritic(SPEC, observations(), OBS_GROUPS, actor or {}, critic or {}, "cpu")
 
 
 def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:

@@ -14,6 +14,7 @@ from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tOptions
+from gr00t_rl_ext.policy.stages import FreezingOptions
 
 configs = pytest.importorskip("gr00t_rl_ext.policy.configs")
 
@@ -30,11 +31,16 @@ def test_the_model_config_is_the_options_of_the_encoder() -> None:
     assert configs.Gr00tModelCfg().to_dict() == dataclasses.asdict(Gr00tOptions())
 
 
+def test_the_freezing_config_is_the_options_of_freezing() -> None:
+    options = dataclasses.asdict(FreezingOptions())
+    assert {name: plain(value) for name, value in configs.Gr00tFreezingCfg().to_dict().items()} == options
+
+
 def test_the_actor_config_has_the_adapters_defaults() -> None:
     actor = configs.Gr00tGaussianActorCfg().to_dict()
     adapter = defaults(GaussianAdapter.__init__)
     for name, value in [*actor["distribution_cfg"].items(), *actor.items()]:
-        if name not in ("class_name", "gr00t", "chunk_length", "distribution_cfg"):
+        if name not in ("class_name", "gr00t", "freezing", "chunk_length", "distribution_cfg"):
             assert plain(adapter[name]) == plain(value), name
     assert actor["class_name"] == f"{Gr00tGaussianActor.__module__}:{Gr00tGaussianActor.__qualname__}"
 

@@ -25,8 +25,8 @@ def test_terms_of_equal_name_in_two_groups_stay_apart() -> None:
     spec = TaskSpec.from_env(
         task_stand_in(
             observation_manager=SimpleNamespace(
-                active_terms={"state": ["joints", "object"], "privileged": ["joints"]},
-                group_obs_term_dim={"state": [(9,), (7,)], "privileged": [(56,)]},
+                active_terms={"rgb": ["views"], "state": ["joints", "object"], "privileged": ["joints"]},
+                group_obs_term_dim={"rgb": [(64, 64, 6)], "state": [(9,), (7,)], "privileged": [(56,)]},
             )
         ),
         observations(),
@@ -34,6 +34,16 @@ def test_terms_of_equal_name_in_two_groups_stay_apart() -> None:
     )
     assert spec.state_terms == {"joints": 9, "object": 7, "privileged_joints": 56}
     assert spec.state_groups == ("state", "privileged")
+    assert spec.cameras == ("views_0", "views_1"), "two images of one term"
+
+
+def test_cameras_of_equal_name_in_two_groups_stay_apart() -> None:
+    obs = observations()
+    obs["far"] = obs["rgb"][..., :3]
+    env = task_stand_in()
+    env.observation_manager.active_terms["far"] = ["camera"]
+    env.observation_manager.group_obs_term_dim["far"] = [(64, 64, 3)]
+    assert TaskSpec.from_env(env, obs, ["rgb", "far", "state"]).cameras == ("camera", "wrist", "far_camera")
 
 
 def test_the_spec_of_a_direct_task() -> None:
@@ -50,6 +60,7 @@ def test_cameras_are_counted_over_all_image_groups() -> None:
     env = SimpleNamespace(cfg=SimpleNamespace(), control_action_dim=5)
     spec = TaskSpec.from_env(env, obs, ["wrist", "state", "rgb"])
     assert spec.image_groups == ("wrist", "rgb")
+    assert spec.cameras == ("wrist", "rgb_0", "rgb_1")
     assert spec.num_cameras == 3
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-FORMAT = 1
-"""Version of the layout. Raised when an older reader could no longer understand it."""
+FORMAT = 2
+"""Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
 
 
 def rng_state() -> dict[str, torch.Tensor]:
@@ -43,14 +43,14 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) 
             f" {', '.join(sorted(map(str, loaded)))}). Give a `model_*.pt` of a GR00T run; for an MLP run use"
             " `--agent rsl_rl_cfg_entry_point`."
         )
-    if loaded["format"] > FORMAT:
+    if loaded["format"] != FORMAT:
         raise ValueError(
-            f"This checkpoint has format {loaded['format']}; this version reads formats up to {FORMAT}. Update"
-            " gr00t_rl_ext."
+            f"This checkpoint has format {loaded['format']}; this version of gr00t_rl_ext reads format {FORMAT}. Use"
+            " the version that wrote it."
         )
     if loaded["base_fingerprint"] != base_fingerprint:
         raise ValueError(
             f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which"
-            " is another one. Its adapter means nothing there. Set `agent.actor.gr00t.checkpoint` to the base that it"
-            " was trained on."
+            " is another one, or is seen through another mapping. Its adapter means nothing there. Set"
+            " `agent.actor.gr00t.checkpoint` and `agent.actor.gr00t.mapping` to those that it was trained with."
         )

@@ -21,6 +21,9 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
     num_mini_batches: int = 4
     """Mini-batches per pass."""
 
+    gradient_accumulation_steps: int = 1
+    """Parts that a mini-batch is split into, to save memory. The step is that of the whole mini-batch."""
+
     clip_param: float = 0.1
     """Clip range of the ratio, and of the value's change."""
 

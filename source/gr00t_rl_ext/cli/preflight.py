@@ -66,6 +66,8 @@ def check_configs(arguments: Arguments) -> tuple[Any, Any]:
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is not None:
         check_gr00t(gr00t_cfg)
+        check_freezing(agent_cfg.actor)
+        check_mapping(gr00t_cfg, env_cfg, agent_cfg.obs_groups["actor"])
     return env_cfg, agent_cfg
 
 
@@ -247,3 +249,46 @@ def check_gr00t(cfg: Any) -> None:
         load_tokenizer(directory, cfg.tokenizer or None)
     except Gr00tCheckpointError as error:
         raise UsageError(f"agent.actor.gr00t: {error}") from error
+
+
+def check_freezing(actor_cfg: Any) -> None:
+    """Check what of GR00T shall train, as far as that does not depend on the checkpoint."""
+    from rsl_rl.utils import resolve_callable
+
+    from gr00t_rl_ext.policy.stages import FreezingOptions
+
+    try:
+        actor: Any = resolve_callable(actor_cfg.class_name)
+        FreezingOptions(**actor_cfg.freezing.to_dict()).stages(actor.reads_head)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_mapping(cfg: Any, env_cfg: Any, actor_groups: list[str]) -> None:
+    """Check the file of ``agent.actor.gr00t.mapping`` and its names. Widths are known only once there is a task."""
+    from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+    from gr00t_rl_ext.gr00t.embodiment import load_embodiment
+    from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
+    from gr00t_rl_ext.policy.encoder import TINY
+    from gr00t_rl_ext.policy.task_spec import unique_names
+
+    try:
+        mapping = EmbodimentMapping.load(cfg.mapping)
+        if cfg.checkpoint != TINY:
+            directory = resolve_checkpoint(cfg.checkpoint)
+            mapping.check_checkpoint(load_embodiment(directory, cfg.embodiment_tag, slot=cfg.embodiment_slot))
+        observations, actions = getattr(env_cfg, "observations", None), getattr(env_cfg, "actions", None)
+        if observations is None or actions is None:
+            return
+        groups = {group: _term_names(getattr(observations, group)) for group in actor_groups}
+        # which of them are cameras, and how many images a term has, is not known here
+        names = [*(name for terms in groups.values() for name in terms), *unique_names(groups)]
+        numbered = [camera for camera in mapping.video.values() if re.sub(r"_\d+$", "", camera) in names]
+        mapping.check_task(dict.fromkeys(names), [*names, *numbered], dict.fromkeys(_term_names(actions)))
+    except EmbodimentMappingError as error:
+        raise UsageError(f"agent.actor.gr00t.mapping: {error}") from error
+
+
+def _term_names(group: Any) -> list[str]:
+    """Terms of a manager's config."""
+    return [name for name, term in vars(group).items() if hasattr(term, "func") or hasattr(term, "class_type")]

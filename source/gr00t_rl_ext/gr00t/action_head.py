@@ -160,6 +160,9 @@ class Gr00tContext:
     image_mask: Tensor | None = None
     """(B, S), True for image tokens. GR00T N1.5 does not read it."""
 
+    padding_mask: Tensor | None = None
+    """(B, S), True for positions that no block may see; see :class:`Gr00tFeatures`."""
+
     key_values: tuple[KeyValue, ...] | None = None
     """Keys and values of the tokens in each cross-attention block, where they were computed ahead."""
 
@@ -198,6 +201,11 @@ class ActionEncoder(nn.Module):
         return self.W3(F.silu(self.W2(torch.cat([embedded, tau], dim=-1))))
 
 
+def _visible(padding_mask: Tensor | None) -> Tensor | None:
+    """Padding (B, S) -> where attention may look, (B, 1, 1, S); None: everywhere, which needs no masked kernel."""
+    return None if padding_mask is None else ~padding_mask[:, None, None]
+
+
 def _full_precision(x: Tensor) -> Tensor:
     """``x`` in float32, or as it is where it has more bits: integration and losses do not run in half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
@@ -234,7 +242,7 @@ class ActionHead(nn.Module):
         self.vl_self_attention = (
             VisionLanguageSelfAttention(config.vl_self_attention, attn_implementation)
             if config.vl_self_attention
-            else nn.Identity()
+            else None
         )
 
     @property
@@ -242,13 +250,19 @@ class ActionHead(nn.Module):
         return self.action_decoder.layer1.weight.dtype
 
     def condition(
-        self, tokens: Tensor, attention_mask: Tensor | None = None, image_mask: Tensor | None = None
+        self,
+        tokens: Tensor,
+        attention_mask: Tensor | None = None,
+        image_mask: Tensor | None = None,
+        padding_mask: Tensor | None = None,
     ) -> Gr00tContext:
         """Layer norm and self-attention over the backbone's features (B, S, D); masks (B, S)."""
         if self.config.attend_text_every_n_blocks is not None and image_mask is None:
             raise ValueError("image_mask is None; this head's blocks attend to either text or images and need it")
-        tokens = self.vl_self_attention(self.vlln(tokens.to(self.dtype)))
-        return Gr00tContext(tokens=tokens, attention_mask=attention_mask, image_mask=image_mask)
+        tokens = self.vlln(tokens.to(self.dtype))
+        if self.vl_self_attention is not None:
+            tokens = self.vl_self_attention(tokens, _visible(padding_mask))
+        return Gr00tContext(tokens, attention_mask, image_mask, padding_mask)
 
     def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
         """The context with its keys and values computed, for several calls of :meth:`velocity`.
@@ -261,14 +275,16 @@ class ActionHead(nn.Module):
 
     def _cross_attention_masks(self, context: Gr00tContext) -> list[Tensor] | None:
         """What each block that attends to the VL tokens may see, (B, 1, 1, S) each; None: everything."""
-        every = self.config.attend_text_every_n_blocks
+        every, visible = self.config.attend_text_every_n_blocks, _visible(context.padding_mask)
+        dit = self.config.diffusion_model
         if every is None:
-            return None
+            return None if visible is None else [visible] * sum(map(dit.attends_vl, range(dit.num_layers)))
         image = context.image_mask
         assert image is not None
         real = torch.ones_like(image) if context.attention_mask is None else context.attention_mask.bool()
         text_mask, image_mask = (~image & real)[:, None, None], (image & real)[:, None, None]
-        dit = self.config.diffusion_model
+        if visible is not None:
+            text_mask, image_mask = text_mask & visible, image_mask & visible
         # the published rule counts all blocks, of which every second attends to itself
         return [
             text_mask if index % (2 * every) == 0 else image_mask

@@ -18,6 +18,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .recompute import Recomputing
+
 
 @dataclass(frozen=True)
 class Gr00tFeatures:
@@ -31,6 +33,10 @@ class Gr00tFeatures:
 
     image_mask: Tensor | None = None
     """(B, S) bool, True for image tokens; None where they were not recorded."""
+
+    padding_mask: Tensor | None = None
+    """(B, S) bool, True for positions that only fill up a batch of prompts of different lengths. The head does not see
+    them, unlike the padding of ``attention_mask``, to which GR00T's head attends. None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,12 @@ class ImageRecipe:
     """Whether the recipe makes squares of square images only."""
 
 
-class Backbone(nn.Module, ABC):
-    """Images and an instruction -> features."""
+class Backbone(Recomputing, ABC):
+    """Images and an instruction -> features.
+
+    The pass can be cut before a layer of the language model: :meth:`hidden_states` is what lies below, :meth:`features`
+    what lies above. What is frozen below can be computed once and kept while the layers above are trained.
+    """
 
     CHECKPOINT_PREFIXES: ClassVar[Mapping[str, str]]
     """Our parameter prefix -> the checkpoint's, both without the leading ``backbone.``."""
@@ -83,6 +93,14 @@ class Backbone(nn.Module, ABC):
     vocab_size: int
     """Rows of the token embedding."""
 
+    first_cut: int = 0
+    """First layer before which the pass can be cut: below it, layers get more than hidden states."""
+
+    @property
+    @abstractmethod
+    def language_layers(self) -> nn.ModuleList:
+        """The layers of the language model that are kept."""
+
     @classmethod
     @abstractmethod
     def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> Backbone:
@@ -100,7 +118,38 @@ class Backbone(nn.Module, ABC):
     def normalize_images(self, images: Tensor) -> Tensor:
         """Images (N, 3, image_size, image_size) in [0, 1] -> pixel values."""
 
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """Prefixes of parameters that no feature depends on."""
+        return ()
+
     @abstractmethod
+    def hidden_states(
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        *,
+        layer: int,
+    ) -> Tensor:
+        """What enters layer ``layer`` of the language model, (B, S, D); after the last one for their number.
+
+        See :meth:`Gr00tModel.encode` for the other arguments.
+        """
+
+    @abstractmethod
+    def features(
+        self,
+        hidden: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        *,
+        layer: int,
+    ) -> Gr00tFeatures:
+        """Features from what enters layer ``layer``, as :meth:`hidden_states` gives it for the same other arguments."""
+
     def forward(
         self,
         pixel_values: Tensor,
@@ -109,3 +158,16 @@ class Backbone(nn.Module, ABC):
         image_grid_thw: Tensor | None = None,
     ) -> Gr00tFeatures:
         """Features of a batch; see :meth:`Gr00tModel.encode` for the arguments."""
+        layer = len(self.language_layers)
+        hidden = self.hidden_states(pixel_values, input_ids, attention_mask, image_grid_thw, layer=layer)
+        return self.features(hidden, input_ids, attention_mask, image_grid_thw, layer=layer)
+
+    def check_cut(self, layer: int) -> None:
+        """Raise where the pass cannot be cut before ``layer``.
+
+        Raises:
+            ValueError: Saying where it can be cut.
+        """
+        last = len(self.language_layers)
+        if not self.first_cut <= layer <= last:
+            raise ValueError(f"the pass can be cut before layers {self.first_cut} to {last}; got {layer}")

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
+from transformers.masking_utils import create_causal_mask
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from .backbone import Backbone, Gr00tFeatures, ImageRecipe
@@ -184,20 +185,36 @@ class EagleBackbone(Backbone):
         # hidden states are counted from the embeddings, 0, to the last layer, which -1 names as well
         depth = self.vision_select_layer % (len(layers) + 1)
         for layer in list(layers)[:depth]:
-            hidden = layer(hidden, None)
+            hidden = self.run_block(layer, hidden, None)
         if self.vision_select_layer == -1:
             hidden = vision.post_layernorm(hidden)
         return self.mlp1[0](hidden)
 
-    def forward(
+    @property
+    def language_layers(self) -> nn.ModuleList:
+        return self.language_model.layers
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        if self.vision_select_layer == -1:
+            return ()
+        layers = self.vision_model.encoder.layers
+        depth = self.vision_select_layer % (len(layers) + 1)
+        skipped = tuple(f"vision_model.encoder.layers.{index}." for index in range(depth, len(layers)))
+        return ("vision_model.post_layernorm.", *skipped)
+
+    def hidden_states(
         self,
         pixel_values: Tensor,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
-    ) -> Gr00tFeatures:
+        *,
+        layer: int,
+    ) -> Tensor:
         if image_grid_thw is not None:
             raise ValueError("GR00T N1.5 takes images of one fixed size: image_grid_thw must be None")
+        self.check_cut(layer)
         images = self.image_features(pixel_values)
         image_mask = input_ids == self.image_token_index
         if not torch.compiler.is_compiling() and int(image_mask.sum()) != images.shape[0] * images.shape[1]:
@@ -208,9 +225,40 @@ class EagleBackbone(Backbone):
             )
         embeds = self.language_model.embed_tokens(input_ids)
         embeds = embeds.masked_scatter(image_mask[..., None], images.to(embeds.dtype))
-        output = self.language_model(inputs_embeds=embeds, attention_mask=attention_mask, use_cache=False)
+        return self._run_layers(embeds, attention_mask, slice(0, layer))
+
+    def features(
+        self,
+        hidden: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        *,
+        layer: int,
+    ) -> Gr00tFeatures:
+        self.check_cut(layer)
+        hidden = self._run_layers(hidden, attention_mask, slice(layer, None))
+        image_mask = input_ids == self.image_token_index
         mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
-        return Gr00tFeatures(tokens=output.last_hidden_state, attention_mask=mask, image_mask=image_mask)
+        return Gr00tFeatures(self.language_model.norm(hidden), attention_mask=mask, image_mask=image_mask)
+
+    def _run_layers(self, hidden: Tensor, attention_mask: Tensor | None, layers: slice) -> Tensor:
+        """Some layers of the language model, (B, S, D) -> (B, S, D)."""
+        model = self.language_model
+        position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
+        mask = create_causal_mask(
+            config=model.config,
+            inputs_embeds=hidden,
+            attention_mask=attention_mask,
+            past_key_values=None,
+            position_ids=position_ids,
+        )
+        rotation = model.rotary_emb(hidden, position_ids)
+        for block in model.layers[layers]:
+            hidden = self.run_block(
+                block, hidden, attention_mask=mask, position_embeddings=rotation, position_ids=position_ids
+            )
+        return hidden
 
 
 def _siglip_config(fields: Mapping[str, Any], attn_implementation: str) -> SiglipVisionConfig:

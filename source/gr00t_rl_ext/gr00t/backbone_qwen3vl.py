@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen3VLTextConfig, Qwen3VLTextModel, Qwen3VLVisionConfig, Qwen3VLVisionModel
+from transformers.masking_utils import create_causal_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLTextRotaryEmbedding,
@@ -129,6 +130,7 @@ class Qwen3VLBackbone(Backbone):
         self.image_token_index = image_token_index
         self.vocab_size = text.vocab_size
         self.formalize_language = formalize_language
+        self.first_cut = self._num_levels
 
     @classmethod
     def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> Qwen3VLBackbone:
@@ -226,8 +228,7 @@ class Qwen3VLBackbone(Backbone):
 
         levels = []
         for index, block in enumerate(visual.blocks):
-            x = x + _image_attention(block.attn, block.norm1(x), rotation)  # pyright: ignore
-            x = x + block.mlp(block.norm2(x))  # pyright: ignore[reportCallIssue]
+            x = self.run_block(_vision_block, block, x, rotation)
             if index in visual.deepstack_visual_indexes:
                 level = list(visual.deepstack_visual_indexes).index(index)
                 levels.append(visual.deepstack_merger_list[level](x.flatten(0, 1)))
@@ -253,13 +254,30 @@ class Qwen3VLBackbone(Backbone):
         row, column = (order // columns) * image_mask, (order % columns) * image_mask
         return torch.stack([begin, begin + row, begin + column])
 
-    def forward(
+    @property
+    def language_layers(self) -> nn.ModuleList:
+        return self.language_model.layers
+
+    @property
+    def _num_levels(self) -> int:
+        """DeepStack levels in use: level i is added after layer i, and nothing is added after the last layer."""
+        return min(len(self.visual.deepstack_visual_indexes), len(self.language_model.layers) - 1)
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        mergers = range(self._num_levels, len(self.visual.deepstack_visual_indexes))
+        return tuple(f"visual.deepstack_merger_list.{index}." for index in mergers)
+
+    def hidden_states(
         self,
         pixel_values: Tensor,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
-    ) -> Gr00tFeatures:
+        *,
+        layer: int,
+    ) -> Tensor:
+        self.check_cut(layer)
         if image_grid_thw is None:
             grid = (pixel_values.shape[-2] // self.patch_size, pixel_values.shape[-1] // self.patch_size)
             patches = self.patchify(pixel_values)
@@ -275,20 +293,64 @@ class Qwen3VLBackbone(Backbone):
                 f"{images.shape[0] // patches.shape[0]} tokens; build both with the same number of cameras "
                 "(Gr00tInputs does)"
             )
-        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
         embeds = self.language_model.embed_tokens(input_ids)
         embeds = embeds.masked_scatter(image_mask[..., None], images.to(embeds.dtype))
+        return self._run_layers(embeds, image_mask, attention_mask, slice(0, layer), grid, levels)
+
+    def features(
+        self,
+        hidden: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        image_grid_thw: Tensor | None = None,
+        *,
+        layer: int,
+    ) -> Gr00tFeatures:
+        self.check_cut(layer)
+        image_mask = input_ids == self.image_token_index
+        if layer < len(self.language_model.layers):
+            side = self.image_size // self.patch_size
+            grid = (side, side) if image_grid_thw is None else _common_grid(image_grid_thw)
+            hidden = self._run_layers(hidden, image_mask, attention_mask, slice(layer, None), grid)
+        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
+        return Gr00tFeatures(tokens=hidden, attention_mask=mask, image_mask=image_mask)
+
+    def _run_layers(
+        self,
+        hidden: Tensor,
+        image_mask: Tensor,
+        attention_mask: Tensor | None,
+        layers: slice,
+        grid: tuple[int, int],
+        levels: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """Some layers of the language model, (B, S, D) -> (B, S, D); ``grid`` in patches, ``levels`` of DeepStack."""
+        model = self.language_model
+        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
         tokens = (grid[0] // self.merge_size, grid[1] // self.merge_size)
-        output = self.language_model(
-            inputs_embeds=embeds,
+        causal_mask = create_causal_mask(
+            config=model.config,
+            inputs_embeds=hidden,
             attention_mask=attention_mask,
-            position_ids=self.position_ids(image_mask, mask, tokens),  # pyright: ignore[reportArgumentType]
-            visual_pos_masks=image_mask,
-            # level i is added after layer i; the feature is the last layer's own output, so nothing is added after it
-            deepstack_visual_embeds=levels[: len(self.language_model.layers) - 1],
-            use_cache=False,
+            past_key_values=None,
+            position_ids=None,
         )
-        return Gr00tFeatures(tokens=output.last_hidden_state, attention_mask=mask, image_mask=image_mask)
+        rotation = model.rotary_emb(hidden, self.position_ids(image_mask, mask, tokens))
+        for index, block in list(enumerate(model.layers))[layers]:
+            hidden = self.run_block(
+                block, hidden, attention_mask=causal_mask, position_ids=None, position_embeddings=rotation
+            )
+            if index < min(len(levels), self._num_levels):
+                # each image token gets its own row, in the order of the sequence
+                added = torch.zeros_like(hidden).masked_scatter(image_mask[..., None], levels[index].to(hidden.dtype))
+                hidden = hidden + added
+        return hidden
+
+
+def _vision_block(block: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """One block of the vision model, (N, P, width) -> (N, P, width)."""
+    x = x + _image_attention(block.attn, block.norm1(x), rotation)
+    return x + block.mlp(block.norm2(x))
 
 
 def _image_attention(attention: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:

@@ -173,6 +173,10 @@ class CheckpointWeights:
         """Data type, by the name that safetensors gives it."""
         return self._tensors[key].dtype
 
+    def dtypes(self) -> set[str]:
+        """Data types of the tensors, in safetensors' names: "F32", "BF16", ..."""
+        return {tensor.dtype for tensor in self._tensors.values()}
+
     def read(self, key: str, index: int | None = None) -> Tensor:
         """The tensor ``key``, or its entry ``index`` along the first axis."""
         handle = self._tensors[key].handle
@@ -297,16 +301,15 @@ def file_states(directory: Path) -> dict[str, tuple[int, int]]:
     return states
 
 
-def copy_checkpoint(source: Path, target: Path, states: Mapping[str, tuple[int, int]]) -> None:
-    """Copy the weights and what belongs to them to the directory ``target``.
+def require_unchanged(source: Path, states: Mapping[str, tuple[int, int]]) -> None:
+    """Check that a checkpoint is what it was when it was loaded.
 
     Args:
         source: The checkpoint.
-        target: An empty directory.
-        states: The source's :func:`file_states` when it was loaded.
+        states: Its :func:`file_states` then.
 
     Raises:
-        Gr00tCheckpointError: The source is gone or has changed since then.
+        Gr00tCheckpointError: It is gone or has changed.
     """
     taken = (
         "Saving takes from it what the loaded model does not hold: other embodiment slots, unused layers, statistics, "
@@ -323,6 +326,10 @@ def copy_checkpoint(source: Path, target: Path, states: Mapping[str, tuple[int, 
             f"{loaded_from} has changed since then: {', '.join(changed)}. {taken}. Put the former files back, with "
             "their time of change, or load the model anew"
         )
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Copy the weights and what belongs to them to the empty directory ``target``."""
     companions = {file for pattern in COMPANION_PATTERNS for file in source.glob(pattern) if file.is_file()}
     for file in {*weight_files(source), *companions}:
         if file.name not in NOT_COMPANIONS:

@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .recompute import Recomputing
+
 KeyValue = tuple[Tensor, Tensor]
 """Projected keys and values of one attention layer, each (B, heads, S, head_dim)."""
 
@@ -165,8 +167,8 @@ class TransformerBlock(nn.Module):
         return x + self.ff(self.norm3(x))
 
 
-class VisionLanguageSelfAttention(nn.Module):
-    """Unmasked self-attention over the vision-language tokens, (B, S, D) -> (B, S, D)."""
+class VisionLanguageSelfAttention(Recomputing):
+    """Self-attention over the vision-language tokens, (B, S, D) -> (B, S, D)."""
 
     def __init__(self, config: TransformerConfig, implementation: str) -> None:
         super().__init__()
@@ -174,9 +176,10 @@ class VisionLanguageSelfAttention(nn.Module):
             [TransformerBlock(config, None, False, implementation) for _ in range(config.num_layers)]
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``mask`` (B, 1, 1, S) is True where a token may be attended; None: everywhere."""
         for block in self.transformer_blocks:
-            tokens = block(tokens)
+            tokens = self.run_block(block, tokens, mask=mask)
         return tokens
 
 
@@ -212,11 +215,11 @@ class TimestepEncoder(nn.Module):
         return self.timestep_embedder(features.to(self.timestep_embedder.linear_1.weight.dtype))
 
 
-class DiffusionTransformer(nn.Module):
+class DiffusionTransformer(Recomputing):
     """DiT over state, future and action tokens that cross-attends to the vision-language tokens.
 
-    GR00T alternates cross attention (even blocks) and self attention (odd blocks). N1.5's are unmasked; N1.7 restricts
-    what a cross-attention block may see with ``masks``.
+    GR00T alternates cross attention (even blocks) and self attention (odd blocks). N1.7 restricts what a
+    cross-attention block may see with ``masks``, N1.5 does not.
     """
 
     def __init__(self, config: TransformerConfig, implementation: str) -> None:
@@ -268,10 +271,12 @@ class DiffusionTransformer(nn.Module):
         cross = 0
         for index, block in enumerate(self.transformer_blocks):
             if self.config.attends_vl(index):
-                x = block(x, time_embedding, vl_key_values[cross], None if masks is None else masks[cross])
+                x = self.run_block(
+                    block, x, time_embedding, vl_key_values[cross], None if masks is None else masks[cross]
+                )
                 cross += 1
             else:
-                x = block(x, time_embedding)
+                x = self.run_block(block, x, time_embedding)
         # shift first, scale second: the reverse of the order inside the blocks
         shift, scale = self.proj_out_1(F.silu(time_embedding)).chunk(2, dim=1)
         return self.proj_out_2(self.norm_out(x) * (1 + scale[:, None]) + shift[:, None])

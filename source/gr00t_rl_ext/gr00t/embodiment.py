@@ -7,13 +7,15 @@ Statistics stand per embodiment tag in ``experiment_cfg/metadata.json`` as ``sta
 or in ``statistics.json`` as ``{state,action}.<key>`` (N1.7), with ``min``, ``max``, ``mean``, ``std``, ``q01`` and
 ``q99``. A state or action vector is the concatenation of its keys, in the order of that file (N1.5) or of
 ``processor_config.json`` (N1.7) unless another is given. N1.7 has its slots in ``embodiment_id.json``.
+
+Statistics of N1.7's relative actions stand as ``relative_action.<key>``, one row per step of the chunk.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json
+from .normalization import NORMALIZATION_MODES, VectorNormalizer, VectorSpec
 from .processor_config import read_processor
+from .relative_action import POSE_DIM, RelativeAction
 
 METADATA_FILE = "experiment_cfg/metadata.json"
 STATISTICS_FILE = "statistics.json"
@@ -37,173 +41,6 @@ EMBODIMENT_SLOTS: Mapping[str, int] = {
     "so100": 2,
 }
 """Embodiment tag -> slot in the published GR00T N1.5 checkpoints. ``new_embodiment`` is untrained in the base model."""
-
-Statistics = Mapping[str, Tensor]
-"""Name of a statistic -> its value per dimension, (D,)."""
-
-
-@dataclass(frozen=True)
-class NormalizationMode:
-    """One way to map raw values to the network's range."""
-
-    statistics: tuple[str, ...]
-    """Statistics it reads."""
-
-    normalize: Callable[[Tensor, Statistics], Tensor]
-    """Raw (..., D) -> normalised (..., D x ``expansion``)."""
-
-    denormalize: Callable[[Tensor, Statistics], Tensor] | None
-    """Its inverse; None where there is none, so that the mode fits states only."""
-
-    expansion: int = 1
-    """Normalised dimensions per raw dimension."""
-
-
-def _to_unit_range(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    span = high - low
-    return 2 * (x - low) / torch.where(span == 0, 1.0, span) - 1
-
-
-def _normalize_min_max(x: Tensor, s: Statistics) -> Tensor:
-    return torch.where(s["min"] == s["max"], 0.0, _to_unit_range(x, s["min"], s["max"]))
-
-
-def _normalize_q99(x: Tensor, s: Statistics) -> Tensor:
-    return torch.where(s["q01"] == s["q99"], x, _to_unit_range(x, s["q01"], s["q99"])).clamp(-1, 1)
-
-
-def _normalize_mean_std(x: Tensor, s: Statistics) -> Tensor:
-    return torch.where(s["std"] == 0, x, (x - s["mean"]) / torch.where(s["std"] == 0, 1.0, s["std"]))
-
-
-def _bounded(low: str, high: str) -> NormalizationMode:
-    """GR00T N1.7's normalisation: linear to [-1, 1] and clipped, both ways; 0 for dimensions without spread."""
-
-    def normalize(x: Tensor, s: Statistics) -> Tensor:
-        no_spread = torch.isclose(s[high], s[low])
-        return torch.where(no_spread, 0.0, _to_unit_range(x, s[low], s[high])).clamp(-1, 1)
-
-    return NormalizationMode(
-        (low, high), normalize, lambda y, s: (y.clamp(-1, 1) + 1) / 2 * (s[high] - s[low]) + s[low]
-    )
-
-
-NORMALIZATION_MODES: Mapping[str, NormalizationMode] = {
-    "min_max": NormalizationMode(
-        ("min", "max"), _normalize_min_max, lambda y, s: (y + 1) / 2 * (s["max"] - s["min"]) + s["min"]
-    ),
-    "q99": NormalizationMode(
-        ("q01", "q99"), _normalize_q99, lambda y, s: (y + 1) / 2 * (s["q99"] - s["q01"]) + s["q01"]
-    ),
-    "min_max_bounded": _bounded("min", "max"),
-    "q99_bounded": _bounded("q01", "q99"),
-    "mean_std": NormalizationMode(("mean", "std"), _normalize_mean_std, lambda y, s: y * s["std"] + s["mean"]),
-    "binary": NormalizationMode((), lambda x, _: (x > 0.5).to(x.dtype), lambda y, _: (y > 0.5).to(y.dtype)),
-    "sin_cos": NormalizationMode((), lambda x, _: torch.cat([x.sin(), x.cos()], dim=-1), None, expansion=2),
-}
-"""Modes by name, as GR00T's data configs call them; dimensions without spread follow GR00T's rules."""
-
-
-@dataclass(frozen=True)
-class VectorSpec:
-    """One key of a state or action vector."""
-
-    key: str
-    """Name in the checkpoint's statistics."""
-
-    dim: int
-    """Raw dimensions."""
-
-    mode: str = "min_max"
-    """Entry of :data:`NORMALIZATION_MODES`."""
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """Adjacent keys of one mode, treated at once."""
-
-    mode: NormalizationMode
-    raw_dim: int
-    statistics: Statistics
-
-
-class VectorNormalizer:
-    """Normalises a vector made of keys.
-
-    Args:
-        specs: The keys in the order of the vector.
-        statistics: Per key, the statistics that the key's mode reads, (dim,) each.
-        device: Where it computes.
-    """
-
-    def __init__(
-        self,
-        specs: Sequence[VectorSpec],
-        statistics: Mapping[str, Mapping[str, Sequence[float] | Tensor]],
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.specs = tuple(specs)
-        self.raw_dim = sum(spec.dim for spec in self.specs)
-        self.dim = sum(spec.dim * NORMALIZATION_MODES[spec.mode].expansion for spec in self.specs)
-        self._statistics = statistics
-        self._segments: list[_Segment] = []
-        start = 0
-        while start < len(self.specs):
-            mode = NORMALIZATION_MODES[self.specs[start].mode]
-            stop = start + 1
-            # an expanding mode keeps its keys apart: it doubles each of them, [sin a, cos a, sin b, cos b]
-            while stop < len(self.specs) and self.specs[stop].mode == self.specs[start].mode and mode.expansion == 1:
-                stop += 1
-            part = self.specs[start:stop]
-            values = {
-                name: torch.cat(
-                    [torch.as_tensor(statistics[s.key][name], dtype=torch.float32, device=device) for s in part]
-                )
-                for name in mode.statistics
-            }
-            self._segments.append(_Segment(mode, sum(s.dim for s in part), values))
-            start = stop
-
-    def to(self, device: torch.device | str) -> VectorNormalizer:
-        return VectorNormalizer(self.specs, self._statistics, device)
-
-    def slices(self) -> dict[str, slice]:
-        """Where each key stands in the raw vector."""
-        result, start = {}, 0
-        for spec in self.specs:
-            result[spec.key] = slice(start, start + spec.dim)
-            start += spec.dim
-        return result
-
-    def normalize(self, x: Tensor) -> Tensor:
-        """Raw (..., raw_dim) -> (..., dim), float32."""
-        if x.shape[-1] != self.raw_dim:
-            raise ValueError(
-                f"got {x.shape[-1]} values in {tuple(x.shape)}; expected {self.raw_dim}: {self.describe()}"
-            )
-        parts = x.float().split([segment.raw_dim for segment in self._segments], dim=-1)
-        return torch.cat(
-            [
-                segment.mode.normalize(part, segment.statistics)
-                for part, segment in zip(parts, self._segments, strict=True)
-            ],
-            dim=-1,
-        )
-
-    def denormalize(self, y: Tensor) -> Tensor:
-        """Normalised (..., at least dim), padding last -> raw (..., raw_dim), float32."""
-        if y.shape[-1] < self.dim:
-            raise ValueError(f"got {y.shape[-1]} values in {tuple(y.shape)}; expected {self.dim}: {self.describe()}")
-        parts = y[..., : self.dim].float().split([s.raw_dim * s.mode.expansion for s in self._segments], dim=-1)
-        out = []
-        for part, segment in zip(parts, self._segments, strict=True):
-            if segment.mode.denormalize is None:
-                raise ValueError(f"this vector cannot be denormalised, a mode has no inverse: {self.describe()}")
-            out.append(segment.mode.denormalize(part, segment.statistics))
-        return torch.cat(out, dim=-1)
-
-    def describe(self) -> str:
-        return ", ".join(f"{spec.key} ({spec.dim}, {spec.mode})" for spec in self.specs)
 
 
 @dataclass(frozen=True)
@@ -225,6 +62,12 @@ class Embodiment:
     action_horizon: int | None = None
     """Actions per chunk that were trained; None: as many as the model gives."""
 
+    relative: Mapping[str, RelativeAction] = field(default_factory=dict)
+    """Action keys whose values the network sees relative to the state."""
+
+    video_keys: tuple[str, ...] = ()
+    """Cameras in the order that the checkpoint was fine-tuned with; empty where it does not say."""
+
     def to(self, device: torch.device | str) -> Embodiment:
         return dataclasses.replace(self, state=self.state.to(device), action=self.action.to(device))
 
@@ -232,13 +75,49 @@ class Embodiment:
         """Raw state (B, D) -> normalised and zero-padded (B, 1, max_state_dim)."""
         return _pad(self.state.normalize(raw), max_state_dim, "max_state_dim")[:, None]
 
-    def encode_action(self, raw: Tensor, max_action_dim: int) -> Tensor:
-        """Raw actions (..., D) -> normalised and zero-padded (..., max_action_dim)."""
-        return _pad(self.action.normalize(raw), max_action_dim, "max_action_dim")
+    def encode_action(self, raw: Tensor, max_action_dim: int, raw_state: Tensor | None = None) -> Tensor:
+        """Raw actions (..., H, D) -> normalised and zero-padded (..., H, max_action_dim).
 
-    def decode_action(self, normalized: Tensor) -> Tensor:
-        """Normalised actions (..., max_action_dim) -> raw (..., D)."""
-        return self.action.denormalize(normalized)
+        Args:
+            raw: Absolute actions.
+            max_action_dim: Width that the network takes.
+            raw_state: State (..., D_state) in which they were decided; needed where actions are relative to it.
+        """
+        relative = self._convert(RelativeAction.to_relative, raw.float(), raw_state)
+        return _pad(self.action.normalize(relative), max_action_dim, "max_action_dim")
+
+    def decode_action(self, normalized: Tensor, raw_state: Tensor | None = None) -> Tensor:
+        """Normalised actions (..., H, max_action_dim) -> raw, absolute actions (..., H, D).
+
+        Steps beyond ``action_horizon``, which were not trained, are left out.
+
+        Args:
+            normalized: What the network says.
+            raw_state: State (..., D_state) that the network was given; needed where actions are relative to it.
+        """
+        if self.action_horizon is not None and normalized.ndim > 1:
+            normalized = normalized[..., : self.action_horizon, :]
+        return self._convert(RelativeAction.to_absolute, self.action.denormalize(normalized), raw_state)
+
+    def _convert(
+        self, convert: Callable[[RelativeAction, Tensor, Tensor], Tensor], actions: Tensor, raw_state: Tensor | None
+    ) -> Tensor:
+        if not self.relative:
+            return actions
+        if raw_state is None or raw_state.shape[-1] != self.state.raw_dim:
+            given = "None" if raw_state is None else str(tuple(raw_state.shape))
+            raise ValueError(
+                f"actions of {', '.join(self.relative)} are relative to the state: raw_state must be (..., "
+                f"{self.state.raw_dim}), got {given}: {self.state.describe()}"
+            )
+        actions_at, states_at = self.action.slices(), self.state.slices()
+        parts = []
+        for spec in self.action.specs:
+            part, relative = actions[..., actions_at[spec.key]], self.relative.get(spec.key)
+            if relative is not None:
+                part = convert(relative, part, raw_state[..., states_at[relative.state_key]].float())
+            parts.append(part)
+        return torch.cat(parts, dim=-1)
 
 
 def _pad(x: Tensor, width: int, name: str) -> Tensor:
@@ -315,8 +194,13 @@ def load_embodiment(
             "checkpoint was fine-tuned with"
         )
     modes = modes or {}
+    source = f"{tag} in {str(file)!r}"
     recipe = read_processor(directory / PROCESSOR_FILE, tag) if by_processor else None
     statistics = metadata[tag] if by_processor else metadata[tag].get("statistics", {})
+    relative = {}
+    if recipe is not None:
+        relative = {key: value for key, value in recipe.relative.items() if action_keys is None or key in action_keys}
+        statistics = _with_relative_statistics(statistics, relative, recipe.action_horizon, source)
     vectors = {}
     for modality, keys in (("state", state_keys), ("action", action_keys)):
         default = {} if recipe is None else recipe.modes[modality]
@@ -326,22 +210,63 @@ def load_embodiment(
             keys if keys is not None or recipe is None else list(default),
             default,
             modes,
-            f"{tag} in {str(file)!r}",
+            source,
             device,
         )
     known = {f"{modality}.{spec.key}" for modality, vector in vectors.items() for spec in vector.specs}
     if unknown := sorted(set(modes) - known):
         raise Gr00tCheckpointError(
-            f"modes name {', '.join(unknown)}, which {tag} in {str(file)!r} does not have; "
-            f"available are {', '.join(sorted(known))}"
+            f"modes name {', '.join(unknown)}, which {source} does not have; available are {', '.join(sorted(known))}"
         )
+    _check_relative(relative, vectors["state"], vectors["action"], source)
+    video = metadata[tag].get("modalities", {}).get("video", {}) if recipe is None else recipe.video_keys
     return Embodiment(
         tag,
         slots[tag] if slot is None else slot,
         vectors["state"],
         vectors["action"],
         None if recipe is None else recipe.action_horizon,
+        relative,
+        tuple(video),
     )
+
+
+def _with_relative_statistics(
+    statistics: Mapping[str, Any], relative: Mapping[str, RelativeAction], horizon: int, source: str
+) -> dict[str, Any]:
+    """The statistics, with those of relative actions in the place of absolute ones."""
+    entries = statistics.get("relative_action", {})
+    for key in relative:
+        if key not in entries:
+            raise Gr00tCheckpointError(
+                f"{source} has no relative_action.{key}, the statistics of actions relative to the state; available "
+                f"are {', '.join(entries) or 'none'}. GR00T's fine-tuning writes them: copy statistics.json from there"
+            )
+        for name, values in entries[key].items():
+            if _has_rows(values) and len(values) < horizon:
+                raise Gr00tCheckpointError(
+                    f"{source} describes {len(values)} steps in relative_action.{key}.{name}, but {horizon} actions "
+                    "per chunk: the files do not belong together"
+                )
+    return {**statistics, "action": {**statistics.get("action", {}), **{key: entries[key] for key in relative}}}
+
+
+def _check_relative(
+    relative: Mapping[str, RelativeAction], state: VectorNormalizer, action: VectorNormalizer, source: str
+) -> None:
+    states, actions = ({spec.key: spec.dim for spec in vector.specs} for vector in (state, action))
+    for key, value in relative.items():
+        if value.state_key not in states:
+            raise Gr00tCheckpointError(
+                f"action.{key} of {source} is relative to the state key {value.state_key!r}, which is not part of the "
+                f"state; the state has {', '.join(states)}"
+            )
+        expected = POSE_DIM if value.pose else states[value.state_key]
+        if not actions[key] == states[value.state_key] == expected:
+            raise Gr00tCheckpointError(
+                f"action.{key} of {source} has {actions[key]} dimensions and is relative to state.{value.state_key}, "
+                f"which has {states[value.state_key]}; expected {expected} of both"
+            )
 
 
 def _vector(
@@ -376,6 +301,12 @@ def _vector(
                 f"{modality}.{key} of {source} lacks {', '.join(missing)}, which mode {mode!r} needs; it has "
                 f"{', '.join(entry)}"
             )
-        specs.append(VectorSpec(key, len(next(iter(entry.values()))), mode))
+        first = next(iter(entry.values()))
+        specs.append(VectorSpec(key, len(first[0] if _has_rows(first) else first), mode))
         values[key] = entry
     return VectorNormalizer(specs, values, device)
+
+
+def _has_rows(values: Sequence[Any]) -> bool:
+    """Whether a statistic has one row per step of the chunk."""
+    return isinstance(values[0], Sequence)

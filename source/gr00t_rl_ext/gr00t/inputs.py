@@ -235,7 +235,7 @@ class Gr00tInputs:
 
         Args:
             instruction: One for all samples, or one per sample. Prompts must have one length, because GR00T's head
-                attends to padding; :meth:`prompt_length` tells the length, to group samples by it.
+                attends to padding; :meth:`prompts` is for those that have not.
             batch_size: B.
         """
         if isinstance(instruction, str):
@@ -248,10 +248,15 @@ class Gr00tInputs:
             if len(set(lengths.values())) > 1:
                 raise ValueError(
                     "the instructions of one batch must give prompts of one length, because GR00T's action head "
-                    f"attends to padding; got {lengths}. Encode them in groups of equal prompt_length, or reword them"
+                    f"attends to padding; got {lengths}. Encode them with prompts() and Gr00tModel.encode_prompts(), "
+                    "or reword them"
                 )
             ids = torch.stack(rows)
         return ids, torch.ones_like(ids)
+
+    def prompts(self, instructions: Sequence[str]) -> list[Tensor]:
+        """Prompt ids (S_i,) of one instruction per sample, of any lengths, for :meth:`Gr00tModel.encode_prompts`."""
+        return [self._prompt_ids(text) for text in instructions]
 
     def prompt_length(self, instruction: str) -> int:
         """Number S of tokens in the prompt of an instruction."""
@@ -273,9 +278,13 @@ class Gr00tInputs:
         """Raw state (B, D) -> normalised and zero-padded (B, 1, max_state_dim)."""
         return self.embodiment.encode_state(raw.to(self.device), self.max_state_dim)
 
-    def action(self, raw: Tensor) -> Tensor:
-        """Raw actions (B, H, D) -> normalised and zero-padded (B, H, max_action_dim)."""
-        return self.embodiment.encode_action(raw.to(self.device), self.max_action_dim)
+    def action(self, raw: Tensor, raw_state: Tensor | None = None) -> Tensor:
+        """Raw actions (B, H, D) -> normalised and zero-padded (B, H, max_action_dim).
+
+        ``raw_state`` (B, D_state) is needed where actions are relative to it; see :class:`Embodiment`.
+        """
+        state = None if raw_state is None else raw_state.to(self.device)
+        return self.embodiment.encode_action(raw.to(self.device), self.max_action_dim, state)
 
     def action_mask(self, batch_size: int) -> Tensor:
         """(B, H, max_action_dim), 1 for the robot's actions, 0 for padding."""
@@ -283,9 +292,13 @@ class Gr00tInputs:
         mask[: self.embodiment.action_horizon, : self.embodiment.action.dim] = 1
         return mask.expand(batch_size, -1, -1)
 
-    def decode_action(self, normalized: Tensor) -> Tensor:
-        """Normalised actions (B, H, max_action_dim) -> raw (B, H, D)."""
-        return self.embodiment.decode_action(normalized)
+    def decode_action(self, normalized: Tensor, raw_state: Tensor | None = None) -> Tensor:
+        """Normalised actions (B, H, max_action_dim) -> raw (B, H', D), where H' of the H steps were trained.
+
+        ``raw_state`` as in :meth:`action`.
+        """
+        state = None if raw_state is None else raw_state.to(self.device)
+        return self.embodiment.decode_action(normalized, state)
 
 
 def _resize(x: Tensor, size: int, interpolation: str) -> Tensor:

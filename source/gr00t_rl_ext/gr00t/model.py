@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
@@ -28,10 +30,12 @@ from .checkpoint import (
     file_states,
     new_directory,
     read_json,
+    require_unchanged,
     resolve_checkpoint,
 )
 from .dit import ATTENTION_IMPLEMENTATIONS
 from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
+from .recompute import Recomputing
 
 __all__ = [
     "GR00T_VERSIONS",
@@ -184,9 +188,42 @@ class Gr00tModel(nn.Module):
         """
         return self.backbone(pixel_values, input_ids, attention_mask, image_grid_thw)
 
+    def encode_prompts(self, *, pixel_values: Tensor, prompts: Sequence[Tensor]) -> Gr00tFeatures:
+        """Vision-language features of samples whose prompts may differ in length, as if each was encoded alone.
+
+        Padding would change the features and the head's actions, so samples of one length share a call of the backbone,
+        and its results are padded on the right, with ``padding_mask`` set.
+
+        Args:
+            pixel_values: (B x cameras, 3, image_size, image_size), the cameras of one sample adjacent.
+            prompts: Token ids of each sample, (S_i,); from :meth:`Gr00tInputs.prompts`.
+        """
+        lengths = [prompt.shape[0] for prompt in prompts]
+        if len(set(lengths)) == 1:
+            return self.encode(pixel_values=pixel_values, input_ids=torch.stack(list(prompts)))
+        views = pixel_values.unflatten(0, (len(prompts), -1))
+        order = sorted(range(len(prompts)), key=lengths.__getitem__)
+        tokens, image_masks = [], []
+        for length, rows in itertools.groupby(order, key=lengths.__getitem__):
+            group = list(rows)
+            features = self.encode(
+                pixel_values=views[group].flatten(0, 1), input_ids=torch.stack([prompts[row] for row in group])
+            )
+            assert features.image_mask is not None
+            padding = max(lengths) - length
+            tokens.append(F.pad(features.tokens, (0, 0, 0, padding)))
+            image_masks.append(F.pad(features.image_mask, (0, padding)))
+        device = pixel_values.device
+        position = torch.arange(max(lengths), device=device)
+        padding_mask = position >= torch.tensor(lengths, device=device)[:, None]
+        back = torch.tensor(order, device=device).argsort()
+        return Gr00tFeatures(torch.cat(tokens)[back], ~padding_mask, torch.cat(image_masks)[back], padding_mask)
+
     def condition(self, features: Gr00tFeatures) -> Gr00tContext:
         """The head's view of the features: after layer norm and VL self-attention. Belongs to the head's weights."""
-        return self.action_head.condition(features.tokens, features.attention_mask, features.image_mask)
+        return self.action_head.condition(
+            features.tokens, features.attention_mask, features.image_mask, features.padding_mask
+        )
 
     def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
         """See :meth:`ActionHead.cache_key_values`."""
@@ -205,6 +242,12 @@ class Gr00tModel(nn.Module):
     ) -> Tensor:
         """See :meth:`ActionHead.flow_matching_loss`."""
         return self.action_head.flow_matching_loss(context, state, action, action_mask, noise, t)
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Whether blocks are recomputed in the backward pass, which saves their activations' memory."""
+        for module in self.modules():
+            if isinstance(module, Recomputing):
+                module.gradient_checkpointing = enabled
 
     def checkpoint_entries(self) -> dict[str, _CheckpointEntry]:
         """Our parameter name -> its place in a published checkpoint."""
@@ -242,10 +285,18 @@ class Gr00tModel(nn.Module):
         Raises:
             FileExistsError: ``directory`` is not empty.
             Gr00tCheckpointError: The checkpoint it was loaded from is gone or has changed.
+            ValueError: The model holds parameters that the checkpoint has no place for, such as adapters.
         """
-        entries = self.checkpoint_entries()
+        source, entries = self.config.source, self.checkpoint_entries()
+        require_unchanged(source, self.config.source_states)
+        published = CheckpointWeights(source).keys()
+        if unknown := [name for name, entry in entries.items() if entry.key not in published]:
+            raise ValueError(
+                f"the model holds parameters that a checkpoint has no place for, such as {', '.join(unknown[:3])};"
+                " merge adapters into the weights first"
+            )
         with new_directory(Path(directory)) as target:
-            copy_checkpoint(self.config.source, target, self.config.source_states)
+            copy_checkpoint(source, target)
             weights = CheckpointWeights(target)
             for name, parameter in self.named_parameters():
                 entries[name].overwrite(weights, parameter)

@@ -18,7 +18,7 @@ from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 
 
 class Gr00tGaussianActor(nn.Module):
-    """Frozen GR00T features and the robot's state -> Tanh adapter -> Gaussian over an action chunk.
+    """GR00T's features and the robot's state -> Tanh adapter -> Gaussian over an action chunk.
 
     The actions are those of the environment, in [-1, 1] per dimension; the runner clips samples to that range
     (``clip_actions = 1``) after their log-probability was taken.
@@ -30,6 +30,9 @@ class Gr00tGaussianActor(nn.Module):
     """
 
     is_recurrent = False
+
+    reads_head = False
+    """Whether it acts through GR00T's action head."""
 
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int, **adapter: Any) -> None:
         super().__init__()

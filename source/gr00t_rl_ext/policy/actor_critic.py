@@ -1,27 +1,100 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The pair of actor and critic that share one frozen backbone."""
+"""The pair of actor and critic that share one GR00T."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 
 from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class ActorRecipe:
+    """What an actor is made from, as plain values that a checkpoint can hold."""
+
+    class_name: str
+    """Class of the actor, ``module:name``."""
+
+    spec: Mapping[str, Any]
+    """Fields of :class:`~gr00t_rl_ext.policy.task_spec.TaskSpec`."""
+
+    actor: Mapping[str, Any]
+    """Fields of ``agent.actor`` without ``class_name``."""
+
+    @classmethod
+    def of(cls, actor_class: type[Gr00tGaussianActor], spec: TaskSpec, actor_cfg: Mapping[str, Any]) -> ActorRecipe:
+        """The recipe of an actor of some class for a task."""
+        return cls(
+            f"{actor_class.__module__}:{actor_class.__qualname__}",
+            dataclasses.asdict(spec),
+            copy.deepcopy(dict(actor_cfg)),
+        )
+
+    def base(self) -> tuple[Path, str]:
+        """Directory and fingerprint of the GR00T that it is over.
+
+        Raises:
+            Gr00tCheckpointError: There is none.
+        """
+        options, spec = Gr00tOptions(**self.actor.get("gr00t", {})), TaskSpec(**self.spec)
+        return options.directory(spec), options.fingerprint(spec)
+
+    def make(self, device: str) -> Gr00tGaussianActor:
+        """Load GR00T and make the actor over it.
+
+        Raises:
+            ValueError: A field is not known or does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
+        """
+        actor_class: Any = resolve_callable(self.class_name)
+        spec = TaskSpec(**self.spec)
+        cfg = dict(self.actor)
+        gr00t_cfg, freezing_cfg = dict(cfg.pop("gr00t", {})), dict(cfg.pop("freezing", {}))
+        distribution_cfg = dict(cfg.pop("distribution_cfg", {}))
+        chunk_length = cfg.pop("chunk_length", None)
+        for name, fields, options in (("gr00t", gr00t_cfg, Gr00tOptions), ("freezing", freezing_cfg, FreezingOptions)):
+            check_fields(f"agent.actor.{name}", fields, [field.name for field in dataclasses.fields(options)])
+        check_fields("agent.actor.distribution_cfg", distribution_cfg, ("init_std", "std_range"))
+        check_fields(
+            "agent.actor",
+            cfg,
+            ("gr00t", "freezing", "chunk_length", "distribution_cfg", "hidden_dims", "activation", "num_queries"),
+        )
+        encoder = Gr00tEncoder.load(
+            spec,
+            Gr00tOptions(**gr00t_cfg),
+            device,
+            FreezingOptions(**freezing_cfg),
+            reads_head=actor_class.reads_head,
+        )
+        horizon = encoder.action_horizon
+        chunk_length = horizon if chunk_length is None else chunk_length
+        if not 1 <= chunk_length <= horizon:
+            raise ValueError(
+                f"`agent.actor.chunk_length` is {chunk_length}; the checkpoint predicts {horizon} steps, so it must lie"
+                f" in 1..{horizon}, or be null for all of them."
+            )
+        return actor_class(encoder, chunk_length, **distribution_cfg, **cfg).to(device)
 
 
 class Gr00tActorCritic:
     """Builds actor and critic over one :class:`~gr00t_rl_ext.policy.encoder.Gr00tEncoder`.
 
     Args:
-        env: The unwrapped environment.
+        spec: The task.
         obs: An observation with all groups that actor and critic read.
         obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
         actor_cfg: Fields of ``agent.actor`` without ``class_name``.
@@ -36,7 +109,7 @@ class Gr00tActorCritic:
 
     def __init__(
         self,
-        env: Any,
+        spec: TaskSpec,
         obs: TensorDict,
         obs_groups: Mapping[str, Sequence[str]],
         actor_cfg: Mapping[str, Any],
@@ -45,44 +118,29 @@ class Gr00tActorCritic:
         actor_class: type[Gr00tGaussianActor] = Gr00tGaussianActor,
         critic_class: type[Gr00tCritic] = Gr00tCritic,
     ) -> None:
-        actor_cfg, critic_cfg = dict(actor_cfg), dict(critic_cfg)
-        gr00t_cfg = dict(actor_cfg.pop("gr00t", {}))
-        distribution_cfg = dict(actor_cfg.pop("distribution_cfg", {}))
-        chunk_length = actor_cfg.pop("chunk_length", None)
-        check_fields("agent.actor.gr00t", gr00t_cfg, [field.name for field in dataclasses.fields(Gr00tOptions)])
-        check_fields("agent.actor.distribution_cfg", distribution_cfg, ("init_std", "std_range"))
-        check_fields(
-            "agent.actor",
-            actor_cfg,
-            ("gr00t", "chunk_length", "distribution_cfg", "hidden_dims", "activation", "num_queries"),
-        )
+        critic_cfg = dict(critic_cfg)
         if critic_cfg.pop("distribution_cfg", None) is not None:
             raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
         check_fields("agent.critic", critic_cfg, ("hidden_dims", "activation", "obs_normalization"))
-        spec = TaskSpec.from_env(env, obs, obs_groups["actor"])
-        self.encoder = Gr00tEncoder.load(spec, Gr00tOptions(**gr00t_cfg), device)
-        horizon = self.encoder.action_horizon
-        self.chunk_length = horizon if chunk_length is None else chunk_length
-        if not 1 <= self.chunk_length <= horizon:
-            raise ValueError(
-                f"`agent.actor.chunk_length` is {self.chunk_length}; the checkpoint predicts {horizon} steps, so it"
-                f" must lie in 1..{horizon}, or be null for all of them."
-            )
-        self.actor = actor_class(self.encoder, self.chunk_length, **distribution_cfg, **actor_cfg).to(device)
+        self.recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
+        self.actor = self.recipe.make(device)
+        self.encoder = self.actor.encoder
+        self.chunk_length = self.actor.chunk_length
         self.critic = critic_class(self.encoder, obs, obs_groups["critic"], **critic_cfg).to(device)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
         encoder = self.encoder
-        frozen = sum(p.numel() for p in encoder.model.parameters())
+        total = sum(p.numel() for p in encoder.model.parameters())
         actor = sum(p.numel() for p in self.actor.parameters())
         critic = sum(p.numel() for p in self.critic.parameters())
         tokens, width = encoder.feature_shape
         return (
             f"GR00T {encoder.model.version} from {encoder.model.config.source}\n"
-            f"  frozen: {frozen / 1e6:.1f} M parameters in {str(encoder.dtype).removeprefix('torch.')}, eval mode, no"
-            f" gradients; features {tokens} x {width} per decision\n"
-            f"  trained: actor {actor / 1e6:.2f} M, critic {critic / 1e6:.2f} M\n"
+            f"  {total / 1e6:.1f} M parameters, {str(encoder.dtype).removeprefix('torch.')} where frozen; features"
+            f" {tokens} x {width} per decision\n"
+            f"  {encoder.freezing.describe()}\n"
+            f"  trains beside it: actor {actor / 1e6:.2f} M, critic {critic / 1e6:.2f} M\n"
             f"  decides {self.chunk_length} control steps x {encoder.spec.action_dim} actions from"
             f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
             f"  instruction: {encoder.spec.instruction!r}"

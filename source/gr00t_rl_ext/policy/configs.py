@@ -37,6 +37,47 @@ class Gr00tModelCfg:
     """Side of the centre crop relative to the image, in (0, 1]. Must be what the checkpoint was fine-tuned with. None:
     as the checkpoint says, which N1.7's do; N1.5's do not, and get no crop. GR00T's data configs for N1.5 use 0.95."""
 
+    mapping: str = ""
+    """YAML file that says how the task's observations, cameras and actions correspond to the checkpoint's keys, and in
+    which units; ``package:file`` for one in an installed package. Empty: by position, so that the task's terms must
+    have the order, widths and units of the checkpoint's statistics. See
+    :mod:`~gr00t_rl_ext.policy.embodiment_mapping`."""
+
+
+@configclass
+class Gr00tFreezingCfg:
+    """What of GR00T trains beside the policy's own networks (``agent.actor.freezing``)."""
+
+    train: list[str] = []
+    """Parts that train from the start. Empty: none, the backbone is frozen. ``language_lora``: low-rank adapters on the
+    last layers of the language model; ``language``: those layers; ``full``: everything that the actor reads. For an
+    actor that acts through the action head also ``projector``, ``dit``, ``vl_self_attention`` and ``dit_lora``."""
+
+    learning_rate: float | None = None
+    """Learning rate of these parts. None: the actor's."""
+
+    language_layers: int = 0
+    """How many of the last layers of the language model ``language`` and ``language_lora`` mean."""
+
+    lora_rank: int = 16
+    """Rank of the adapters."""
+
+    lora_alpha: float = 32.0
+    """Scale of the adapters times their rank."""
+
+    lora_dit_targets: list[str] = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
+    """Linear layers of the diffusion transformer that get an adapter."""
+
+    lora_language_targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    """Linear layers of the language model that get an adapter."""
+
+    schedule: list[dict] = []
+    """Progressive unfreezing: stages ``{train: [parts], at_iteration: n, at_success_rate: r, learning_rate: x}``, which
+    open one after the other at the iteration or at the success rate, whichever comes first."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass instead of keeping them: less memory, about a third more time."""
+
 
 @configclass
 class BoundedGaussianCfg:
@@ -52,11 +93,13 @@ class BoundedGaussianCfg:
 
 @configclass
 class Gr00tGaussianActorCfg:
-    """Tanh adapter with a Gaussian over the action chunk, on frozen features (``agent.actor``)."""
+    """Tanh adapter with a Gaussian over the action chunk, on GR00T's features (``agent.actor``)."""
 
     class_name: str = "gr00t_rl_ext.policy.actor:Gr00tGaussianActor"
 
     gr00t: Gr00tModelCfg = Gr00tModelCfg()
+
+    freezing: Gr00tFreezingCfg = Gr00tFreezingCfg()
 
     chunk_length: int | None = None
     """Control steps per decision. None: the checkpoint's whole action horizon."""

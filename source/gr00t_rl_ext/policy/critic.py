@@ -72,7 +72,8 @@ class Gr00tCritic(nn.Module):
         if self.reads_features:
             if FEATURES not in obs.keys():
                 obs = self.encoder.encode(obs)
-            parts.append(self.feature_norm(obs[FEATURES].float().mean(dim=1)))
+            # the value loss is no reason to change what the actor sees
+            parts.append(self.feature_norm(obs[FEATURES].detach().float().mean(dim=1)))
         if self.vector_groups:
             parts.append(self.normalizer(self._vectors(obs)))
         return self.mlp(torch.cat(parts, dim=-1)).float()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The frozen part of the policy: from observations to the backbone's features, once per decision."""
+"""From observations to the tokens that the policy reads: what is frozen once per decision, what trains anew."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import (
     Gr00tCheckpointError,
     Gr00tInputs,
-    Gr00tModel,
     build_tiny_checkpoint,
     load_gr00t,
 )
+from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.gr00t.embodiment import statistics_files
+from gr00t_rl_ext.policy.bound_mapping import BoundMapping, bind_mapping, tiny_layout
+from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
+from gr00t_rl_ext.policy.freezing import Depth, Freezing
+from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 TINY = "tiny"
 """Value of ``checkpoint`` that stands for a tiny random GR00T made for the task."""
 
 FEATURES = "features"
-"""Key of the features in an encoded observation, which has it instead of the image groups."""
+"""Key of the tokens that the policy reads in an encoded observation, (num_envs, tokens, width)."""
+
+HIDDEN = "hidden"
+"""Key of the language model's hidden states in an encoded observation, where layers above them train."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -44,6 +51,24 @@ class Gr00tOptions:
     dtype: str = "auto"
     attn_implementation: str = "sdpa"
     crop_scale: float | None = None
+    mapping: str = ""
+
+    def directory(self, spec: TaskSpec) -> Path:
+        """Directory of the checkpoint.
+
+        Raises:
+            Gr00tCheckpointError: There is none.
+        """
+        if self.checkpoint != TINY:
+            return resolve_checkpoint(self.checkpoint)
+        return tiny_checkpoint(spec, EmbodimentMapping.load(self.mapping) if self.mapping else None)
+
+    def fingerprint(self, spec: TaskSpec) -> str:
+        """Identifies the checkpoint and the mapping, through which the policy sees the robot."""
+        base = fingerprint(self.directory(spec))
+        if not self.mapping:
+            return base
+        return hashlib.sha256(f"{base}:{EmbodimentMapping.load(self.mapping).digest()}".encode()).hexdigest()
 
     def torch_dtype(self, device: str) -> torch.dtype:
         """The backbone's data type on a device: bf16 where the hardware gains from it, else fp32.
@@ -58,49 +83,70 @@ class Gr00tOptions:
         return _DTYPES[self.dtype]
 
 
-def tiny_checkpoint(spec: TaskSpec) -> Path:
-    """Directory of the tiny random GR00T for a task, built on first use."""
-    directory = cache_directory() / "tiny" / spec.digest()
+def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:
+    """Directory of the tiny random GR00T for a task, with the keys of a mapping, built on first use."""
+    name = spec.digest() if mapping is None else f"{spec.digest()}-{mapping.digest()[:12]}"
+    directory = cache_directory() / "tiny" / name
     if not (directory / "config.json").is_file():
-        build_tiny_checkpoint(directory, state_keys=spec.state_terms, action_keys=spec.action_terms)
+        build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
     return directory
 
 
 class Gr00tEncoder:
-    """A frozen GR00T and its inputs.
+    """A GR00T and its inputs.
 
-    It is deliberately no :class:`torch.nn.Module`: the actor and the critic share it, and its weights must reach
-    neither their ``state_dict`` nor an optimizer, a checkpoint or the gradient all-reduce.
+    What lies below the trained layers is computed once per decision (:meth:`encode`) and kept with it; what lies above
+    is computed again in each update (:meth:`complete`).
+
+    It is deliberately no :class:`torch.nn.Module`: the actor and the critic share it, and its frozen weights must reach
+    neither their ``state_dict`` nor an optimizer, a checkpoint or the gradient all-reduce. ``freezing`` knows which of
+    its weights train.
 
     Args:
-        model: A loaded GR00T. Its parameters must not require gradients.
+        freezing: A loaded GR00T and what of it trains.
         inputs: Turns observations into the model's inputs.
         spec: The task.
-        fingerprint: Identifies the checkpoint, see :func:`fingerprint`.
+        fingerprint: Identifies what it is made from, see :meth:`Gr00tOptions.fingerprint`.
+        mapping: How the task's tensors become the checkpoint's. None: by position.
     """
 
-    def __init__(self, model: Gr00tModel, inputs: Gr00tInputs, spec: TaskSpec, fingerprint: str) -> None:
-        self.model = model.eval()
+    def __init__(
+        self,
+        freezing: Freezing,
+        inputs: Gr00tInputs,
+        spec: TaskSpec,
+        fingerprint: str,
+        mapping: BoundMapping | None = None,
+    ) -> None:
+        self.freezing = freezing
+        self.model = freezing.model
         self.inputs = inputs
         self.spec = spec
         self.fingerprint = fingerprint
+        self.mapping = BoundMapping(tuple(range(spec.num_cameras))) if mapping is None else mapping
         self.calls = 0
-        """Forward passes of the backbone so far."""
-        self.check_frozen()
+        """Passes through the whole backbone so far."""
 
     @classmethod
-    def load(cls, spec: TaskSpec, options: Gr00tOptions, device: str) -> Gr00tEncoder:
-        """Load the checkpoint that the options name and fit it to the task.
+    def load(
+        cls,
+        spec: TaskSpec,
+        options: Gr00tOptions,
+        device: str,
+        freezing: FreezingOptions | None = None,
+        *,
+        reads_head: bool = False,
+    ) -> Gr00tEncoder:
+        """Load the checkpoint that the options name, fit it to the task, and prepare what trains.
 
         Raises:
             Gr00tCheckpointError: If the checkpoint cannot be used, or its widths do not fit the task.
+            EmbodimentMappingError: If the mapping cannot be used.
+            ValueError: If the freezing options do not fit the checkpoint.
         """
-        if options.checkpoint == TINY:
-            checkpoint = str(tiny_checkpoint(spec))
-        else:
-            checkpoint = options.checkpoint
+        mapping = EmbodimentMapping.load(options.mapping)
         model = load_gr00t(
-            checkpoint,
+            options.directory(spec),
             embodiment_slot=options.embodiment_slot,
             embodiment_tag=options.embodiment_tag,
             dtype=options.torch_dtype(device),
@@ -111,11 +157,13 @@ class Gr00tEncoder:
             model,
             options.embodiment_tag,
             tokenizer=options.tokenizer or None,
-            num_cameras=spec.num_cameras,
+            num_cameras=len(mapping.video) or spec.num_cameras,
             crop_scale=options.crop_scale,
         )
-        _check_widths(inputs, spec)
-        return cls(model, inputs, spec, fingerprint(Path(model.config.source)))
+        _check_widths(inputs, spec, mapping)
+        bound = bind_mapping(mapping, spec, inputs.embodiment, inputs.device)
+        trained = Freezing(model, freezing, reads_head=reads_head)
+        return cls(trained, inputs, spec, options.fingerprint(spec), bound)
 
     @property
     def feature_shape(self) -> tuple[int, int]:
@@ -129,8 +177,8 @@ class Gr00tEncoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Data type of the features."""
-        return next(self.model.backbone.parameters()).dtype
+        """Data type of the features, and of what is frozen."""
+        return self.freezing.frozen_dtype
 
     @property
     def state_dim(self) -> int:
@@ -139,61 +187,121 @@ class Gr00tEncoder:
 
     @torch.no_grad()
     def encode(self, obs: TensorDict) -> TensorDict:
-        """Replace the image groups by the backbone's features.
+        """Replace the image groups by what the policy reads and what :meth:`complete` needs.
 
         Args:
             obs: Observations with the task's image groups, uint8 (num_envs, height, width, 3 * cameras).
 
         Returns:
-            The same observations with :data:`FEATURES` (num_envs, tokens, width) instead of the images.
+            The same observations with :data:`FEATURES` (num_envs, tokens, width), and with :data:`HIDDEN` of that shape
+            or the images where layers above them train.
         """
-        images = [obs[group] for group in self.spec.image_groups]
-        cameras = [camera for group in images for camera in group.split(3, dim=-1)]
-        pixel_values = self.inputs.pixel_values(cameras)
-        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
-        features = self.model.encode(pixel_values=pixel_values, input_ids=input_ids, attention_mask=attention_mask)
-        self.calls += 1
-        encoded = self._without_images(obs)
-        encoded[FEATURES] = features.tokens
-        return TensorDict(encoded, batch_size=obs.batch_size)
+        if FEATURES in obs.keys() or HIDDEN in obs.keys():
+            return self.complete(obs)
+        depth = self.freezing.depth
+        encoded = dict(obs.items()) if depth == Depth.IMAGES else self._without_images(obs)
+        if depth == Depth.HIDDEN:
+            encoded[HIDDEN] = self._hidden_states(obs, self.freezing.cut)
+        elif depth == Depth.FEATURES:
+            encoded[FEATURES] = self._read(self._hidden_states(obs, self.freezing.cut), self.freezing.cut)
+        return self.complete(TensorDict(encoded, batch_size=obs.batch_size))
+
+    def complete(self, obs: TensorDict) -> TensorDict:
+        """Observations as they were kept, with :data:`FEATURES`.
+
+        Differentiable with respect to what trains, where gradients are enabled.
+        """
+        if FEATURES in obs.keys():
+            return obs
+        cut = self.freezing.cut
+        with self.autocast():
+            hidden = obs[HIDDEN] if HIDDEN in obs.keys() else self._hidden_states(obs, cut)
+        completed = {**obs, FEATURES: self._read(hidden, cut)}
+        return TensorDict(completed, batch_size=obs.batch_size)
+
+    def kept(self, obs: TensorDict) -> TensorDict:
+        """What of an encoded observation is kept with the decision: all that training does not change."""
+        if self.freezing.depth == Depth.FEATURES:
+            return obs
+        return obs.exclude(FEATURES)
+
+    def autocast(self) -> torch.autocast:
+        """Runs float32 layers that train among frozen ones of lower precision in that precision."""
+        mixed = self.dtype != torch.float32 and bool(self.freezing.groups)
+        return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=mixed)
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
-        """Zeros of the shape of :meth:`encode`'s result, without running the backbone."""
-        encoded = {name: torch.zeros_like(value) for name, value in self._without_images(obs).items()}
-        device = next(self.model.parameters()).device
-        encoded[FEATURES] = torch.zeros(obs.batch_size[0], *self.feature_shape, dtype=self.dtype, device=device)
-        return TensorDict(encoded, batch_size=obs.batch_size)
+        """Zeros of the shape of what :meth:`kept` leaves of :meth:`encode`'s result, which take no memory."""
+        depth = self.freezing.depth
+        kept = dict(obs.items()) if depth == Depth.IMAGES else self._without_images(obs)
+        example = {
+            name: torch.zeros((), dtype=value.dtype, device=value.device).expand(value.shape)
+            for name, value in kept.items()
+        }
+        if depth != Depth.IMAGES:
+            key = HIDDEN if depth == Depth.HIDDEN else FEATURES
+            zero = torch.zeros((), dtype=self.dtype, device=self.model.device)
+            example[key] = zero.expand(obs.batch_size[0], *self.feature_shape)
+        return TensorDict(example, batch_size=obs.batch_size)
+
+    def model_inputs(self, obs: TensorDict) -> dict[str, torch.Tensor]:
+        """Arguments of :meth:`Gr00tModel.encode` for observations with images."""
+        images = [obs[group] for group in self.spec.image_groups]
+        cameras = [camera for group in images for camera in group.split(3, dim=-1)]
+        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
+        pixel_values = self.inputs.pixel_values([cameras[index] for index in self.mapping.camera_order])
+        return {"pixel_values": pixel_values, "input_ids": input_ids, "attention_mask": attention_mask}
+
+    def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
+        self.calls += 1
+        return self.model.backbone.hidden_states(**self.model_inputs(obs), layer=layer)
+
+    def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
+        """From hidden states that enter a layer to the tokens that the policy reads."""
+        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, hidden.shape[0])
+        with self.autocast():
+            features = self.model.backbone.features(hidden, input_ids, attention_mask, layer=layer)
+            tokens = self.model.condition(features).tokens if self.freezing.reads_head else features.tokens
+        return tokens.to(self.dtype)
 
     def _without_images(self, obs: TensorDict) -> dict[str, Any]:
         return {name: value for name, value in obs.items() if name not in self.spec.image_groups}
 
+    def raw_state(self, obs: TensorDict) -> torch.Tensor:
+        """Proprioception in the checkpoint's keys and units, (num_envs, width of the keys), fp32."""
+        return self.mapping.state(torch.cat([obs[group] for group in self.spec.state_groups], dim=-1))
+
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
-        raw = torch.cat([obs[group] for group in self.spec.state_groups], dim=-1).float()
-        return self.inputs.embodiment.state.normalize(raw)
+        return self.inputs.embodiment.state.normalize(self.raw_state(obs))
 
-    def check_frozen(self) -> None:
-        """Raise if the backbone could learn or has learnt.
+    def decode_action(self, normalized: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """What the action head says -> actions of the environment.
 
-        Raises:
-            RuntimeError: If a parameter requires gradients or has one, or the model is not in eval mode.
+        Args:
+            normalized: Sampled actions (num_envs, H, max_action_dim).
+            obs: The observations that they were decided on, to whose state some embodiments' actions are relative.
+
+        Returns:
+            (num_envs, H', action_dim), fp32, in the environment's units and not clipped; H' is H, or
+            :attr:`action_horizon` where that is less.
         """
-        learning = [n for n, p in self.model.named_parameters() if p.requires_grad or p.grad is not None]
-        if learning:
-            raise RuntimeError(
-                f"The GR00T backbone must be frozen, but {len(learning)} of its parameters require or have gradients:"
-                f" {', '.join(learning[:3])}."
-            )
-        if self.model.training:
-            raise RuntimeError("The GR00T backbone must be in eval mode: its features are cached.")
+        return self.mapping.action(self.inputs.decode_action(normalized, self.raw_state(obs)))
+
+    def encode_action(self, actions: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """The inverse of :meth:`decode_action`, for supervised data: (num_envs, H, max_action_dim), padded with 0."""
+        return self.inputs.action(self.mapping.inverse_action(actions), self.raw_state(obs))
 
 
-def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
+def _check_widths(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMapping) -> None:
+    """Check what is matched by position."""
     embodiment = inputs.embodiment
-    for name, vector, terms, limit in (
-        ("state", embodiment.state, spec.state_terms, inputs.max_state_dim),
-        ("action", embodiment.action, spec.action_terms, inputs.max_action_dim),
+    for name, vector, terms, limit, mapped in (
+        ("state", embodiment.state, spec.state_terms, inputs.max_state_dim, mapping.state),
+        ("action", embodiment.action, spec.action_terms, inputs.max_action_dim, mapping.action),
     ):
+        if mapped:
+            continue
         width = sum(terms.values())
         listed = ", ".join(f"{term} {size}" for term, size in terms.items())
         if width > limit:
@@ -205,7 +313,8 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec) -> None:
             raise Gr00tCheckpointError(
                 f"The task's {name} has {width} dimensions ({listed}), but the checkpoint's statistics for"
                 f" {embodiment.tag!r} describe {vector.raw_dim} ({vector.describe()}). Both must agree in order and"
-                f" units: change the task's {name} terms, or choose another `agent.actor.gr00t.embodiment_tag`."
+                f" units: change the task's {name} terms, say in `agent.actor.gr00t.mapping` how they correspond, or"
+                " choose another `agent.actor.gr00t.embodiment_tag`."
             )
 
 

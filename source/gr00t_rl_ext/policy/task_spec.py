@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,8 +28,8 @@ class TaskSpec:
     image_groups: tuple[str, ...]
     """Observation groups with images, uint8 (num_envs, height, width, 3 * cameras)."""
 
-    num_cameras: int
-    """Images per observation, over all image groups."""
+    cameras: tuple[str, ...]
+    """Names of the images of an observation, over all image groups, in order."""
 
     state_groups: tuple[str, ...]
     """Observation groups of proprioception that the actor reads, (num_envs, width)."""
@@ -39,6 +39,11 @@ class TaskSpec:
 
     action_terms: dict[str, int]
     """Terms of the action of one control step in order, with their widths."""
+
+    @property
+    def num_cameras(self) -> int:
+        """Images per observation, over all image groups."""
+        return len(self.cameras)
 
     @property
     def state_dim(self) -> int:
@@ -86,7 +91,6 @@ class TaskSpec:
                 f"GR00T needs the robot's state, but the actor reads only images ({', '.join(actor_groups)}). The task"
                 f" offers: {available}. Name a group of vectors in `agent.obs_groups`."
             )
-        num_cameras = 0
         for group in image_groups:
             shape = tuple(obs[group].shape[1:])
             if len(shape) != 3 or shape[-1] % 3 != 0:
@@ -94,7 +98,6 @@ class TaskSpec:
                     f"The image group {group!r} has the shape {shape} per environment; expected (height, width, 3 *"
                     " cameras): RGB images of equal size, concatenated along the channels."
                 )
-            num_cameras += shape[-1] // 3
         for group in state_groups:
             if obs[group].ndim != 2:
                 raise ValueError(
@@ -104,22 +107,44 @@ class TaskSpec:
         return cls(
             instruction=getattr(env.cfg, "instruction", DEFAULT_INSTRUCTION),
             image_groups=image_groups,
-            num_cameras=num_cameras,
+            cameras=_cameras(env, obs, image_groups),
             state_groups=state_groups,
             state_terms=_state_terms(env, obs, state_groups),
             action_terms=_action_terms(env),
         )
 
 
+def unique_names(terms: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names of all terms of some observation groups; a name that stood in an earlier group gets its group's name."""
+    names: list[str] = []
+    for group, members in terms.items():
+        names += [name if name not in names else f"{group}_{name}" for name in members]
+    return names
+
+
+def _cameras(env: Any, obs: TensorDict, groups: Sequence[str]) -> tuple[str, ...]:
+    manager = getattr(env, "observation_manager", None)
+    terms: dict[str, list[str]] = {}
+    for group in groups:
+        if manager is None:
+            channels = {group: int(obs[group].shape[-1])}
+        else:
+            dims = zip(manager.active_terms[group], manager.group_obs_term_dim[group], strict=True)
+            channels = {name: int(shape[-1]) for name, shape in dims}
+        # a term may hold several images; only then are they numbered
+        terms[group] = [
+            name if count == 3 else f"{name}_{index}" for name, count in channels.items() for index in range(count // 3)
+        ]
+    return tuple(unique_names(terms))
+
+
 def _state_terms(env: Any, obs: TensorDict, groups: Sequence[str]) -> dict[str, int]:
     manager = getattr(env, "observation_manager", None)
     if manager is None:
         return {group: int(obs[group].shape[-1]) for group in groups}
-    terms: dict[str, int] = {}
-    for group in groups:
-        for name, shape in zip(manager.active_terms[group], manager.group_obs_term_dim[group], strict=True):
-            terms[name if name not in terms else f"{group}_{name}"] = int(shape[-1])
-    return terms
+    names = unique_names({group: manager.active_terms[group] for group in groups})
+    shapes = [shape for group in groups for shape in manager.group_obs_term_dim[group]]
+    return {name: int(shape[-1]) for name, shape in zip(names, shapes, strict=True)}
 
 
 def _action_terms(env: Any) -> dict[str, int]:

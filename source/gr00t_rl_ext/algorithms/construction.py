@@ -1,0 +1,101 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""From an agent's config and an environment to an algorithm with its networks."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from rsl_rl.algorithms import PPO as RslRlPPO
+from rsl_rl.env import VecEnv
+from rsl_rl.utils import resolve_class
+from tensordict import TensorDict
+
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic, check_fields
+from gr00t_rl_ext.policy.task_spec import TaskSpec
+
+
+def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
+    """Build networks, storage and the algorithm that ``cfg`` names.
+
+    Args:
+        obs: Observations of the environment, before the groups are narrowed to those in use.
+        env: Isaac Lab's rsl_rl wrapper around an environment with action chunks.
+        cfg: The agent's config as nested dictionaries.
+        device: Device of the networks.
+
+    Raises:
+        ValueError: If a setting is unknown or does not fit the task or the checkpoint.
+    """
+    alg_class, alg_cfg = resolve_class(cfg["algorithm"])
+    actor_class, actor_cfg = resolve_class(cfg["actor"])
+    critic_class, critic_cfg = resolve_class(cfg["critic"])
+    unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
+    if not hasattr(unwrapped, "configure_decisions"):
+        raise ValueError(
+            f"The task's environment class {type(unwrapped).__name__} has no action chunks. Register the task with"
+            " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or put"
+            " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
+        )
+    obs_groups = _require_obs_groups(cfg["obs_groups"])
+    _check_algorithm_fields(alg_class, alg_cfg)  # type: ignore[arg-type]
+    actor_critic = Gr00tActorCritic(
+        TaskSpec.from_env(unwrapped, obs, obs_groups["actor"]),
+        obs,
+        obs_groups,
+        actor_cfg,
+        critic_cfg,
+        device,
+        actor_class,  # type: ignore[arg-type]
+        critic_class,  # type: ignore[arg-type]
+    )
+    chunk_length = actor_critic.chunk_length
+    used = list(dict.fromkeys(group for groups in obs_groups.values() for group in groups))
+    unwrapped.configure_decisions(
+        chunk_length, step_discount=alg_cfg["gamma"] ** (1.0 / chunk_length), observation_groups=used
+    )
+    env.num_actions = chunk_length * actor_critic.encoder.spec.action_dim
+    print(actor_critic.describe())
+    observations = env.get_observations().to(device)
+    alg = alg_class(
+        actor_critic,
+        observations,
+        cfg["num_steps_per_env"],
+        device=device,
+        multi_gpu_cfg=cfg["multi_gpu"],
+        **alg_cfg,
+    )
+    alg.compile(cfg.get("torch_compile_mode"))
+    return alg
+
+
+def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    missing = [name for name in ("actor", "critic") if not obs_groups.get(name)]
+    if missing:
+        raise ValueError(
+            f"`agent.obs_groups` names no observation groups for the {' and the '.join(missing)}; it has"
+            f" {', '.join(obs_groups) or 'nothing'}. Expected e.g. {{'actor': ['rgb', 'state'], 'critic': ['rgb',"
+            " 'state', 'privileged']}."
+        )
+    return obs_groups
+
+
+def _check_algorithm_fields(alg_class: type, alg_cfg: dict[str, Any]) -> None:
+    internal = ("actor", "critic", "storage", "actor_critic", "observations", "num_steps_per_env", "device")
+    internal = ("self", "kwargs", "multi_gpu_cfg", *internal)
+    known = {name for base in (alg_class, RslRlPPO) for name in inspect.signature(base.__init__).parameters}
+    # fields of Isaac Lab's config for features of rsl_rl that this algorithm does not have
+    unsupported = ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders")
+    for name in unsupported:
+        if alg_cfg.pop(name, None):
+            raise ValueError(
+                f"`agent.algorithm.{name}` is set, which {alg_class.__name__} does not support. Leave it unset."
+            )
+    check_fields("agent.algorithm", alg_cfg, known - {*internal, *unsupported})
+    if alg_cfg.get("schedule", "fixed") != "fixed":
+        raise ValueError(
+            f"`agent.algorithm.schedule` is {alg_cfg['schedule']!r}; {alg_class.__name__} supports 'fixed' and stops"
+            " the epochs of an iteration at `target_kl` instead."
+        )

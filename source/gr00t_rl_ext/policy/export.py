@@ -1,0 +1,129 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a training checkpoint to a GR00T checkpoint, with the proof that both act alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tensordict import TensorDict
+from torch import Tensor
+
+from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.actor_critic import ActorRecipe
+from gr00t_rl_ext.policy.embodiment_mapping import mapping_file
+
+POLICY_DIRECTORY = "rl_policy"
+"""In an exported checkpoint: the actor's own networks, which GR00T's format has no place for."""
+
+_RECIPE_FILE = "recipe.json"
+_MAPPING_FILE = "mapping.yaml"
+_WEIGHTS_FILE = "actor.safetensors"
+
+
+def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Gr00tGaussianActor:
+    """The actor of a training checkpoint, in the stage that it was in.
+
+    Args:
+        saved: The checkpoint.
+        device: Where the actor lives.
+        **gr00t: Fields of ``agent.actor.gr00t`` to change, such as a base checkpoint that moved.
+
+    Raises:
+        ValueError: The base checkpoint cannot be loaded, or does not fit.
+    """
+    recipe = recipe_of(saved, **gr00t)
+    actor = recipe.make(device)
+    actor.encoder.freezing.restore(saved["stage"])
+    actor.encoder.freezing.load_state_dict(saved["gr00t_state_dict"])
+    actor.load_state_dict(saved["actor_state_dict"])
+    return actor.eval()
+
+
+def recipe_of(saved: Mapping[str, Any], **gr00t: Any) -> ActorRecipe:
+    """How the actor of a training checkpoint was made, with some fields of ``agent.actor.gr00t`` changed."""
+    recipe = ActorRecipe(**saved["actor_recipe"])
+    changed = {**recipe.actor.get("gr00t", {}), **gr00t}
+    return dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": changed})
+
+
+def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> None:
+    """Write a GR00T checkpoint with what was trained of it merged in, and the actor's own networks beside it.
+
+    The actor cannot train any more afterwards.
+
+    Args:
+        actor: From :func:`load_trained`.
+        recipe: How it was made.
+        directory: Empty, or does not exist.
+    """
+    actor.encoder.freezing.merge().save_pretrained(directory)
+    (directory / POLICY_DIRECTORY).mkdir()
+    # what trained is part of the weights now
+    settings = {name: value for name, value in recipe.actor.items() if name != "freezing"}
+    recipe = dataclasses.replace(recipe, actor=settings)
+    if mapping := settings.get("gr00t", {}).get("mapping"):
+        (directory / POLICY_DIRECTORY / _MAPPING_FILE).write_bytes(mapping_file(mapping).read_bytes())
+    text = json.dumps(dataclasses.asdict(recipe), indent=2)
+    (directory / POLICY_DIRECTORY / _RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
+    weights = {name: value.contiguous() for name, value in actor.state_dict().items()}
+    save_file(weights, directory / POLICY_DIRECTORY / _WEIGHTS_FILE)
+
+
+def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Gr00tGaussianActor:
+    """The actor of a directory that :func:`write` wrote.
+
+    Args:
+        directory: The exported checkpoint.
+        device: Where the actor lives.
+        **gr00t: Fields of ``agent.actor.gr00t`` to change, such as ``dtype``.
+
+    Raises:
+        FileNotFoundError: The directory was not exported.
+    """
+    directory = Path(directory)
+    file = directory / POLICY_DIRECTORY / _RECIPE_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{str(directory)!r} has no {POLICY_DIRECTORY}/{_RECIPE_FILE}: it is no checkpoint that"
+            " scripts/export_gr00t.py wrote."
+        )
+    recipe = ActorRecipe(**json.loads(file.read_text(encoding="utf-8")))
+    options = {**recipe.actor.get("gr00t", {}), "checkpoint": str(directory), **gr00t}
+    if options.get("mapping"):
+        options["mapping"] = str(directory / POLICY_DIRECTORY / _MAPPING_FILE)
+    actor = dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": options}).make(device)
+    actor.load_state_dict(load_file(directory / POLICY_DIRECTORY / _WEIGHTS_FILE))
+    return actor.eval()
+
+
+@torch.no_grad()
+def actions(actor: Gr00tGaussianActor, obs: TensorDict) -> dict[str, Tensor]:
+    """What a policy does in some observations, by what decides.
+
+    Args:
+        actor: The policy.
+        obs: Observations as the environment gives them.
+
+    Returns:
+        ``policy``: the deterministic action chunks (B, H * A) of the actor; ``GR00T``: those that GR00T's own inference
+        samples from a fixed noise, normalised, (B, horizon, max_action_dim), on the CPU.
+    """
+    encoder = actor.encoder
+    model = encoder.model
+    obs = obs.to(str(model.device))
+    chunks = actor(obs)
+    noise = torch.randn(
+        obs.batch_size[0], model.action_horizon, model.max_action_dim, generator=torch.Generator().manual_seed(0)
+    )
+    with encoder.autocast():
+        context = model.condition(model.encode(**encoder.model_inputs(obs)))
+        sampled = model.sample(context, encoder.inputs.state(encoder.raw_state(obs)), noise.to(model.device))
+    return {"policy": chunks.float().cpu(), "GR00T": sampled.float().cpu()}
