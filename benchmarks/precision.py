@@ -152,16 +152,16 @@ class Policy:
         """Log-probabilities of the batch's actions, (B,) each, with densities in ``dtype``; of a part of the batch."""
         assert batch.actions is not None
         assert batch.chain is not None
-        tokens, state, chain = features.tokens[part], batch.state[part], batch.chain[:, part]
+        cut = {name: value if value is None else value[part] for name, value in vars(features).items()}
+        state, chain = batch.state[part], batch.chain[:, part]
         adapter_in_half = self.autocast or self.model.action_head.dtype == torch.bfloat16
         with self._precision(adapter_in_half):
-            mean = self.adapter.mean(tokens, state[:, 0, :STATE_DIM])
+            mean = self.adapter.mean(cut["tokens"], state[:, 0, :STATE_DIM])
         gaussian_policy = _density(batch.actions[part], mean, self.adapter.std(), dtype)
         flow_policy = torch.zeros_like(gaussian_policy)
         real = (slice(None), slice(CONTROL_STEPS), slice(ACTION_DIM))
         with self._precision(self.autocast):
-            image_mask = features.image_mask[part] if features.image_mask is not None else None
-            context = self.model.condition(Gr00tFeatures(tokens, features.attention_mask[part], image_mask))
+            context = self.model.condition(Gr00tFeatures(**cut))
             context = self.model.cache_key_values(context)
             for step in range(self.model.num_inference_timesteps):
                 mean, std = self._flow_step(context, state, chain[step], step)
@@ -248,7 +248,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sixteenths", type=int, default=2, help="Widths in sixteenths of the published ones.")
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--mini_batch", type=int, default=4, help="Batch size of the update.")
+    # on a CPU most sizes take the same kernels, which hides what a GPU shows at any size; only one sample differs
+    parser.add_argument("--mini_batch", type=int, default=1, help="Batch size of the update (default: %(default)s).")
     parser.add_argument("--json", type=Path, help="Write the figures to this file as well.")
     args = parser.parse_args()
     torch.set_float32_matmul_precision("highest")

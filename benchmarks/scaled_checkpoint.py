@@ -44,11 +44,7 @@ def write_scaled_checkpoint(
     Returns:
         Bytes of all weight files.
     """
-    files = {"N1.5": _n1_5_configs, "N1.7": _n1_7_configs}[version](sixteenths)
-    for name, content in files.items():
-        (directory / name).parent.mkdir(exist_ok=True)
-        (directory / name).write_text(json.dumps(content, indent=1))
-    shapes = tensor_shapes(directory, version, files[CONFIG_FILE])
+    shapes = write_configs(directory, version, sixteenths)
     keys = sorted(shapes)
     per_shard = math.ceil(len(keys) / num_shards)
     weight_map = {}
@@ -70,17 +66,22 @@ def sixteenths_for(version: str, num_parameters: float) -> int:
     return max(1, min(16, round(16 * math.sqrt(num_parameters / published))))
 
 
-def tensor_shapes(directory: Path, version: str, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of the published layout."""
+def write_configs(directory: Path, version: str, sixteenths: int) -> dict[str, tuple[int, ...]]:
+    """Write the configs; returns the name and shape of every tensor that belongs to them."""
+    files = {"N1.5": _n1_5_configs, "N1.7": _n1_7_configs}[version](sixteenths)
+    for name, content in files.items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(json.dumps(content, indent=1))
+    config = files[CONFIG_FILE]
     spec = GR00T_VERSIONS[version]
     head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config[spec.head_section])
     with torch.device("meta"):
         backbone = spec.backbone.from_checkpoint(config, directory, "sdpa")
         model = Gr00tModel(Gr00tConfig(version, head, 0, directory, config), backbone, ActionHead(head))
     shapes = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
-    embedding = shapes[next(key for key in shapes if key.endswith("embed_tokens.weight"))]
-    # the largest tensor that is legal and never read
-    shapes[next(prefix for prefix in backbone.UNUSED_PREFIXES if "lm_head" in prefix) + "weight"] = embedding
+    if version == "N1.5":  # stores its output layer, which is never read; N1.7's is the embedding and not stored
+        _, lm_head = backbone.UNUSED_PREFIXES
+        shapes[lm_head + "weight"] = (backbone.vocab_size, backbone.feature_dim)
     return shapes
 
 
@@ -93,7 +94,7 @@ def _random(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
         return noise.mul_(0.02).add_(1.0)
     if "embed_tokens" in key:
         return noise
-    if "embed" in key or "future_tokens" in key:
+    if any(name in key for name in ("position_embedding", "pos_embed", "future_tokens")):
         return noise.mul_(0.1)
     fan_in = shape[1] if key.endswith(".W") else math.prod(shape[1:])
     return noise.mul_(1 / math.sqrt(fan_in))
