@@ -25,6 +25,7 @@ import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from scaled_checkpoint import VERSIONS, write_scaled_checkpoint
@@ -152,7 +153,7 @@ class Policy:
         """Log-probabilities of the batch's actions, (B,) each, with densities in ``dtype``; of a part of the batch."""
         assert batch.actions is not None
         assert batch.chain is not None
-        cut = {name: value if value is None else value[part] for name, value in vars(features).items()}
+        cut: dict[str, Any] = {name: v if v is None else v[part] for name, v in vars(features).items()}
         state, chain = batch.state[part], batch.chain[:, part]
         adapter_in_half = self.autocast or self.model.action_head.dtype == torch.bfloat16
         with self._precision(adapter_in_half):

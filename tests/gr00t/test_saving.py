@@ -108,12 +108,14 @@ def test_one_trained_value_takes_its_tensor_along(source: Source, tmp_path: Path
     """A model in bfloat16 whose tensor was trained is written as it acts; the others keep their float32 bits."""
     checkpoint = source()
     model = load_gr00t(checkpoint, dtype=torch.bfloat16)
+    weight = model.action_head.vlln.weight
+    assert isinstance(weight, Tensor)
     with torch.no_grad():
-        model.action_head.vlln.weight[0] += 1.0  # pyright: ignore
+        weight[0] += 1.0
     model.save_pretrained(tmp_path / "out")
     before, after = read_all(checkpoint), read_all(tmp_path / "out")
     assert {key for key in before if not torch.equal(before[key], after[key])} == {"action_head.vlln.weight"}
-    assert torch.equal(after["action_head.vlln.weight"], model.action_head.vlln.weight.float())
+    assert torch.equal(after["action_head.vlln.weight"], weight.float())
 
 
 def test_the_model_does_not_follow_its_files(source: Source):
