@@ -457,13 +457,13 @@ def test_a_checkpoint_of_another_base_is_refused_before_anything_changes(make: M
     saved = make(seed=1).save() | {"base_fingerprint": "0" * 64, "base_name": "/models/other"}
     alg = make()
     before = weights(alg)
-    with pytest.raises(ValueError, match=r"trained on the GR00T in '/models/other', but .* is loaded"):
+    with pytest.raises(SystemExit, match=r"trained on the GR00T in '/models/other', but .* is loaded"):
         alg.load(saved, None, True)
     assert same(before, weights(alg))
 
 
 def test_a_checkpoint_of_an_mlp_run_is_refused(make: MakeAlgorithm) -> None:
-    with pytest.raises(ValueError, match=r"not written by gr00t_rl_ext.*--agent rsl_rl_cfg_entry_point"):
+    with pytest.raises(SystemExit, match=r"not written by gr00t_rl_ext.*--agent rsl_rl_cfg_entry_point"):
         make().load({"actor_state_dict": {}, "critic_state_dict": {}, "iter": 5}, None, True)
 
 

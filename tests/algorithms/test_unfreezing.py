@@ -61,6 +61,21 @@ def test_the_first_ratio_is_one_in_bf16(part: str) -> None:
         assert runner.iterate()["train/first_ratio_error"] < 1e-3
 
 
+def test_fp16_trains_with_scaled_gradients() -> None:
+    """Without it, gradients of 1e-8 and less would be zero."""
+    alg = make("language_lora", dtype="float16")
+    before = trained(alg)
+    runner = Runner(alg)
+    for _ in range(2):
+        assert runner.iterate()["train/first_ratio_error"] < 1e-2
+    assert alg._scaler.is_enabled()
+    assert alg._scaler.get_scale() >= 2.0**15
+    assert all(not torch.equal(before[name], value) for name, value in trained(alg).items())
+    assert all(value.isfinite().all() for value in trained(alg).values())
+    assert not make("language_lora")._scaler.is_enabled()
+    assert not make(dtype="float16")._scaler.is_enabled()
+
+
 @pytest.mark.parametrize(
     ("part", "recomputed"),
     [
@@ -160,6 +175,21 @@ def test_a_success_rate_of_few_episodes_opens_nothing() -> None:
     assert alg.freezing.stage == 0
 
 
+def test_every_stage_recomputes_what_trains() -> None:
+    """And no more: what lies below the lowest part that trains was kept with the decision."""
+    schedule = [
+        {"train": ["language"], "at_iteration": 1},
+        {"train": ["full"], "at_iteration": 2},
+    ]
+    runner = Runner(make(schedule=schedule))
+    for recomputed in (set(), {"language1"}, {"vision0", "vision1", "language0", "language1"}):
+        runner.rollout()
+        with counted(layers(runner.alg.encoder.model)) as calls:
+            runner.alg.update()
+        assert calls == dict.fromkeys(recomputed, EPOCHS * MINI_BATCHES)
+        assert runner.logs[-1]["train/first_ratio_error"] < 1e-5
+
+
 # Accumulation and checkpointing
 
 
@@ -251,10 +281,19 @@ def test_a_run_continues_identically_in_a_later_stage() -> None:
         assert torch.equal(second.actor.state_dict()[name], value), name
 
 
-def test_a_checkpoint_without_parts_that_now_train_is_refused() -> None:
+def test_a_checkpoint_of_other_parts_is_refused_with_the_arguments_that_it_needs() -> None:
     saved = checkpoint_of(make())
-    with pytest.raises(ValueError, match=r"do not fit the settings: .* Now train: language_lora. Use the settings in"):
+    text = r"do not fit the settings: .* Now train: language_lora. .* Add to the command line: .*freezing.train=\[\]"
+    with pytest.raises(SystemExit, match=text):
         make("language_lora").load(saved, None, True)
+    schedule = [{"train": ["language_lora"], "at_iteration": 1}]
+    alg = make(schedule=schedule)
+    Runner(alg).iterate()
+    with pytest.raises(SystemExit) as error:
+        make(language_layers=2).load(checkpoint_of(alg), None, True)
+    assert "written in stage 1 of its schedule" in str(error.value)
+    assert "agent.actor.freezing.language_layers=1" in str(error.value)
+    assert """'agent.actor.freezing.schedule=[{'"'"'train'"'"':['"'"'language_lora'"'"'],""" in str(error.value)
 
 
 def test_a_frozen_model_adds_nothing_to_a_checkpoint() -> None:

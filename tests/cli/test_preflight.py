@@ -237,6 +237,22 @@ def test_a_value_of_the_wrong_type(fails: Any, override: str, expected: str) -> 
     assert f"takes {expected}" in error
 
 
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("agent.actor.freezing.train=['dit']", "`agent.actor.freezing.train` names 'dit' (the diffusion transformer)"),
+        ("agent.actor.freezing.train=['language']", "`agent.actor.freezing.language_layers` is 0"),
+        (
+            "agent.actor.freezing.schedule=[{'train':['full'],'at_iteration':5},{'train':['full'],'at_iteration':9}]",
+            "`agent.actor.freezing.schedule[1].train` names 'full', which trains already",
+        ),
+        ("agent.actor.freezing.schedule=[{'train':['full'],'at':5}]", "`agent.actor.freezing.schedule[0]` is {'train'"),
+    ],
+)
+def test_unfreezing_that_cannot_work(fails: Any, override: str, text: str) -> None:
+    assert text in fails("--task", TASK, override)
+
+
 def test_unknown_preset(fails: Any) -> None:
     error = fails("--task", TASK, "physics=bullet")
     assert "bullet" in error

@@ -10,20 +10,47 @@ from pathlib import Path
 
 import pytest
 import torch
-from observing_n1_7 import SLOT, TAG, observing_n1_7
 from torch import Tensor
 from transformers import Qwen2VLImageProcessor
 
-from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t
+from gr00t_rl_ext.gr00t import (
+    Gr00tCheckpointError,
+    Gr00tInputs,
+    Gr00tModel,
+    build_tiny_checkpoint,
+    load_embodiment,
+    load_gr00t,
+)
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import Qwen3VLBackbone
 from gr00t_rl_ext.gr00t.inputs import _area_weights
 
+TAG, SLOT = "my_robot", 31
 STATE_KEYS, ACTION_KEYS = {"arm": 3, "hand": 2}, {"arm": 3, "hand": 1}
+STD = 100 / 12**0.5
+"""Of a uniform distribution over [-50, 50]."""
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    return observing_n1_7(tmp_path / "checkpoint", STATE_KEYS, ACTION_KEYS)
+    """Minimum and maximum are -50 and 50, q01 and q99 are -49 and 49."""
+    path = build_tiny_checkpoint(
+        tmp_path / "checkpoint",
+        version="N1.7",
+        state_keys=STATE_KEYS,
+        action_keys=ACTION_KEYS,
+        ranges=dict.fromkeys(("state.arm", "state.hand", "action.arm", "action.hand"), (-50, 50)),
+        embodiment_tag=TAG,
+        horizon=8,
+        max_state_dim=16,
+        max_action_dim=12,
+    )
+    # this embodiment was trained for fewer actions than the model gives
+    processor_options(path, lambda o: o["modality_configs"][TAG]["action"].update(delta_indices=list(range(5))))
+    # the order of the statistics is not that of the vector
+    file = path / "statistics.json"
+    statistics = json.loads(file.read_text())[TAG]
+    file.write_text(json.dumps({TAG: {name: dict(reversed(keys.items())) for name, keys in statistics.items()}}))
+    return path
 
 
 @pytest.fixture
@@ -54,7 +81,7 @@ def test_from_observation_to_actions(model: Gr00tModel):
     actions = inputs.decode_action(model.sample(context, state, torch.randn(2, 8, 12)))
     # 5 of the 8 actions of a chunk exist for this embodiment
     assert actions.shape == (2, 5, 4)
-    assert actions.abs().max() <= 1, "clipped to q01 and q99"
+    assert actions.abs().max() <= 49, "clipped to q01 and q99"
     assert inputs.action_mask(2).sum(-1).tolist() == [[4] * 5 + [0] * 3] * 2
 
 
@@ -132,11 +159,12 @@ def test_statistics_by_hand(checkpoint: Path):
     robot = load_embodiment(checkpoint, TAG)
     assert (robot.slot, robot.action_horizon) == (SLOT, 5)
     assert [spec.key for spec in robot.state.specs] == ["arm", "hand"], "the processor's order"
-    raw = torch.tensor([[0.5, -0.25, 3.0, -3.0, 0.0]])
+    raw = torch.tensor([[24.5, -12.25, 60.0, -60.0, 0.0]])
     assert robot.state.normalize(raw).tolist() == [[0.5, -0.25, 1.0, -1.0, 0.0]]
-    assert robot.decode_action(torch.tensor([[0.5, 2.0, -2.0, 0.0]])).tolist() == [[0.5, 1.0, -1.0, 0.0]]
+    assert robot.decode_action(torch.tensor([[0.5, 2.0, -2.0, 0.0]])).tolist() == [[24.5, 49.0, -49.0, 0.0]]
     processor_options(checkpoint, lambda options: options.update(use_percentiles=False))
-    assert load_embodiment(checkpoint, TAG).state.normalize(raw).tolist() == [[0.25, -0.125, 1.0, -1.0, 0.0]]
+    raw = torch.tensor([[25.0, -12.5, 60.0, -60.0, 0.0]])
+    assert load_embodiment(checkpoint, TAG).state.normalize(raw).tolist() == [[0.5, -0.25, 1.0, -1.0, 0.0]]
 
 
 def test_modes_of_state_keys(checkpoint: Path):
@@ -158,9 +186,9 @@ def test_modes_of_action_keys(checkpoint: Path):
     processor_options(checkpoint, change)
     robot = load_embodiment(checkpoint, TAG)
     assert robot.action.describe() == "arm (3, q99_bounded), hand (1, mean_std_bounded_input)"
-    # mean 0 and std 0.5: what the network says is not clipped, what it is told is
-    assert robot.decode_action(torch.full((1, 1, 12), 3.0))[0, 0, 3] == 1.5
-    assert robot.encode_action(torch.full((1, 1, 4), 1.5), 12)[0, 0, 3] == 1.0
+    # what the network says is not clipped, what it is told is
+    assert float(robot.decode_action(torch.full((1, 1, 12), 3.0))[0, 0, 3]) == pytest.approx(3 * STD)
+    assert robot.encode_action(torch.full((1, 1, 4), 3 * STD), 12)[0, 0, 3] == 1.0
 
 
 def test_outliers_that_are_not_clipped(checkpoint: Path):
@@ -172,9 +200,11 @@ def test_outliers_that_are_not_clipped(checkpoint: Path):
 
     processor_options(checkpoint, change)
     robot = load_embodiment(checkpoint, TAG)
-    assert robot.state.normalize(torch.full((1, 5), 3.0)).tolist() == [[3.0] * 5]
-    assert robot.encode_action(torch.full((1, 1, 4), 3.0), 4).tolist() == [[[3.0, 3.0, 3.0, 6.0]]]
-    assert robot.decode_action(torch.full((1, 1, 4), 3.0)).tolist() == [[[1.0, 1.0, 1.0, 1.5]]]
+    assert robot.state.normalize(torch.full((1, 5), 147.0)).tolist() == [[3.0] * 5]
+    encoded = robot.encode_action(torch.full((1, 1, 4), 147.0), 4)
+    decoded = robot.decode_action(torch.full((1, 1, 4), 3.0))
+    assert encoded.flatten().tolist() == pytest.approx([3.0, 3.0, 3.0, 147 / STD])
+    assert decoded.flatten().tolist() == pytest.approx([49.0, 49.0, 49.0, 3 * STD])
 
 
 def test_use_mean_std_changes_nothing(checkpoint: Path):
@@ -212,8 +242,8 @@ def test_unsupported_processors(checkpoint: Path, change, text: str):
 
 
 def test_slots_come_from_the_checkpoint(checkpoint: Path):
-    """Not from N1.5's published slots, in which new_embodiment is 31."""
-    assert load_gr00t(checkpoint, embodiment_tag="new_embodiment").embodiment_slot == 3
+    """Not from N1.5's published slots, in which new_embodiment has another."""
+    assert load_gr00t(checkpoint, embodiment_tag="new_embodiment").embodiment_slot == 10
     assert load_gr00t(checkpoint, embodiment_tag=TAG).embodiment_slot == SLOT
     assert load_gr00t(checkpoint, 1, embodiment_tag=TAG).embodiment_slot == 1
     (checkpoint / "embodiment_id.json").unlink()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from observing_n1_7 import TAG, observing_n1_7
+from n1_7_robot import TAG, n1_7_robot
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from gr00t_rl_ext.gr00t.relative_action import RelativeAction
 
 STATE_KEYS, ACTION_KEYS = {"arm": 3, "hand": 2}, {"arm": 3, "hand": 1}
 HORIZON = 5
-"""Steps per chunk in ``observing_n1_7``."""
+"""Steps per chunk in ``n1_7_robot``."""
 
 
 def relative(key_state: str | None = None, **changes: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def set_relative_statistics(directory: Path, entries: dict[str, Any] | None) -> 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    directory = observing_n1_7(tmp_path / "checkpoint", STATE_KEYS, ACTION_KEYS)
+    directory = n1_7_robot(tmp_path / "checkpoint", STATE_KEYS, ACTION_KEYS)
     set_action_configs(directory, [relative(), absolute()])
     set_relative_statistics(directory, {"arm": per_step_statistics(3)})
     return directory
@@ -259,7 +259,7 @@ def test_rows_are_made_orthonormal():
 
 
 def test_poses_of_a_checkpoint(tmp_path: Path):
-    checkpoint = observing_n1_7(tmp_path / "checkpoint", {"eef": 9, "hand": 1}, {"eef": 9, "hand": 1})
+    checkpoint = n1_7_robot(tmp_path / "checkpoint", {"eef": 9, "hand": 1}, {"eef": 9, "hand": 1})
     set_action_configs(checkpoint, [relative(type="eef", format="xyz+rot6d"), absolute()])
     set_relative_statistics(checkpoint, {"eef": per_step_statistics(9)})
     robot = load_embodiment(checkpoint, TAG)

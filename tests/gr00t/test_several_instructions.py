@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from observing_n1_7 import TAG, observing_n1_7
+from n1_7_robot import TAG, n1_7_robot
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tContext, Gr00tFeatures, Gr00tInputs, Gr00tModel, load_gr00t
@@ -21,7 +21,7 @@ TOLERANCE = {"rtol": 0.0, "atol": 1e-5}
 
 @pytest.fixture(scope="module")
 def checkpoints(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
-    n1_7 = observing_n1_7(tmp_path_factory.mktemp("n1_7") / "checkpoint", {"arm": 9}, {"arm": 8})
+    n1_7 = n1_7_robot(tmp_path_factory.mktemp("n1_7") / "checkpoint", {"arm": 9}, {"arm": 8})
     return {"N1.5": (tiny_checkpoint, "new_embodiment"), "N1.7": (n1_7, TAG)}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from observing_n1_7 import TAG, observing_n1_7
+from n1_7_robot import TAG, n1_7_robot
 from tensordict import TensorDict
 from tiny_policy import actor_critic
 from torch import Tensor
@@ -447,7 +447,7 @@ def test_relative_actions_of_gr00t_n1_7(tmp_path: Path) -> None:
     """Through both conversions: the head's zeros mean "stay where you are", in degrees, and so does the task's"
     " target."""
     keys = {"joint_position": 7, "gripper_position": 1}
-    path = observing_n1_7(tmp_path / "n1_7", keys, keys, use_relative_action=True)
+    path = n1_7_robot(tmp_path / "n1_7", keys, keys, use_relative_action=True)
     content = json.loads((path / "processor_config.json").read_text())
     config = {"type": "NON_EEF", "format": "DEFAULT", "state_key": None}
     content["processor_kwargs"]["modality_configs"][TAG]["action"]["action_configs"] = [

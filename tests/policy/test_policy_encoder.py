@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from observing_n1_7 import SLOT, TAG, observing_n1_7
 from tensordict import TensorDict
 from tiny_policy import SPEC, actor_critic, load_encoder, observations
 from torch import Tensor
@@ -209,8 +208,6 @@ def test_the_slot_is_the_one_of_the_tag_where_a_checkpoint_knows_several_robots(
 def test_an_unknown_dtype_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`gr00t.dtype` is 'int4'; expected 'auto', 'float32', 'bfloat16', 'float16'"):
         load_encoder(dtype="int4")
-    assert Gr00tOptions().torch_dtype("cpu") == torch.float32
-    assert Gr00tOptions(dtype="float16").torch_dtype("cpu") == torch.float16
 
 
 def test_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
@@ -275,10 +272,20 @@ def test_more_dimensions_than_the_model_takes_are_refused(checkpoint: Path, fiel
 
 def test_gr00t_n1_7(tmp_path: Path) -> None:
     """Another version is a checkpoint's path and an embodiment tag, nothing else."""
-    path = observing_n1_7(tmp_path / "n1_7", SPEC.state_terms, SPEC.action_terms)
-    options = Gr00tOptions(checkpoint=str(path), embodiment_tag=TAG)
+    path = build_tiny_checkpoint(
+        tmp_path / "n1_7",
+        version="N1.7",
+        state_keys=SPEC.state_terms,
+        action_keys=SPEC.action_terms,
+        embodiment_tag="my_robot",
+        horizon=8,
+    )
+    processor = json.loads((path / "processor_config.json").read_text())["processor_kwargs"]
+    processor["modality_configs"]["my_robot"]["action"]["delta_indices"] = list(range(5))
+    edit_json(path / "processor_config.json", processor_kwargs=processor)
+    options = Gr00tOptions(checkpoint=str(path), embodiment_tag="my_robot")
     encoder = Gr00tEncoder.load(SPEC, options, "cpu")
-    assert (encoder.model.version, encoder.model.embodiment_slot) == ("N1.7", SLOT)
+    assert (encoder.model.version, encoder.model.embodiment_slot) == ("N1.7", 31)
     obs = observations(2)
     encoded = encoder.encode(obs)
     assert encoded[FEATURES].shape == encoder.encoded_example(obs)[FEATURES].shape == (2, *encoder.feature_shape)

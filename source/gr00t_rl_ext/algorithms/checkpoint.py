@@ -31,11 +31,11 @@ def restore_rng_state(state: dict[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
-def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) -> None:
-    """Check that a training checkpoint can be used with the base that is loaded.
+def check_format(loaded: dict[str, Any]) -> None:
+    """Check that a training checkpoint can be read.
 
     Raises:
-        ValueError: If it has another format, or was trained on another base.
+        ValueError: If it has another format.
     """
     if "format" not in loaded or "base_fingerprint" not in loaded:
         raise ValueError(
@@ -48,6 +48,15 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) 
             f"This checkpoint has format {loaded['format']}; this version of gr00t_rl_ext reads format {FORMAT}. Use"
             " the version that wrote it."
         )
+
+
+def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) -> None:
+    """Check that a training checkpoint can be used with the base that is loaded.
+
+    Raises:
+        ValueError: If it has another format, or was trained on another base.
+    """
+    check_format(loaded)
     if loaded["base_fingerprint"] != base_fingerprint:
         raise ValueError(
             f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which"

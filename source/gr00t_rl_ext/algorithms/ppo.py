@@ -18,6 +18,7 @@ from rsl_rl.storage import RolloutStorage
 from rsl_rl.utils import reduce_gradients_in_buckets, resolve_optimizer
 from tensordict import TensorDict
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from gr00t_rl_ext.algorithms import checkpoint, objectives
 from gr00t_rl_ext.algorithms.construction import build
@@ -29,6 +30,7 @@ from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
 from gr00t_rl_ext.policy.memory import require_storage
+from gr00t_rl_ext.policy.precision import half_precision
 from gr00t_rl_ext.policy.stages import MIN_EPISODES
 
 EXECUTED = "executed"
@@ -121,6 +123,7 @@ class Gr00tPPO(RslRlPPO):
             # no. 3 of the 37 implementation details; SGD has no epsilon
             **({"eps": 1e-5} if optimizer in ("adam", "adamw", "rmsprop") else {}),
         )
+        self._scaler = self._make_scaler()
         self.reference = copy.deepcopy(self.actor.adapter).requires_grad_(False).eval()
         """The adapter at step 0. With GR00T as it was loaded, it is the policy at step 0."""
 
@@ -175,8 +178,17 @@ class Gr00tPPO(RslRlPPO):
 
     def _autocast(self) -> torch.autocast:
         # in the rollout as in the update: a network in another precision is another policy
-        device_type = torch.device(self.device).type
-        return torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.use_mixed_precision)
+        return torch.autocast(self.device_type, dtype=half_precision(self.device), enabled=self.use_mixed_precision)
+
+    @property
+    def device_type(self) -> str:
+        return torch.device(self.device).type
+
+    def _make_scaler(self) -> GradScaler:
+        """Keeps gradients of float16 layers, whose smallest number is 6e-8, from becoming zero."""
+        mixed = half_precision(self.device) if self.use_mixed_precision else torch.float32
+        trained = self.encoder.dtype if self.freezing.groups else torch.float32
+        return GradScaler(self.device_type, enabled=torch.float16 in (mixed, trained))
 
     def act(self, obs: TensorDict) -> torch.Tensor:
         """Sample an action chunk (num_envs, H * A) and remember the decision."""
@@ -285,14 +297,16 @@ class Gr00tPPO(RslRlPPO):
                 - self.entropy_coef * losses["entropy"]
                 + self.kl_to_base_coef * losses["kl_to_base"]
             )
-            (share * loss).backward()
+            self._scaler.scale(share * loss).backward()
             log_ratios.append(log_ratio.detach())
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + share * value.detach()
         if self.is_multi_gpu:
             self.reduce_parameters()
+        self._scaler.unscale_(self.optimizer)
         norms = self._clip_gradients()
-        self.optimizer.step()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
         log_ratio = torch.cat(log_ratios)
         metrics = sums | {
             "approx_kl": objectives.approximate_kl(log_ratio),
@@ -369,6 +383,7 @@ class Gr00tPPO(RslRlPPO):
         # what was kept of decisions so far stands for layers that train now
         self._encoded = None
         self._gradients_checked = False
+        self._scaler = self._make_scaler()
         del self.storage
         self.storage = self._make_storage()
 
@@ -423,6 +438,7 @@ class Gr00tPPO(RslRlPPO):
         saved["recorded_observations"] = {} if self._recorded is None else dict(self._recorded.items())
         saved["stage"] = self.freezing.stage
         saved["iteration"] = self.iteration
+        saved["scaler"] = self._scaler.state_dict()
         saved["rng_state"] = checkpoint.rng_state()
         saved["format"] = checkpoint.FORMAT
         saved["base_fingerprint"] = self.encoder.fingerprint
@@ -433,22 +449,35 @@ class Gr00tPPO(RslRlPPO):
         """Load a checkpoint of :meth:`save`, and open the stages that were open.
 
         Raises:
-            ValueError: If it is none, belongs to another base checkpoint, or other parts of GR00T train.
+            SystemExit: If it is none, belongs to another base checkpoint, or other parts of GR00T train; with the
+                message that Isaac Lab's command line, at whose border this is, would hide below a traceback.
         """
-        checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
-        opened = self.freezing.restore(loaded_dict["stage"])
-        if opened:
-            self._train_groups(opened)
-        self.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
+        try:
+            self._load_gr00t(loaded_dict)
+        except ValueError as error:
+            raise SystemExit(f"\nerror: {error}") from error
         load_iteration = super().load(loaded_dict, load_cfg, strict)
         self.reference.load_state_dict(loaded_dict["reference_state_dict"], strict=strict)
         self._encoded = None
+        if self._scaler.is_enabled() and loaded_dict["scaler"]:
+            self._scaler.load_state_dict(loaded_dict["scaler"])
         if load_iteration:
             self.iteration = loaded_dict["iteration"]
         # rank 0 wrote it; with its generator the other ranks would explore alike
         if load_cfg is None and self.gpu_global_rank == 0:
             checkpoint.restore_rng_state(loaded_dict["rng_state"])
         return load_iteration
+
+    def _load_gr00t(self, loaded_dict: dict) -> None:
+        checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
+        try:
+            opened = self.freezing.restore(loaded_dict["stage"])
+            if opened:
+                self._train_groups(opened)
+            self.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
+        except ValueError as error:
+            overrides = self.actor_critic.recipe.overrides_for(loaded_dict["actor_recipe"], "freezing")
+            raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error
 
     # Several GPUs
 

@@ -56,12 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from tensordict import TensorDict
 
-    from gr00t_rl_ext.algorithms.checkpoint import check_header
+    from gr00t_rl_ext.algorithms.checkpoint import check_format, check_header
     from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights, new_directory
     from gr00t_rl_ext.policy import export
 
     file = _checkpoint_file(arguments.run)
     saved = _read(file)
+    check_format(saved)
     changes = {"checkpoint": arguments.base, "tokenizer": arguments.tokenizer, "dtype": arguments.dtype}
     changes = {name: value for name, value in changes.items() if value is not None}
     recipe = export.recipe_of(saved, **changes)
@@ -76,10 +77,11 @@ def _export(arguments: argparse.Namespace) -> int:
     if tolerance is None:
         tolerance = max(TOLERANCES.get(dtype, 0.0) for dtype in dtypes)
 
-    actor = export.load_trained(saved, arguments.device, **changes)
-    parts = ", ".join(actor.encoder.freezing.parts)
-    expected = export.actions(actor, obs)
+    # first of all, because it refuses a directory that holds something
     with new_directory(arguments.out) as directory:
+        actor = export.load_trained(saved, arguments.device, **changes)
+        parts = ", ".join(actor.encoder.freezing.parts)
+        expected = export.actions(actor, obs)
         export.write(actor, recipe, directory)
         del actor  # two models at once may be more than the memory holds
         place = {name: value for name, value in changes.items() if name != "checkpoint"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -66,6 +67,7 @@ def _train(arguments: Arguments) -> int:
     print(
         f"{'play:':<12}isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent} --device"
         f" {arguments.device} --num_envs 4 --checkpoint {checkpoint.resolve()} --video"
+        + "".join(f" {shlex.quote(item)}" for item in user_overrides if item.startswith("agent.actor"))
     )
     return 0
 

@@ -238,7 +238,7 @@ class Qwen3VLBackbone(Backbone):
         """Temporal, row and column position of each token, (3, B, S).
 
         The tokens of an image share one temporal position p and lie at rows and columns p, p + 1, ...; the text after
-        it goes on at p plus the longer side. Padding counts for nothing.
+        it goes on at p plus the longer side. Padding counts for nothing and lies at 0.
 
         Args:
             image_mask: (B, S) bool.
@@ -252,7 +252,7 @@ class Qwen3VLBackbone(Backbone):
         begin = step.cumsum(1) - step
         begin = torch.where(image_mask & ~starts, begin - max(grid), begin)
         row, column = (order // columns) * image_mask, (order % columns) * image_mask
-        return torch.stack([begin, begin + row, begin + column])
+        return torch.stack([begin, begin + row, begin + column]) * attention_mask
 
     @property
     def language_layers(self) -> nn.ModuleList:

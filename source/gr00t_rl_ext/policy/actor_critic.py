@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,17 @@ class ActorRecipe:
             dataclasses.asdict(spec),
             copy.deepcopy(dict(actor_cfg)),
         )
+
+    def overrides_for(self, other: Mapping[str, Any], section: str) -> list[str]:
+        """Arguments of the command line that give ``agent.actor.<section>`` the values of another recipe.
+
+        Args:
+            other: Fields of that recipe.
+            section: ``gr00t`` or ``freezing``.
+        """
+        wanted, given = other["actor"].get(section, {}), self.actor.get(section, {})
+        changed = {name: value for name, value in wanted.items() if given.get(name) != value}
+        return [shlex.quote(f"agent.actor.{section}.{name}={_spell(value)}") for name, value in changed.items()]
 
     def base(self) -> tuple[Path, str]:
         """Directory and fingerprint of the GR00T that it is over.
@@ -145,6 +157,13 @@ class Gr00tActorCritic:
             f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
             f"  instruction: {encoder.spec.instruction!r}"
         )
+
+
+def _spell(value: Any) -> str:
+    """A value as the command line spells it."""
+    if isinstance(value, (list, tuple)):
+        return repr([dict(item) if isinstance(item, Mapping) else item for item in value]).replace(" ", "")
+    return "null" if value is None else str(value)
 
 
 def check_fields(where: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -27,8 +27,8 @@ class Gr00tModelCfg:
     """Slot of the robot in the action head. None: the one that belongs to the tag."""
 
     dtype: str = "auto"
-    """Data type of the frozen backbone: ``bfloat16``, ``float16``, ``float32``; ``auto`` takes bf16 on a GPU that has
-    it, else fp32."""
+    """Data type of the frozen backbone: ``bfloat16``, ``float16``, ``float32``; ``auto`` takes bf16 on a GPU, fp16
+    on one whose hardware lacks it, and fp32 on a CPU."""
 
     attn_implementation: str = "sdpa"
     """Attention kernels: ``sdpa`` or ``eager``."""

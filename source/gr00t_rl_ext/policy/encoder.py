@@ -25,6 +25,7 @@ from gr00t_rl_ext.gr00t.embodiment import statistics_files
 from gr00t_rl_ext.policy.bound_mapping import BoundMapping, bind_mapping, tiny_layout
 from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
+from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -36,8 +37,6 @@ FEATURES = "features"
 
 HIDDEN = "hidden"
 """Key of the language model's hidden states in an encoded observation, where layers above them train."""
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -69,18 +68,6 @@ class Gr00tOptions:
         if not self.mapping:
             return base
         return hashlib.sha256(f"{base}:{EmbodimentMapping.load(self.mapping).digest()}".encode()).hexdigest()
-
-    def torch_dtype(self, device: str) -> torch.dtype:
-        """The backbone's data type on a device: bf16 where the hardware gains from it, else fp32.
-
-        Raises:
-            ValueError: If ``dtype`` is not known.
-        """
-        if self.dtype == "auto":
-            return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"`gr00t.dtype` is {self.dtype!r}; expected 'auto', {', '.join(map(repr, _DTYPES))}.")
-        return _DTYPES[self.dtype]
 
 
 def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:
@@ -149,7 +136,7 @@ class Gr00tEncoder:
             options.directory(spec),
             embodiment_slot=options.embodiment_slot,
             embodiment_tag=options.embodiment_tag,
-            dtype=options.torch_dtype(device),
+            dtype=dtype_of(options.dtype, device),
             device=device,
             attn_implementation=options.attn_implementation,
         )

@@ -296,8 +296,8 @@ class Freezing:
         if wrong:
             raise ValueError(
                 f"The checkpoint's trained parameters of GR00T do not fit the settings: {len(wrong)} differ, such as"
-                f" {', '.join(wrong[:3])}. Now train: {', '.join(self.parts) or 'none'}. Use the settings in"
-                " `agent.actor.freezing` that it was trained with."
+                f" {wrong[0]}. Now train: {', '.join(self.parts) or 'none'}. Use the settings in `agent.actor.freezing`"
+                " that it was trained with."
             )
         for name, parameter in parameters.items():
             parameter.copy_(state[name])

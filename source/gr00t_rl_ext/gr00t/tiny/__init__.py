@@ -1,0 +1,17 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Tiny random GR00T checkpoints in the published layouts, for tests, examples and machines without a GPU.
+
+Run ``python -m gr00t_rl_ext.gr00t.tiny OUT [--version N1.7]``. The result goes through the same loader as the real one:
+all published keys (the unused ones included), 32 embodiment slots, shards with an index, statistics, and a tokenizer.
+1.5 M parameters and 6 MB (N1.5), 1.8 M and 7 MB (N1.7). What it cannot do is act: its weights are noise.
+
+``build`` writes, ``n1_5`` and ``n1_7`` know what the files of their version hold, ``spec`` is what both share.
+"""
+
+from .build import TINY_SHAPES, build_tiny_checkpoint
+from .n1_5 import TinyN15
+from .n1_7 import TinyN17
+
+__all__ = ["TINY_SHAPES", "TinyN15", "TinyN17", "build_tiny_checkpoint"]

@@ -1,0 +1,141 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a tiny checkpoint is to be: the robot it knows and the shape of its model."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..backbone import Backbone
+
+VOCAB_SIZE = 512
+"""Rows of the token embedding; the tokenizer fits in."""
+
+NUM_SLOTS = 32
+"""Embodiment slots, as in the published checkpoints."""
+
+
+@dataclass(frozen=True)
+class TinyRobot:
+    """The embodiment that the statistics describe.
+
+    Raises:
+        ValueError: ``ranges`` names a key that the robot does not have.
+    """
+
+    embodiment_tag: str
+    """Its tag."""
+
+    state_keys: Mapping[str, int]
+    """State key -> dimensions, in order."""
+
+    action_keys: Mapping[str, int]
+    """Action key -> dimensions, in order."""
+
+    ranges: Mapping[str, tuple[float, float]]
+    """``"state.<key>"`` or ``"action.<key>"`` -> (min, max) in the statistics; (-1, 1) where not named."""
+
+    video_keys: Sequence[str]
+    """Camera names."""
+
+    def __post_init__(self) -> None:
+        known = {f"{modality}.{key}" for modality, keys in self.vectors().items() for key in keys}
+        if unknown := sorted(set(self.ranges) - known):
+            raise ValueError(f"ranges name {', '.join(unknown)}; expected some of {', '.join(sorted(known))}")
+
+    def vectors(self) -> dict[str, Mapping[str, int]]:
+        """ "state" and "action" -> key -> dimensions."""
+        return {"state": self.state_keys, "action": self.action_keys}
+
+    def statistics(self) -> dict[str, dict[str, dict[str, list[float]]]]:
+        """ "state" and "action" -> key -> statistics of a uniform distribution over the key's range."""
+        result: dict[str, dict[str, dict[str, list[float]]]] = {}
+        for modality, keys in self.vectors().items():
+            result[modality] = {}
+            for key, dim in keys.items():
+                low, high = self.ranges.get(f"{modality}.{key}", (-1.0, 1.0))
+                values = {
+                    "max": high,
+                    "min": low,
+                    "mean": (low + high) / 2,
+                    "std": (high - low) / math.sqrt(12),
+                    "q01": low + 0.01 * (high - low),
+                    "q99": low + 0.99 * (high - low),
+                }
+                result[modality][key] = {name: [float(value)] * dim for name, value in values.items()}
+        return result
+
+
+@dataclass(frozen=True)
+class TinyShape(ABC):
+    """Layers and widths of a version's tiny model. A subclass adds those that only its version has."""
+
+    SPECIAL_TOKENS: ClassVar[tuple[str, ...]]
+    """Special tokens of the tokenizer."""
+
+    image_size: int
+    """Side of the vision model's input in pixels."""
+
+    horizon: int
+    """Actions per chunk."""
+
+    max_state_dim: int
+    """Padded width of the state."""
+
+    max_action_dim: int
+    """Padded width of an action."""
+
+    num_inference_timesteps: int = 4
+    """Euler steps at inference."""
+
+    def check(self, robot: TinyRobot) -> None:
+        """Raise where robot and model do not fit each other.
+
+        Raises:
+            ValueError: They do not fit; the message says in what.
+        """
+        limits = {"state": self.max_state_dim, "action": self.max_action_dim}
+        for modality, keys in robot.vectors().items():
+            total = sum(keys.values())
+            if not 0 < total <= limits[modality]:
+                raise ValueError(
+                    f"{modality}_keys {dict(keys)} add up to {total}; expected 1 to {limits[modality]} dimensions"
+                )
+
+    @abstractmethod
+    def files(self, robot: TinyRobot, token_ids: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """Name -> content of the checkpoint's JSON files; ``token_ids`` are those of ``SPECIAL_TOKENS``."""
+
+    @abstractmethod
+    def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:
+        """Published key -> shape of the tensors that a checkpoint holds and no one reads."""
+
+    def head_fields(self, width: int) -> dict[str, Any]:
+        """Fields of the action head's config that the versions share.
+
+        Args:
+            width: Of the vision-language features.
+        """
+        return {
+            "action_horizon": self.horizon,
+            "add_pos_embed": True,
+            "backbone_embedding_dim": width,
+            "max_action_dim": self.max_action_dim,
+            "max_num_embodiments": NUM_SLOTS,
+            "max_seq_len": max(64, self.horizon),
+            "max_state_dim": self.max_state_dim,
+            "model_dtype": "float32",
+            "noise_beta_alpha": 1.5,
+            "noise_beta_beta": 1.0,
+            "noise_s": 0.999,
+            "num_inference_timesteps": self.num_inference_timesteps,
+            "num_timestep_buckets": 1000,
+            "tune_diffusion_model": True,
+            "tune_projector": True,
+            "use_vlln": True,
+        }
