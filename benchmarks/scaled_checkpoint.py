@@ -23,6 +23,7 @@ from gr00t_rl_ext.gr00t import GR00T_VERSIONS, ActionHead, ActionHeadConfig, Gr0
 from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
+from gr00t_rl_ext.gr00t.tiny.build import TINY_SHAPES
 
 VERSIONS = tuple(GR00T_VERSIONS)
 LLM_HEAD_DIM = 64
@@ -78,11 +79,8 @@ def write_configs(directory: Path, version: str, sixteenths: int) -> dict[str, t
     with torch.device("meta"):
         backbone = spec.backbone.from_checkpoint(config, directory, "sdpa")
         model = Gr00tModel(Gr00tConfig(version, head, 0, directory, config), backbone, ActionHead(head))
-    shapes = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
-    if version == "N1.5":  # stores its output layer, which is never read; N1.7's is the embedding and not stored
-        _, lm_head = backbone.UNUSED_PREFIXES
-        shapes[lm_head + "weight"] = (backbone.vocab_size, backbone.feature_dim)
-    return shapes
+    own = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
+    return own | TINY_SHAPES[version]().unused_shapes(backbone)
 
 
 def _random(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

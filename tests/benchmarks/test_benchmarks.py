@@ -45,7 +45,10 @@ def test_scaled_checkpoints(tmp_path: Path, benchmark_module, version: str, publ
 def test_full_width_is_the_published_size(tmp_path: Path, benchmark_module, version: str, published: int):
     scaled = benchmark_module("scaled_checkpoint")
     shapes = scaled.write_configs(tmp_path, version, 16)
-    assert sum(math.prod(shape) for shape in shapes.values()) == pytest.approx(published, rel=0.01)
+    if version == "N1.7":  # its output layer is the embedding and not counted
+        del shapes["backbone.model.lm_head.weight"]
+    # the norms of the language model's heads are half as wide
+    assert sum(math.prod(shape) for shape in shapes.values()) == pytest.approx(published, rel=1e-6)
 
 
 def test_precision(benchmark_module):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from observing_n1_7 import observing_n1_7
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -25,16 +24,18 @@ Source = Callable[..., Path]
 
 @pytest.fixture(params=["N1.5", "N1.7"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
-    """Writes a checkpoint with everything that comes with one, its tensors in a data type; N1.5 in two shards."""
+    """Writes a checkpoint with its tensors in a data type: N1.5 in two shards, N1.7 in a single file."""
 
     def build(dtype: torch.dtype = torch.float32) -> Path:
-        if request.param == "N1.5":
-            directory = build_tiny_checkpoint(tmp_path / "source")
-        else:
-            directory = observing_n1_7(tmp_path / "source", {"arm": 3}, {"arm": 3})
+        shards = 2 if request.param == "N1.5" else 1
+        directory = build_tiny_checkpoint(tmp_path / "source", version=request.param, num_shards=shards)
         for file in directory.glob("*.safetensors"):
             tensors = {key: tensor.to(dtype) for key, tensor in load_file(file).items()}
             save_file(tensors, file, metadata={"format": "pt", "of": "this test"})
+        if shards == 1:
+            (directory / "model.safetensors.index.json").unlink()
+            (file,) = directory.glob("*.safetensors")
+            file.rename(directory / "model.safetensors")
         return directory
 
     return build
