@@ -106,6 +106,19 @@ def test_rotary_frequencies_stay_float32(tiny_checkpoint: Path, tiny_model: Gr00
         torch.testing.assert_close(rope.inv_freq, expected, rtol=1e-6, atol=0)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gpu_gets_the_same_bits(tiny_checkpoint: Path, dtype: torch.dtype):
+    """On the current device, which is what "cuda" means."""
+    last = torch.device("cuda", torch.cuda.device_count() - 1)
+    with torch.cuda.device(last):
+        model = load_gr00t(tiny_checkpoint, dtype=dtype, device="cuda")
+    assert {t.device for t in [*model.parameters(), *model.buffers()]} == {last}
+    assert model.backbone.language_model.rotary_emb.inv_freq.dtype == torch.float32
+    for ours, there in zip(load_gr00t(tiny_checkpoint, dtype=dtype).parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, there.cpu())
+
+
 def test_bfloat16_is_near_float32(tiny_checkpoint: Path, tiny_model: Gr00tModel):
     half = load_gr00t(tiny_checkpoint)
     generator = torch.Generator().manual_seed(0)
