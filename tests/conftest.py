@@ -22,7 +22,7 @@ STACK = "Isaac-Stack-Cube-Franka-v0"
 STACK_IK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
 
 
-NETWORK_TESTS = {"gr00t", "policy", "algorithms"}
+NETWORK_TESTS = {"gr00t", "policy", "algorithms", "oracle"}
 """Folders whose tests compute with tiny networks and no simulator."""
 
 

@@ -293,7 +293,7 @@ def test_a_checkpoint_of_other_parts_is_refused_with_the_arguments_that_it_needs
         make(language_layers=2).load(checkpoint_of(alg), None, True)
     assert "written in stage 1 of its schedule" in str(error.value)
     assert "agent.actor.freezing.language_layers=1" in str(error.value)
-    assert """'agent.actor.freezing.schedule=[{'"'"'train'"'"':['"'"'language_lora'"'"'],""" in str(error.value)
+    assert "\"agent.actor.freezing.schedule=[{'train':['language_lora'],'at_iteration':1}]\"" in str(error.value)
 
 
 def test_a_frozen_model_adds_nothing_to_a_checkpoint() -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 import time
@@ -43,6 +42,8 @@ def _train(arguments: Arguments) -> int:
 
     from isaaclab_rl.entrypoints import run_train_cli
 
+    from gr00t_rl_ext.policy.actor_critic import shell_argument
+
     stamp = arguments.run_timestamp or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     start = time.perf_counter()
     status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
@@ -67,7 +68,7 @@ def _train(arguments: Arguments) -> int:
     print(
         f"{'play:':<12}isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent} --device"
         f" {arguments.device} --num_envs 4 --checkpoint {checkpoint.resolve()} --video"
-        + "".join(f" {shlex.quote(item)}" for item in user_overrides if item.startswith("agent.actor"))
+        + "".join(f" {shell_argument(item)}" for item in user_overrides if item.startswith("agent.actor"))
     )
     return 0
 

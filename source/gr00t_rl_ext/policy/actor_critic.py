@@ -54,7 +54,7 @@ class ActorRecipe:
         """
         wanted, given = other["actor"].get(section, {}), self.actor.get(section, {})
         changed = {name: value for name, value in wanted.items() if given.get(name) != value}
-        return [shlex.quote(f"agent.actor.{section}.{name}={_spell(value)}") for name, value in changed.items()]
+        return [shell_argument(f"agent.actor.{section}.{name}={_spell(value)}") for name, value in changed.items()]
 
     def base(self) -> tuple[Path, str]:
         """Directory and fingerprint of the GR00T that it is over.
@@ -157,6 +157,12 @@ class Gr00tActorCritic:
             f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
             f"  instruction: {encoder.spec.instruction!r}"
         )
+
+
+def shell_argument(text: str) -> str:
+    """An argument as one types it in a shell: lists of names have single quotes inside, so double ones around."""
+    plain = not set('"$`\\!').intersection(text)
+    return f'"{text}"' if "'" in text and plain else shlex.quote(text)
 
 
 def _spell(value: Any) -> str:

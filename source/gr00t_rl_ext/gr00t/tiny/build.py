@@ -32,6 +32,13 @@ TINY_SHAPES: Mapping[str, type[TinyShape]] = {"N1.5": TinyN15, "N1.7": TinyN17}
 DEFAULT_STATE_KEYS: Mapping[str, int] = {"joint_position": 7, "gripper_position": 2}
 DEFAULT_ACTION_KEYS: Mapping[str, int] = {"joint_position": 7, "gripper_position": 1}
 
+_RESIDUAL_OUTPUTS = (
+    *("attn.o_proj.weight", "mlp.down_proj.weight"),  # language models
+    *("attn.out_proj.weight", "mlp.fc2.weight", "attn.proj.weight", "mlp.linear_fc2.weight"),  # vision models
+    *("attn1.to_out.0.weight", "ff.net.2.weight"),  # action head
+)
+"""Layers whose output is added to what went in; smaller, so that values do not grow with the number of layers."""
+
 _TOKENIZER_TEXT = (
     "system\nYou are a helpful assistant.\nuser\n<image 1><image 2><image 3>\nassistant\n",
     "pick up the red cube and place it on the green cube",
@@ -158,6 +165,8 @@ def _random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[st
         else:
             fan_in = shape[1] if key.endswith(".W") else math.prod(shape[1:])
             tensors[key] = noise / math.sqrt(fan_in)
+            if key.endswith(_RESIDUAL_OUTPUTS):
+                tensors[key] *= 0.5
     # the published language models share them, and code that does so would load one over the other
     (embedding,) = (key for key in tensors if key.endswith("embed_tokens.weight"))
     (output,) = (key for key in tensors if key.endswith("lm_head.weight"))
