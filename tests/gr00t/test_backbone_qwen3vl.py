@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""GR00T N1.7: agreement with the reference implementation in float32 to 1e-5, dims, loading and saving."""
+"""GR00T N1.7: agreement with the reference implementation in float32 to 1e-5, dims, loading."""
 
 from __future__ import annotations
 
@@ -190,28 +190,6 @@ def test_bfloat16_is_near_float32(checkpoint: Path, model: Gr00tModel, io: dict[
     exact = encode(model, io).tokens
     assert half.dtype == torch.bfloat16
     assert torch.nn.functional.cosine_similarity(exact.flatten(), half.float().flatten(), dim=0) > 0.999
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_saving_what_was_loaded_is_bit_equal(checkpoint: Path, tmp_path: Path, dtype: torch.dtype):
-    load_gr00t(checkpoint, embodiment_slot=SLOT, dtype=dtype).save_pretrained(tmp_path / "out")
-    before, after = (load_file(path / "model.safetensors") for path in (checkpoint, tmp_path / "out"))
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[key], after[key]) and before[key].dtype == after[key].dtype for key in before)
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == ["Gr00tN1d7"]
-    # the dims of the backbone go with the weights, or the copy could not be loaded
-    assert load_gr00t(tmp_path / "out", embodiment_slot=SLOT).version == "N1.7"
-
-
-def test_saving_writes_the_trained_slot_only(checkpoint: Path, tmp_path: Path, model: Gr00tModel):
-    with torch.no_grad():
-        model.action_head.state_encoder.layer1.weight.add_(0.01)
-    model.save_pretrained(tmp_path / "out")
-    before, after = (load_file(path / "model.safetensors") for path in (checkpoint, tmp_path / "out"))
-    changed = {key for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {"action_head.state_encoder.layer1.W"}
-    differs = (before[changed.pop()] - after["action_head.state_encoder.layer1.W"]).abs().amax((1, 2)) > 0
-    assert differs.tolist() == [False, False, True, False]
 
 
 def test_language_model_head_is_ignored_and_nothing_else(copy: Path):

@@ -93,3 +93,25 @@ def test_missing_statistics(reference_checkpoint: Path, tiny_copy: Path):
         load_embodiment(tiny_copy, "my_robot")
     with pytest.raises(Gr00tCheckpointError, match=r"my_robot in .* has no statistics for the state"):
         load_embodiment(tiny_copy, "my_robot", slot=7)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (
+            [1.0] * 6,
+            "the statistics of state.joint_position of new_embodiment in .* differ in width: min 7, max 6. Copy",
+        ),
+        ([], r"max of state.joint_position of new_embodiment in .* is \[\]; expected one number per dimension"),
+        (1.0, "is 1.0; expected one number per dimension"),
+        ([1.0, None], r"is \[1.0, None\]; expected one number per dimension"),
+        ([[1.0], [1.0, 2.0]], r"is \[\[1.0\], \[1.0, 2.0\]\]; expected one number per dimension"),
+    ],
+)
+def test_statistics_of_other_widths(tiny_copy: Path, values: object, text: str):
+    file = tiny_copy / "experiment_cfg" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["new_embodiment"]["statistics"]["state"]["joint_position"]["max"] = values
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(Gr00tCheckpointError, match=text):
+        load_embodiment(tiny_copy, "new_embodiment")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,20 @@ def test_no_such_directory(tmp_path: Path):
     fails(tmp_path / "file", "is a file; expected the directory of a GR00T checkpoint")
 
 
+def test_hub_id_in_the_local_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_checkpoint: Path):
+    """What was downloaded before is found without a network."""
+    from huggingface_hub import constants
+
+    repository, revision = tmp_path / "models--somebody--a-model", "0" * 40
+    shutil.copytree(tiny_checkpoint, repository / "snapshots" / revision)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revision)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert resolve_checkpoint("somebody/a-model") == repository / "snapshots" / revision
+    assert load_gr00t("somebody/a-model").version == "N1.5"
+
+
 def test_hub_id_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from huggingface_hub import constants
 
@@ -90,13 +106,16 @@ def test_config_that_is_no_json(tiny_copy: Path):
     fails(tiny_copy, "holds a JSON list; expected an object")
 
 
-@pytest.mark.parametrize("architecture", ["LlamaForCausalLM", "Gr00tN1d6"])
-def test_another_kind_of_model(tiny_copy: Path, architecture: str):
-    edit_json(tiny_copy / "config.json", model_type="another", architectures=[architecture])
+@pytest.mark.parametrize(
+    ("model_type", "architectures"), [("llama", ["LlamaForCausalLM"]), ("Gr00tN1d6", ["Gr00tN1d6"]), (None, None)]
+)
+def test_another_kind_of_model(tiny_copy: Path, model_type: str | None, architectures: list[str] | None):
+    edit_json(tiny_copy / "config.json", model_type=model_type, architectures=architectures)
+    for file in tiny_copy.glob("*.safetensors"):  # its weights, if there are any, need not be ours to be told
+        file.unlink()
     fails(
         tiny_copy,
-        "holds a model of another kind: model_type 'another'",
-        architecture,
+        f"holds a model of another kind: model_type {model_type!r}, architectures {architectures or []}.",
         "Known versions of GR00T: N1.5 (model_type 'gr00t_n1_5', architectures GR00T_N1_5 or GR00TN15); "
         "N1.7 (model_type 'Gr00tN1d7', architectures Gr00tN1d7)",
     )
@@ -134,6 +153,12 @@ def test_missing_shard(tiny_copy: Path):
     fails(tiny_copy, "lacks 1 of the 2 shards", "model-00002-of-00002.safetensors", "Download or copy them again")
 
 
+@pytest.mark.parametrize("content", [{}, {"weight_map": {}}, {"weight_map": "model.safetensors"}])
+def test_index_without_shards(tiny_copy: Path, content: dict):
+    (tiny_copy / "model.safetensors.index.json").write_text(json.dumps(content))
+    fails(tiny_copy, "index.json' names no shards: expected the field weight_map, tensor name -> file", "Copy it again")
+
+
 @pytest.mark.parametrize("kept", [0.5, 0.001, 0.0])
 def test_truncated_shard(tiny_copy: Path, kept: float):
     file = tiny_copy / "model-00001-of-00002.safetensors"
@@ -163,6 +188,46 @@ def test_missing_and_unexpected_keys(tiny_copy: Path):
         "known and unused are only backbone.eagle_model.vision_model.vision_model.head.*, "
         "backbone.eagle_model.language_model.lm_head.*",
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [(torch.int8, "I8"), (torch.uint8, "U8"), (torch.float8_e4m3fn, "F8_E4M3"), (torch.float8_e5m2, "F8_E5M2")],
+)
+def test_quantised_weights(tiny_copy: Path, dtype: torch.dtype, name: str):
+    """Said before the names are compared: quantised checkpoints hold scales besides, which are not the point."""
+
+    def quantise(tensors: dict[str, torch.Tensor]) -> None:
+        for key in ("action_head.model.proj_out_1.weight", "action_head.state_encoder.layer1.W"):
+            tensors[key] = tensors[key].to(dtype)
+        tensors["action_head.model.proj_out_1.weight_scale"] = torch.ones(1)
+
+    edit_tensors(tiny_copy, 0, quantise)
+    fails(
+        tiny_copy,
+        f"2 tensors in {str(tiny_copy)!r} are not of type BF16, F16, F32, F64: action_head.model.proj_out_1.weight "
+        f"({name}), action_head.state_encoder.layer1.W ({name}). Quantised weights are not read",
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_floating_types(tiny_copy: Path, dtype: torch.dtype):
+    """In the file, and asked for."""
+    exact = load_gr00t(tiny_copy, dtype=torch.float32)
+    for shard in (0, 1):
+        edit_tensors(tiny_copy, shard, lambda tensors: tensors.update({k: v.to(dtype) for k, v in tensors.items()}))
+    stored, asked = load_gr00t(tiny_copy, dtype=torch.float32), load_gr00t(tiny_copy, dtype=dtype)
+    for before, a, b in zip(exact.parameters(), stored.parameters(), asked.parameters(), strict=True):
+        assert torch.equal(a, before.to(dtype).float())
+        assert b.dtype == dtype
+        assert torch.equal(b, before.to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, torch.complex64, "bfloat16", None])
+def test_types_that_nothing_is_loaded_as(tiny_checkpoint: Path, dtype: object):
+    expected = "expected one of torch.bfloat16, torch.float16, torch.float32, torch.float64"
+    with pytest.raises(ValueError, match=re.escape(f"dtype is {dtype!r}; {expected}")):
+        load_gr00t(tiny_checkpoint, dtype=dtype)  # pyright: ignore[reportArgumentType]
 
 
 def test_wrong_shape(tiny_copy: Path):

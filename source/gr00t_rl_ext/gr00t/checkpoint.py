@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 INDEX_FILE = "model.safetensors.index.json"
@@ -112,8 +111,30 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+FLOAT_TYPES: Mapping[str, torch.dtype] = {
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+"""Data types that weights may have, by the names that safetensors gives them."""
+
+
+@dataclass(frozen=True)
+class _StoredTensor:
+    """Where a tensor stands and what it is."""
+
+    file: Path
+    handle: Any
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+
+
 class CheckpointWeights:
     """Tensors of a checkpoint by name, read one at a time from one file or from shards.
+
+    They are copies: what happens to the files later does not reach them.
 
     Args:
         directory: The checkpoint.
@@ -125,53 +146,83 @@ class CheckpointWeights:
 
     def __init__(self, directory: Path, device: torch.device | str = "cpu") -> None:
         self.directory = directory
-        index = directory / INDEX_FILE
-        if index.is_file():
-            self.files = sorted(set(read_json(index)["weight_map"].values()))
-        elif (directory / SINGLE_FILE).is_file():
-            self.files = [SINGLE_FILE]
-        else:
-            raise Gr00tCheckpointError(
-                f"{str(directory)!r} holds no weights; expected {SINGLE_FILE}, or {INDEX_FILE} with its shards. "
-                "Weights in other formats (pytorch_model.bin) are not read: convert them with safetensors"
-            )
-        missing = [name for name in self.files if not (directory / name).is_file()]
+        files = weight_files(directory)
+        missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise Gr00tCheckpointError(
-                f"{str(directory)!r} lacks {len(missing)} of the {len(self.files)} shards that {INDEX_FILE} names: "
+                f"{str(directory)!r} lacks {len(missing)} of the {len(files)} shards that {INDEX_FILE} names: "
                 f"{', '.join(missing)}. Download or copy them again"
             )
-        self._handles = {name: _open(directory / name, device) for name in self.files}
-        self._file_of = {key: name for name, handle in self._handles.items() for key in handle.keys()}
+        self._tensors: dict[str, _StoredTensor] = {}
+        for file in files:
+            handle = _open(file, device)
+            header, data_start = _read_header(file)
+            for key in handle.keys():
+                entry = header[key]
+                self._tensors[key] = _StoredTensor(
+                    file, handle, entry["dtype"], tuple(entry["shape"]), data_start + entry["data_offsets"][0]
+                )
 
     def keys(self) -> set[str]:
-        return set(self._file_of)
-
-    def keys_of(self, file: str) -> list[str]:
-        """Names of the tensors in one shard, in file order."""
-        return [key for key, name in self._file_of.items() if name == file]
-
-    def metadata(self, file: str) -> dict[str, str] | None:
-        return self._handles[file].metadata()
+        return set(self._tensors)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        return tuple(self._handles[self._file_of[key]].get_slice(key).get_shape())
+        return self._tensors[key].shape
+
+    def dtype(self, key: str) -> str:
+        """Data type, by the name that safetensors gives it."""
+        return self._tensors[key].dtype
 
     def dtypes(self) -> set[str]:
         """Data types of the tensors, in safetensors' names: "F32", "BF16", ..."""
-        return {self._handles[name].get_slice(key).get_dtype() for key, name in self._file_of.items()}
+        return {tensor.dtype for tensor in self._tensors.values()}
 
     def read(self, key: str, index: int | None = None) -> Tensor:
-        """The tensor ``key``, or its entry ``index`` along the first axis, which then is all that is read."""
-        handle = self._handles[self._file_of[key]]
-        if index is None:
-            return handle.get_tensor(key)
-        return handle.get_slice(key)[index : index + 1][0]
+        """The tensor ``key``, or its entry ``index`` along the first axis."""
+        handle = self._tensors[key].handle
+        return handle.get_tensor(key) if index is None else handle.get_slice(key)[index : index + 1][0]
+
+    def overwrite(self, key: str, value: Tensor, index: int | None = None) -> None:
+        """Replace, in the file, the tensor ``key``, or its entry ``index`` along the first axis, by ``value``.
+
+        It keeps its data type and its place, so that nothing else in the file changes.
+        """
+        stored = self._tensors[key]
+        data = value.to("cpu", FLOAT_TYPES[stored.dtype]).contiguous()
+        assert data.shape == (stored.shape if index is None else stored.shape[1:])
+        with stored.file.open("r+b") as stream:
+            stream.seek(stored.start + (index or 0) * data.nbytes)
+            stream.write(data.flatten().view(torch.uint8).numpy().data)
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """Weight files that a checkpoint should have; those that an index names may be missing.
+
+    Raises:
+        Gr00tCheckpointError: There is neither an index nor a single file.
+    """
+    index = directory / INDEX_FILE
+    if index.is_file():
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise Gr00tCheckpointError(
+                f"{str(index)!r} names no shards: expected the field weight_map, tensor name -> file. Copy it again "
+                "from its source"
+            )
+        return [directory / name for name in sorted(set(weight_map.values()))]
+    if (directory / SINGLE_FILE).is_file():
+        return [directory / SINGLE_FILE]
+    raise Gr00tCheckpointError(
+        f"{str(directory)!r} holds no weights; expected {SINGLE_FILE}, or {INDEX_FILE} with its shards. "
+        "Weights in other formats (pytorch_model.bin) are not read: convert them with safetensors"
+    )
 
 
 def _open(file: Path, device: torch.device | str) -> Any:
     try:
-        return safe_open(file, framework="pt", device=str(device))
+        # Not the default, a memory map: its tensors change with the file, kill the process where the file is
+        # truncated, and, converted to another type, leave both copies resident.
+        return safe_open(file, framework="pt", device=str(device), backend="pread")
     except SafetensorError as error:
         raise Gr00tCheckpointError(
             f"{str(file)!r} is truncated or no safetensors file: it has {file.stat().st_size:,} bytes"
@@ -179,16 +230,40 @@ def _open(file: Path, device: torch.device | str) -> Any:
         ) from error
 
 
+def _read_header(file: Path) -> tuple[dict[str, Any], int]:
+    """Header of a safetensors file, which safetensors itself does not show, and where the data starts in the file.
+
+    Raises:
+        ValueError: There is no complete header.
+    """
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        # the length of something that is no safetensors file may exceed the memory
+        return json.loads(stream.read(min(length, file.stat().st_size))), 8 + length
+
+
 def _expected_size(file: Path) -> str:
     """What the header says the file's size should be, as a clause; empty where the header itself is unreadable."""
     try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length)) if length < file.stat().st_size else {}
+        header, data_start = _read_header(file)
         end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-        return f", expected {8 + length + end:,}"
-    except (struct.error, ValueError, KeyError, TypeError):
+        return f", expected {data_start + end:,}"
+    except (AttributeError, KeyError, TypeError, ValueError):
         return ""
+
+
+def check_types(weights: CheckpointWeights, keys: set[str]) -> None:
+    """Refuse weights that are no plain floating-point numbers.
+
+    Raises:
+        Gr00tCheckpointError: Some of ``keys`` have another data type.
+    """
+    others = [f"{key} ({weights.dtype(key)})" for key in sorted(keys) if weights.dtype(key) not in FLOAT_TYPES]
+    if others:
+        raise Gr00tCheckpointError(
+            f"{len(others)} tensors in {str(weights.directory)!r} are not of type {', '.join(FLOAT_TYPES)}: "
+            f"{_some(others)}. Quantised weights are not read: use the checkpoint that they were made from"
+        )
 
 
 def check_keys(expected: set[str], found: set[str], unused_prefixes: tuple[str, ...], source: str) -> None:
@@ -216,24 +291,51 @@ def _some(names: list[str], limit: int = 6) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def rewrite_weights(source: Path, target: Path, updates: Mapping[str, Callable[[Tensor], Tensor]]) -> None:
-    """Write ``source``'s checkpoint to the directory ``target`` with some of its tensors updated.
+def file_states(directory: Path) -> dict[str, tuple[int, int]]:
+    """Size in bytes and time of the last change in ns of a checkpoint's config and weights, as far as they exist."""
+    states = {}
+    for file in (directory / CONFIG_FILE, *weight_files(directory)):
+        if file.is_file():
+            stat = file.stat()
+            states[file.name] = (stat.st_size, stat.st_mtime_ns)
+    return states
 
-    Names, shapes, dtypes, shards and companion files stay as they are. One shard is in memory at a time.
+
+def require_unchanged(source: Path, states: Mapping[str, tuple[int, int]]) -> None:
+    """Check that a checkpoint is what it was when it was loaded.
+
+    Args:
+        source: The checkpoint.
+        states: Its :func:`file_states` then.
+
+    Raises:
+        Gr00tCheckpointError: It is gone or has changed.
     """
-    weights = CheckpointWeights(source)
-    for file in weights.files:
-        tensors = {}
-        for key in weights.keys_of(file):
-            tensor = weights.read(key)
-            tensors[key] = updates[key](tensor).contiguous() if key in updates else tensor
-        save_file(tensors, target / file, metadata=weights.metadata(file))
-    for pattern in COMPANION_PATTERNS:
-        for companion in source.glob(pattern):
-            if companion.is_file() and companion.name not in NOT_COMPANIONS:
-                copy = target / companion.relative_to(source)
-                copy.parent.mkdir(exist_ok=True)
-                shutil.copyfile(companion, copy)
+    taken = (
+        "Saving takes from it what the loaded model does not hold: other embodiment slots, unused layers, statistics, "
+        "tokenizer"
+    )
+    loaded_from = f"the checkpoint that this model was loaded from, {str(source)!r},"
+    gone = [name for name in states if not (source / name).is_file()]
+    if gone:
+        raise Gr00tCheckpointError(f"{loaded_from} no longer has {', '.join(gone)}. {taken}. Put it back where it was")
+    now = file_states(source)
+    changed = [name for name in now if now[name] != states.get(name)]
+    if changed:
+        raise Gr00tCheckpointError(
+            f"{loaded_from} has changed since then: {', '.join(changed)}. {taken}. Put the former files back, with "
+            "their time of change, or load the model anew"
+        )
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Copy the weights and what belongs to them to the empty directory ``target``."""
+    companions = {file for pattern in COMPANION_PATTERNS for file in source.glob(pattern) if file.is_file()}
+    for file in {*weight_files(source), *companions}:
+        if file.name not in NOT_COMPANIONS:
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 @contextmanager

@@ -301,12 +301,31 @@ def _vector(
                 f"{modality}.{key} of {source} lacks {', '.join(missing)}, which mode {mode!r} needs; it has "
                 f"{', '.join(entry)}"
             )
-        first = next(iter(entry.values()))
-        specs.append(VectorSpec(key, len(first[0] if _has_rows(first) else first), mode))
+        # a mode without statistics says nothing of the width
+        names = NORMALIZATION_MODES[mode].statistics or tuple(entry)[:1]
+        shapes = {name: _shape(entry[name], f"{name} of {modality}.{key} of {source}") for name in names}
+        if len(set(shapes.values())) > 1:
+            widths = ", ".join(f"{name} {shape[-1]}" for name, shape in shapes.items())
+            raise Gr00tCheckpointError(
+                f"the statistics of {modality}.{key} of {source} differ in width: {widths}. Copy the file again from "
+                "the checkpoint it came from"
+            )
+        specs.append(VectorSpec(key, shapes[names[0]][-1], mode))
         values[key] = entry
     return VectorNormalizer(specs, values, device)
 
 
-def _has_rows(values: Sequence[Any]) -> bool:
+def _shape(values: Any, name: str) -> tuple[int, ...]:
+    """(dim,), or (steps, dim) of a statistic that has one row per step of the chunk."""
+    try:
+        shape = tuple(torch.as_tensor(values, dtype=torch.float32).shape)
+    except (TypeError, ValueError):
+        shape = ()
+    if 0 in shape or len(shape) not in (1, 2):
+        raise Gr00tCheckpointError(f"{name} is {values!r}; expected one number per dimension")
+    return shape
+
+
+def _has_rows(values: Any) -> bool:
     """Whether a statistic has one row per step of the chunk."""
-    return isinstance(values[0], Sequence)
+    return isinstance(values, Sequence) and len(values) > 0 and isinstance(values[0], Sequence)

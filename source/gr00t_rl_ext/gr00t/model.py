@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ from .backbone_eagle import EagleBackbone
 from .backbone_qwen3vl import Qwen3VLBackbone
 from .checkpoint import (
     CONFIG_FILE,
+    FLOAT_TYPES,
     CheckpointWeights,
     Gr00tCheckpointError,
     check_keys,
+    check_types,
+    copy_checkpoint,
+    file_states,
     new_directory,
     read_json,
+    require_unchanged,
     resolve_checkpoint,
-    rewrite_weights,
 )
 from .dit import ATTENTION_IMPLEMENTATIONS
 from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
@@ -90,35 +94,33 @@ class Gr00tConfig:
     raw: Mapping[str, Any]
     """config.json as it stands in the checkpoint."""
 
+    source_states: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Size and time of change of ``source``'s files when they were loaded, see ``checkpoint.file_states``."""
+
 
 @dataclass(frozen=True)
 class _CheckpointEntry:
     """Where one of our parameters stands in a checkpoint."""
 
     key: str
+    shape: tuple[int, ...]
     slot: int | None = None
     transpose: bool = False
 
-    def extract(self, weights: CheckpointWeights) -> Tensor:
+    def read(self, weights: CheckpointWeights) -> Tensor:
+        """The parameter's value in a checkpoint, in its data type there."""
         tensor = weights.read(self.key, self.slot)
         return tensor.T.contiguous() if self.transpose else tensor
 
-    def insert(self, published: Tensor, ours: Tensor) -> Tensor:
-        """The published tensor with our value in its place, in its dtype.
+    def overwrite(self, weights: CheckpointWeights, ours: Tensor) -> None:
+        """Put our value in the place of the checkpoint's, in its data type there.
 
-        Where our value is the published one rounded to our dtype, the parameter was not trained, and the published
-        value is kept: loading in bfloat16 and saving loses nothing.
+        Where ours is the checkpoint's rounded to our data type, the parameter was not trained, and the checkpoint's
+        stays: loading in bfloat16 and saving loses nothing.
         """
         ours = ours.detach().cpu()
-        ours = ours.T if self.transpose else ours
-        before = published if self.slot is None else published[self.slot]
-        if torch.equal(before.to(ours.dtype), ours):
-            return published
-        if self.slot is None:
-            return ours.to(published.dtype)
-        published = published.clone()
-        published[self.slot] = ours.to(published.dtype)
-        return published
+        if not torch.equal(self.read(weights).to(ours.dtype), ours):
+            weights.overwrite(self.key, ours.T if self.transpose else ours, self.slot)
 
 
 class Gr00tModel(nn.Module):
@@ -250,22 +252,26 @@ class Gr00tModel(nn.Module):
     def checkpoint_entries(self) -> dict[str, _CheckpointEntry]:
         """Our parameter name -> its place in a published checkpoint."""
         entries = {}
-        for name, _ in self.named_parameters():
+        for name, parameter in self.named_parameters():
+            shape = tuple(parameter.shape)
             part, _, rest = name.partition(".")
             if part == "backbone":
                 ours = next(prefix for prefix in self.backbone.CHECKPOINT_PREFIXES if rest.startswith(prefix))
                 published = self.backbone.CHECKPOINT_PREFIXES[ours] + rest.removeprefix(ours)
-                entries[name] = _CheckpointEntry(f"backbone.{published}")
+                entries[name] = _CheckpointEntry(f"backbone.{published}", shape)
                 continue
             layer, _, kind = rest.rpartition(".")
             if layer in ActionHead.SLOT_LAYERS:
                 # published as (slots, in, out) and (slots, out); a linear layer's weight is (out, in)
                 published_kind = {"weight": "W", "bias": "b"}[kind]
                 entries[name] = _CheckpointEntry(
-                    f"action_head.{layer}.{published_kind}", self.embodiment_slot, transpose=kind == "weight"
+                    f"action_head.{layer}.{published_kind}",
+                    (self.config.action_head.num_slots, *reversed(shape)),
+                    self.embodiment_slot,
+                    transpose=kind == "weight",
                 )
             else:
-                entries[name] = _CheckpointEntry(name)
+                entries[name] = _CheckpointEntry(name, shape)
         return entries
 
     def save_pretrained(self, directory: str | Path) -> None:
@@ -278,21 +284,22 @@ class Gr00tModel(nn.Module):
 
         Raises:
             FileExistsError: ``directory`` is not empty.
+            Gr00tCheckpointError: The checkpoint it was loaded from is gone or has changed.
             ValueError: The model holds parameters that the checkpoint has no place for, such as adapters.
         """
-        parameters, entries = dict(self.named_parameters()), self.checkpoint_entries()
-        published = CheckpointWeights(self.config.source).keys()
+        source, entries = self.config.source, self.checkpoint_entries()
+        require_unchanged(source, self.config.source_states)
+        published = CheckpointWeights(source).keys()
         if unknown := [name for name, entry in entries.items() if entry.key not in published]:
             raise ValueError(
                 f"the model holds parameters that a checkpoint has no place for, such as {', '.join(unknown[:3])};"
                 " merge adapters into the weights first"
             )
-        updates = {
-            entry.key: (lambda published, entry=entry, name=name: entry.insert(published, parameters[name]))
-            for name, entry in entries.items()
-        }
         with new_directory(Path(directory)) as target:
-            rewrite_weights(self.config.source, target, updates)
+            copy_checkpoint(source, target)
+            weights = CheckpointWeights(target)
+            for name, parameter in self.named_parameters():
+                entries[name].overwrite(weights, parameter)
 
 
 def load_gr00t(
@@ -321,21 +328,26 @@ def load_gr00t(
 
     Raises:
         Gr00tCheckpointError: The checkpoint cannot be used as asked; the message says why and what to do.
+        ValueError: ``attn_implementation`` or ``dtype`` is not among those supported.
     """
     if attn_implementation not in ATTENTION_IMPLEMENTATIONS:
         raise ValueError(
             f"attn_implementation is {attn_implementation!r}; expected one of {', '.join(ATTENTION_IMPLEMENTATIONS)}"
         )
+    if dtype not in FLOAT_TYPES.values():
+        raise ValueError(f"dtype is {dtype!r}; expected one of {', '.join(map(str, FLOAT_TYPES.values()))}")
+    # safetensors takes "cuda" for the first GPU, torch for the current one
+    device = torch.empty(0, device=device).device
     directory = resolve_checkpoint(path)
     raw = read_json(directory / CONFIG_FILE)
     version = _detect_version(raw, directory)
+    source_states = file_states(directory)
     spec = GR00T_VERSIONS[version]
     head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
     slots = embodiment_slots(directory, spec.slots)
     if embodiment_slot is None and embodiment_tag is not None:
         embodiment_slot = slots.get(embodiment_tag)
     slot = _choose_slot(embodiment_slot, head.num_slots, directory, slots)
-    device = torch.device(device)
 
     with torch.device("meta"):
         backbone = spec.backbone.from_checkpoint(raw, directory, attn_implementation)
@@ -345,7 +357,7 @@ def load_gr00t(
             f"the backbone's features have {backbone.feature_dim} channels, but the action head of "
             f"{str(directory)!r} expects backbone_embedding_dim = {head.feature_dim}"
         )
-    model = Gr00tModel(Gr00tConfig(version, head, slot, directory, raw), backbone, action_head)
+    model = Gr00tModel(Gr00tConfig(version, head, slot, directory, raw, source_states), backbone, action_head)
     _load_weights(model, CheckpointWeights(directory, device), dtype)
     model.backbone.materialize_buffers(device)
     return model.requires_grad_(False).eval()
@@ -354,19 +366,17 @@ def load_gr00t(
 def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dtype) -> None:
     entries = model.checkpoint_entries()
     source = str(weights.directory)
-    check_keys({entry.key for entry in entries.values()}, weights.keys(), model.backbone.UNUSED_PREFIXES, source)
+    expected = {entry.key for entry in entries.values()}
+    check_types(weights, expected & weights.keys())
+    check_keys(expected, weights.keys(), model.backbone.UNUSED_PREFIXES, source)
     state = {}
-    for name, parameter in model.named_parameters():
-        entry = entries[name]
-        expected = tuple(reversed(parameter.shape)) if entry.transpose else tuple(parameter.shape)
-        if entry.slot is not None:
-            expected = (model.config.action_head.num_slots, *expected)
-        if weights.shape(entry.key) != expected:
+    for name, entry in entries.items():
+        if weights.shape(entry.key) != entry.shape:
             raise Gr00tCheckpointError(
                 f"{entry.key} in {source!r} has shape {weights.shape(entry.key)}; the checkpoint's configs describe "
-                f"{expected}. Check that configs and weights come from the same checkpoint"
+                f"{entry.shape}. Check that configs and weights come from the same checkpoint"
             )
-        state[name] = entry.extract(weights).to(dtype)
+        state[name] = entry.read(weights).to(dtype)
     model.load_state_dict(state, strict=True, assign=True)
 
 

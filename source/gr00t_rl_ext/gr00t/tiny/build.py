@@ -143,13 +143,8 @@ def _shapes(version: str, shape: TinyShape, directory: Path) -> dict[str, tuple[
     with torch.device("meta"):
         backbone = spec.backbone.from_checkpoint(config, directory, "eager")
         model = Gr00tModel(Gr00tConfig(version, head, 0, directory, config), backbone, ActionHead(head))
-    parameters = dict(model.named_parameters())
-    shapes = {}
-    for name, entry in model.checkpoint_entries().items():
-        own = tuple(parameters[name].shape)
-        own = own[::-1] if entry.transpose else own
-        shapes[entry.key] = own if entry.slot is None else (head.num_slots, *own)
-    return shapes | shape.unused_shapes(backbone)
+    own = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
+    return own | shape.unused_shapes(backbone)
 
 
 def _random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:

@@ -1,0 +1,196 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Random checkpoints of GR00T in the published layout and depth, with the published widths scaled down.
+
+Benchmarks need models that are larger than the tiny one, and nothing here can download the published ones. With
+``sixteenths = 16`` the result has the published shapes, but for the head size of the language model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gr00t_rl_ext.gr00t import GR00T_VERSIONS, ActionHead, ActionHeadConfig, Gr00tConfig, Gr00tModel
+from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG
+from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
+from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
+from gr00t_rl_ext.gr00t.tiny.build import TINY_SHAPES
+
+VERSIONS = tuple(GR00T_VERSIONS)
+LLM_HEAD_DIM = 64
+"""Half the published one, so that every number of sixteenths gives whole heads of keys and values."""
+
+
+def write_scaled_checkpoint(
+    directory: Path, version: str, sixteenths: int, dtype: torch.dtype = torch.float32, num_shards: int = 1
+) -> int:
+    """Write a checkpoint whose widths are ``sixteenths / 16`` of the published ones.
+
+    Args:
+        directory: Where to; it must exist.
+        version: Entry of :data:`VERSIONS`.
+        sixteenths: 1 to 16.
+        dtype: Of the stored tensors.
+        num_shards: Weight files. One: a single file without an index.
+
+    Returns:
+        Bytes of all weight files.
+    """
+    shapes = write_configs(directory, version, sixteenths)
+    keys = sorted(shapes)
+    per_shard = math.ceil(len(keys) / num_shards)
+    weight_map = {}
+    generator = torch.Generator().manual_seed(0)
+    for shard in range(num_shards):
+        part = keys[shard * per_shard : (shard + 1) * per_shard]
+        name = SINGLE_FILE if num_shards == 1 else f"model-{shard + 1:05d}-of-{num_shards:05d}.safetensors"
+        tensors = {key: _random(key, shapes[key], generator).to(dtype) for key in part}
+        save_file(tensors, directory / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, name)
+    if num_shards > 1:
+        (directory / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return sum(file.stat().st_size for file in directory.glob("*.safetensors"))
+
+
+def sixteenths_for(version: str, num_parameters: float) -> int:
+    """The scale whose checkpoint has about ``num_parameters`` stored values."""
+    published = {"N1.5": 2_724_163_520, "N1.7": 3_144_016_000}[version]
+    return max(1, min(16, round(16 * math.sqrt(num_parameters / published))))
+
+
+def write_configs(directory: Path, version: str, sixteenths: int) -> dict[str, tuple[int, ...]]:
+    """Write the configs; returns the name and shape of every tensor that belongs to them."""
+    files = {"N1.5": _n1_5_configs, "N1.7": _n1_7_configs}[version](sixteenths)
+    for name, content in files.items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(json.dumps(content, indent=1))
+    config = files[CONFIG_FILE]
+    spec = GR00T_VERSIONS[version]
+    head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config[spec.head_section])
+    with torch.device("meta"):
+        backbone = spec.backbone.from_checkpoint(config, directory, "sdpa")
+        model = Gr00tModel(Gr00tConfig(version, head, 0, directory, config), backbone, ActionHead(head))
+    own = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
+    return own | TINY_SHAPES[version]().unused_shapes(backbone)
+
+
+def _random(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Weights that keep activations near unit variance."""
+    noise = torch.randn(shape, generator=generator)
+    if key.endswith(("bias", ".b")):
+        return noise.mul_(0.02)
+    if len(shape) == 1:
+        return noise.mul_(0.02).add_(1.0)
+    if "embed_tokens" in key:
+        return noise
+    if any(name in key for name in ("position_embedding", "pos_embed", "future_tokens")):
+        return noise.mul_(0.1)
+    fan_in = shape[1] if key.endswith(".W") else math.prod(shape[1:])
+    return noise.mul_(1 / math.sqrt(fan_in))
+
+
+def _head(sixteenths: int, dit_layers: int, **fields: Any) -> dict[str, Any]:
+    """The part of the action head's config that the versions share."""
+    width = 128 * sixteenths
+    return {
+        "add_pos_embed": True,
+        "backbone_embedding_dim": width,
+        "diffusion_model_cfg": {
+            "attention_head_dim": 48,
+            "cross_attention_dim": width,
+            "interleave_self_attention": True,
+            "norm_type": "ada_norm",
+            "num_attention_heads": 2 * sixteenths,
+            "num_layers": dit_layers,
+            "output_dim": 64 * sixteenths,
+            "positional_embeddings": None,
+        },
+        "hidden_size": 64 * sixteenths,
+        "input_embedding_dim": 96 * sixteenths,
+        "num_inference_timesteps": 4,
+        "num_timestep_buckets": 1000,
+        "use_vlln": True,
+        "vl_self_attention_cfg": {
+            "attention_head_dim": 64,
+            "num_attention_heads": 2 * sixteenths,
+            "num_layers": 4,
+            "positional_embeddings": None,
+        },
+        **fields,
+    }
+
+
+def _llm(published: Mapping[str, Any], sixteenths: int) -> dict[str, Any]:
+    return {
+        **published,
+        "head_dim": LLM_HEAD_DIM,
+        "hidden_size": 128 * sixteenths,
+        "intermediate_size": 384 * sixteenths,
+        "num_attention_heads": 2 * sixteenths,
+        "num_key_value_heads": sixteenths,
+        "vocab_size": published["vocab_size"] * sixteenths // 16,
+    }
+
+
+def _n1_5_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
+    published = PUBLISHED_EAGLE_CONFIG
+    vision = {
+        "hidden_size": 72 * sixteenths,
+        "intermediate_size": 269 * sixteenths,
+        "num_attention_heads": sixteenths,
+    }
+    eagle = {
+        **published,
+        "image_token_index": 1,
+        "text_config": _llm(published["text_config"], sixteenths),
+        "vision_config": {**published["vision_config"], **vision},
+    }
+    config = {
+        "architectures": ["GR00T_N1_5"],
+        "model_type": "gr00t_n1_5",
+        "backbone_cfg": {"select_layer": 12, "project_to_dim": None, "reproject_vision": False},
+        "action_head_cfg": _head(
+            sixteenths, 16, action_dim=32, action_horizon=16, max_state_dim=64, num_target_vision_tokens=32
+        ),
+    }
+    return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: eagle}
+
+
+def _n1_7_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
+    published = PUBLISHED_QWEN3VL_CONFIG
+    text = _llm(published["text_config"], sixteenths)
+    text["rope_parameters"] = {**text["rope_parameters"], "mrope_section": [12, 10, 10]}
+    vision = {
+        "hidden_size": 64 * sixteenths,
+        "intermediate_size": 256 * sixteenths,
+        "num_heads": sixteenths,
+        "out_hidden_size": 128 * sixteenths,
+    }
+    backbone = {
+        **published,
+        "image_token_id": 1,
+        "text_config": text,
+        "vision_config": {**published["vision_config"], **vision},
+    }
+    config = {
+        "architectures": ["Gr00tN1d7"],
+        "model_type": "Gr00tN1d7",
+        "attend_text_every_n_blocks": 2,
+        "formalize_language": True,
+        "image_crop_size": [256, 256],
+        "image_target_size": [256, 256],
+        "select_layer": 16,
+        "use_albumentations_transforms": True,
+        "use_alternate_vl_dit": True,
+        **_head(sixteenths, 32, action_horizon=40, max_action_dim=132, max_state_dim=132, max_num_embodiments=32),
+    }
+    return {CONFIG_FILE: config, BACKBONE_CONFIG_FILE: backbone}

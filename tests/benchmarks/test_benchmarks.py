@@ -1,0 +1,81 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the model's benchmarks rest on: checkpoints of any size in the published layout, and figures that make sense."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from gr00t_rl_ext.gr00t import load_gr00t
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch):
+    """Imports a script of the benchmarks' folder."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    return load
+
+
+@pytest.mark.parametrize(("version", "published"), [("N1.5", 2_724_163_520), ("N1.7", 3_144_016_000)])
+def test_scaled_checkpoints(tmp_path: Path, benchmark_module, version: str, published: int):
+    scaled = benchmark_module("scaled_checkpoint")
+    size = scaled.write_scaled_checkpoint(tmp_path, version, 1, torch.bfloat16, num_shards=2)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    model = load_gr00t(tmp_path, 31)
+    assert model.feature_dim == 2048 // 16
+    assert size < 0.01 * 2 * published
+    assert scaled.sixteenths_for(version, published) == 16
+    assert scaled.sixteenths_for(version, published / 4) == 8
+
+
+@pytest.mark.parametrize(("version", "published"), [("N1.5", 2_724_163_520), ("N1.7", 3_144_016_000)])
+def test_full_width_is_the_published_size(tmp_path: Path, benchmark_module, version: str, published: int):
+    scaled = benchmark_module("scaled_checkpoint")
+    shapes = scaled.write_configs(tmp_path, version, 16)
+    if version == "N1.7":  # its output layer is the embedding and not counted
+        del shapes["backbone.model.lm_head.weight"]
+    # the norms of the language model's heads are half as wide
+    assert sum(math.prod(shape) for shape in shapes.values()) == pytest.approx(published, rel=1e-6)
+
+
+def test_precision(benchmark_module):
+    """Half precision costs something, of the order of its resolution, and log-probabilities in it spoil the ratio."""
+    precision = benchmark_module("precision")
+    rows = precision.measure("N1.5", 1, 2, 1, "cpu")
+    assert set(rows) == {"float32", *(setting.name for setting in precision.SETTINGS)}
+    for name, row in rows.items():
+        exact = name == "float32"
+        for stage in ("features", "context", "velocity", "actions"):
+            rms, maximum = row[stage]
+            assert rms <= maximum
+            assert rms == 0 if exact else 1e-4 < rms < 0.1, (name, stage)
+        for policy in ("Gaussian", "flow"):
+            assert row[f"{policy} stored"][1] > 1e-3
+            assert row[f"{policy} computed"][1] > 1e-2
+        if name in ("float32", "bf16 backbone, fp32 head"):
+            assert row["flow parts"][1] < 1e-3
+    features = {name: row["features"][0] for name, row in rows.items()}
+    assert features["fp16 backbone, fp32 head"] < features["bf16 backbone, fp32 head"] / 4
+
+
+def test_ratio_and_relative_errors_by_hand(benchmark_module):
+    precision = benchmark_module("precision")
+    exact = torch.tensor([3.0, -4.0])
+    rms, maximum = precision.relative_errors(exact + torch.tensor([0.0, 0.1]), exact)
+    scale = math.sqrt(12.5)
+    assert (rms, maximum) == pytest.approx((0.1 / math.sqrt(2) / scale, 0.1 / scale), rel=1e-5)
+    rms, maximum = precision.ratio_errors(torch.tensor([0.0, math.log(2.0)]), torch.zeros(2))
+    assert (rms, maximum) == pytest.approx((1 / math.sqrt(2), 1.0), rel=1e-5)
