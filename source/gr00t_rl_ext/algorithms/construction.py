@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from rsl_rl.algorithms import PPO as RslRlPPO
@@ -13,7 +14,10 @@ from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_class
 from tensordict import TensorDict
 
+from gr00t_rl_ext.algorithms.ppo_memory import ppo_memory
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic, check_fields
+from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
+from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 
@@ -41,34 +45,76 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         )
     obs_groups = _require_obs_groups(cfg["obs_groups"])
     _check_algorithm_fields(alg_class, alg_cfg)  # type: ignore[arg-type]
-    actor_critic = Gr00tActorCritic(
-        TaskSpec.from_env(unwrapped, obs, obs_groups["actor"]),
-        obs,
-        obs_groups,
-        actor_cfg,
-        critic_cfg,
-        device,
-        actor_class,  # type: ignore[arg-type]
-        critic_class,  # type: ignore[arg-type]
-    )
-    chunk_length = actor_critic.chunk_length
+    spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"])
+
+    def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:
+        actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}}
+        actor_critic = Gr00tActorCritic(
+            spec,
+            observations,
+            obs_groups,
+            actor,
+            critic_cfg,
+            device,
+            actor_class,  # type: ignore[arg-type]
+            critic_class,  # type: ignore[arg-type]
+        )
+        return alg_class(actor_critic, observations, num_steps, device=device, **{**alg_cfg, **settings})
+
     used = list(dict.fromkeys(group for groups in obs_groups.values() for group in groups))
+    obs = obs.select(*used).to(device)
+    num_stages = len(FreezingOptions(**actor_cfg.get("freezing", {})).stages(actor_class.reads_head))  # type: ignore
+    try:
+        print(_memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, device).describe())
+    except ValueError:
+        raise
+    except Exception as error:
+        # it runs the agent on fake tensors, which newer versions of what it runs may not support
+        print(f"memory: not estimated ({type(error).__name__}: {error})")
+    alg = make(obs, cfg["num_steps_per_env"], {}, multi_gpu_cfg=cfg["multi_gpu"])
+    chunk_length = alg.actor_critic.chunk_length
     unwrapped.configure_decisions(
         chunk_length, step_discount=alg_cfg["gamma"] ** (1.0 / chunk_length), observation_groups=used
     )
-    env.num_actions = chunk_length * actor_critic.encoder.spec.action_dim
-    print(actor_critic.describe())
-    observations = env.get_observations().to(device)
-    alg = alg_class(
-        actor_critic,
-        observations,
-        cfg["num_steps_per_env"],
-        device=device,
-        multi_gpu_cfg=cfg["multi_gpu"],
-        **alg_cfg,
-    )
+    env.num_actions = chunk_length * spec.action_dim
+    print(alg.actor_critic.describe())
     alg.compile(cfg.get("torch_compile_mode"))
     return alg
+
+
+def _memory(
+    make: Callable[..., Any], obs: TensorDict, num_steps: int, alg_cfg: dict[str, Any], num_stages: int, device: str
+) -> MemoryEstimate:
+    """Estimate what training takes in the stage of unfreezing that takes most.
+
+    Raises:
+        ValueError: It does not fit; the message says which settings would.
+    """
+    small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None}
+
+    def model(stage: int, **freezing: Any) -> MemoryModel:
+        def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:
+            alg = make(observations, num_steps, freezing, **small, gradient_accumulation_steps=num_parts)
+            alg.open_stage(stage)
+            return alg
+
+        return ppo_memory(build, obs, device)
+
+    sizes = BatchSizes(
+        num_envs=obs.batch_size[0],
+        num_steps_per_env=num_steps,
+        num_mini_batches=alg_cfg.get("num_mini_batches", 4),
+        gradient_accumulation_steps=alg_cfg.get("gradient_accumulation_steps", 1),
+    )
+    models = [model(stage) for stage in range(num_stages)]
+    stage = max(range(num_stages), key=lambda stage: models[stage].estimate(sizes).total)
+    checkpointing = "agent.actor.freezing.gradient_checkpointing"
+    return require_memory(
+        models[stage],
+        sizes,
+        available_bytes(device),
+        {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)},
+    )
 
 
 def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]]:

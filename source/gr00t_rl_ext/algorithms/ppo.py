@@ -29,7 +29,6 @@ from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
-from gr00t_rl_ext.policy.memory import require_storage
 from gr00t_rl_ext.policy.precision import half_precision
 from gr00t_rl_ext.policy.stages import MIN_EPISODES
 
@@ -165,7 +164,6 @@ class Gr00tPPO(RslRlPPO):
         example[EXECUTED] = torch.zeros(self._num_envs, chunk_length, dtype=torch.bool, device=self.device)
         example[BASE_MEAN] = torch.zeros(self._num_envs, chunk_length, action_dim, device=self.device)
         num_actions = chunk_length * action_dim
-        print(f"  {require_storage(example, self._num_steps, num_actions, self.device)}")
         return RolloutStorage("rl", self._num_envs, self._num_steps, example, [num_actions], self.device)
 
     # Rollout
@@ -376,6 +374,16 @@ class Gr00tPPO(RslRlPPO):
             print(f"Iteration {self.iteration}: {self.freezing.describe()}")
             self._train_groups(opened)
 
+    def open_stage(self, stage: int) -> None:
+        """Open all stages up to one, whether they are due or not.
+
+        Raises:
+            ValueError: There is no such stage.
+        """
+        opened = self.freezing.restore(stage)
+        if opened:
+            self._train_groups(opened)
+
     def _train_groups(self, groups: list[TrainedGroup]) -> None:
         """Optimise further parameters. The optimizer keeps its state of the others."""
         for group in self._optimizer_groups(groups):
@@ -471,9 +479,7 @@ class Gr00tPPO(RslRlPPO):
     def _load_gr00t(self, loaded_dict: dict) -> None:
         checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
         try:
-            opened = self.freezing.restore(loaded_dict["stage"])
-            if opened:
-                self._train_groups(opened)
+            self.open_stage(loaded_dict["stage"])
             self.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
         except ValueError as error:
             overrides = self.actor_critic.recipe.overrides_for(loaded_dict["actor_recipe"], "freezing")

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch._guards import active_fake_mode
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
@@ -146,6 +147,7 @@ class CheckpointWeights:
 
     def __init__(self, directory: Path, device: torch.device | str = "cpu") -> None:
         self.directory = directory
+        self._device = device
         files = weight_files(directory)
         missing = [file.name for file in files if not file.is_file()]
         if missing:
@@ -178,7 +180,14 @@ class CheckpointWeights:
         return {tensor.dtype for tensor in self._tensors.values()}
 
     def read(self, key: str, index: int | None = None) -> Tensor:
-        """The tensor ``key``, or its entry ``index`` along the first axis."""
+        """The tensor ``key``, or its entry ``index`` along the first axis.
+
+        Under fake tensors nothing is read: the result has the tensor's shape and data type.
+        """
+        if active_fake_mode() is not None:
+            stored = self._tensors[key]
+            shape = stored.shape if index is None else stored.shape[1:]
+            return torch.empty(shape, dtype=FLOAT_TYPES[stored.dtype], device=self._device)
         handle = self._tensors[key].handle
         return handle.get_tensor(key) if index is None else handle.get_slice(key)[index : index + 1][0]
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._guards import active_fake_mode
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .checkpoint import Gr00tCheckpointError
@@ -306,17 +307,18 @@ def _resize(x: Tensor, size: int, interpolation: str) -> Tensor:
     if x.shape[-2:] == (size, size):
         return x
     if interpolation == "area":
-        rows, columns = (_area_weights(side, size, x.device) for side in x.shape[-2:])
+        rows, columns = (_area_weights(side, size, x.device, active_fake_mode()) for side in x.shape[-2:])
         return rows @ x @ columns.T
     x = F.interpolate(x, (size, size), mode=interpolation, align_corners=False, antialias=True)
     return x.clamp(0, 1)  # bicubic weights overshoot
 
 
 @functools.lru_cache(maxsize=16)
-def _area_weights(length: int, size: int, device: torch.device) -> Tensor:
+def _area_weights(length: int, size: int, device: torch.device, fake: object = None) -> Tensor:
     """Share of each of ``length`` pixels in each of ``size`` new ones, (size, length): OpenCV's ``INTER_AREA``.
 
-    New pixel i covers [i s, (i + 1) s] with s = length / size, and takes the mean over that interval.
+    New pixel i covers [i s, (i + 1) s] with s = length / size, and takes the mean over that interval. ``fake`` keeps
+    weights that were made on fake tensors apart from real ones.
     """
     scale = length / size
     left = torch.arange(size, dtype=torch.float64)[:, None] * scale

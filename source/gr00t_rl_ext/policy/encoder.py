@@ -25,6 +25,7 @@ from gr00t_rl_ext.gr00t.embodiment import statistics_files
 from gr00t_rl_ext.policy.bound_mapping import BoundMapping, bind_mapping, tiny_layout
 from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
+from gr00t_rl_ext.policy.memory_trace import real_tensors
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
@@ -75,7 +76,9 @@ def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) ->
     name = spec.digest() if mapping is None else f"{spec.digest()}-{mapping.digest()[:12]}"
     directory = cache_directory() / "tiny" / name
     if not (directory / "config.json").is_file():
-        build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
+        # the estimate of memory may be the first to ask for it
+        with real_tensors():
+            build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
     return directory
 
 

@@ -1,36 +1,239 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Estimate of the rollout storage, made before it is allocated."""
+"""Estimate of the memory that training takes, made before any of it is allocated.
+
+The agent is built and run for one small iteration on fake tensors, so that the estimate knows what the code does and no
+formula must follow the code. It is extrapolated to the settings of the training, and to other settings where those do
+not fit.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import psutil
 import torch
-from tensordict import TensorDict
+from rsl_rl.storage import RolloutStorage
+from torch import Tensor
+
+from gr00t_rl_ext.policy.memory_trace import MemoryTrace, Timeline, extrapolate
+
+HEADROOM = 0.05
+"""Share of the free memory that is left for what no tensor shows: rounding and gaps of allocators, work space of
+kernels."""
 
 _GIB = 2**30
+_STEPS = 2
+"""Decisions per environment in a trace: in the second one, what is left of the first one is there as well."""
 
 
-def storage_bytes(example: TensorDict, num_steps: int, num_action_values: int) -> dict[str, int]:
-    """Bytes that the rollout storage takes, by part.
+@dataclass(frozen=True)
+class BatchSizes:
+    """The settings that scale an agent's memory."""
+
+    num_envs: int
+    """Environments."""
+
+    num_steps_per_env: int
+    """Decisions per environment and iteration."""
+
+    num_mini_batches: int
+    """Mini-batches per pass over them."""
+
+    gradient_accumulation_steps: int = 1
+    """Parts of a mini-batch."""
+
+    @property
+    def num_decisions(self) -> int:
+        """Decisions per iteration."""
+        return self.num_envs * self.num_steps_per_env
+
+    @property
+    def part_size(self) -> int:
+        """Decisions in the largest part of a mini-batch."""
+        return -(-(self.num_decisions // self.num_mini_batches) // self.gradient_accumulation_steps)
+
+
+class TracedAgent(Protocol):
+    """An agent that the estimate can run: one built on fake tensors, with a rollout of the sizes asked for."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Of all that trains."""
+        ...
+
+    @property
+    def storage(self) -> RolloutStorage:
+        """What is kept of the decisions of a rollout."""
+        ...
+
+    def rollout(self) -> None:
+        """All decisions of an iteration, from observations to the storage and the returns."""
+        ...
+
+    def update(self) -> None:
+        """One step of the optimizer on all decisions in the storage, as one mini-batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class PhaseMemory:
+    """Bytes at the peak of a phase, beside weights and storage."""
+
+    gradients: int
+    """Gradients of the parameters."""
+
+    optimizer: int
+    """State of the optimizer, and what its step computes with."""
+
+    activations: int
+    """Observations, the copy of a mini-batch, activations and everything else."""
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes of tensors that training holds."""
+
+    sizes: BatchSizes
+    """What it was estimated for."""
+
+    weights: int
+    """Parameters, buffers and frozen copies."""
+
+    storage: Mapping[str, int]
+    """The rollout storage by part."""
+
+    rollout: PhaseMemory
+    """While the agent decides, all environments at once."""
+
+    update: PhaseMemory
+    """While it learns."""
+
+    def phase_total(self, phase: PhaseMemory) -> int:
+        """All bytes at the peak of a phase."""
+        return self.weights + sum(self.storage.values()) + sum(dataclasses.astuple(phase))
+
+    @property
+    def total(self) -> int:
+        """The larger of the two peaks."""
+        return max(self.phase_total(self.rollout), self.phase_total(self.update))
+
+    def describe(self) -> str:
+        """A table for the log."""
+        unit, name = (_GIB, "GiB") if self.total >= _GIB // 10 else (2**20, "MiB")
+        phases, sizes, storage = (self.rollout, self.update), self.sizes, sum(self.storage.values())
+        largest = max(self.storage, key=lambda part: self.storage[part])
+        stored = (
+            f"{sizes.num_decisions} decisions x {storage / sizes.num_decisions / 2**20:.3f} MiB,"
+            f" {self.storage[largest] / storage:.0%} of it {largest}"
+        )
+        at_once = f"of {sizes.num_envs} environments; of {sizes.part_size} decisions"
+        rows: list[tuple[str, list[int], str]] = [
+            ("weights", [self.weights] * 2, ""),
+            ("rollout storage", [storage] * 2, stored),
+            ("gradients", [phase.gradients for phase in phases], ""),
+            ("optimizer", [phase.optimizer for phase in phases], ""),
+            ("activations", [phase.activations for phase in phases], at_once),
+            ("total", [self.phase_total(phase) for phase in phases], ""),
+        ]
+        lines = [f"memory at the peak, {name}   rollout    update"]
+        for row, values, note in rows:
+            figures = " ".join(f"{value / unit:9.2f}" for value in values)
+            lines.append(f"  {row:20} {figures}  {note}".rstrip())
+        return "\n".join(lines)
+
+
+class MemoryModel:
+    """What an agent's memory is, as a function of :class:`BatchSizes`.
 
     Args:
-        example: One observation of all environments, as it will be stored.
-        num_steps: Decisions per environment and iteration.
-        num_action_values: Width of an action chunk, H * A.
+        build: (environments, decisions per environment, parts of a mini-batch) -> the agent. Called on fake tensors;
+            whatever it makes is gone afterwards. It must not touch tensors that exist.
     """
-    num_envs = example.batch_size[0]
-    tensors: dict[str, Any] = dict(example.items())
-    parts = {name: num_steps * value.numel() * value.element_size() for name, value in tensors.items()}
-    # action, mean and standard deviation of the chunk; rewards, returns, values, advantages, log-probs, and one byte
-    # for whether an episode ended
-    parts["actions and distribution"] = num_steps * num_envs * 3 * num_action_values * 4
-    parts["rewards and values"] = num_steps * num_envs * (5 * 4 + 1)
-    return parts
+
+    def __init__(self, build: Callable[[int, int, int], TracedAgent]) -> None:
+        self._build = build
+        self._traces: dict[tuple[int, int], _IterationTrace] = {}
+
+    def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
+        """Memory for some settings. The first call takes seconds for a model of full size, later ones nothing."""
+        # a third part finds the memory as the second does, with gradients
+        num_parts = min(sizes.gradient_accumulation_steps, 2)
+        # not 1, for which tensors are contiguous that otherwise are not
+        num_envs = (2, 3)
+        part_sizes = (2 * _STEPS // num_parts, 3 * _STEPS // num_parts)
+        few, more = (self._trace(number, num_parts) for number in num_envs)
+        rollout = extrapolate(few.rollout, more.rollout, num_envs, sizes.num_envs)
+        update = extrapolate(few.update, more.update, part_sizes, sizes.part_size)
+        # the latest observations are there as well, which number as the environments
+        kept = extrapolate(few.update, more.update, num_envs, sizes.num_envs)["kept"]
+        # the mini-batch is copied out of the storage as a whole, of which the trace saw two parts
+        unseen = (sizes.gradient_accumulation_steps - num_parts) * sizes.part_size
+        copied = unseen * sum(few.storage.values())
+        return MemoryEstimate(
+            sizes=sizes,
+            weights=few.weights,
+            storage={name: sizes.num_decisions * size for name, size in few.storage.items()},
+            rollout=PhaseMemory(rollout["gradients"], rollout["optimizer"], rollout["other"]),
+            update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept + copied),
+        )
+
+    def _trace(self, num_envs: int, num_parts: int) -> _IterationTrace:
+        if (num_envs, num_parts) not in self._traces:
+            with MemoryTrace() as trace:
+                agent = self._build(num_envs, _STEPS, num_parts)
+                trace.label("storage", _storage_tensors(agent.storage))
+                trace.label_rest("weights")
+                weights = trace.live()["weights"]
+                trace.follow(agent.optimizer)
+                with trace.record() as rollout:
+                    agent.rollout()
+                trace.label("storage", _storage_tensors(agent.storage))
+                trace.label_rest("kept")
+                with trace.record() as update:
+                    agent.update()
+                storage = {name: size // (num_envs * _STEPS) for name, size in storage_bytes(agent.storage).items()}
+            self._traces[num_envs, num_parts] = _IterationTrace(weights, storage, rollout, update)
+        return self._traces[num_envs, num_parts]
+
+
+@dataclass(frozen=True)
+class _IterationTrace:
+    weights: int
+    storage: Mapping[str, int]
+    """Bytes per decision, by part."""
+    rollout: Timeline
+    update: Timeline
+
+
+def storage_bytes(storage: RolloutStorage) -> dict[str, int]:
+    """Bytes that a rollout storage takes, by part. Complete once it held a decision."""
+    actions, rewards = _action_tensors(storage), _reward_tensors(storage)
+    return {
+        **{str(name): value.nbytes for name, value in storage.observations.items()},
+        "actions and distribution": sum(tensor.nbytes for tensor in actions),
+        "rewards and values": sum(tensor.nbytes for tensor in rewards),
+    }
+
+
+def _storage_tensors(storage: RolloutStorage) -> Iterable[Tensor]:
+    observations: Iterable[Any] = storage.observations.values()
+    return [*observations, *_action_tensors(storage), *_reward_tensors(storage)]
+
+
+def _action_tensors(storage: RolloutStorage) -> list[Tensor]:
+    return [storage.actions, *(storage.distribution_params or ())]
+
+
+def _reward_tensors(storage: RolloutStorage) -> list[Tensor]:
+    return [
+        *(storage.rewards, storage.dones, storage.values),
+        *(storage.actions_log_prob, storage.returns, storage.advantages),
+    ]
 
 
 def available_bytes(device: str) -> int:
@@ -40,25 +243,73 @@ def available_bytes(device: str) -> int:
     return psutil.virtual_memory().available
 
 
-def require_storage(example: TensorDict, num_steps: int, num_action_values: int, device: str) -> str:
-    """Describe what the storage will take, or refuse.
+def require_memory(
+    model: MemoryModel,
+    sizes: BatchSizes,
+    free_bytes: int,
+    alternatives: Mapping[str, Callable[[], MemoryModel]] | None = None,
+) -> MemoryEstimate:
+    """Estimate the memory of a training run, or refuse the run.
+
+    Args:
+        model: The agent.
+        sizes: Its settings.
+        free_bytes: What the device has left.
+        alternatives: Further settings that may make it fit -> the agent with this setting. Only tried where memory is
+            short.
 
     Raises:
-        ValueError: If it does not fit into the free memory, with the settings that would.
+        ValueError: It does not fit. The message names every setting that makes it fit alone.
     """
-    parts = storage_bytes(example, num_steps, num_action_values)
-    total, free = sum(parts.values()), available_bytes(device)
-    listed = ", ".join(f"{name} {size / _GIB:.3f}" for name, size in sorted(parts.items(), key=lambda kv: -kv[1])[:3])
-    num_envs = example.batch_size[0]
-    summary = (
-        f"rollout storage: {total / _GIB:.3f} GiB for {num_steps} decisions x {num_envs} environments on {device},"
-        f" {free / _GIB:.1f} GiB free (largest: {listed} GiB)"
-    )
-    if total > free:
-        fitting = math.floor(num_steps * free / total * 0.9)
-        fewer_envs = math.floor(num_envs * free / total * 0.9)
-        raise ValueError(
-            f"The {summary} does not fit. Fitting would be `agent.num_steps_per_env={max(fitting, 1)}` or `--num_envs"
-            f" {max(fewer_envs, 1)}`."
+    estimate = model.estimate(sizes)
+    usable = int((1.0 - HEADROOM) * free_bytes)
+    if estimate.total <= usable:
+        return estimate
+    fitting = _fitting_sizes(model, sizes, usable)
+    for setting, build in (alternatives or {}).items():
+        if build().estimate(sizes).total <= usable:
+            fitting.append(setting)
+    if fitting:
+        advice = "Each of these settings alone makes it fit: " + ", ".join(f"`{setting}`" for setting in fitting)
+    else:
+        smallest = model.estimate(BatchSizes(1, 1, 1)).total
+        advice = (
+            f"No setting alone makes it fit: a single decision of one environment takes {_gib(smallest)}. Train fewer"
+            " parts of the model, or use a device with more memory"
         )
-    return summary
+    raise ValueError(
+        f"Training needs {_gib(estimate.total)} of memory, but only {_gib(free_bytes)} are free, of which"
+        f" {HEADROOM:.0%} are left alone.\n{estimate.describe()}\n{advice}."
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.2f} GiB" if size >= _GIB // 10 else f"{size / 2**20:.2f} MiB"
+
+
+def _fitting_sizes(model: MemoryModel, sizes: BatchSizes, usable: int) -> list[str]:
+    """Settings of the sizes, each of which alone makes the estimate fit, as on the command line."""
+
+    def fits(**change: int) -> bool:
+        return model.estimate(dataclasses.replace(sizes, **change)).total <= usable
+
+    fitting = []
+    for field, setting in (("num_envs", "--num_envs "), ("num_steps_per_env", "agent.num_steps_per_env=")):
+        # a mini-batch needs two decisions, because the spread of their advantages is divided by
+        other = sizes.num_decisions // getattr(sizes, field)
+        low, high = -(-2 * sizes.num_mini_batches // other), getattr(sizes, field)
+        if low < high and fits(**{field: low}):
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if fits(**{field: middle}) else (low, middle)
+            fitting.append(f"{setting}{low}")
+    for field, largest in (
+        ("num_mini_batches", sizes.num_decisions // 2),
+        ("gradient_accumulation_steps", sizes.num_decisions // sizes.num_mini_batches),
+    ):
+        value = 2 * getattr(sizes, field)
+        while value <= largest and not fits(**{field: value}):
+            value *= 2
+        if value <= largest:
+            fitting.append(f"agent.algorithm.{field}={value}")
+    return fitting

@@ -1,0 +1,286 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Live tensor memory of a program, found by running it on fake tensors, which have a shape but no memory."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
+
+KINDS = ("weights", "gradients", "optimizer", "storage", "kept", "other")
+"""What memory is used for. ``other`` is what nobody named: activations, copies, temporary results; ``kept`` is what was
+left of that before the part of the program in question."""
+
+_COMPUTED_TYPES = (torch.bool, torch.int16, torch.int32, torch.int64)
+_MAX_COMPUTED_VALUES = 2**22
+
+_ATEN: Any = torch.ops.aten
+_READ_DEVICE = torch.ops.prim.device.default
+_READ_VALUE = _ATEN._local_scalar_dense.default
+_INDEXING = (_ATEN.index.Tensor, _ATEN.index_put.default, _ATEN.index_put_.default)
+
+
+class Timeline:
+    """Bytes that are live after each operation of a program, by kind."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, ...]] = []
+        """One per operation, one value per kind of :data:`KINDS`."""
+
+    def peak(self) -> dict[str, int]:
+        """Bytes by kind when their sum is largest."""
+        return _at_peak(np.array(self.rows))
+
+
+def extrapolate(first: Timeline, second: Timeline, sizes: tuple[int, int], size: int) -> dict[str, int]:
+    """Bytes by kind at the peak of a program for a batch that it was not run on.
+
+    What is live after an operation is affine in the batch size as long as the program does the same operations. The
+    peak is not: it may move to another operation. So each operation is extrapolated, and the peak is taken then.
+
+    Args:
+        first: The program on a batch of ``sizes[0]``.
+        second: The same program on a batch of ``sizes[1]``.
+        sizes: Two different batch sizes.
+        size: The batch size to answer for.
+    """
+    low, high = np.array(first.rows), np.array(second.rows)
+    if low.shape != high.shape:
+        # some kernels and formulas depend on the batch size; only the peaks can be compared then
+        low, high = (np.array([list(timeline.peak().values())]) for timeline in (first, second))
+    return _at_peak(low + (high - low) * ((size - sizes[0]) / (sizes[1] - sizes[0])))
+
+
+def _at_peak(rows: np.ndarray) -> dict[str, int]:
+    return {kind: int(value) for kind, value in zip(KINDS, rows[rows.sum(1).argmax()], strict=True)}
+
+
+def real_tensors() -> AbstractContextManager[Any]:
+    """Tensors made in this block are real, also inside a :class:`MemoryTrace`."""
+    return unset_fake_temporarily()
+
+
+class MemoryTrace:
+    """Counts the live tensor memory of what runs inside its ``with`` block, on fake tensors.
+
+    Every tensor that is made inside the block is fake: it has a shape, a data type and a device, but no memory and no
+    values. Storages count from the operation that allocates them until the last tensor, autograd node or cache lets
+    go of them, as for the real program. So saved activations, recomputed blocks, casts of autocast and states that an
+    optimizer creates in its first step need no formulas.
+
+    Programs branch on values. Small integer and boolean tensors (token ids, masks, positions) that come from
+    constants are therefore computed for real; a value of any other tensor reads as 1, or True.
+
+    Not seen is what a kernel allocates and frees inside, and what an allocator rounds up or keeps.
+
+    With fake tensors of a CUDA device, that device must exist: autograd asks for its stream.
+    """
+
+    def __init__(self) -> None:
+        self._mode = _FakeMode(allow_non_fake_inputs=True)
+        self._tracker = _Tracker(self._mode)
+        self._contexts = ExitStack()
+
+    def __enter__(self) -> MemoryTrace:
+        self._contexts.enter_context(warnings.catch_warnings())
+        # copy.deepcopy() asks for it before it takes another way
+        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")
+        # what the trace draws must not change later random numbers
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        self._contexts.enter_context(torch.random.fork_rng(devices))
+        self._contexts.enter_context(self._mode)
+        self._contexts.enter_context(self._tracker)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._contexts.close()
+
+    def live(self) -> dict[str, int]:
+        """Bytes that are live now, by kind."""
+        return dict(zip(KINDS, self._tracker.live, strict=True))
+
+    def label(self, kind: str, tensors: Iterable[Tensor]) -> None:
+        """Count the memory of tensors as ``kind`` from now on."""
+        for tensor in tensors:
+            self._tracker.account(tensor, KINDS.index(kind))
+
+    def label_rest(self, kind: str) -> None:
+        """Count all memory that is live and not labelled as ``kind`` from now on."""
+        self._tracker.label_rest(KINDS.index(kind))
+
+    def follow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Count the gradients of the optimizer's parameters, and what it allocates in its steps, under their names.
+
+        It has made a step afterwards, so that there are gradients and its state, as in the course of training.
+        """
+        tracker = self._tracker
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.register_post_accumulate_grad_hook(_label_gradient(tracker))
+
+        def begin(*_: Any) -> None:
+            tracker.kind = KINDS.index("optimizer")
+
+        def end(*_: Any) -> None:
+            tracker.kind = KINDS.index("other")
+
+        optimizer.register_step_pre_hook(begin)
+        optimizer.register_step_post_hook(end)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        self.label("gradients", (parameter.grad for parameter in parameters))
+        optimizer.step()
+
+    @contextmanager
+    def record(self) -> Iterator[Timeline]:
+        """The timeline of what runs in the block."""
+        timeline = Timeline()
+        timeline.rows.append(tuple(self._tracker.live))
+        self._tracker.timelines.append(timeline)
+        try:
+            yield timeline
+        finally:
+            self._tracker.timelines.remove(timeline)
+
+
+def _label_gradient(tracker: _Tracker) -> Any:
+    def label(parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            tracker.account(parameter.grad, KINDS.index("gradients"))
+
+    return label
+
+
+class _FakeMode(FakeTensorMode):
+    def __deepcopy__(self, memo: Any) -> _FakeMode:
+        """The copy of a fake tensor belongs to the same mode; a copied mode would crash the process."""
+        return self
+
+
+class _Tracker(TorchDispatchMode):
+    """Sees every operation before :class:`FakeTensorMode` does, and keeps the books."""
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        super().__init__()
+        self._mode = mode
+        self.live = [0] * len(KINDS)
+        self.kind = KINDS.index("other")
+        self.timelines: list[Timeline] = []
+        # by the storage's address, which is its own while it lives
+        self._storages: dict[int, _Storage] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is _READ_DEVICE and isinstance(args[0], FakeTensor):
+            return args[0].fake_device  # asked for most often, and more slowly answered by the mode
+        kwargs = kwargs or {}
+        given = list(_tensors((*args, *kwargs.values())))
+        any_fake = any(isinstance(tensor, FakeTensor) for tensor in given)
+        if func is _READ_VALUE:
+            if any_fake:
+                return _one(given[0].dtype)
+            with real_tensors():
+                return func(*args, **kwargs)
+        if func in _INDEXING:
+            args = (args[0], _positions(args[1]), *args[2:])
+        result = func(*args, **kwargs)
+        made = list(_tensors((result,)))
+        if not any_fake and all(map(_is_computed, (*given, *made))):
+            with real_tensors():
+                result = func(*args, **kwargs)
+            made = list(_tensors((result,)))
+        # weak references to parameters, which keep Module.to() from replacing them
+        self._mode.fake_tensor_converter.tensor_memo.clear()
+        for tensor in made:
+            self.account(tensor)
+        if not _adds_gradients(func):
+            for timeline in self.timelines:
+                timeline.rows.append(tuple(self.live))
+        return result
+
+    def account(self, tensor: Tensor, kind: int | None = None) -> None:
+        """Count a tensor's storage, unless it is counted; with a ``kind``, as that from now on."""
+        if tensor.device.type == "meta":
+            return
+        storage = tensor.untyped_storage()
+        address, size = storage._cdata, storage.nbytes()
+        known = self._storages.get(address)
+        if known is None:
+            known = self._storages[address] = _Storage(weakref.ref(storage, lambda _: self._free(address)))
+            known.kind = self.kind
+        self.live[known.kind] -= known.size
+        known.size, known.kind = size, known.kind if kind is None else kind
+        self.live[known.kind] += known.size
+
+    def label_rest(self, kind: int) -> None:
+        rest = KINDS.index("other")
+        for storage in self._storages.values():
+            if storage.kind == rest:
+                storage.kind = kind
+                self.live[rest] -= storage.size
+                self.live[kind] += storage.size
+
+    def _free(self, address: int) -> None:
+        storage = self._storages.pop(address)
+        self.live[storage.kind] -= storage.size
+
+
+@dataclass
+class _Storage:
+    """An entry of the books."""
+
+    reference: weakref.ref
+    """Tells when it is freed."""
+
+    size: int = 0
+    """Bytes."""
+
+    kind: int = 0
+    """Index into :data:`KINDS`."""
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Tensors among arguments or results of an operation, whose lists may hold some."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _adds_gradients(func: Any) -> bool:
+    """Whether the autograd engine adds up gradients, which of real tensors it does in place."""
+    return func is _ATEN.add.Tensor and torch._C._current_graph_task_id() != -1 and not torch.is_grad_enabled()
+
+
+def _is_computed(tensor: Tensor) -> bool:
+    return tensor.dtype in _COMPUTED_TYPES and tensor.numel() <= _MAX_COMPUTED_VALUES
+
+
+def _positions(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Indices with masks of known values replaced by the positions they stand for, whose number a fake mask hides."""
+    positions: list[Tensor | None] = []
+    for index in indices:
+        if index is not None and index.dtype == torch.bool and not isinstance(index, FakeTensor):
+            with real_tensors():
+                positions += index.nonzero().unbind(1)
+        else:
+            positions.append(index)
+    return positions
+
+
+def _one(dtype: torch.dtype) -> bool | float | int:
+    if dtype == torch.bool:
+        return True
+    return 1.0 if dtype.is_floating_point else 1
