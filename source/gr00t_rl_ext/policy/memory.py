@@ -214,15 +214,19 @@ def storage_bytes(storage: RolloutStorage) -> dict[str, int]:
     """Bytes that a rollout storage takes, by part. Complete once it held a decision."""
     actions, rewards = _action_tensors(storage), _reward_tensors(storage)
     return {
-        **{str(name): value.nbytes for name, value in storage.observations.items()},
+        **{name: value.nbytes for name, value in _observation_tensors(storage).items()},
         "actions and distribution": sum(tensor.nbytes for tensor in actions),
         "rewards and values": sum(tensor.nbytes for tensor in rewards),
     }
 
 
 def _storage_tensors(storage: RolloutStorage) -> Iterable[Tensor]:
-    observations: Iterable[Any] = storage.observations.values()
-    return [*observations, *_action_tensors(storage), *_reward_tensors(storage)]
+    return [*_observation_tensors(storage).values(), *_action_tensors(storage), *_reward_tensors(storage)]
+
+
+def _observation_tensors(storage: RolloutStorage) -> dict[str, Tensor]:
+    observations: Any = storage.observations
+    return dict(observations.items())
 
 
 def _action_tensors(storage: RolloutStorage) -> list[Tensor]:
