@@ -34,7 +34,12 @@ def task(monkeypatch: pytest.MonkeyPatch) -> None:
 def build(freezing: dict[str, Any] | None = None, algorithm: dict[str, Any] | None = None) -> Gr00tPPO:
     """As rsl_rl's runner does, over an environment that is asked for nothing."""
     cfg = {
-        "algorithm": {"class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO", "gamma": 0.99, "schedule": "fixed"},
+        "algorithm": {
+            "class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO",
+            "gamma": 0.99,
+            "schedule": "fixed",
+            "num_learning_epochs": 1,
+        },
         "actor": {"class_name": "gr00t_rl_ext.policy.actor:Gr00tGaussianActor", "freezing": freezing or {}},
         "critic": {"class_name": "gr00t_rl_ext.policy.critic:Gr00tCritic"},
         "obs_groups": OBS_GROUPS,
@@ -47,18 +52,27 @@ def build(freezing: dict[str, Any] | None = None, algorithm: dict[str, Any] | No
     return construction.build(observations(NUM_ENVS), env, cfg, "cpu")  # type: ignore[arg-type]
 
 
-def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> tuple[MemoryEstimate, int]:
-    """The estimate, and the peak of building the agent and training it for two iterations."""
-    estimates: list[MemoryEstimate] = []
+class EstimatedError(ValueError):
+    """Ends the construction once there is an estimate."""
+
+
+def estimate_of(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> MemoryEstimate:
     original = construction._memory
 
-    def remember(*args: Any) -> MemoryEstimate:
-        estimates.append(original(*args))
-        return estimates[-1]
+    def stop(*args: Any) -> None:
+        raise EstimatedError(original(*args))
 
-    monkeypatch.setattr(construction, "_memory", remember)
-    build(*settings)
-    monkeypatch.setattr(construction, "_memory", lambda *_: estimates[0])
+    with monkeypatch.context() as patches:
+        patches.setattr(construction, "_memory", stop)
+        with pytest.raises(EstimatedError) as error:
+            build(*settings)
+    return error.value.args[0]
+
+
+def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> tuple[MemoryEstimate, int]:
+    """The estimate, and the peak of building the agent and training it for two iterations."""
+    estimate = estimate_of(monkeypatch, *settings)
+    monkeypatch.setattr(construction, "_memory", lambda *_: estimate)
     # safetensors allocates what it reads by itself, where torch's profiler does not see it
     read = CheckpointWeights.read
     monkeypatch.setattr(CheckpointWeights, "read", lambda self, *args: read(self, *args).clone())
@@ -68,38 +82,25 @@ def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> tuple[
         alg.train_mode()
         Runner(alg).iterate(2)
 
-    return estimates[0], peak_allocated(train)
+    return estimate, peak_allocated(train)
 
 
 @pytest.mark.parametrize(
     ("freezing", "algorithm"),
     [
-        ({}, {}),
         ({}, {"num_mini_batches": 1}),
         ({"train": ["language_lora"], "language_layers": 1}, {}),
-        ({"train": ["language"], "language_layers": 2}, {}),
         ({"train": ["language"], "language_layers": 2, "gradient_checkpointing": True}, {}),
         ({"train": ["language"], "language_layers": 2}, {"gradient_accumulation_steps": 4}),
-        ({"train": ["full"]}, {}),
-        ({"train": ["full"]}, {"num_mini_batches": 8}),
+        ({"schedule": [{"train": ["full"], "at_iteration": 1}]}, {}),
     ],
 )
 def test_the_estimate_is_the_measured_peak(
     freezing: dict[str, Any], algorithm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within 5 %, a third of the 15 % that are promised."""
+    """Within 5 %, a third of the 15 % that are promised. The last one's second iteration is in another stage."""
     estimate, peak = estimate_and_peak(monkeypatch, freezing, algorithm)
     assert estimate.total == pytest.approx(peak, rel=0.05)
-
-
-def test_a_later_stage_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    later = {"schedule": [{"train": ["full"], "at_iteration": 1}]}
-    with monkeypatch.context() as patches:
-        estimate, peak = estimate_and_peak(patches, later)
-    assert estimate.total == pytest.approx(peak, rel=0.05)
-    with monkeypatch.context() as patches:
-        frozen, _ = estimate_and_peak(patches, {})
-    assert frozen.total < 0.7 * estimate.total
 
 
 def test_random_numbers_and_weights_are_those_without_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +139,6 @@ def test_what_cannot_fit_is_refused_with_what_would(monkeypatch: pytest.MonkeyPa
     # what it says is true
     steps = int(text.partition("gradient_accumulation_steps=")[2].partition("`")[0])
     build(freezing, {"gradient_accumulation_steps": steps})
-    with pytest.raises(ValueError, match="Training needs"):
-        build(freezing, {"gradient_accumulation_steps": steps // 2})
 
 
 def test_gradient_checkpointing_is_named_where_it_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,12 +147,6 @@ def test_gradient_checkpointing_is_named_where_it_would_do(monkeypatch: pytest.M
     with pytest.raises(ValueError, match="`agent.actor.freezing.gradient_checkpointing=true`"):
         build(freezing)
     build(freezing | {"gradient_checkpointing": True})
-
-
-def test_a_device_that_is_far_too_small_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(construction, "available_bytes", lambda device: 2**20)
-    with pytest.raises(ValueError, match=r"No setting alone makes it fit: a single decision of one environment takes"):
-        build()
 
 
 def test_a_program_that_cannot_be_traced_is_trained_all_the_same(
