@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import gc
-import json
-import tempfile
+import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +16,8 @@ import torch
 def peak_allocated(run: Callable[[], Any], device: str = "cpu") -> int:
     """Most bytes of tensors that ``run`` holds at one time, beside those that exist before it.
 
-    From the allocator of the device: on the CPU as the profiler records it, which costs time per allocation. ``run``
-    must not free what it did not allocate.
+    From the allocator of the device; on the CPU as the profiler records it. ``run`` must not free what it did not
+    allocate.
     """
     gc.collect()
     if device.startswith("cuda"):
@@ -30,17 +28,9 @@ def peak_allocated(run: Callable[[], Any], device: str = "cpu") -> int:
         run()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
-    ) as profile:
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
         run()
-    with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "trace.json"
-        profile.export_chrome_trace(str(file))
-        events = json.loads(file.read_text())["traceEvents"]
-    changes = sorted((event for event in events if event["name"] == "[memory]"), key=lambda event: event["ts"])
-    if not changes:
-        return 0
-    # the allocator goes on counting what earlier profiles saw allocated and not freed
-    before = changes[0]["args"]["Total Allocated"] - changes[0]["args"]["Bytes"]
-    return max(event["args"]["Total Allocated"] for event in changes) - before
+    assert profile.kineto_results is not None
+    changes = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return max(itertools.accumulate((event.nbytes() for event in changes), initial=0))

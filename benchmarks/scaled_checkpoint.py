@@ -45,7 +45,9 @@ def write_scaled_checkpoint(
     Returns:
         Bytes of all weight files.
     """
-    shapes = write_configs(directory, version, sixteenths)
+    files = scaled_configs(version, sixteenths)
+    write_configs(directory, files)
+    shapes = tensor_shapes(directory, version, files[CONFIG_FILE])
     keys = sorted(shapes)
     per_shard = math.ceil(len(keys) / num_shards)
     weight_map = {}
@@ -67,13 +69,20 @@ def sixteenths_for(version: str, num_parameters: float) -> int:
     return max(1, min(16, round(16 * math.sqrt(num_parameters / published))))
 
 
-def write_configs(directory: Path, version: str, sixteenths: int) -> dict[str, tuple[int, ...]]:
-    """Write the configs; returns the name and shape of every tensor that belongs to them."""
-    files = {"N1.5": _n1_5_configs, "N1.7": _n1_7_configs}[version](sixteenths)
+def scaled_configs(version: str, sixteenths: int) -> dict[str, dict[str, Any]]:
+    """The configs by file name."""
+    return {"N1.5": _n1_5_configs, "N1.7": _n1_7_configs}[version](sixteenths)
+
+
+def write_configs(directory: Path, files: Mapping[str, Any]) -> None:
+    """Write configs, by file name, to a directory."""
     for name, content in files.items():
         (directory / name).parent.mkdir(exist_ok=True)
         (directory / name).write_text(json.dumps(content, indent=1))
-    config = files[CONFIG_FILE]
+
+
+def tensor_shapes(directory: Path, version: str, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that belongs to the configs in a directory."""
     spec = GR00T_VERSIONS[version]
     head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config[spec.head_section])
     with torch.device("meta"):

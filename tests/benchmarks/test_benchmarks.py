@@ -44,7 +44,9 @@ def test_scaled_checkpoints(tmp_path: Path, benchmark_module, version: str, publ
 @pytest.mark.parametrize(("version", "published"), [("N1.5", 2_724_163_520), ("N1.7", 3_144_016_000)])
 def test_full_width_is_the_published_size(tmp_path: Path, benchmark_module, version: str, published: int):
     scaled = benchmark_module("scaled_checkpoint")
-    shapes = scaled.write_configs(tmp_path, version, 16)
+    files = scaled.scaled_configs(version, 16)
+    scaled.write_configs(tmp_path, files)
+    shapes = scaled.tensor_shapes(tmp_path, version, files["config.json"])
     if version == "N1.7":  # its output layer is the embedding and not counted
         del shapes["backbone.model.lm_head.weight"]
     # the norms of the language model's heads are half as wide

@@ -25,8 +25,7 @@ def ppo_memory(build: Callable[[TensorDict, int, int], Gr00tPPO], obs: TensorDic
 
     Args:
         build: (observations, decisions per environment, parts of a mini-batch) -> the algorithm with one mini-batch and
-            one epoch. Called on fake tensors: it must load the model itself, and use no tensor that exists. What the
-            checkpoint needs beforehand, a download or the tiny one, must be there.
+            one epoch. Called on fake tensors: it must load the model itself, and use no tensor that exists.
         obs: Observations of any number of environments, for their shapes.
         device: Where the agent lives.
     """
@@ -45,14 +44,14 @@ def ppo_memory(build: Callable[[TensorDict, int, int], Gr00tPPO], obs: TensorDic
         with contextlib.redirect_stdout(io.StringIO()):
             return _TracedPPO(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
 
-    return MemoryModel(agent)
+    return MemoryModel(agent, device)
 
 
 class _TracedPPO:
     def __init__(self, algorithm: Gr00tPPO, observe: Callable[[], TensorDict]) -> None:
         self._algorithm = algorithm
         self._observe = observe
-        self._obs = observe()
+        self._obs: TensorDict | None = None
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -65,16 +64,18 @@ class _TracedPPO:
     @torch.no_grad()
     def rollout(self) -> None:
         num_envs, device = self.storage.num_envs, self._algorithm.device
+        self.storage.clear()
+        obs = self._observe() if self._obs is None else self._obs
         for _ in range(self.storage.num_transitions_per_env):
-            self._algorithm.act(self._obs)
-            self._obs = self._observe()
+            self._algorithm.act(obs)
+            obs = self._observe()
             executed = torch.full((num_envs,), self._algorithm.actor.chunk_length, device=device)
-            rewards, dones = (
-                torch.zeros(num_envs, device=device),
-                torch.zeros(num_envs, dtype=torch.long, device=device),
-            )
-            self._algorithm.process_env_step(self._obs, rewards, dones, {"executed_steps": executed})
-        self._algorithm.compute_returns(self._obs)
+            rewards = torch.zeros(num_envs, device=device)
+            dones = torch.zeros(num_envs, dtype=torch.long, device=device)
+            self._algorithm.process_env_step(obs, rewards, dones, {"executed_steps": executed})
+        self._algorithm.compute_returns(obs)
+        # the runner shows it to the next rollout again
+        self._obs = obs
 
     def update(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -11,7 +11,7 @@ not fit.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -72,7 +72,7 @@ class TracedAgent(Protocol):
         ...
 
     def rollout(self) -> None:
-        """All decisions of an iteration, from observations to the storage and the returns."""
+        """All decisions of an iteration, from observations to the storage and the returns, in place of those there."""
         ...
 
     def update(self) -> None:
@@ -153,10 +153,12 @@ class MemoryModel:
     Args:
         build: (environments, decisions per environment, parts of a mini-batch) -> the agent. Called on fake tensors;
             whatever it makes is gone afterwards. It must not touch tensors that exist.
+        device: Whose memory is counted.
     """
 
-    def __init__(self, build: Callable[[int, int, int], TracedAgent]) -> None:
+    def __init__(self, build: Callable[[int, int, int], TracedAgent], device: str) -> None:
         self._build = build
+        self._device = device
         self._traces: dict[tuple[int, int], _IterationTrace] = {}
 
     def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
@@ -178,26 +180,34 @@ class MemoryModel:
             sizes=sizes,
             weights=few.weights,
             storage={name: sizes.num_decisions * size for name, size in few.storage.items()},
-            rollout=PhaseMemory(rollout["gradients"], rollout["optimizer"], rollout["other"]),
+            rollout=PhaseMemory(
+                rollout["gradients"],
+                rollout["optimizer"],
+                rollout["other"] - few.late_storage * sizes.num_envs,
+            ),
             update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept + copied),
         )
 
     def _trace(self, num_envs: int, num_parts: int) -> _IterationTrace:
         if (num_envs, num_parts) not in self._traces:
-            with MemoryTrace() as trace:
+            with MemoryTrace(self._device) as trace:
                 agent = self._build(num_envs, _STEPS, num_parts)
                 trace.label("storage", _storage_tensors(agent.storage))
                 trace.label_rest("weights")
-                weights = trace.live()["weights"]
                 trace.follow(agent.optimizer)
+                begun = trace.live()["storage"]
                 with trace.record() as rollout:
                     agent.rollout()
+                # a part of it is allocated with the first decision
                 trace.label("storage", _storage_tensors(agent.storage))
+                late_storage = trace.live()["storage"] - begun
                 trace.label_rest("kept")
                 with trace.record() as update:
                     agent.update()
                 storage = {name: size // (num_envs * _STEPS) for name, size in storage_bytes(agent.storage).items()}
-            self._traces[num_envs, num_parts] = _IterationTrace(weights, storage, rollout, update)
+                self._traces[num_envs, num_parts] = _IterationTrace(
+                    trace.live()["weights"], storage, late_storage // num_envs, rollout, update
+                )
         return self._traces[num_envs, num_parts]
 
 
@@ -206,27 +216,25 @@ class _IterationTrace:
     weights: int
     storage: Mapping[str, int]
     """Bytes per decision, by part."""
+    late_storage: int
+    """Bytes per environment of the storage that the rollout counts as something else."""
     rollout: Timeline
     update: Timeline
 
 
 def storage_bytes(storage: RolloutStorage) -> dict[str, int]:
     """Bytes that a rollout storage takes, by part. Complete once it held a decision."""
+    observations: dict[str, Any] = dict(storage.observations.items())
     actions, rewards = _action_tensors(storage), _reward_tensors(storage)
     return {
-        **{name: value.nbytes for name, value in _observation_tensors(storage).items()},
+        **{name: value.nbytes for name, value in observations.items()},
         "actions and distribution": sum(tensor.nbytes for tensor in actions),
         "rewards and values": sum(tensor.nbytes for tensor in rewards),
     }
 
 
-def _storage_tensors(storage: RolloutStorage) -> Iterable[Tensor]:
-    return [*_observation_tensors(storage).values(), *_action_tensors(storage), *_reward_tensors(storage)]
-
-
-def _observation_tensors(storage: RolloutStorage) -> dict[str, Tensor]:
-    observations: Any = storage.observations
-    return dict(observations.items())
+def _storage_tensors(storage: RolloutStorage) -> list[Any]:
+    return [*storage.observations.values(), *_action_tensors(storage), *_reward_tensors(storage)]
 
 
 def _action_tensors(storage: RolloutStorage) -> list[Tensor]:
@@ -259,8 +267,8 @@ def require_memory(
         model: The agent.
         sizes: Its settings.
         free_bytes: What the device has left.
-        alternatives: Further settings that may make it fit -> the agent with this setting. Only tried where memory is
-            short.
+        alternatives: Further settings that may make it fit, as on the command line, and the agent with each. Only tried
+            where memory is short.
 
     Raises:
         ValueError: It does not fit. The message names every setting that makes it fit alone.

@@ -27,20 +27,26 @@ _MAX_COMPUTED_VALUES = 2**22
 
 _ATEN: Any = torch.ops.aten
 _READ_DEVICE = torch.ops.prim.device.default
-_READ_VALUE = _ATEN._local_scalar_dense.default
+_READ_VALUES = (_ATEN._local_scalar_dense.default, _ATEN.equal.default)
 _INDEXING = (_ATEN.index.Tensor, _ATEN.index_put.default, _ATEN.index_put_.default)
 
 
 class Timeline:
-    """Bytes that are live after each operation of a program, by kind."""
+    """Bytes that are live after each operation of a program, by kind.
+
+    Complete after the block of :meth:`MemoryTrace.record`.
+    """
 
     def __init__(self) -> None:
-        self.rows: list[tuple[int, ...]] = []
-        """One per operation, one value per kind of :data:`KINDS`."""
+        self.rows = np.zeros((0, len(KINDS)), dtype=np.int64)
+        """One per operation, one column per kind of :data:`KINDS`."""
+
+        self.recorded: list[tuple[int, ...]] = []
+        """The same, while it grows."""
 
     def peak(self) -> dict[str, int]:
         """Bytes by kind when their sum is largest."""
-        return _at_peak(np.array(self.rows))
+        return _at_peak(self.rows)
 
 
 def extrapolate(first: Timeline, second: Timeline, sizes: tuple[int, int], size: int) -> dict[str, int]:
@@ -55,7 +61,7 @@ def extrapolate(first: Timeline, second: Timeline, sizes: tuple[int, int], size:
         sizes: Two different batch sizes.
         size: The batch size to answer for.
     """
-    low, high = np.array(first.rows), np.array(second.rows)
+    low, high = first.rows, second.rows
     if low.shape != high.shape:
         # some kernels and formulas depend on the batch size; only the peaks can be compared then
         low, high = (np.array([list(timeline.peak().values())]) for timeline in (first, second))
@@ -85,11 +91,14 @@ class MemoryTrace:
     Not seen is what a kernel allocates and frees inside, and what an allocator rounds up or keeps.
 
     With fake tensors of a CUDA device, that device must exist: autograd asks for its stream.
+
+    Args:
+        device: Whose memory is counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         self._mode = _FakeMode(allow_non_fake_inputs=True)
-        self._tracker = _Tracker(self._mode)
+        self._tracker = _Tracker(self._mode, torch.device(device).type)
         self._contexts = ExitStack()
 
     def __enter__(self) -> MemoryTrace:
@@ -105,6 +114,7 @@ class MemoryTrace:
 
     def __exit__(self, *error: Any) -> None:
         self._contexts.close()
+        FakeTensorMode.cache_clear()
 
     def live(self) -> dict[str, int]:
         """Bytes that are live now, by kind."""
@@ -122,12 +132,12 @@ class MemoryTrace:
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Count the gradients of the optimizer's parameters, and what it allocates in its steps, under their names.
 
-        It has made a step afterwards, so that there are gradients and its state, as in the course of training.
+        It makes a step, so that there are gradients and its state, as there are in the course of training.
         """
         tracker = self._tracker
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.register_post_accumulate_grad_hook(_label_gradient(tracker))
+        trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        for parameter in trained:
+            parameter.register_post_accumulate_grad_hook(_label_gradient(tracker))
 
         def begin(*_: Any) -> None:
             tracker.kind = KINDS.index("optimizer")
@@ -137,22 +147,22 @@ class MemoryTrace:
 
         optimizer.register_step_pre_hook(begin)
         optimizer.register_step_post_hook(end)
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for parameter in parameters:
+        for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
-        self.label("gradients", (parameter.grad for parameter in parameters))
+        self.label("gradients", [parameter.grad for parameter in trained if parameter.grad is not None])
         optimizer.step()
 
     @contextmanager
     def record(self) -> Iterator[Timeline]:
         """The timeline of what runs in the block."""
         timeline = Timeline()
-        timeline.rows.append(tuple(self._tracker.live))
+        timeline.recorded.append(tuple(self._tracker.live))
         self._tracker.timelines.append(timeline)
         try:
             yield timeline
         finally:
             self._tracker.timelines.remove(timeline)
+            timeline.rows, timeline.recorded = np.array(timeline.recorded), []
 
 
 def _label_gradient(tracker: _Tracker) -> Any:
@@ -172,9 +182,10 @@ class _FakeMode(FakeTensorMode):
 class _Tracker(TorchDispatchMode):
     """Sees every operation before :class:`FakeTensorMode` does, and keeps the books."""
 
-    def __init__(self, mode: FakeTensorMode) -> None:
+    def __init__(self, mode: FakeTensorMode, device_type: str) -> None:
         super().__init__()
         self._mode = mode
+        self._device_type = device_type
         self.live = [0] * len(KINDS)
         self.kind = KINDS.index("other")
         self.timelines: list[Timeline] = []
@@ -186,32 +197,34 @@ class _Tracker(TorchDispatchMode):
             return args[0].fake_device  # asked for most often, and more slowly answered by the mode
         kwargs = kwargs or {}
         given = list(_tensors((*args, *kwargs.values())))
-        any_fake = any(isinstance(tensor, FakeTensor) for tensor in given)
-        if func is _READ_VALUE:
-            if any_fake:
-                return _one(given[0].dtype)
-            with real_tensors():
-                return func(*args, **kwargs)
+        known = not any(isinstance(tensor, FakeTensor) for tensor in given)
+        if func in _READ_VALUES:
+            return _run(func, args, kwargs) if known else _one(func, given[0].dtype)
         if func in _INDEXING:
             args = (args[0], _positions(args[1]), *args[2:])
-        result = func(*args, **kwargs)
-        made = list(_tensors((result,)))
-        if not any_fake and all(map(_is_computed, (*given, *made))):
-            with real_tensors():
-                result = func(*args, **kwargs)
+        result, made = None, []
+        if given and known and all(map(_is_computed, given)):
+            result = _run(func, args, kwargs)
             made = list(_tensors((result,)))
+        if not made or not all(map(_is_computed, made)):
+            result = func(*args, **kwargs)
+            made = list(_tensors((result,)))
+            if made and not given and all(map(_is_computed, made)):
+                # small constants, which a look at fake ones found to be small
+                result = _run(func, args, kwargs)
+                made = list(_tensors((result,)))
         # weak references to parameters, which keep Module.to() from replacing them
         self._mode.fake_tensor_converter.tensor_memo.clear()
         for tensor in made:
             self.account(tensor)
         if not _adds_gradients(func):
             for timeline in self.timelines:
-                timeline.rows.append(tuple(self.live))
+                timeline.recorded.append(tuple(self.live))
         return result
 
     def account(self, tensor: Tensor, kind: int | None = None) -> None:
         """Count a tensor's storage, unless it is counted; with a ``kind``, as that from now on."""
-        if tensor.device.type == "meta":
+        if tensor.device.type != self._device_type:
             return
         storage = tensor.untyped_storage()
         address, size = storage._cdata, storage.nbytes()
@@ -280,7 +293,12 @@ def _positions(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
     return positions
 
 
-def _one(dtype: torch.dtype) -> bool | float | int:
-    if dtype == torch.bool:
+def _run(func: Any, args: Any, kwargs: Any) -> Any:
+    with real_tensors():
+        return func(*args, **kwargs)
+
+
+def _one(func: Any, dtype: torch.dtype) -> bool | float | int:
+    if func is _ATEN.equal.default or dtype == torch.bool:
         return True
     return 1.0 if dtype.is_floating_point else 1
