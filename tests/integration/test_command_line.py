@@ -46,12 +46,19 @@ def run_directory(cwd: Path, experiment: str) -> Path:
     return sorted((cwd / "logs" / "rsl_rl" / experiment).iterdir())[-1]
 
 
+UNFREEZING = (
+    "agent.actor.freezing.language_layers=1",
+    "agent.actor.freezing.schedule=[{'train':['language_lora'],'at_iteration':1,'learning_rate':1e-3}]",
+)
+"""The adapter alone for an iteration, then adapters on the last language layer too."""
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory in which the stock command trained GR00T for two iterations."""
+    """A working directory in which the stock command trained GR00T for three iterations."""
     cwd = tmp_path_factory.mktemp("stock")
-    output = succeeded(train("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=3", cwd=cwd))
-    (cwd / "output.txt").write_text(output)
+    settings = ("--num_envs", "4", "--max_iterations", "3", "agent.num_steps_per_env=3", *UNFREEZING)
+    (cwd / "output.txt").write_text(succeeded(train(*settings, cwd=cwd)))
     return cwd
 
 
@@ -60,18 +67,39 @@ def test_stock_train(trained: Path) -> None:
 
     output = (trained / "output.txt").read_text()
     assert "GR00T N1.5 from" in output
-    assert "eval mode, no gradients" in output
-    assert "rollout storage: " in output
-    assert "After the first update: no parameter of the GR00T backbone has a gradient." in output
+    assert "memory at the peak, MiB   rollout    update" in output
+    assert "stage 0 of 1: trains no part of GR00T; keeps the tokens that the policy reads" in output
+    assert "Iteration 0: gradients: frozen parameters have none; norms: nothing of GR00T trains" in output
+    assert "Iteration 1: stage 1 of 1: trains language_lora" in output
+    assert "Iteration 1: gradients: frozen parameters have none; norms: language_lora" in output
     run_dir = run_directory(trained, "gr00t_stack_cube_franka")
     scalars = read_scalars(run_dir)
     assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
-    # the very first decision's bootstrap is one more; from then on it is reused as the next decision's features
-    assert [value for _, value in scalars["perf/backbone_calls"]] == [4.0, 3.0]
+    # the bootstrap is one more than the decisions; the next rollout begins with it, unless a stage opened in between
+    assert [value for _, value in scalars["perf/backbone_calls"]] == [4.0, 4.0, 3.0]
+    assert [value for _, value in scalars["train/stage"]] == [0.0, 1.0, 1.0]
     for tag in ("train/policy_loss", "train/kl_to_base", "train/explained_variance", "charts/SPS"):
-        assert len(scalars[tag]) == 2, tag
-    saved = torch.load(run_dir / "model_1.pt", weights_only=True)
+        assert len(scalars[tag]) == 3, tag
+    saved = torch.load(run_dir / "model_2.pt", weights_only=True)
     assert not any("encoder" in name or "backbone" in name for name in saved["actor_state_dict"])
+    assert all("lora" in name for name in saved["gr00t_state_dict"])
+
+
+def test_a_run_is_exported(trained: Path) -> None:
+    """To a checkpoint with another backbone than the base's, which acts like the trained policy."""
+    from gr00t_rl_ext.gr00t import load_gr00t
+
+    script = str(Path(__file__).parents[2] / "scripts" / "export_gr00t.py")
+    run_dir = run_directory(trained, "gr00t_stack_cube_franka")
+    output = succeeded(run(sys.executable, script, str(run_dir), "exported", cwd=trained))
+    differences = [float(line.split()[5].rstrip(",")) for line in output.splitlines() if line.startswith("parity of")]
+    assert len(differences) == 2
+    assert max(differences) < 1e-5
+    saved = torch.load(run_dir / "model_2.pt", weights_only=True)
+    base, exported = (load_gr00t(path, dtype=torch.float32) for path in (saved["base_name"], trained / "exported"))
+    changed = {name for name, value in base.named_parameters() if not torch.equal(value, exported.get_parameter(name))}
+    assert changed
+    assert all(name.startswith("backbone.language_model.layers.1.") for name in changed)
 
 
 def test_stock_play_records_the_policy(trained: Path) -> None:
@@ -80,7 +108,7 @@ def test_stock_play_records_the_policy(trained: Path) -> None:
     succeeded(
         isaaclab(
             *("play", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--num_envs", "2"),
-            *("--checkpoint", "latest", "--video", "--video_length", "4", *SMALL),
+            *("--checkpoint", "latest", "--video", "--video_length", "4", *SMALL, *UNFREEZING),
             cwd=trained,
         )
     )
@@ -100,11 +128,13 @@ def test_stock_resume(trained: Path) -> None:
     output = succeeded(
         train(
             *("--checkpoint", "latest", "--num_envs", "4", "--max_iterations", "1", "agent.num_steps_per_env=3"),
+            *UNFREEZING,
             cwd=trained,
         )
     )
     assert "Loading model checkpoint from" in output
-    assert "Learning iteration 1/2" in output
+    assert "Learning iteration 2/3" in output
+    assert "Iteration 3: gradients: frozen parameters have none; norms: language_lora" in output
 
 
 def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
