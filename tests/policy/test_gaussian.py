@@ -46,6 +46,27 @@ def test_log_prob_equals_torch_distributions_on_executed_steps(chunk: dict[str, 
     torch.testing.assert_close(actual, expected)
 
 
+def test_log_ratio_equals_torch_distributions_on_executed_steps(chunk: dict[str, torch.Tensor]) -> None:
+    numerator, denominator = Normal(chunk["mean"], chunk["std"]), Normal(chunk["other_mean"], chunk["other_std"])
+    expected = numerator.log_prob(chunk["actions"]) - denominator.log_prob(chunk["actions"])
+    actual = gaussian.log_ratio(**chunk)
+    torch.testing.assert_close(actual, masked_sum(expected, chunk["valid"]))
+
+
+def test_log_ratio_of_a_large_chunk_is_exact_where_a_difference_of_sums_is_not() -> None:
+    """4 steps of 16 x 32 entries with means that differ in their last bits: log-densities of about 2,000."""
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(64, 16, 128, generator=generator)
+    std, valid = torch.full_like(mean, 0.1), torch.ones(64, 16, dtype=torch.bool)
+    actions = mean + std * torch.randn(mean.shape, generator=generator)
+    other = mean * (1.0 + 1e-7)
+    inputs = (actions, mean, std, other, std)
+    exact = gaussian.log_ratio(*(values.double() for values in inputs), valid).float()
+    torch.testing.assert_close(gaussian.log_ratio(*inputs, valid), exact, rtol=0, atol=2e-5)
+    by_sums = gaussian.log_prob(actions, mean, std, valid) - gaussian.log_prob(actions, other, std, valid)
+    assert (by_sums - exact).abs().max() > 1e-4
+
+
 def test_kl_equals_torch_distributions_on_executed_steps(chunk: dict[str, torch.Tensor]) -> None:
     expected = torch_kl(Normal(chunk["mean"], chunk["std"]), Normal(chunk["other_mean"], chunk["other_std"]))
     actual = gaussian.kl_divergence(
@@ -78,6 +99,7 @@ def test_hand_values() -> None:
     assert gaussian.log_prob(zero, zero, one, yes).item() == pytest.approx(-0.918938533)
     assert gaussian.log_prob(2 * one, zero, one, yes).item() == pytest.approx(-2.918938533)
     assert gaussian.log_prob(one, zero, 0.5 * one, yes).item() == pytest.approx(math.log(2) - 2.0 - 0.918938533)
+    assert gaussian.log_ratio(one, one, one, zero, one, yes).item() == pytest.approx(0.5)
     assert gaussian.kl_divergence(one, one, zero, one, yes).item() == pytest.approx(0.5)
     assert gaussian.kl_divergence(zero, 2 * one, zero, one, yes).item() == pytest.approx(1.5 - math.log(2))
     assert gaussian.entropy(one, yes).item() == pytest.approx(1.418938533)
@@ -93,6 +115,7 @@ def test_steps_that_were_not_executed_reach_neither_values_nor_gradients(
         leaves = {name: value.clone().requires_grad_() for name, value in inputs.items() if name != "valid"}
         results = [
             gaussian.log_prob(leaves["actions"], leaves["mean"], leaves["std"], valid),
+            gaussian.log_ratio(**leaves, valid=valid),
             gaussian.kl_divergence(leaves["mean"], leaves["std"], leaves["other_mean"], leaves["other_std"], valid),
             gaussian.entropy(leaves["std"], valid),
         ]

@@ -11,6 +11,8 @@ import torch
 from rsl_rl.modules import MLP
 from torch import nn
 
+from gr00t_rl_ext.policy import gaussian
+
 
 class AttentionPooling(nn.Module):
     """Reduces a set of tokens to a few vectors by attention with learned queries (Set Transformer, arXiv 1810.00825).
@@ -37,7 +39,7 @@ class GaussianAdapter(nn.Module):
     """From features and state to a diagonal Gaussian over an action chunk.
 
     The mean is bounded by Tanh. The standard deviation does not depend on the state; it is kept inside
-    ``std_range`` by a sigmoid in log space, so that its gradient never vanishes abruptly as with clamping.
+    ``std_range`` by :func:`~gr00t_rl_ext.policy.gaussian.bounded_std`.
 
     Args:
         feature_dim: Width D of the features.
@@ -81,8 +83,8 @@ class GaussianAdapter(nn.Module):
         self.pooling = AttentionPooling(feature_dim, num_queries)
         self.mlp = MLP(num_queries * feature_dim + state_dim, chunk_length * action_dim, hidden_dims, activation)
         initialize_orthogonally(self.mlp, output_gain=0.01)
-        self.log_low, self.log_span = math.log(low), math.log(high) - math.log(low)
-        fraction = (math.log(init_std) - self.log_low) / self.log_span
+        self.std_range = (low, high)
+        fraction = math.log(init_std / low) / math.log(high / low)
         self.std_logit = nn.Parameter(torch.full((chunk_length, action_dim), math.log(fraction / (1.0 - fraction))))
 
     def mean(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -92,7 +94,7 @@ class GaussianAdapter(nn.Module):
 
     def std(self) -> torch.Tensor:
         """Standard deviation, shape (H, A)."""
-        return torch.exp(self.log_low + self.log_span * torch.sigmoid(self.std_logit))
+        return gaussian.bounded_std(self.std_logit, *self.std_range)
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """The deterministic action chunk, flattened: (B, H * A)."""

@@ -30,6 +30,20 @@ def _sum_over_valid(per_dimension: torch.Tensor, valid: torch.Tensor) -> torch.T
     return _where_valid(per_dimension, valid, 0.0).sum(dim=(1, 2))
 
 
+def bounded_std(raw: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Any number to a standard deviation in [low, high], 0 to their geometric mean; same shape.
+
+    A sigmoid in log space, so that its gradient never vanishes abruptly as with clamping.
+    """
+    return torch.exp(math.log(low) + (math.log(high) - math.log(low)) * torch.sigmoid(raw))
+
+
+def _log_density(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Log-density of each entry, finite in the invalid ones. (B, H, A)."""
+    deviation, std = _where_valid(actions - mean, valid, 0.0), _where_valid(std, valid, 1.0)
+    return -0.5 * (deviation / std).square() - std.log() - _HALF_LOG_TWO_PI
+
+
 def log_prob(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Log-density of a chunk under a diagonal Gaussian, over the executed steps.
 
@@ -42,9 +56,24 @@ def log_prob(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid
     Returns:
         (B,).
     """
-    deviation, std = _where_valid(actions - mean, valid, 0.0), _where_valid(std, valid, 1.0)
-    density = -0.5 * (deviation / std).square() - std.log() - _HALF_LOG_TWO_PI
-    return _sum_over_valid(density, valid)
+    return _sum_over_valid(_log_density(actions, mean, std, valid), valid)
+
+
+def log_ratio(
+    actions: torch.Tensor,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    other_mean: torch.Tensor,
+    other_std: torch.Tensor,
+    valid: torch.Tensor,
+) -> torch.Tensor:
+    """Log of density under N(mean, std) over that under N(other_mean, other_std). Shapes as in :func:`log_prob`.
+
+    Subtracted entry by entry: the density of a chunk with hundreds of entries is a number of hundreds, whose last bit
+    in fp32 is more than a ratio near 1 may be off.
+    """
+    density, other = _log_density(actions, mean, std, valid), _log_density(actions, other_mean, other_std, valid)
+    return _sum_over_valid(density - other, valid)
 
 
 def kl_divergence(

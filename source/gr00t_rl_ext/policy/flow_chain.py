@@ -1,0 +1,359 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""A flow-matching policy as a chain of Gaussian steps, whose probability reinforcement learning can score.
+
+A flow turns noise into an action chunk x (B, H, A) by K Euler steps of length d = 1/K along a velocity v(x, t), from
+time t = 0 (noise) to t = 1 (actions), deterministically: its actions have no density that could be computed cheaply.
+Noise inside the steps makes the chain one of Gaussians ``x_{t+d} ~ N(mean(x_t), std)``. Two ways:
+
+* ``sde``, Flow-SDE (Flow-GRPO, arXiv 2505.05470; pi_RL, arXiv 2510.25889): ``std = sigma_t sqrt(d)`` with
+  ``sigma_t = a sqrt((1 - t) / t)``, t_1 in the denominator at t = 0, and a drift that keeps the marginals of the flow:
+  ``mean = [1 - t - d - sigma_t^2 d / (2 (1 - t))] x0 + (t + d) x1`` with ``x0 = x - t v`` and ``x1 = x + (1 - t) v``.
+* ``learned``, Flow-Noise (ReinFlow, arXiv 2505.22094): the flow's own step as the mean, and a std that the network
+  says, bounded from both sides.
+
+Everything outside the network is computed in float32 at least. Nothing here knows of GR00T: a policy gives its network
+as a :data:`VelocityField`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gr00t_rl_ext.policy import gaussian
+
+_WHERE = "agent.actor.flow"
+
+VelocityField = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, Tensor]]
+"""``field(x, t)``: points (B, H, A) and their times in [0, 1) (B,), both in float32, to velocities (B, H, A); with
+learned noise to a pair of velocities and raw stds (B, H, A), which may be any number. It is called with the whole batch
+of decisions, in their order, so that it may hold what they were conditioned on."""
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """The fields of ``agent.actor.flow``.
+
+    Raises:
+        ValueError: An option has an impossible value, or two contradict each other.
+    """
+
+    noise: str = "sde"
+    """``sde``: noise of a given level that keeps the flow's marginals. ``learned``: the network says how much."""
+
+    score: str = "one_step"
+    """``one_step``: one step per decision is random and scored, drawn for each environment; the others are the flow's.
+    Its log-probability costs one call of the network. ``all_steps``: every step is random and scored, K calls."""
+
+    num_steps: int = 4
+    """Euler steps K of a decision while training."""
+
+    num_eval_steps: int = 4
+    """Euler steps of a deterministic decision."""
+
+    noise_level: float = 0.5
+    """Level a of the noise ``sde``: the std of the first step, in units of the normalised actions."""
+
+    final_noise_level: float | None = None
+    """Level that the noise ``sde`` has reached after ``noise_level_iterations``, linearly. None: it is constant."""
+
+    noise_level_iterations: int | None = None
+    """Iterations until ``final_noise_level``."""
+
+    std_range: tuple[float, float] = (0.08, 0.16)
+    """Smallest and largest std of the noise ``learned``."""
+
+    deterministic_last_step: bool = False
+    """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("noise", ("sde", "learned")), ("score", ("one_step", "all_steps"))):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"`{_WHERE}.{name}` is {value!r}; expected one of {', '.join(known)}.")
+        for name in ("num_steps", "num_eval_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{_WHERE}.{name}` is {getattr(self, name)}; expected at least 1 Euler step.")
+        self._check_noise_level()
+        low, high = self.std_range
+        if not 0.0 < low < high < math.inf:
+            raise ValueError(
+                f"`{_WHERE}.std_range` is ({low}, {high}); expected 0 < low < high: a std of 0 has no gradient, and"
+                " between equal bounds there is nothing to learn."
+            )
+        if self.deterministic_last_step and self.score == "all_steps":
+            raise ValueError(
+                f"`{_WHERE}.score` is 'all_steps', which scores the last step too, but"
+                f" `{_WHERE}.deterministic_last_step` is set: a step without noise has no density. Set score to"
+                " 'one_step', which then draws among the steps before it, or deterministic_last_step to false."
+            )
+        if self.deterministic_last_step and self.num_steps == 1:
+            raise ValueError(
+                f"`{_WHERE}.num_steps` is 1 and `{_WHERE}.deterministic_last_step` is set, so that no step has noise."
+                " Set num_steps to 2 or more, or deterministic_last_step to false."
+            )
+
+    def _check_noise_level(self) -> None:
+        for name in ("noise_level", "final_noise_level"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < math.inf:
+                raise ValueError(
+                    f"`{_WHERE}.{name}` is {value}; expected a positive number: without noise there is no"
+                    " log-probability and no policy gradient."
+                )
+        if (self.final_noise_level is None) != (self.noise_level_iterations is None):
+            raise ValueError(
+                f"`{_WHERE}.final_noise_level` is {self.final_noise_level} and `{_WHERE}.noise_level_iterations`"
+                f" {self.noise_level_iterations}; a schedule needs both, a constant level neither."
+            )
+        if self.final_noise_level is None:
+            return
+        if self.noise == "learned":
+            raise ValueError(
+                f"`{_WHERE}.final_noise_level` is {self.final_noise_level}, but `{_WHERE}.noise` is 'learned', whose"
+                " level the network says. Leave it unset, or set noise to 'sde'."
+            )
+        if self.noise_level_iterations < 1:  # type: ignore[operator]
+            raise ValueError(
+                f"`{_WHERE}.noise_level_iterations` is {self.noise_level_iterations}; expected at least 1 iteration."
+            )
+
+    def noise_level_at(self, iteration: int) -> float:
+        """Level a of the noise ``sde`` in an iteration, counted from 0."""
+        if self.final_noise_level is None or self.noise_level_iterations is None:
+            return self.noise_level
+        done = min(iteration / self.noise_level_iterations, 1.0)
+        return (1.0 - done) * self.noise_level + done * self.final_noise_level
+
+    @property
+    def num_random_steps(self) -> int:
+        """Steps that may have noise: the first ones."""
+        return self.num_steps - self.deterministic_last_step
+
+
+class FlowChain(NamedTuple):
+    """The scored steps of decisions, S = 1 or K of them: what an update needs to score them again.
+
+    A tuple of tensors in one floating-point type with the decisions as their first axis, as which storages keep it:
+    ``FlowChain(*stored)``.
+    """
+
+    points: Tensor
+    """x before the first scored step, then x after each, (B, S + 1, H, A)."""
+
+    t: Tensor
+    """Times of the scored steps, (B, S)."""
+
+    mean: Tensor
+    """Means of the scored steps when they were drawn, (B, S, H, A)."""
+
+    std: Tensor
+    """Stds of the scored steps when they were drawn, (B, S, H, A)."""
+
+
+@dataclass(frozen=True)
+class ScoredSteps:
+    """The Gaussians of the scored steps over the entries that count, and what was drawn from them.
+
+    S steps of a chunk with n action dimensions are laid out like one step with S x n of them.
+    """
+
+    outcome: Tensor
+    """What was drawn, (B, H', S * n)."""
+
+    mean: Tensor
+    """(B, H', S * n)."""
+
+    std: Tensor
+    """(B, H', S * n)."""
+
+    valid: Tensor
+    """Control steps that were executed, (B, H')."""
+
+    def log_prob(self) -> Tensor:
+        """Log-density of the scored steps, (B,)."""
+        return gaussian.log_prob(self.outcome, self.mean, self.std, self.valid)
+
+    def log_ratio(self, other: ScoredSteps) -> Tensor:
+        """``self.log_prob() - other.log_prob()`` of the same outcome, without its rounding, (B,)."""
+        return gaussian.log_ratio(self.outcome, self.mean, self.std, other.mean, other.std, self.valid)
+
+    def entropy(self) -> Tensor:
+        """Differential entropy of the scored steps, (B,)."""
+        return gaussian.entropy(self.std, self.valid)
+
+    def kl_divergence(self, other: ScoredSteps) -> Tensor:
+        """KL(self || other), summed over the scored steps, each at the point that the chain visited, (B,).
+
+        Over chains that ``self`` drew, its mean is the KL of the chains' scored steps (chain rule).
+        """
+        return gaussian.kl_divergence(self.mean, self.std, other.mean, other.std, self.valid)
+
+
+def sde_std(step: int, num_steps: int, noise_level: float) -> float:
+    """Std ``sigma_t sqrt(d)`` of a Flow-SDE step at t = step / num_steps.
+
+    With K = num_steps and k = step it is ``a sqrt((K - k) / (K max(k, 1)))``: a in the first step, and in the last
+    ``a / sqrt(K (K - 1))``, which is not 0.
+    """
+    return noise_level * math.sqrt((num_steps - step) / (num_steps * max(step, 1)))
+
+
+def _step_mean(x: Tensor, velocity: Tensor, t: Tensor, options: FlowOptions, std: Tensor) -> Tensor:
+    """Mean of a step. The module's equation of Flow-SDE, rearranged around Euler's step, which it is where std = 0.
+
+    Args:
+        x: (B, H, A).
+        velocity: (B, H, A).
+        t: (B,).
+        options: Of the policy.
+        std: (B, H, A).
+    """
+    euler = x + velocity / options.num_steps
+    if options.noise == "learned":
+        return euler
+    time = t[:, None, None]
+    return euler - std.square() / (2.0 * (1.0 - time)) * (x - time * velocity)
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    """``x`` in float32, or as it is where it has more bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _evaluate(field: VelocityField, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Velocity and, where the field says it, raw std; (B, H, A) each, in float32 at least."""
+    output = field(x, t)
+    if isinstance(output, tuple):
+        return _full_precision(output[0]), _full_precision(output[1])
+    return _full_precision(output), None
+
+
+def _learned_std(raw: Tensor | None, options: FlowOptions) -> Tensor:
+    assert raw is not None, "with learned noise, the field returns a pair of velocity and raw std"
+    return gaussian.bounded_std(raw, *options.std_range)
+
+
+def integrate(field: VelocityField, noise: Tensor, num_steps: int) -> Tensor:
+    """The deterministic decision: the flow from ``noise`` (B, H, A) by Euler's steps ``x += v / num_steps``.
+
+    Returns:
+        Actions (B, H, A).
+    """
+    x = _full_precision(noise)
+    for step in range(num_steps):
+        velocity, _ = _evaluate(field, x, torch.full_like(x[:, 0, 0], step / num_steps))
+        x = x + velocity / num_steps
+    return x
+
+
+@torch.no_grad()  # the chain is data: a gradient through how it was drawn would be a wrong one of its log-probability
+def sample_chain(
+    field: VelocityField,
+    noise: Tensor,
+    options: FlowOptions,
+    noise_level: float,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, FlowChain]:
+    """Decide at random.
+
+    All entries of the chunk get noise, also those that do not count: the network was trained on points of which every
+    entry is noisy.
+
+    Args:
+        field: The policy's network.
+        noise: Where the flow starts, standard normal (B, H, A).
+        options: Of the policy.
+        noise_level: Level a of the noise ``sde``, from :meth:`FlowOptions.noise_level_at`.
+        generator: Source of the steps' noise and of which step is random, on the device of ``noise``.
+
+    Returns:
+        Actions (B, H, A), and the scored steps.
+    """
+    x = _full_precision(noise)
+    batch, steps, random_steps = x.shape[0], options.num_steps, options.num_random_steps
+    if options.score == "one_step":
+        chosen = torch.randint(random_steps, (batch, 1), generator=generator, device=x.device)
+    else:
+        chosen = torch.arange(steps, device=x.device).expand(batch, -1)
+    points, times, means, stds = [x], [], [], []
+    for step in range(steps):
+        t = torch.full_like(x[:, 0, 0], step / steps)
+        velocity, raw_std = _evaluate(field, x, t)
+        if options.noise == "sde":
+            std = torch.full_like(x, sde_std(step, steps, noise_level))
+        else:
+            std = _learned_std(raw_std, options)
+        is_random = (chosen == step).any(dim=1)[:, None, None]
+        std = torch.where(is_random, std, 0.0)
+        mean = _step_mean(x, velocity, t, options, std)
+        x = mean + std * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        for record, value in zip((points, times, means, stds), (x, t, mean, std), strict=True):
+            record.append(value)
+    row = torch.arange(batch, device=x.device)[:, None]
+    before_and_after = torch.cat((chosen, chosen[:, -1:] + 1), dim=1)
+    scored = (torch.stack(record, dim=1)[row, chosen] for record in (times, means, stds))
+    return x, FlowChain(torch.stack(points, dim=1)[row, before_and_after], *scored)
+
+
+def rollout_steps(chain: FlowChain, valid: Tensor, action_dims: Tensor) -> ScoredSteps:
+    """The scored steps under the policy that drew them.
+
+    Args:
+        chain: From :func:`sample_chain`.
+        valid: Control steps that were executed, (B, H') bool; H' may be less than H where later steps never are.
+        action_dims: Numbers of the dimensions that reach the robot, (n,) integers; the others are padding.
+    """
+    outcome, mean, std = (
+        _entries(values, valid, action_dims) for values in (chain.points[:, 1:], chain.mean, chain.std)
+    )
+    return ScoredSteps(outcome, mean, std, valid)
+
+
+def scored_steps(
+    field: VelocityField, chain: FlowChain, options: FlowOptions, valid: Tensor, action_dims: Tensor
+) -> ScoredSteps:
+    """The scored steps of chains under a network, differentiable in its parameters.
+
+    The network is called once per scored step with the batch of decisions, not once with S x B points: what it is
+    conditioned on need not be repeated, and the same batch gives the same bits as it did in :func:`sample_chain`.
+    The std of ``sde`` is the chain's: it does not depend on the network, so a chain can be scored after the noise level
+    has changed.
+
+    Args:
+        field: The policy's network, or that of another policy to compare it with.
+        chain: From :func:`sample_chain`.
+        options: Those that the chain was drawn with.
+        valid: Control steps that were executed, (B, H') bool; H' may be less than H where later steps never are.
+        action_dims: Numbers of the dimensions that reach the robot, (n,) integers; the others are padding.
+    """
+    outcome = _entries(chain.points[:, 1:], valid, action_dims)
+
+    def counted(values: Tensor) -> Tensor:
+        # before the maths and not only after it, or what is NaN there gets into the gradients as 0 * NaN
+        values = values[:, : valid.shape[1]].index_select(-1, action_dims)
+        return torch.where(valid.unsqueeze(-1), values, 0.0)
+
+    means, stds = [], []
+    for index in range(chain.t.shape[1]):
+        x, t = chain.points[:, index], chain.t[:, index]
+        velocity, raw_std = _evaluate(field, x, t)
+        if options.noise == "sde":
+            std = counted(chain.std[:, index])
+        else:
+            std = _learned_std(None if raw_std is None else counted(raw_std), options)
+        means.append(_step_mean(counted(x), counted(velocity), t, options, std))
+        stds.append(std)
+    return ScoredSteps(outcome, torch.cat(means, dim=-1), torch.cat(stds, dim=-1), valid)
+
+
+def _entries(values: Tensor, valid: Tensor, action_dims: Tensor) -> Tensor:
+    """The steps that may be executed and the dimensions that count: (B, S, H, A) -> (B, H', S * n)."""
+    return values[:, :, : valid.shape[1]].index_select(-1, action_dims).transpose(1, 2).flatten(2)
