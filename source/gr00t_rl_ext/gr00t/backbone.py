@@ -162,6 +162,21 @@ class Backbone(Recomputing, ABC):
         hidden = self.hidden_states(pixel_values, input_ids, attention_mask, image_grid_thw, layer=layer)
         return self.features(hidden, input_ids, attention_mask, image_grid_thw, layer=layer)
 
+    def place_images(self, embeds: Tensor, input_ids: Tensor, images: Tensor) -> Tensor:
+        """Token embeddings (B, S, D) with the image tokens replaced by images (N, tokens per image, D), in order.
+
+        Raises:
+            ValueError: The prompts have room for another number of tokens.
+        """
+        image_mask = input_ids == self.image_token_index
+        if not torch.compiler.is_compiling() and int(image_mask.sum()) != images.shape[0] * images.shape[1]:
+            raise ValueError(
+                f"the prompts hold {int(image_mask.sum())} image tokens (index {self.image_token_index}), but "
+                f"pixel_values yields {images.shape[0]} images x {images.shape[1]} tokens; build both with the same "
+                "number of cameras (Gr00tInputs does)"
+            )
+        return embeds.masked_scatter(image_mask[..., None], images.to(embeds.dtype))
+
     def check_cut(self, layer: int) -> None:
         """Raise where the pass cannot be cut before ``layer``.
 

@@ -215,16 +215,9 @@ class EagleBackbone(Backbone):
         if image_grid_thw is not None:
             raise ValueError("GR00T N1.5 takes images of one fixed size: image_grid_thw must be None")
         self.check_cut(layer)
-        images = self.image_features(pixel_values)
-        image_mask = input_ids == self.image_token_index
-        if not torch.compiler.is_compiling() and int(image_mask.sum()) != images.shape[0] * images.shape[1]:
-            raise ValueError(
-                f"the prompts hold {int(image_mask.sum())} image tokens (index {self.image_token_index}), but "
-                f"pixel_values {tuple(pixel_values.shape)} yields {images.shape[0]} images x {images.shape[1]} tokens; "
-                "build both with the same number of cameras (Gr00tInputs does)"
-            )
-        embeds = self.language_model.embed_tokens(input_ids)
-        embeds = embeds.masked_scatter(image_mask[..., None], images.to(embeds.dtype))
+        embeds = self.place_images(
+            self.language_model.embed_tokens(input_ids), input_ids, self.image_features(pixel_values)
+        )
         return self._run_layers(embeds, attention_mask, slice(0, layer))
 
     def features(

@@ -286,15 +286,8 @@ class Qwen3VLBackbone(Backbone):
             patches = pixel_values.unflatten(0, (-1, grid[0] * grid[1]))
         images, levels = self.image_features(patches, grid)
         image_mask = input_ids == self.image_token_index
-        if not torch.compiler.is_compiling() and int(image_mask.sum()) != images.shape[0]:
-            raise ValueError(
-                f"the prompts hold {int(image_mask.sum())} image tokens (index {self.image_token_index}), but "
-                f"pixel_values {tuple(pixel_values.shape)} yields {patches.shape[0]} images x "
-                f"{images.shape[0] // patches.shape[0]} tokens; build both with the same number of cameras "
-                "(Gr00tInputs does)"
-            )
-        embeds = self.language_model.embed_tokens(input_ids)
-        embeds = embeds.masked_scatter(image_mask[..., None], images.to(embeds.dtype))
+        images = images.unflatten(0, (patches.shape[0], -1))
+        embeds = self.place_images(self.language_model.embed_tokens(input_ids), input_ids, images)
         return self._run_layers(embeds, image_mask, attention_mask, slice(0, layer), grid, levels)
 
     def features(
