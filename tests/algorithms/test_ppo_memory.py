@@ -149,6 +149,11 @@ def test_gradient_checkpointing_is_named_where_it_would_do(monkeypatch: pytest.M
     build(freezing | {"gradient_checkpointing": True})
 
 
+def test_settings_of_freezing_that_nothing_reads_are_refused_before_the_estimate() -> None:
+    with pytest.raises(ValueError, match=r"`agent.actor.freezing` has no field 'typo'. Its fields are: gradient_check"):
+        build({"typo": 1})
+
+
 def test_a_program_that_cannot_be_traced_is_trained_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,6 @@ from tensordict import TensorDict
 from gr00t_rl_ext.algorithms.ppo_memory import ppo_memory
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic, check_fields
 from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
-from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 
@@ -63,7 +62,8 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
 
     used = list(dict.fromkeys(group for groups in obs_groups.values() for group in groups))
     obs = obs.select(*used).to(device)
-    num_stages = len(FreezingOptions(**actor_cfg.get("freezing", {})).stages(actor_class.reads_head))  # type: ignore
+    # what the schedule holds is checked where the actor is made
+    num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
     try:
         print(_memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, device).describe())
     except ValueError:
