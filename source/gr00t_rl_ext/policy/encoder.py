@@ -16,6 +16,7 @@ from tensordict import TensorDict
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import (
     Gr00tCheckpointError,
+    Gr00tContext,
     Gr00tInputs,
     build_tiny_checkpoint,
     load_gr00t,
@@ -264,6 +265,32 @@ class Gr00tEncoder:
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
         return self.inputs.embodiment.state.normalize(self.raw_state(obs))
+
+    def head_state(self, obs: TensorDict) -> torch.Tensor:
+        """Proprioception as the action head reads it: normalised and padded, (num_envs, 1, max_state_dim), fp32."""
+        return self.inputs.state(self.raw_state(obs))
+
+    def context(self, obs: TensorDict) -> Gr00tContext:
+        """What the action head knows of encoded observations, their state aside.
+
+        Only where the actor reads the head, so that :data:`FEATURES` are the tokens after VL self-attention.
+        """
+        tokens = obs[FEATURES]
+        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
+        return Gr00tContext(tokens, attention_mask.bool(), input_ids == self.model.backbone.image_token_index)
+
+    @property
+    def action_dims(self) -> tuple[int, ...]:
+        """Dimensions of the action head's output that reach the robot, in order; the others are padding or unused."""
+        action, index = self.inputs.embodiment.action, self.mapping.action_index
+        used = set(range(action.dim) if index is None else index)
+        at = action.slices()
+        for key in self.inputs.embodiment.relative:
+            # turning a relative pose into an absolute one mixes its dimensions
+            whole = range(*at[key].indices(action.dim))
+            if used.intersection(whole):
+                used.update(whole)
+        return tuple(sorted(used))
 
     def decode_action(self, normalized: torch.Tensor, obs: TensorDict) -> torch.Tensor:
         """What the action head says -> actions of the environment.
