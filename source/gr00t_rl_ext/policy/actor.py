@@ -93,7 +93,7 @@ class Gr00tGaussianActor(nn.Module):
         """
         mean, std = self.output_distribution_params
         every_step = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
-        return gaussian.log_prob(outputs.view_as(mean), mean, std, every_step)
+        return gaussian.log_prob(outputs.view_as(mean), mean, std, every_step).sum(1)
 
     def reset(self, dones: torch.Tensor | None = None, hidden_state: Any = None) -> None:
         """Nothing to reset: the policy has no memory."""
