@@ -176,7 +176,7 @@ class Policy:
 
 def _density(actions: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
     every = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
-    return gaussian.log_prob(actions.to(dtype), mean.to(dtype), std.to(dtype), every)
+    return gaussian.log_prob(actions.to(dtype), mean.to(dtype), std.to(dtype), every).sum(1)
 
 
 def observations(model: Gr00tModel, batch_size: int, device: str) -> Batch:

@@ -235,7 +235,8 @@ def kl_to_reference(alg: Gr00tPPO) -> float:
         mean, base_mean = alg.actor.adapter.mean(features, state), alg.reference.mean(features, state)
         valid = torch.ones(N, H, dtype=torch.bool)
         base_std = alg.reference.std()
-        return float(gaussian.kl_divergence(mean, alg.actor.adapter.std(), base_mean, base_std, valid).mean())
+        divergence = gaussian.kl_divergence(mean, alg.actor.adapter.std(), base_mean, base_std, valid)
+        return float(divergence.sum(1).mean())
 
 
 def test_a_larger_kl_penalty_keeps_the_policy_closer_to_the_base(make: MakeAlgorithm) -> None:

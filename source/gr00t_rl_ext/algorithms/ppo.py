@@ -323,14 +323,14 @@ class Gr00tPPO(RslRlPPO):
         std, base_std = self.actor.adapter.std().expand_as(mean), self.reference.std()
         old_mean, old_std = batch.old_distribution_params
         actions = batch.actions.view_as(mean)
-        old_log_prob = gaussian.log_prob(actions, old_mean, old_std, valid)
-        log_ratio = gaussian.log_prob(actions, mean, std, valid) - old_log_prob
+        old_log_prob = gaussian.log_prob(actions, old_mean, old_std, valid).sum(1)
+        log_ratio = gaussian.log_prob(actions, mean, std, valid).sum(1) - old_log_prob
         clip = self.clip_param if self.use_clipped_value_loss else None
         losses = {
             "policy_loss": objectives.clipped_surrogate_loss(log_ratio, batch.advantages.squeeze(1), self.clip_param),
             "value_loss": objectives.value_loss(values, batch.values.squeeze(1), batch.returns.squeeze(1), clip),
-            "entropy": gaussian.entropy(std, valid).mean(),
-            "kl_to_base": gaussian.kl_divergence(mean, std, base_mean, base_std, valid).mean(),
+            "entropy": gaussian.entropy(std, valid).sum(1).mean(),
+            "kl_to_base": gaussian.kl_divergence(mean, std, base_mean, base_std, valid).sum(1).mean(),
         }
         return losses, log_ratio
 
