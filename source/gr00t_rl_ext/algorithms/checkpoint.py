@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
 
 

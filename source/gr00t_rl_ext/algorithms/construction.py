@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from rsl_rl.algorithms import PPO as RslRlPPO
 from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_class
 from tensordict import TensorDict
@@ -43,7 +42,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
             " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
         )
     obs_groups = _require_obs_groups(cfg["obs_groups"])
-    _check_algorithm_fields(alg_class, alg_cfg)  # type: ignore[arg-type]
+    _check_algorithm_fields(alg_class, alg_cfg)
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"])
 
     def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:
@@ -71,10 +70,15 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     except Exception as error:
         # it runs the agent on fake tensors, which newer versions of what it runs may not support
         print(f"memory: not estimated ({type(error).__name__}: {error})")
-    alg = make(obs, cfg["num_steps_per_env"], {}, multi_gpu_cfg=cfg["multi_gpu"])
+    alg = make(
+        obs, cfg["num_steps_per_env"], {}, multi_gpu_cfg=cfg["multi_gpu"], max_iterations=cfg.get("max_iterations")
+    )
     chunk_length = alg.actor_critic.chunk_length
     unwrapped.configure_decisions(
-        chunk_length, step_discount=alg_cfg["gamma"] ** (1.0 / chunk_length), observation_groups=used
+        chunk_length,
+        step_discount=alg.options.gamma ** (1.0 / chunk_length),
+        observation_groups=used,
+        final_observation_groups=alg.final_observation_groups,
     )
     env.num_actions = chunk_length * spec.action_dim
     print(alg.actor_critic.describe())
@@ -90,7 +94,9 @@ def _memory(
     Raises:
         ValueError: It does not fit; the message says which settings would.
     """
-    small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None}
+    small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None, "critic_warmup_iterations": 0}
+    # a run of one iteration has no schedule
+    small |= {name: "fixed" for name in ("schedule", "critic_schedule", "gr00t_schedule")} | {"desired_kl": None}
 
     def model(stage: int, **freezing: Any) -> MemoryModel:
         def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:
@@ -128,20 +134,11 @@ def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]
     return obs_groups
 
 
-def _check_algorithm_fields(alg_class: type, alg_cfg: dict[str, Any]) -> None:
-    internal = ("actor", "critic", "storage", "actor_critic", "observations", "num_steps_per_env", "device")
-    internal = ("self", "kwargs", "multi_gpu_cfg", *internal)
-    known = {name for base in (alg_class, RslRlPPO) for name in inspect.signature(base.__init__).parameters}
+def _check_algorithm_fields(alg_class: Any, alg_cfg: dict[str, Any]) -> None:
     # fields of Isaac Lab's config for features of rsl_rl that this algorithm does not have
-    unsupported = ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders")
-    for name in unsupported:
+    for name in ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders"):
         if alg_cfg.pop(name, None):
             raise ValueError(
                 f"`agent.algorithm.{name}` is set, which {alg_class.__name__} does not support. Leave it unset."
             )
-    check_fields("agent.algorithm", alg_cfg, known - {*internal, *unsupported})
-    if alg_cfg.get("schedule", "fixed") != "fixed":
-        raise ValueError(
-            f"`agent.algorithm.schedule` is {alg_cfg['schedule']!r}; {alg_class.__name__} supports 'fixed' and stops"
-            " the epochs of an iteration at `target_kl` instead."
-        )
+    check_fields("agent.algorithm", alg_cfg, [field.name for field in dataclasses.fields(alg_class.OPTIONS)])

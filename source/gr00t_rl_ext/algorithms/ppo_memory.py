@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
+from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.policy.memory import MemoryModel
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _TracedPPO:
         return self._algorithm.optimizer
 
     @property
-    def storage(self) -> RolloutStorage:
+    def storage(self) -> DecisionStorage:
         return self._algorithm.storage
 
     @torch.no_grad()
@@ -72,7 +72,9 @@ class _TracedPPO:
             executed = torch.full((num_envs,), self._algorithm.actor.chunk_length, device=device)
             rewards = torch.zeros(num_envs, device=device)
             dones = torch.zeros(num_envs, dtype=torch.long, device=device)
-            self._algorithm.process_env_step(obs, rewards, dones, {"executed_steps": executed})
+            steps = torch.zeros(num_envs, self.storage.chunk_length, device=device)
+            extras = {"executed_steps": executed, "step_rewards": steps}
+            self._algorithm.process_env_step(obs, rewards, dones, extras)
         self._algorithm.compute_returns(obs)
         # the runner shows it to the next rollout again
         self._obs = obs

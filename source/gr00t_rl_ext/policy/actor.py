@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from tensordict import TensorDict
@@ -52,6 +53,13 @@ class Actor(nn.Module, ABC):
     reads_head = False
     """Whether it acts through GR00T's action head."""
 
+    SECTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Nested sections of ``agent.actor`` beside ``gr00t`` and ``freezing``, with their fields. A section is an argument
+    of the constructor, as a mapping."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Plain fields of ``agent.actor`` beside ``chunk_length``: further arguments of the constructor."""
+
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int) -> None:
         super().__init__()
         self.encoder = encoder
@@ -74,23 +82,24 @@ class Actor(nn.Module, ABC):
         """
 
     @abstractmethod
-    def distribution(self, obs: TensorDict, recorded: Parameters) -> Parameters:
-        """Parameters of the policy's distribution over the outcomes of recorded decisions, as the networks are now.
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        """Parameters of the policy's distribution over the outcomes of stored decisions, as the networks are now.
 
         Differentiable in what trains.
 
         Args:
             obs: The encoded observations of the decisions.
-            recorded: From :meth:`decide`.
+            decisions: The decisions.
         """
 
+    @property
     @abstractmethod
-    def recorded_distribution(self, recorded: Parameters) -> Parameters:
-        """The same parameters as they were when the decisions were made."""
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each of these parameters, for one decision."""
 
     @abstractmethod
-    def with_distribution(self, recorded: Parameters, distribution: Parameters) -> Parameters:
-        """``recorded`` with other parameters of the distribution."""
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        """The same parameters as they were when the decisions were made."""
 
     @abstractmethod
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
@@ -119,11 +128,11 @@ class Actor(nn.Module, ABC):
 
     def score(self, obs: TensorDict, decisions: Decisions) -> Scored:
         """The policy's distribution over the outcomes of stored decisions; differentiable."""
-        return self.scored(self.distribution(obs, decisions.recorded), decisions)
+        return self.scored(self.distribution(obs, decisions), decisions)
 
     def score_recorded(self, decisions: Decisions) -> Scored:
         """The distribution that they were drawn from."""
-        return self.scored(self.recorded_distribution(decisions.recorded), decisions)
+        return self.scored(self.recorded_distribution(decisions), decisions)
 
     def frozen_copy(self) -> Self:
         """A copy of the policy's own networks as they are now, over the same encoder; it does not train."""

@@ -32,6 +32,8 @@ class Gr00tCategoricalActor(Actor):
         ValueError: The task's actions are continuous.
     """
 
+    FIELDS = ("hidden_dims", "activation", "num_queries")
+
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int, **adapter: Any) -> None:
         super().__init__(encoder, chunk_length)
         self.choices = encoder.spec.action_choices
@@ -50,14 +52,15 @@ class Gr00tCategoricalActor(Actor):
         chosen = sample_categorical(logits, self.choices) if stochastic else mode(logits, self.choices)
         return chosen.float(), (logits,)
 
-    def distribution(self, obs: TensorDict, recorded: Parameters) -> Parameters:
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
         return (self.adapter.logits(obs[FEATURES], self.encoder.state(obs)),)
 
-    def recorded_distribution(self, recorded: Parameters) -> Parameters:
-        return recorded
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.chunk_length, sum(self.choices)),)
 
-    def with_distribution(self, recorded: Parameters, distribution: Parameters) -> Parameters:
-        return distribution
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        return decisions.recorded
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         (logits,) = distribution

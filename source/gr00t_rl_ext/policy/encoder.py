@@ -221,6 +221,20 @@ class Gr00tEncoder:
         mixed = self.dtype != torch.float32 and bool(self.freezing.groups)
         return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=mixed)
 
+    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Mean of the tokens of an observation, padding left out: (B, S, D) -> (B, D)."""
+        _, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
+        weights = attention_mask.to(tokens.dtype).unsqueeze(-1)
+        return (weights * tokens).sum(dim=1) / weights.sum(dim=1)
+
+    def compile(self, mode: str) -> None:
+        """Compile the diffusion transformer with ``torch.compile``, in place.
+
+        Args:
+            mode: Of ``torch.compile``.
+        """
+        self.model.action_head.model.compile(mode=mode)
+
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """Zeros of the shape of what :meth:`kept` leaves of :meth:`encode`'s result, which take no memory."""
         depth = self.freezing.depth

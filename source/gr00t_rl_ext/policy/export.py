@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
 from gr00t_rl_ext.policy.embodiment_mapping import mapping_file
 
@@ -28,7 +28,7 @@ _MAPPING_FILE = "mapping.yaml"
 _WEIGHTS_FILE = "actor.safetensors"
 
 
-def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Gr00tGaussianActor:
+def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Actor:
     """The actor of a training checkpoint, in the stage that it was in.
 
     Args:
@@ -54,7 +54,7 @@ def recipe_of(saved: Mapping[str, Any], **gr00t: Any) -> ActorRecipe:
     return dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": changed})
 
 
-def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> None:
+def write(actor: Actor, recipe: ActorRecipe, directory: Path) -> None:
     """Write a GR00T checkpoint with what was trained of it merged in, and the actor's own networks beside it.
 
     The actor cannot train any more afterwards.
@@ -77,7 +77,7 @@ def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> No
     save_file(weights, directory / POLICY_DIRECTORY / _WEIGHTS_FILE)
 
 
-def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Gr00tGaussianActor:
+def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Actor:
     """The actor of a directory that :func:`write` wrote.
 
     Args:
@@ -105,7 +105,7 @@ def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Gr00tGaus
 
 
 @torch.no_grad()
-def actions(actor: Gr00tGaussianActor, obs: TensorDict) -> dict[str, Tensor]:
+def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
     """What a policy does in some observations, by what decides.
 
     Args:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +21,10 @@ from gr00t_rl_ext.policy.flow_chain import (
     FlowChain,
     FlowOptions,
     VelocityField,
-    count_entries,
     integrate,
+    rollout_steps,
     sample_chain,
-    step_distribution,
+    scored_steps,
 )
 from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
@@ -76,6 +77,7 @@ class Gr00tFlowActor(Actor):
     """
 
     reads_head = True
+    SECTIONS = {"flow": tuple(field.name for field in dataclasses.fields(FlowOptions))}
 
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int, flow: Mapping[str, Any] | None = None) -> None:
         super().__init__(encoder, chunk_length)
@@ -127,24 +129,24 @@ class Gr00tFlowActor(Actor):
                 x, chain = integrate(self.field(obs), noise, self.options.num_eval_steps), None
         return self.encoder.decode_action(x, obs)[:, : self.chunk_length], chain
 
-    def distribution(self, obs: TensorDict, recorded: Parameters) -> Parameters:
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
         with self.encoder.autocast():
-            return step_distribution(self.field(obs), FlowChain(*recorded), self.options)
+            chain = FlowChain(*decisions.recorded)
+            steps = scored_steps(self.field(obs), chain, self.options, decisions.valid, self.action_dims)
+        return steps.mean, steps.std
 
-    def recorded_distribution(self, recorded: Parameters) -> Parameters:
-        chain = FlowChain(*recorded)
-        return chain.mean, chain.std
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        num_scored = 1 if self.options.score == "one_step" else self.options.num_steps
+        return ((self.chunk_length, num_scored * len(self.action_dims)),) * 2
 
-    def with_distribution(self, recorded: Parameters, distribution: Parameters) -> Parameters:
-        mean, std = distribution
-        return FlowChain(*recorded)._replace(mean=mean, std=std)
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        steps = rollout_steps(FlowChain(*decisions.recorded), decisions.valid, self.action_dims)
+        return steps.mean, steps.std
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
-        outcome = FlowChain(*decisions.recorded).points[:, 1:]
-        return GaussianScored(
-            *(count_entries(values, decisions.valid, self.action_dims) for values in (outcome, *distribution)),
-            decisions.valid,
-        )
+        recorded = rollout_steps(FlowChain(*decisions.recorded), decisions.valid, self.action_dims)
+        return GaussianScored(recorded.outcome, *distribution, decisions.valid)
 
     @property
     def output_std(self) -> Tensor:

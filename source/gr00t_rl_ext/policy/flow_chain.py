@@ -71,6 +71,9 @@ class FlowOptions:
     std_range: tuple[float, float] = (0.08, 0.16)
     """Smallest and largest std of the noise ``learned``."""
 
+    noise_hidden_dims: tuple[int, ...] = (256,)
+    """Widths of the hidden layers of the network that says the std of the noise ``learned``."""
+
     deterministic_last_step: bool = False
     """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -29,23 +30,35 @@ class Gr00tGaussianActor(Actor):
     Args:
         encoder: The shared frozen backbone.
         chunk_length: Control steps H per decision.
-        squash: Draw before Tanh, instead of around it.
+        distribution_cfg: ``squash``: draw before Tanh, instead of around it; and those arguments of
+            :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter` that are about the std.
         adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter`.
 
     Raises:
         ValueError: The task's actions are discrete.
     """
 
-    def __init__(self, encoder: Gr00tEncoder, chunk_length: int, squash: bool = False, **adapter: Any) -> None:
+    SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std", "squash")}
+    FIELDS = ("hidden_dims", "activation", "num_queries")
+
+    def __init__(
+        self,
+        encoder: Gr00tEncoder,
+        chunk_length: int,
+        distribution_cfg: Mapping[str, Any] | None = None,
+        **adapter: Any,
+    ) -> None:
         super().__init__(encoder, chunk_length)
         require_continuous_actions(encoder)
-        self.squash = squash
+        distribution = dict(distribution_cfg or {})
+        self.squash = bool(distribution.pop("squash", False))
         self.adapter = GaussianAdapter(
             encoder.feature_shape[1],
             encoder.state_dim,
             chunk_length,
             encoder.spec.action_dim,
-            bounded_mean=not squash,
+            bounded_mean=not self.squash,
+            **distribution,
             **adapter,
         )
 
@@ -56,14 +69,15 @@ class Gr00tGaussianActor(Actor):
             return torch.tanh(raw), (mean, std, raw)
         return raw, (mean, std)
 
-    def distribution(self, obs: TensorDict, recorded: Parameters) -> Parameters:
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
         return self.adapter.distribution(obs[FEATURES], self.encoder.state(obs))
 
-    def recorded_distribution(self, recorded: Parameters) -> Parameters:
-        return recorded[:2]
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.chunk_length, self.encoder.spec.action_dim),) * 2
 
-    def with_distribution(self, recorded: Parameters, distribution: Parameters) -> Parameters:
-        return *distribution, *recorded[2:]
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        return decisions.recorded[:2]
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         mean, std = distribution

@@ -11,13 +11,12 @@ not fit.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import psutil
 import torch
-from rsl_rl.storage import RolloutStorage
 from torch import Tensor
 
 from gr00t_rl_ext.policy.memory_trace import MemoryTrace, Timeline, extrapolate
@@ -58,6 +57,14 @@ class BatchSizes:
         return -(-(self.num_decisions // self.num_mini_batches) // self.gradient_accumulation_steps)
 
 
+class Storage(Protocol):
+    """What is kept of the decisions of a rollout."""
+
+    def tensors(self) -> Mapping[str, Sequence[Tensor]]:
+        """All that it holds, by what it is. Complete once it held a decision."""
+        ...
+
+
 class TracedAgent(Protocol):
     """An agent that the estimate can run: one built on fake tensors, with a rollout of the sizes asked for."""
 
@@ -67,7 +74,7 @@ class TracedAgent(Protocol):
         ...
 
     @property
-    def storage(self) -> RolloutStorage:
+    def storage(self) -> Storage:
         """What is kept of the decisions of a rollout."""
         ...
 
@@ -173,9 +180,6 @@ class MemoryModel:
         update = extrapolate(few.update, more.update, part_sizes, sizes.part_size)
         # the latest observations are there as well, which number as the environments
         kept = extrapolate(few.update, more.update, num_envs, sizes.num_envs)["kept"]
-        # the mini-batch is copied out of the storage as a whole, of which the trace saw two parts
-        unseen = (sizes.gradient_accumulation_steps - num_parts) * sizes.part_size
-        copied = unseen * sum(few.storage.values())
         return MemoryEstimate(
             sizes=sizes,
             weights=few.weights,
@@ -185,7 +189,7 @@ class MemoryModel:
                 rollout["optimizer"],
                 rollout["other"] - few.late_storage * sizes.num_envs,
             ),
-            update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept + copied),
+            update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept),
         )
 
     def _trace(self, num_envs: int, num_parts: int) -> _IterationTrace:
@@ -222,30 +226,13 @@ class _IterationTrace:
     update: Timeline
 
 
-def storage_bytes(storage: RolloutStorage) -> dict[str, int]:
+def storage_bytes(storage: Storage) -> dict[str, int]:
     """Bytes that a rollout storage takes, by part. Complete once it held a decision."""
-    observations: dict[str, Any] = dict(storage.observations.items())
-    actions, rewards = _action_tensors(storage), _reward_tensors(storage)
-    return {
-        **{name: value.nbytes for name, value in observations.items()},
-        "actions and distribution": sum(tensor.nbytes for tensor in actions),
-        "rewards and values": sum(tensor.nbytes for tensor in rewards),
-    }
+    return {name: sum(tensor.nbytes for tensor in tensors) for name, tensors in storage.tensors().items()}
 
 
-def _storage_tensors(storage: RolloutStorage) -> list[Any]:
-    return [*storage.observations.values(), *_action_tensors(storage), *_reward_tensors(storage)]
-
-
-def _action_tensors(storage: RolloutStorage) -> list[Tensor]:
-    return [storage.actions, *(storage.distribution_params or ())]
-
-
-def _reward_tensors(storage: RolloutStorage) -> list[Tensor]:
-    return [
-        *(storage.rewards, storage.dones, storage.values),
-        *(storage.actions_log_prob, storage.returns, storage.advantages),
-    ]
+def _storage_tensors(storage: Storage) -> list[Tensor]:
+    return [tensor for tensors in storage.tensors().values() for tensor in tensors]
 
 
 def available_bytes(device: str) -> int:

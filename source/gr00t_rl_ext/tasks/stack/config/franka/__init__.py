@@ -12,6 +12,13 @@ _TASKS = {
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": "FrankaStackCubeIkRelEnvCfg",
 }
 
+# `--agent` is looked up as it is typed; error messages list only names that end in `_cfg_entry_point`
+_RECIPES = {
+    "gr00t_ppo": "Gr00tPpoRunnerCfg",
+    "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+    "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
+}
+
 for _task_id, _env_cfg in _TASKS.items():
     gym.register(
         id=_task_id,
@@ -20,8 +27,6 @@ for _task_id, _env_cfg in _TASKS.items():
         kwargs={
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
             "rsl_rl_cfg_entry_point": f"{_AGENTS}:MlpPpoRunnerCfg",
-            # `--agent` is looked up as it is typed; error messages list only names that end in `_cfg_entry_point`
-            "gr00t_ppo": f"{_AGENTS}:Gr00tPpoRunnerCfg",
-            "gr00t_ppo_cfg_entry_point": f"{_AGENTS}:Gr00tPpoRunnerCfg",
+            **{f"{name}{suffix}": f"{_AGENTS}:{cfg}" for name, cfg in _RECIPES.items() for suffix in ("", "_cfg_entry_point")},
         },
     )

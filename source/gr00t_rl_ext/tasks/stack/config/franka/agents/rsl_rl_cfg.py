@@ -10,7 +10,7 @@ from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tGaussianActorCfg
+from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tFlowActorCfg, Gr00tFreezingCfg, Gr00tGaussianActorCfg
 
 
 def _default_device() -> str:
@@ -29,11 +29,38 @@ class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     save_interval = 50
     experiment_name = "gr00t_stack_cube_franka"
     clip_actions = 1.0
+    # the algorithm checks as well, and names the environments
+    check_for_nan = False
     init_at_random_ep_len = True
     obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
     actor = Gr00tGaussianActorCfg()
     critic = Gr00tCriticCfg()
     algorithm = Gr00tPpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_flow_ppo``: GR00T's own action head is the policy; its projectors and diffusion transformer train."""
+
+    # GR00T says actions in the units of its statistics, which may leave [-1, 1]
+    clip_actions = None
+    actor = Gr00tFlowActorCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(
+        learning_rate=5.0e-6,
+        num_learning_epochs=4,
+        clip_param=0.2,
+        target_kl=0.05,
+        huber_delta=1.0,
+        use_clipped_value_loss=False,
+        critic_warmup_iterations=2,
+    )
+
+
+@configclass
+class Gr00tLoraPpoRunnerCfg(Gr00tFlowPpoRunnerCfg):
+    """``gr00t_lora_ppo``: the same with low-rank adapters on the diffusion transformer."""
+
+    actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
 
 
 @configclass
