@@ -152,3 +152,29 @@ def test_unknown_groups_are_refused(env: Any) -> None:
         env.configure_decisions(2, observation_groups=["rgb"])
     env.configure_decisions(2, observation_groups=["policy"])
     assert list(env.obs_buf) == ["policy"]
+
+
+def test_final_observations(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the step of the time-out, inside a chunk and at its end, equal to those of single steps."""
+    env.configure_decisions(1)
+    env.reset(seed=5)
+    expected = [env.step(action)[0]["policy"].clone() for action in pushes(6)]
+    env.configure_decisions(6, final_observation_groups=["policy"])
+    env.reset(seed=5)
+    env.episode_length_buf[1] = env.max_episode_length - 2
+    env.episode_length_buf[3] = env.max_episode_length - 6
+    with monkeypatch.context() as patch:
+        calls = []
+        original = env._get_observations
+        patch.setattr(env, "_get_observations", lambda: (calls.append(None), original())[1])
+        *_, truncated, extras = env.step(as_chunk(pushes(6)))
+    assert truncated.tolist() == [False, True, False, True]
+    assert len(calls) == 3, "two time-outs and the boundary"
+    final = extras["final_observations"]["policy"]
+    torch.testing.assert_close(final[1], expected[1][1])
+    torch.testing.assert_close(final[3], expected[5][3])
+    assert not final[[0, 2]].any()
+    assert (extras["step_rewards"][1, :2] != 0).all()
+    assert not extras["step_rewards"][1, 2:].any()
+    with pytest.raises(ValueError, match="no observation group 'rgb'. It offers: policy"):
+        env.configure_decisions(6, final_observation_groups=["rgb"])

@@ -22,13 +22,15 @@ Written against isaaclab 3.0.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import torch
 from isaaclab.envs import DirectRLEnv, ManagerBasedRLEnv
 from isaaclab.utils import replace
+from tensordict import TensorDict
 
 from gr00t_rl_ext.envs import cuda_guard
 
@@ -50,12 +52,20 @@ class ActionChunkMixin:
     * ``success`` (num_envs,) bool: the episode ended in this chunk by the task's success term. Absent if the task
       declares none;
     * ``episode_return`` and ``episode_steps`` (num_envs,): undiscounted return and length in control steps of the
-      episode that ended in this chunk, zero where none did.
+      episode that ended in this chunk, zero where none did;
+    * ``step_rewards`` (num_envs, chunk_length): undiscounted reward of each control step, zero for steps that were not
+      executed;
+    * ``final_observations``, a TensorDict of groups (num_envs, ...): what was observed in the control step in which an
+      episode timed out, before the reset and before the neutral actions, for a bootstrap with the value of that state
+      (Pardo et al. 2018, "Time Limits in Reinforcement Learning"). Rows of environments whose ``truncated`` is False
+      are zero. Absent if no episode timed out in this chunk or no group was asked for.
     """
 
     num_envs: int
     device: str
+    sim: Any
     extras: dict
+    has_rtx_sensors: bool
     reset_buf: torch.Tensor
     reset_terminated: torch.Tensor
     reset_time_outs: torch.Tensor
@@ -71,6 +81,16 @@ class ActionChunkMixin:
 
     _finished: torch.Tensor | None = None
     """Environments whose episode ended earlier in the current chunk. Shape (num_envs,). None outside a chunk."""
+
+    _final_groups: Sequence[str] = ()
+    _final_images: bool = False
+    """Whether one of the final groups holds images."""
+
+    _final_observations: TensorDict | None = None
+    """Final observations of the episodes that timed out in the current chunk; None as long as none did."""
+
+    _renders: bool = True
+    """`render_enabled` as it was before the chunk."""
 
     def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
         if cfg.scene.num_envs < 1:
@@ -96,6 +116,7 @@ class ActionChunkMixin:
         *,
         step_discount: float = 1.0,
         observation_groups: Sequence[str] | None = None,
+        final_observation_groups: Sequence[str] = (),
     ) -> None:
         """Set what one decision of the learner is. Takes effect at once; environments are not reset.
 
@@ -103,6 +124,11 @@ class ActionChunkMixin:
             chunk_length: Control steps H per :meth:`step`, at least 1.
             step_discount: Discount per control step inside the chunk, in (0, 1].
             observation_groups: Observation groups to compute; the others cost nothing. None computes all.
+            final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
+                They are computed, for all environments, in each control step in which an episode times out; a group
+                with images renders then. Histories and delays do not advance by it. Noise draws random numbers,
+                so later noise differs from that of a run without; a modifier or a term with a state of its own, and
+                a direct task whose observation function has one (a frame stack), is called once more.
 
         Raises:
             ValueError: If a value is out of range or a group does not exist.
@@ -111,7 +137,7 @@ class ActionChunkMixin:
             raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
         if not 0.0 < step_discount <= 1.0:
             raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
-        self._select_observation_groups(observation_groups)
+        self._select_observation_groups(observation_groups, final_observation_groups)
         scale = chunk_length / self._chunk_length
         self._chunk_length = chunk_length
         self._step_discount = step_discount
@@ -151,20 +177,23 @@ class ActionChunkMixin:
         reward = torch.zeros(self.num_envs, device=self.device)
         # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
         self.extras.pop("log", None)
-        render_enabled = self.render_enabled
+        self._renders = self.render_enabled
         self._finished = finished
+        self._final_observations = None
+        step_rewards: list[torch.Tensor] = []
         obs: Any = None
         try:
             for k in range(self._chunk_length):
                 self._in_chunk = k + 1 < self._chunk_length
-                self.render_enabled = render_enabled and not self._in_chunk
+                self.render_enabled = self._renders and not self._in_chunk
                 alive = ~finished
                 # the neutral action is zero: the default pose for joint targets, no motion for relative poses
                 step_action = torch.where(alive.unsqueeze(1), chunk[:, k], 0.0)
                 obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
-                reward += torch.where(alive, step_reward * self._step_discount**k, 0.0)
+                step_rewards.append(torch.where(alive, step_reward, 0.0))
+                reward += step_rewards[-1] * self._step_discount**k
                 # not in place: what a rollout leaves here is an inference tensor, which later steps may not write to
-                self._episode_return = self._episode_return + torch.where(alive, step_reward, 0.0)
+                self._episode_return = self._episode_return + step_rewards[-1]
                 executed += alive
                 terminated |= alive & step_terminated
                 # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
@@ -179,9 +208,13 @@ class ActionChunkMixin:
         finally:
             self._in_chunk = False
             self._finished = None
-            self.render_enabled = render_enabled
+            self.render_enabled = self._renders
         self._episode_steps = self._episode_steps + executed
         self.extras["executed_steps"] = executed
+        self.extras["step_rewards"] = torch.stack(step_rewards, dim=1)
+        self.extras.pop("final_observations", None)
+        if self._final_observations is not None:
+            self.extras["final_observations"] = self._final_observations
         self.extras["episode_return"] = torch.where(finished, self._episode_return, 0.0)
         self.extras["episode_steps"] = torch.where(finished, self._episode_steps, 0)
         self._episode_return = torch.where(finished, 0.0, self._episode_return)
@@ -204,9 +237,31 @@ class ActionChunkMixin:
         self.single_action_space = gym.spaces.Box(low=low, high=high, shape=(width,))
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
+    def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
+        """Observe the state of the control step in progress, before anything is reset.
+
+        Args:
+            time_outs: Environments whose time is over and that did not terminate. Shape (num_envs,).
+        """
+        if not self._final_groups or self._finished is None:
+            return
+        time_outs = time_outs & ~self._finished
+        if not bool(time_outs.any()):
+            return
+        if self._final_images and self._in_chunk and self._renders and self.has_rtx_sensors:
+            # Isaac Sim's cameras show its last rendering, which was skipped in this step
+            self.sim.render()
+        observed = TensorDict(self._observations_of_state(), batch_size=[self.num_envs])
+        kept = torch.zeros_like(observed) if self._final_observations is None else self._final_observations
+        self._final_observations = torch.where(time_outs, observed, kept)
+
     # What the two kinds of environment do differently.
 
-    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
+    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    def _observations_of_state(self) -> Mapping[str, Any]:
+        """The final groups, computed without a trace in what is observed later."""
         raise NotImplementedError
 
     def _success_buffer(self) -> torch.Tensor | None:
@@ -244,6 +299,7 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
     def _dones_to_reset(self) -> torch.Tensor:
         """Evaluate the termination terms; return the environments to reset now. Shape (num_envs,)."""
         dones = self._evaluate_terminations()
+        self._keep_final_observations(self.termination_manager.time_outs & ~self.termination_manager.terminated)
         if self._in_chunk:
             return torch.zeros_like(dones)
         return dones if self._finished is None else dones | self._finished
@@ -266,8 +322,27 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         manager = self.observation_manager
         return bool(manager._group_obs_term_delay_buffer[group] or manager._group_obs_term_history_buffer[group])
 
-    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
-        self._observation_groups = _existing_groups(groups, list(self.observation_manager.active_terms))
+    def _observations_of_state(self) -> dict[str, Any]:
+        manager = self.observation_manager
+        observations = {}
+        for group in self._final_groups:
+            history, delay = manager._group_obs_term_history_buffer, manager._group_obs_term_delay_buffer
+            kept = history[group], delay[group]
+            try:
+                # the state belongs to the history that is observed, and not to the one that goes on
+                history[group], delay[group] = copy.deepcopy(kept)
+                observations[group] = manager.compute_group(group, update_history=self._counts_control_steps(group))
+            finally:
+                history[group], delay[group] = kept
+        return observations
+
+    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
+        available = list(self.observation_manager.active_terms)
+        selected, final = _existing_groups(groups, available), _existing_groups(final_groups, available)
+        self._observation_groups, self._final_groups = selected, final
+        # a term of an image has the shape (height, width, channels)
+        term_shapes = self.observation_manager.group_obs_term_dim
+        self._final_images = any(len(shape) > 2 for group in final for shape in term_shapes[group])
         self.obs_buf = self._observations_of_decision()
 
     def _success_buffer(self) -> torch.Tensor | None:
@@ -315,6 +390,7 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         return terminated, time_outs
 
     def _reset_envs_from_buffer(self):
+        self._keep_final_observations(self.reset_time_outs & ~self.reset_terminated)
         if self._in_chunk:
             return torch.empty(0, dtype=torch.int32, device=self.device)
         return super()._reset_envs_from_buffer()
@@ -327,13 +403,17 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
             return observations
         return {group: observations[group] for group in self._observation_groups}
 
-    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
-        self._observation_groups = None
-        observations = self._compute_observations()
-        if groups is not None:
-            self._observation_groups = _existing_groups(groups, list(observations))
-            observations = {group: observations[group] for group in self._observation_groups}
-        self.obs_buf = observations
+    def _observations_of_state(self) -> dict[str, Any]:
+        observations = super()._compute_observations()
+        return {group: observations[group] for group in self._final_groups}
+
+    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
+        observations: Any = super()._compute_observations()
+        selected = None if groups is None else _existing_groups(groups, list(observations))
+        final = _existing_groups(final_groups, list(observations)) if final_groups else []
+        self._observation_groups, self._final_groups = selected, final
+        self._final_images = any(observations[group].ndim > 2 for group in final)
+        self.obs_buf = observations if selected is None else {group: observations[group] for group in selected}
 
     def _success_buffer(self) -> torch.Tensor | None:
         return self._latest_success
