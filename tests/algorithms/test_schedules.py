@@ -130,7 +130,7 @@ def test_a_resumed_run_goes_on_where_it_was() -> None:
     saved = copy.deepcopy((rates._optimizer.state_dict(), rates.state_dict()))
     resumed = made(actor="adaptive", critic="linear")
     resumed._optimizer.load_state_dict(saved[0])
-    resumed.load_state_dict(saved[1])
+    resumed.load_state_dict(saved[1], 0)
     assert resumed.current == rates.current
     rates.adapt(1.0)
     resumed.adapt(1.0)
@@ -141,7 +141,7 @@ def test_a_finished_run_may_be_loaded_with_a_shorter_total() -> None:
     rates = made(actor="linear")
     rates.start_iteration(99)
     shorter = made(actor="linear", total_iterations=50)
-    shorter.load_state_dict(rates.state_dict())
+    shorter.load_state_dict(rates.state_dict(), 0)
     assert shorter.current == times(actor=0.0)
 
 
@@ -154,7 +154,7 @@ def test_a_run_may_be_resumed_with_other_rates_and_schedules() -> None:
     schedules = {"actor": "adaptive", "critic": "fixed", "gr00t": "fixed"}
     resumed = LearningRates(optimizer, schedules, total_iterations=None, desired_kl=0.01)
     optimizer.load_state_dict(saved[0])
-    resumed.load_state_dict(saved[1])
+    resumed.load_state_dict(saved[1], 0)
     assert resumed.current == pytest.approx({"actor": 7e-5 / 1.5, "critic": 2e-4, "head": 4e-6})
 
 

@@ -604,6 +604,8 @@ class Gr00tPPO(RslRlPPO):
                 [p.grad for p in group["params"] if p.grad is not None]
             )
             for group in self.optimizer.param_groups
+            # a flow policy has no networks of its own
+            if group["params"]
         }
         nn.utils.clip_grad_norm_(self._policy_parameters(), self.max_grad_norm)
         nn.utils.clip_grad_norm_(self.critic.parameters(), self.max_grad_norm)
@@ -719,7 +721,7 @@ class Gr00tPPO(RslRlPPO):
             self.iteration = loaded_dict["iteration"]
             self.actor.start_iteration(self.iteration)
             # after the optimizer, whose state holds the rates as well
-            self._rates.load_state_dict(loaded_dict["learning_rates"])
+            self._rates.load_state_dict(loaded_dict["learning_rates"], self.iteration)
             self.learning_rate = self._rates.current["actor"]
         # rank 0 wrote it; with its generator the other ranks would explore alike
         if load_cfg is None and self.gpu_global_rank == 0:

@@ -109,11 +109,12 @@ class PpoOptions:
         """
         num_decisions = num_envs * num_steps
         have = f"an iteration has {num_decisions} decisions ({num_envs} environments x {num_steps} per environment)"
-        if num_decisions < 2 * self.num_mini_batches:
-            # advantages are divided by their standard deviation, which one decision does not have
+        # advantages are divided by their standard deviation, which one decision does not have
+        needed = max(2, (2 if self.normalize_advantage_per_mini_batch else 1) * self.num_mini_batches)
+        if num_decisions < needed:
             raise ValueError(
-                f"`{_WHERE}.num_mini_batches` is {self.num_mini_batches}, but {have}; expected at least"
-                f" {2 * self.num_mini_batches}. Raise `agent.num_steps_per_env` or `--num_envs`."
+                f"`{_WHERE}.num_mini_batches` is {self.num_mini_batches}, but {have}; expected at least {needed}. Raise"
+                " `agent.num_steps_per_env` or `--num_envs`."
             )
         if num_decisions % self.num_mini_batches:
             divisors = [n for n in range(1, num_decisions // 2 + 1) if num_decisions % n == 0]

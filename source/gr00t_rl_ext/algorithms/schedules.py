@@ -83,6 +83,11 @@ class LearningRates:
         return self._schedules[name if name in self._schedules else "gr00t"]
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether :meth:`adapt` may change anything."""
+        return any(self.schedule(name) == "adaptive" for name in self._initial)
+
+    @property
     def current(self) -> dict[str, float]:
         """Name of a parameter group -> its learning rate."""
         return {group["name"]: group["lr"] for group in self._optimizer.param_groups}
@@ -144,8 +149,15 @@ class LearningRates:
         """The iteration and the adapted factors."""
         return {"iteration": self._iteration, "factors": dict(self._factors)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, after the optimizer's own was loaded: that holds the rates it was saved with."""
+    def load_state_dict(self, state: dict[str, Any], iterations_done: int) -> None:
+        """Go on from a saved state, after the optimizer's own was loaded: that holds the rates it was saved with.
+
+        Args:
+            state: From :meth:`state_dict`.
+            iterations_done: Iterations before this run, which ``total_iterations`` does not count.
+        """
+        if self._total_iterations is not None:
+            self._total_iterations += iterations_done
         for name in self._factors:
             self._factors[name] = state["factors"].get(name, 1.0)
         # not start_iteration: the run may be over, and the policy loaded to look at it

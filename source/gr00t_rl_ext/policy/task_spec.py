@@ -40,6 +40,9 @@ class TaskSpec:
     action_terms: dict[str, int]
     """Terms of the action of one control step in order, with their widths."""
 
+    action_choices: tuple[int, ...] = ()
+    """Numbers of choices of each action, where actions are discrete; empty: they are continuous."""
+
     @property
     def num_cameras(self) -> int:
         """Images per observation, over all image groups."""
