@@ -110,7 +110,7 @@ class SquashedGaussianScored:
         """Log-density of a, ``log N(u) - log |da/du|``, (B, H)."""
         raw = gaussian.where_valid(self.raw, self.valid, 0.0)
         slope = gaussian.sum_of_valid(_log_slope_of_tanh(raw), self.valid)
-        return gaussian.log_prob(self.raw, self.mean, self.std, self.valid) + slope
+        return gaussian.log_prob(self.raw, self.mean, self.std, self.valid) - slope
 
     def log_ratio(self, other: SquashedGaussianScored) -> Tensor:
         """``self.log_prob() - other.log_prob()`` of the same u, in which the slope of tanh cancels, (B, H)."""
