@@ -16,22 +16,6 @@ NUM_ENVS = 4
 
 
 @pytest.fixture(scope="module")
-def cartpole_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cartpole of Newton's examples. Its default prim is misspelt there (newton 1.6.1), so it is named here."""
-    import newton
-    from pxr import Usd
-
-    example = Path(newton.__file__).parent / "examples" / "assets" / "cartpole_single_pendulum.usda"
-    file = tmp_path_factory.mktemp("cartpole") / "cartpole.usda"
-    stage = Usd.Stage.CreateNew(str(file))
-    robot = stage.DefinePrim("/cartpole", "Xform")
-    robot.GetReferences().AddReference(str(example), "/cartpole")
-    stage.SetDefaultPrim(robot)
-    stage.Save()
-    return file
-
-
-@pytest.fixture(scope="module")
 def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[[bool], Any]:
     """A function that makes the stock environment, or the one with chunks."""
     from isaaclab_ov.physics import OvPhysxCfg

@@ -16,6 +16,9 @@ time step is one decision (a semi-Markov decision process; Sutton, Precup, Singh
 
 With ``H = 1`` the environment behaves as Isaac Lab's own, step by step.
 
+The actions of a direct task may be discrete (``Discrete``, ``MultiDiscrete``): see
+:mod:`gr00t_rl_ext.envs.action_layout`.
+
 The mixin extends Isaac Lab at its overridable methods and calls its ``step``; nothing of that loop is repeated here.
 Written against isaaclab 3.0.0.
 """
@@ -23,7 +26,8 @@ Written against isaaclab 3.0.0.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -33,6 +37,7 @@ from isaaclab.utils import replace
 from tensordict import TensorDict
 
 from gr00t_rl_ext.envs import cuda_guard
+from gr00t_rl_ext.envs.action_layout import ActionLayout
 
 cuda_guard.install()
 
@@ -73,7 +78,16 @@ class ActionChunkMixin:
     success_term: str = "success"
     """Name of the termination term (manager-based) or of the boolean attribute (direct) that means success."""
 
-    _control_action_dim: int
+    neutral_action: Sequence[float] = ()
+    """Action of an environment whose episode has ended, until the chunk ends, one number per dimension of the action
+    of a control step (a choice, counted from 0, where it is discrete). Empty for zeros: the default pose for joint
+    targets, no motion for relative poses, the first choice of each discrete component."""
+
+    single_action_space: Any
+    _control_action_space: Any
+    """The task's own action space, of one control step."""
+
+    _actions: ActionLayout
     _chunk_length: int = 1
     _step_discount: float = 1.0
     _in_chunk: bool = False
@@ -99,6 +113,7 @@ class ActionChunkMixin:
         # in every run; it sets the output directory only when `--video` was given.
         cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
         super().__init__(cfg, *args, **kwargs)  # type: ignore[call-arg]
+        self._neutral = self._actions.neutral(self.neutral_action)
 
     @property
     def chunk_length(self) -> int:
@@ -107,8 +122,13 @@ class ActionChunkMixin:
 
     @property
     def control_action_dim(self) -> int:
-        """Width of the action of one control step."""
-        return self._control_action_dim
+        """Width of the action of one control step: numbers, or components of a discrete action."""
+        return self._actions.width
+
+    @property
+    def action_choices(self) -> tuple[int, ...]:
+        """Number of choices of each component of a discrete action; empty for continuous actions."""
+        return self._actions.choices
 
     def configure_decisions(
         self,
@@ -131,12 +151,18 @@ class ActionChunkMixin:
                 a direct task whose observation function has one (a frame stack), is called once more.
 
         Raises:
-            ValueError: If a value is out of range or a group does not exist.
+            ValueError: If a value is out of range, a group does not exist, or discrete actions are clipped.
         """
         if chunk_length < 1:
             raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
         if not 0.0 < step_discount <= 1.0:
             raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
+        if self.action_choices and isinstance(self.single_action_space, gym.spaces.Box):
+            # rsl_rl's wrapper puts a box there if the agent clips
+            raise ValueError(
+                f"The task's actions are choices ({self._control_action_space}), which cannot be clipped. Set"
+                " `agent.clip_actions=null`."
+            )
         self._select_observation_groups(observation_groups, final_observation_groups)
         scale = chunk_length / self._chunk_length
         self._chunk_length = chunk_length
@@ -154,22 +180,25 @@ class ActionChunkMixin:
         """Execute an action chunk.
 
         Args:
-            action: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim).
+            action: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim). Discrete
+                actions are integers stored as floats, counted from 0.
 
         Returns:
             The observations at the chunk's end, the discounted sum of the rewards, terminated, truncated (each of
             shape (num_envs,)) and the extras.
 
         Raises:
-            ValueError: If the action's shape does not fit the chunk.
+            ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
         """
         expected = (self.num_envs, self._chunk_length * self.control_action_dim)
         if tuple(action.shape) != expected:
             raise ValueError(
                 f"The action has shape {tuple(action.shape)}, expected {expected}: {self.num_envs} environments times"
                 f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
+                + (" The actions are discrete: one number per component." if self.action_choices else "")
             )
         chunk = action.to(self.device).view(self.num_envs, self._chunk_length, self.control_action_dim)
+        self._actions.check(chunk)
         finished = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         terminated, truncated = finished.clone(), finished.clone()
         success = finished.clone()
@@ -187,9 +216,9 @@ class ActionChunkMixin:
                 self._in_chunk = k + 1 < self._chunk_length
                 self.render_enabled = self._renders and not self._in_chunk
                 alive = ~finished
-                # the neutral action is zero: the default pose for joint targets, no motion for relative poses
-                step_action = torch.where(alive.unsqueeze(1), chunk[:, k], 0.0)
-                obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
+                step_action = self._actions.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
+                with self._own_action_space():
+                    obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
                 step_rewards.append(torch.where(alive, step_reward, 0.0))
                 reward += step_rewards[-1] * self._step_discount**k
                 # not in place: what a rollout leaves here is an inference tensor, which later steps may not write to
@@ -227,14 +256,29 @@ class ActionChunkMixin:
         """Reset as Isaac Lab does, and forget the running episodes."""
         self._episode_return = torch.zeros(self.num_envs, device=self.device)
         self._episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-        return super().reset(*args, **kwargs)  # type: ignore[misc]
+        with self._own_action_space():
+            return super().reset(*args, **kwargs)  # type: ignore[misc]
+
+    @contextmanager
+    def _own_action_space(self) -> Iterator[None]:
+        """For the task, which may ask what kind of space it has, its own one; for the learner that of a chunk."""
+        of_learner = self.single_action_space
+        self.single_action_space = self._control_action_space
+        try:
+            yield
+        finally:
+            self.single_action_space = of_learner
+
+    def _configure_gym_env_spaces(self) -> None:
+        super()._configure_gym_env_spaces()  # type: ignore[misc]
+        self._control_action_space = self.single_action_space
+        self._actions = ActionLayout(self._control_action_space, self.device)
 
     def _update_action_space(self) -> None:
-        width = self._chunk_length * self.control_action_dim
         space = self.single_action_space
         low = float(space.low.min()) if isinstance(space, gym.spaces.Box) else -float("inf")
         high = float(space.high.max()) if isinstance(space, gym.spaces.Box) else float("inf")
-        self.single_action_space = gym.spaces.Box(low=low, high=high, shape=(width,))
+        self.single_action_space = self._actions.chunk_space(self._chunk_length, low, high)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
     def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
@@ -288,7 +332,6 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
 
     def load_managers(self) -> None:
         super().load_managers()
-        self._control_action_dim = self.action_manager.total_action_dim
         self._observation_groups: list[str] = list(self.observation_manager.active_terms)
         self._remembered: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         # the managers are created by Isaac Lab, so their instances are the seam
@@ -375,7 +418,6 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
 
     def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(cfg, *args, **kwargs)
-        self._control_action_dim = gym.spaces.flatdim(self.single_action_space)
         self._observation_groups: list[str] | None = None
         self._latest_success: torch.Tensor | None = None
 

@@ -88,7 +88,7 @@ class Gr00tGaussianActor(Actor):
 
     @property
     def output_std(self) -> Tensor:
-        return self.adapter.typical_std() if self._recorded is None else self._recorded[1]
+        return torch.tensor(self.adapter.init_std) if self._recorded is None else self._recorded[1]
 
     def as_jit(self) -> nn.Module:
         """A copy of the adapter: (features, state) -> action chunk. The export moves it to the CPU."""

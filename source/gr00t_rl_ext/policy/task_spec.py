@@ -41,7 +41,13 @@ class TaskSpec:
     """Terms of the action of one control step in order, with their widths."""
 
     action_choices: tuple[int, ...] = ()
-    """Numbers of choices of each action, where actions are discrete; empty: they are continuous."""
+    """Number of choices of each component of a discrete action, as many as the action is wide; empty for continuous
+    actions."""
+
+    def __post_init__(self) -> None:
+        # JSON, in which a checkpoint keeps the spec, knows no tuples
+        for name in ("image_groups", "cameras", "state_groups", "action_choices"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def num_cameras(self) -> int:
@@ -55,7 +61,7 @@ class TaskSpec:
 
     @property
     def action_dim(self) -> int:
-        """Width of the action of one control step."""
+        """Width of the action of one control step: numbers, or components of a discrete action."""
         return sum(self.action_terms.values())
 
     def digest(self) -> str:
@@ -114,6 +120,7 @@ class TaskSpec:
             state_groups=state_groups,
             state_terms=_state_terms(env, obs, state_groups),
             action_terms=_action_terms(env),
+            action_choices=tuple(getattr(env, "action_choices", ())),
         )
 
 
