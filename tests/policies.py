@@ -47,9 +47,7 @@ class Policy:
 HEAD = ("projector", "dit")
 POLICIES = {
     "gaussian": Policy(Gr00tGaussianActor),
-    "gaussian, state-dependent std": Policy(
-        Gr00tGaussianActor, {"distribution_cfg": {"state_dependent_std": True}}
-    ),
+    "gaussian, state-dependent std": Policy(Gr00tGaussianActor, {"distribution_cfg": {"state_dependent_std": True}}),
     "squashed": Policy(Gr00tGaussianActor, {"distribution_cfg": {"squash": True}}),
     "categorical": Policy(Gr00tCategoricalActor, spec=DISCRETE_SPEC),
     "flow, sde, one step": Policy(Gr00tFlowActor, train=HEAD),

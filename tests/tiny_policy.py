@@ -88,9 +88,7 @@ def actor_critic(
         encoder, obs, OBS_GROUPS["critic"], hidden_dims=(32, 32), chunk_length=chunk_length, **(critic or {})
     )
     freezing = dataclasses.asdict(encoder.freezing.options)
-    recipe = ActorRecipe.of(
-        actor_class, encoder.spec, settings | {"chunk_length": chunk_length, "freezing": freezing}
-    )
+    recipe = ActorRecipe.of(actor_class, encoder.spec, settings | {"chunk_length": chunk_length, "freezing": freezing})
     return SimpleNamespace(encoder=encoder, actor=built, critic=value, chunk_length=chunk_length, recipe=recipe)
 
 

@@ -240,9 +240,7 @@ def kl_to_reference(alg: Gr00tPPO) -> float:
     with torch.no_grad():
         obs = alg.encoder.encode(observations(seed=99))
         actions = alg.actor(obs, stochastic_output=True)
-        decisions = Decisions(
-            actions, alg.actor.output_distribution_params, torch.ones(N, H, dtype=torch.bool)
-        )
+        decisions = Decisions(actions, alg.actor.output_distribution_params, torch.ones(N, H, dtype=torch.bool))
         policy, base = alg.actor.score(obs, decisions), alg.reference.score(obs, decisions)
         return float(policy.kl_divergence(base).sum(1).mean())
 
@@ -599,7 +597,10 @@ def build(algorithm: dict[str, Any] | None = None, **changes: Any) -> Gr00tPPO:
         ({"rnd_cfg": {"weight": 1.0}}, r"`agent.algorithm.rnd_cfg` is set, which Gr00tPPO does not support"),
         ({"symmetry_cfg": {"x": 1}}, r"`agent.algorithm.symmetry_cfg` is set"),
         ({"share_cnn_encoders": True}, r"`agent.algorithm.share_cnn_encoders` is set"),
-        ({"schedule": "adaptive"}, r"`agent.algorithm.schedule` is 'adaptive', which needs `agent.algorithm.desired_kl`"),
+        (
+            {"schedule": "adaptive"},
+            r"`agent.algorithm.schedule` is 'adaptive', which needs `agent.algorithm.desired_kl`",
+        ),
         ({"critic_schedule": "cosine"}, r"`agent.algorithm.critic_schedule` is 'cosine'. Available are 'fixed'"),
     ],
 )

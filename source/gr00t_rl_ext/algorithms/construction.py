@@ -96,7 +96,7 @@ def _memory(
     """
     small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None, "critic_warmup_iterations": 0}
     # a run of one iteration has no schedule
-    small |= {name: "fixed" for name in ("schedule", "critic_schedule", "gr00t_schedule")} | {"desired_kl": None}
+    small |= dict.fromkeys(("schedule", "critic_schedule", "gr00t_schedule"), "fixed") | {"desired_kl": None}
 
     def model(stage: int, **freezing: Any) -> MemoryModel:
         def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:

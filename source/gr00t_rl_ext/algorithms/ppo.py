@@ -483,10 +483,9 @@ class Gr00tPPO(RslRlPPO):
 
     def _base_distribution(self, obs: TensorDict, batch: Batch) -> tuple[Tensor, ...]:
         """Distribution of the policy at step 0 over stored decisions."""
-        with self._autocast():
-            with self.freezing.reference():
-                obs = self.encoder.complete(self.encoder.kept(obs))
-                return self.reference.distribution(obs, batch.decisions)
+        with self._autocast(), self.freezing.reference():
+            obs = self.encoder.complete(self.encoder.kept(obs))
+            return self.reference.distribution(obs, batch.decisions)
 
     @torch.no_grad()
     def _measure_kl_to_base(self) -> float:
@@ -551,8 +550,7 @@ class Gr00tPPO(RslRlPPO):
             # parts of a mini-batch count by their executed control steps
             weight = valid.sum() / (valid.shape[0] * whole.executed)
         losses = {
-            "policy_loss": weight
-            * objectives.clipped_surrogate_loss(ratios, advantages, self.clip_param, valid=valid),
+            "policy_loss": weight * objectives.clipped_surrogate_loss(ratios, advantages, self.clip_param, valid=valid),
             "value_loss": weight
             * objectives.value_loss(
                 values,

@@ -27,6 +27,10 @@ for _task_id, _env_cfg in _TASKS.items():
         kwargs={
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
             "rsl_rl_cfg_entry_point": f"{_AGENTS}:MlpPpoRunnerCfg",
-            **{f"{name}{suffix}": f"{_AGENTS}:{cfg}" for name, cfg in _RECIPES.items() for suffix in ("", "_cfg_entry_point")},
+            **{
+                f"{name}{suffix}": f"{_AGENTS}:{cfg}"
+                for name, cfg in _RECIPES.items()
+                for suffix in ("", "_cfg_entry_point")
+            },
         },
     )
