@@ -232,10 +232,9 @@ def kl_to_reference(alg: Gr00tPPO) -> float:
     with torch.no_grad():
         obs = alg.encoder.encode(observations(seed=99))
         features, state = obs[FEATURES], alg.encoder.state(obs)
-        mean, base_mean = alg.actor.adapter.mean(features, state), alg.reference.mean(features, state)
+        current, base = (adapter.distribution(features, state) for adapter in (alg.actor.adapter, alg.reference))
         valid = torch.ones(N, H, dtype=torch.bool)
-        base_std = alg.reference.std()
-        divergence = gaussian.kl_divergence(mean, alg.actor.adapter.std(), base_mean, base_std, valid)
+        divergence = gaussian.kl_divergence(*current, *base, valid)
         return float(divergence.sum(1).mean())
 
 
@@ -295,7 +294,8 @@ def test_an_entropy_bonus_widens_the_policy(make: MakeAlgorithm) -> None:
         alg = make(entropy_coef=coefficient, kl_to_base_coef=0.0, learning_rate=1e-2)
         torch.manual_seed(4)
         Runner(alg, encoded=True).iterate(2)
-        widths.append(float(alg.actor.adapter.std().mean()))
+        alg.actor(observations(seed=99))
+        widths.append(float(alg.actor.output_std.mean()))
     assert widths[1] > widths[0] + 0.01
 
 

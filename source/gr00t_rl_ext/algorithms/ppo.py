@@ -210,7 +210,7 @@ class Gr00tPPO(RslRlPPO):
         """Mean of the policy at step 0, (B, H, A)."""
         with self.freezing.reference():
             features = self.encoder.complete(self.encoder.kept(encoded))[FEATURES]
-        return self.reference.mean(features, self.encoder.state(encoded))
+        return self.reference.distribution(features, self.encoder.state(encoded))[0]
 
     def process_env_step(
         self, obs: TensorDict, rewards: torch.Tensor, dones: torch.Tensor, extras: dict[str, Any]
@@ -316,11 +316,12 @@ class Gr00tPPO(RslRlPPO):
         """Losses of some decisions, each a mean over them, and their log-ratios (B,)."""
         with self._autocast():
             obs: TensorDict = self.encoder.complete(batch.observations)
-            mean = self.actor.adapter.mean(obs[FEATURES], self.encoder.state(obs))
+            mean, std = self.actor.adapter.distribution(obs[FEATURES], self.encoder.state(obs))
             values = self.critic(obs).squeeze(1)
         # densities in fp32: one unit in the last place of bf16 moves a ratio by several percent
         valid, base_mean = obs[EXECUTED], obs[BASE_MEAN]
-        std, base_std = self.actor.adapter.std().expand_as(mean), self.reference.std()
+        assert self.reference.std_logit is not None
+        base_std = gaussian.bounded_std(self.reference.std_logit, *self.reference.std_range)
         old_mean, old_std = batch.old_distribution_params
         actions = batch.actions.view_as(mean)
         old_log_prob = gaussian.log_prob(actions, old_mean, old_std, valid).sum(1)

@@ -41,7 +41,7 @@ class Gr00tGaussianActor(nn.Module):
         self.adapter = GaussianAdapter(
             encoder.feature_shape[1], encoder.state_dim, chunk_length, encoder.spec.action_dim, **adapter
         )
-        self._mean: torch.Tensor | None = None
+        self._distribution: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def forward(
         self,
@@ -63,27 +63,26 @@ class Gr00tGaussianActor(nn.Module):
         """
         if FEATURES not in obs.keys():
             obs = self.encoder.encode(obs)
-        self._mean = self.adapter.mean(obs[FEATURES], self.encoder.state(obs))
+        mean, std = self._distribution = self.adapter.distribution(obs[FEATURES], self.encoder.state(obs))
         if not stochastic_output:
-            return self._mean.flatten(1)
-        return torch.normal(self._mean, self.output_std).flatten(1)
+            return mean.flatten(1)
+        return torch.normal(mean, std).flatten(1)
 
     @property
     def output_mean(self) -> torch.Tensor:
         """Mean of the latest decision, (B, H, A)."""
-        assert self._mean is not None, "forward() sets the distribution"
-        return self._mean
+        return self.output_distribution_params[0]
 
     @property
     def output_std(self) -> torch.Tensor:
-        """Standard deviation of the latest decision, (B, H, A); before the first one (H, A)."""
-        std = self.adapter.std()
-        return std if self._mean is None else std.expand_as(self._mean)
+        """Standard deviation of the latest decision, (B, H, A)."""
+        return self.output_distribution_params[1]
 
     @property
     def output_distribution_params(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the latest decision, each (B, H, A)."""
-        return self.output_mean, self.output_std
+        assert self._distribution is not None, "forward() sets the distribution"
+        return self._distribution
 
     def get_output_log_prob(self, outputs: torch.Tensor) -> torch.Tensor:
         """Log-density of whole chunks (B, H * A) under the latest decisions, (B,).
