@@ -129,8 +129,8 @@ class Policy:
         for step in range(self.model.num_inference_timesteps):
             mean, std = self._flow_step(context, batch.state, chain[-1], step)
             chain.append(mean + std * torch.randn(mean.shape, generator=generator).to(mean))
-        mean = self.adapter.mean(features.tokens, batch.state[:, 0, :STATE_DIM])
-        actions = mean + self.adapter.std() * torch.randn(mean.shape, generator=generator).to(mean)
+        mean, std = self.adapter.distribution(features.tokens, batch.state[:, 0, :STATE_DIM])
+        actions = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         return dataclasses.replace(batch, actions=actions, chain=torch.stack(chain))
 
     def _flow_step(self, context: Gr00tContext, state: Tensor, x: Tensor, step: int) -> tuple[Tensor, float]:
@@ -157,8 +157,8 @@ class Policy:
         state, chain = batch.state[part], batch.chain[:, part]
         adapter_in_half = self.autocast or self.model.action_head.dtype == torch.bfloat16
         with self._precision(adapter_in_half):
-            mean = self.adapter.mean(cut["tokens"], state[:, 0, :STATE_DIM])
-        gaussian_policy = _density(batch.actions[part], mean, self.adapter.std(), dtype)
+            mean, std = self.adapter.distribution(cut["tokens"], state[:, 0, :STATE_DIM])
+        gaussian_policy = _density(batch.actions[part], mean, std, dtype)
         flow_policy = torch.zeros_like(gaussian_policy)
         real = (slice(None), slice(CONTROL_STEPS), slice(ACTION_DIM))
         with self._precision(self.autocast):

@@ -245,7 +245,8 @@ def test_the_kl_is_to_the_policy_at_step_0(part: str) -> None:
     initial = make(part)
     obs = observations(N)
     with torch.no_grad():
-        expected = initial.actor.adapter.mean(initial.encoder.encode(obs)[FEATURES], initial.encoder.state(obs))
+        features = initial.encoder.encode(obs)[FEATURES]
+        expected, _ = initial.actor.adapter.distribution(features, initial.encoder.state(obs))
     Runner(alg).iterate(2)
     with torch.inference_mode():
         alg.act(obs)

@@ -29,7 +29,8 @@ def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:
     assert pair.encoder.spec == SPEC
     assert pair.chunk_length == pair.actor.chunk_length == 3
     assert pair.actor.adapter.mlp[0].weight.shape == (24, 2 * 64 + 16)
-    torch.testing.assert_close(pair.actor.adapter.std(), torch.full((3, 8), 0.1))
+    pair.actor(observations())
+    torch.testing.assert_close(pair.actor.output_std, torch.full((4, 3, 8), 0.1))
     assert pair.critic.mlp[0].weight.shape == (20, 64 + 16 + 56)
     assert isinstance(pair.critic.normalizer, torch.nn.Identity)
     text = pair.describe()
