@@ -143,8 +143,8 @@ def test_inference_mode_and_normal_mode_by_turns() -> None:
     scaled_by(plain, rewards, dones)
     with torch.inference_mode():
         scaled_by(mixed, rewards[:2] + 0.0, dones[:2])
-    scaled_by(mixed, rewards[2:4], dones[2:4])
     mixed.load_state_dict(copy.deepcopy(mixed.state_dict()))
+    scaled_by(mixed, rewards[2:4], dones[2:4])
     with torch.inference_mode():
         scaled_by(mixed, rewards[4:], dones[4:])
     assert mixed.scale == plain.scale

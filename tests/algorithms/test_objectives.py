@@ -121,6 +121,10 @@ def test_a_mask_is_the_mean_over_the_executed_steps(rest: float) -> None:
     both(objectives.value_loss, values, advantages, ratios, clip=0.2, huber_delta=0.5)
 
 
+def test_the_mean_of_one_executed_step() -> None:
+    assert objectives.masked_mean(torch.tensor([3.0, math.nan]), torch.tensor([True, False])).item() == 3.0
+
+
 def test_the_mean_of_nothing_is_zero() -> None:
     values = torch.full((2, 3), math.nan, requires_grad=True)
     mean = objectives.masked_mean(values, torch.zeros(2, 3, dtype=torch.bool))

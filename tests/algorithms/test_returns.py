@@ -150,7 +150,7 @@ def test_step_advantages_with_an_end_inside_a_chunk_by_hand(final: float) -> Non
 
 
 def experience(T: int, N: int, H: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random decisions, a quarter of which end an episode after any number of control steps."""
+    """Random decisions. A quarter ends an episode, and some go on, after any number of control steps."""
     g = torch.Generator().manual_seed(seed)
     dones = torch.rand(T, N, generator=g) < 0.25
     any_number = torch.randint(1, H + 1, (T, N), generator=g)
@@ -161,7 +161,7 @@ def experience(T: int, N: int, H: int, seed: int = 0) -> dict[str, torch.Tensor]
         "last_values": torch.randn(N, generator=g),
         "dones": dones,
         "final_values": torch.where(dones, final, NAN),
-        "executed": torch.where(dones, any_number, H),
+        "executed": torch.where(dones | (torch.rand(T, N, generator=g) < 0.2), any_number, H),
     }
 
 
