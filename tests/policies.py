@@ -37,11 +37,13 @@ class Policy:
     """Parts of GR00T that train."""
     spec: TaskSpec = SPEC
 
-    def build(self, seed: int = 0, critic: dict[str, Any] | None = None, **encoder: Any) -> SimpleNamespace:
+    def build(
+        self, seed: int = 0, critic: dict[str, Any] | None = None, chunk_length: int = H, **encoder: Any
+    ) -> SimpleNamespace:
         """The pair of actor and critic over a GR00T of its own."""
         freezing = FreezingOptions(train=self.train, lora_rank=4)
         loaded = load_encoder(self.spec, freezing, self.actor_class.reads_head, **encoder)
-        return actor_critic(loaded, H, seed, self.actor_class, critic, **self.settings)
+        return actor_critic(loaded, chunk_length, seed, self.actor_class, critic, **self.settings)
 
 
 HEAD = ("projector", "dit")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from made_up_experience import N, Runner, T, extras_of, same, weights
 from policies import POLICIES, H, Policy
-from tiny_policy import observations
+from tiny_policy import SPEC, observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.policy.encoder import tiny_checkpoint
@@ -183,8 +184,8 @@ def test_accumulated_gradients_of_values_of_control_steps_are_those_of_the_mini_
 def solved_by(policy: Policy, iterations: int, num_envs: int = 64, **settings: Any) -> tuple[float, float]:
     """Train on a bandit whose best action depends on the state; return of the deterministic policy before and after.
 
-    Continuous: ``1 - |a - a*|^2`` averaged over the chunk, with a* = +-0.5 by the sign of a state dimension. Discrete:
-    the share of choices that are the right one of the state.
+    Two actions per decision. Continuous: ``1 - mean |a - a*|^2`` with a* = +-0.5 by the sign of a state dimension.
+    Discrete: the share of choices that are the right one of the state. The optimum is 1.
     """
     defaults = {
         "num_learning_epochs": 4,
@@ -192,7 +193,10 @@ def solved_by(policy: Policy, iterations: int, num_envs: int = 64, **settings: A
         "kl_to_base_coef": 0.0,
         "clip_param": 0.2,
         "critic_learning_rate": 1e-3,
+        "encoder": {"chunk_length": 1},
     }
+    if not policy.spec.action_choices:
+        policy = dataclasses.replace(policy, spec=dataclasses.replace(SPEC, action_terms={"arm": 2}))
     alg = make(policy, num_envs=num_envs, num_steps=4, **(defaults | settings))
     with torch.no_grad():
         obs = alg.encoder.encode(observations(num_envs))
@@ -200,9 +204,8 @@ def solved_by(policy: Policy, iterations: int, num_envs: int = 64, **settings: A
 
     def returns(actions: torch.Tensor) -> torch.Tensor:
         if policy.spec.action_choices:
-            return (actions.view(num_envs, H, -1) == torch.where(right, 2, 0).unsqueeze(1)).float().mean(dim=(1, 2))
-        target = torch.where(right, 0.5, -0.5)
-        return 1.0 - (actions - target).square().mean(dim=1)
+            return (actions == torch.where(right, 2, 0)).float().mean(dim=1)
+        return 1.0 - (actions - torch.where(right, 0.5, -0.5)).square().mean(dim=1)
 
     def evaluate() -> float:
         with torch.no_grad():
@@ -215,27 +218,44 @@ def solved_by(policy: Policy, iterations: int, num_envs: int = 64, **settings: A
         with torch.inference_mode():
             for _ in range(4):
                 actions = alg.act(obs)
-                alg.process_env_step(obs, returns(actions), torch.ones(num_envs), extras_of(num_envs))
+                extras = extras_of(num_envs, executed_steps=torch.ones(num_envs, dtype=torch.long))
+                alg.process_env_step(obs, returns(actions), torch.ones(num_envs), extras)
             alg.compute_returns(obs)
         alg.update()
     return start, evaluate()
 
 
+ADAPTER = {"learning_rate": 3e-3, "num_envs": 64}
+FLOW = {"learning_rate": 1e-3, "num_envs": 32, "target_kl": 0.2, "schedule": "linear", "max_iterations": 40}
+TWO_STEPS = {"num_steps": 2, "num_eval_steps": 2}
+
+
 @pytest.mark.parametrize(
-    ("name", "iterations", "settings", "start", "goal"),
+    ("name", "flow", "settings", "iterations", "start", "goal"),
     [
-        ("gaussian", 30, {"learning_rate": 3e-3}, 0.8, 0.95),
-        ("gaussian, state-dependent std", 30, {"learning_rate": 3e-3}, 0.8, 0.95),
-        ("squashed", 30, {"learning_rate": 3e-3}, 0.8, 0.95),
-        ("categorical", 30, {"learning_rate": 3e-3}, 0.6, 0.95),
-        ("flow, sde, one step", 30, {"learning_rate": 1e-3}, 0.5, 0.9),
-        ("flow, learned, all steps", 30, {"learning_rate": 1e-3}, 0.5, 0.9),
-        ("flow, lora", 30, {"learning_rate": 3e-3}, 0.5, 0.9),
+        ("gaussian", {}, ADAPTER, 30, 0.8, 0.95),
+        ("gaussian, state-dependent std", {}, ADAPTER, 30, 0.8, 0.95),
+        ("squashed", {}, ADAPTER, 30, 0.8, 0.95),
+        ("categorical", {}, ADAPTER, 30, 0.6, 0.95),
+        ("flow, sde, one step", TWO_STEPS, FLOW, 40, 0.0, 0.8),
+        pytest.param(
+            "flow, learned, all steps",
+            TWO_STEPS | {"std_range": (0.2, 0.5)},
+            FLOW,
+            40,
+            0.0,
+            0.8,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("flow, lora", TWO_STEPS, FLOW | {"learning_rate": 3e-3}, 40, 0.0, 0.2, marks=pytest.mark.slow),
     ],
 )
 def test_every_policy_solves_a_problem_with_a_known_optimum(
-    name: str, iterations: int, settings: dict[str, Any], start: float, goal: float
+    name: str, flow: dict[str, Any], settings: dict[str, Any], iterations: int, start: float, goal: float
 ) -> None:
-    before, after = solved_by(POLICIES[name], iterations, **settings)
+    policy = POLICIES[name]
+    if flow:
+        policy = dataclasses.replace(policy, settings={"flow": policy.settings.get("flow", {}) | flow})
+    before, after = solved_by(policy, iterations, **settings)
     assert before < start
     assert after > goal

@@ -14,7 +14,8 @@ from counting import counted, layers
 from made_up_experience import H, N, Runner, T, extras_of
 from tiny_policy import actor_critic, load_encoder, observations
 
-from gr00t_rl_ext.algorithms.ppo import BASE_MEAN, EXECUTED, Gr00tPPO
+from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
 from gr00t_rl_ext.policy.stages import MIN_EPISODES, FreezingOptions
 
@@ -118,11 +119,11 @@ SCHEDULE = [{"train": ["language_lora"], "at_iteration": 1, "learning_rate": 2e-
 def test_a_stage_opens_between_iterations(capsys: pytest.CaptureFixture[str]) -> None:
     alg = make(schedule=SCHEDULE)
     runner = Runner(alg)
-    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED, BASE_MEAN}
+    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED}
     log = runner.iterate()
     assert log["train/stage"] == 0
     assert "train/learning_rate_language_lora" not in log
-    assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged", EXECUTED, BASE_MEAN}
+    assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged", EXECUTED}
     state = {name: alg.optimizer.state[p]["exp_avg"].clone() for name, p in alg.actor.named_parameters()}
     assert [group["name"] for group in alg.optimizer.param_groups] == ["actor", "critic", "language_lora"]
     assert alg.optimizer.param_groups[2]["lr"] == 2e-4
@@ -243,16 +244,19 @@ def test_the_kl_is_to_the_policy_at_step_0(part: str) -> None:
     """With GR00T as it was loaded and the adapter as it was made, whatever both became since."""
     alg = make(part, algorithm={"learning_rate": 1e-2})
     initial = make(part)
-    obs = observations(N)
+    runner = Runner(alg)
+    runner.iterate(2)
+    obs = runner.obs
     with torch.no_grad():
         features = initial.encoder.encode(obs)[FEATURES]
         expected, _ = initial.actor.adapter.distribution(features, initial.encoder.state(obs))
-    Runner(alg).iterate(2)
-    with torch.inference_mode():
-        alg.act(obs)
-    stored = alg.transition.observations[BASE_MEAN]
-    torch.testing.assert_close(stored, expected)
-    assert not torch.allclose(alg.actor.output_mean, expected, atol=1e-2)
+    runner.rollout()
+    alg._keep_distributions()
+    first = alg.storage.batch(slice(0, N))
+    assert first.base is not None
+    assert first.old is not None
+    torch.testing.assert_close(first.base[0], expected)
+    assert not torch.allclose(first.old[0], expected, atol=1e-2)
 
 
 # Checkpoints

@@ -22,8 +22,8 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
     """Learning rate of the critic. None: 20 times the actor's."""
 
     schedule: str = "fixed"
-    """Of the learning rates: ``fixed``; ``linear``, to 0 at the end of the run (``agent.max_iterations``); ``adaptive``,
-    by 1.5 up or down to keep the KL of a mini-batch between half and twice ``desired_kl``."""
+    """Of the learning rates: ``fixed``; ``linear``, to 0 at the end of the run (``agent.max_iterations``);
+    ``adaptive``, by 1.5 up or down to keep the KL of a mini-batch between half and twice ``desired_kl``."""
 
     critic_schedule: str | None = None
     """Schedule of the critic's learning rate. None: the same."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rsl_rl.storage import RolloutStorage
@@ -141,8 +142,9 @@ class DecisionStorage(RolloutStorage):
         """All that it holds, by what it is."""
         kept = [parameter for parameters in self.kept.values() for parameter in parameters]
         steps = [] if self.step_rewards is None else [self.step_rewards]
+        observations: dict[str, Any] = dict(self.observations.items())
         return {
-            **{str(name): [value] for name, value in self.observations.items()},
+            **{name: [value] for name, value in observations.items()},
             "actions and distribution": [self.actions, *(self.distribution_params or ()), *kept],
             "rewards and values": [
                 *(self.rewards, self.dones, self.values, self.actions_log_prob, self.returns, self.advantages),

@@ -77,8 +77,8 @@ class Actor(nn.Module, ABC):
             stochastic: Draw from the policy's distribution, instead of taking its deterministic decision.
 
         Returns:
-            Actions (B, H, A) for the environment, and what is to be recorded of the decision; None where a deterministic
-            decision has nothing to record.
+            Actions (B, H, A) for the environment, and what is to be recorded of the decision; None where a
+            deterministic decision has nothing to record.
         """
 
     @abstractmethod

@@ -40,8 +40,8 @@ class Gr00tCategoricalActor(Actor):
         if not self.choices:
             terms = ", ".join(f"{name} {width}" for name, width in encoder.spec.action_terms.items())
             raise ValueError(
-                f"The task's actions are continuous ({terms}), but this actor chooses among discrete ones. Use the agent"
-                " `gr00t_ppo` or `gr00t_flow_ppo`, or a task with the action space Discrete or MultiDiscrete."
+                f"The task's actions are continuous ({terms}), but this actor chooses among discrete ones. Use the"
+                " agent `gr00t_ppo` or `gr00t_flow_ppo`, or a task with the action space Discrete or MultiDiscrete."
             )
         self.adapter = CategoricalAdapter(
             encoder.feature_shape[1], encoder.state_dim, chunk_length, self.choices, **adapter
@@ -49,7 +49,7 @@ class Gr00tCategoricalActor(Actor):
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
         logits = self.adapter.logits(obs[FEATURES], self.encoder.state(obs))
-        chosen = sample_categorical(logits, self.choices) if stochastic else mode(logits, self.choices)
+        chosen = sample_categorical(logits, self.choices) if stochastic else mode(logits, list(self.choices))
         return chosen.float(), (logits,)
 
     def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:

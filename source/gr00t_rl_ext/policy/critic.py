@@ -73,8 +73,8 @@ class Gr00tCritic(nn.Module):
         vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
         if not detach and not (self.reads_features and any(stage.train for stage in encoder.freezing.stages)):
             raise ValueError(
-                "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic reads"
-                " no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
+                "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic"
+                " reads no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
             )
         feature_dim = encoder.feature_shape[1] if self.reads_features else 0
         if vector_dim + feature_dim == 0:

@@ -146,7 +146,8 @@ class Gr00tFlowActor(Actor):
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         recorded = rollout_steps(FlowChain(*decisions.recorded), decisions.valid, self.action_dims)
-        return GaussianScored(recorded.outcome, *distribution, decisions.valid)
+        mean, std = distribution
+        return GaussianScored(recorded.outcome, mean, std, decisions.valid)
 
     @property
     def output_std(self) -> Tensor:
