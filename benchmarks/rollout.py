@@ -27,6 +27,7 @@ The update is a step of PPO on a mini-batch of kept features, with the probabili
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import os
@@ -61,6 +62,10 @@ DATA_SHEET_TFLOPS = {"H200": 989.0}
 
 MATRIX_SIZE = {"cpu": 2048, "cuda": 8192}
 """Side of the matrices whose product measures the peak."""
+
+
+UPDATES = {"float32": False, "autocast": True}
+"""How an update computes -> whether under bfloat16 autocast."""
 
 
 @dataclass(frozen=True)
@@ -164,25 +169,36 @@ class Benchmark:
             Update(policy.encoder, self.options, decision).step(amp=False)
             return phases, float(counter.get_total_flops() - before)
 
-    def traced_memory(self, batch_size: int, mini_batch: int = 1, amp: bool = True) -> tuple[int, int]:
-        """Bytes at the peak of a call and of an update, with all that training holds; nothing is allocated."""
+    def update(self, policy: PolicyCall) -> Update:
+        """The update of a policy on a mini-batch of its decisions."""
+        decision = policy(observations(policy.encoder, self.args.mini_batch, self.args.resolution))
+        return Update(policy.encoder, self.options, decision)
+
+    @functools.cached_property
+    def traced_memory(self) -> Mapping[str | int, int]:
+        """Bytes at the peak of a call by batch size, and of an update by :data:`UPDATES`; nothing is allocated."""
+        peaks: dict[str | int, int] = {}
         with MemoryTrace() as trace:
             policy = self.build("cpu")
-            update = Update(policy.encoder, self.options, policy(observations(policy.encoder, mini_batch)))
+            update = self.update(policy)
             trace.follow(update.optimizer)
-            with trace.record() as learning:
-                update.step(amp)
-            obs = observations(policy.encoder, batch_size, self.args.resolution)
-            with trace.record() as deciding:
-                policy(obs)
-            return sum(deciding.peak().values()), sum(learning.peak().values())
+            for name, amp in UPDATES.items():
+                with trace.record() as timeline:
+                    update.step(amp)
+                peaks[name] = sum(timeline.peak().values())
+            for batch_size in self.args.batch_sizes:
+                obs = observations(policy.encoder, batch_size, self.args.resolution)
+                with trace.record() as timeline:
+                    policy(obs)
+                peaks[batch_size] = sum(timeline.peak().values())
+        return peaks
 
     def measure(self, compiled: str, flops: Mapping[str, float], peak_flops: float) -> Iterator[dict[str, Any]]:
         """Figures of each batch size."""
         args = self.args
         policy = self.build(args.device)
-        # its state is there while the agent decides
-        update = Update(policy.encoder, self.options, policy(observations(policy.encoder, 2)))
+        # its gradients and state are there while the agent decides
+        update = self.update(policy)
         update.step(amp=True)
         if compiled != "none":
             compile_policy(policy.encoder.model, compiled, args.cuda_graphs)
@@ -214,23 +230,21 @@ class Benchmark:
                 "fastest_seconds": min(times),
                 "slowest_seconds": max(times),
                 "first_call_seconds": first,
-                "peak_memory_bytes": peak[0] if peak else self.traced_memory(batch_size)[0],
+                "peak_memory_bytes": peak[0] if peak else self.traced_memory[batch_size],
                 "phase_seconds": {phase: statistics.median(values) for phase, values in split.items()},
             }
 
     def measure_update(self, flops: float, peak_flops: float) -> dict[str, float]:
         """Seconds of a step of the optimizer in float32 and under autocast."""
         gc.collect()  # the policy that made the calls
-        policy, size = self.build(self.args.device), self.args.mini_batch
-        update = Update(policy.encoder, self.options, policy(observations(policy.encoder, size)))
+        update, size = self.update(self.build(self.args.device)), self.args.mini_batch
         figures: dict[str, float] = {"mini_batch": size, "flops": size * flops}
-        for name, amp in (("float32", False), ("autocast", True)):
+        for name, amp in UPDATES.items():
             with peak_memory(self.args.device) as peak:
                 update.step(amp)
                 times = seconds(lambda amp=amp: update.step(amp), self.args)
             figures[f"{name}_seconds"] = statistics.median(times)
-            memory = peak[0] if peak else self.traced_memory(1, size, amp)[1]
-            figures[f"{name}_peak_memory_bytes"] = memory
+            figures[f"{name}_peak_memory_bytes"] = peak[0] if peak else self.traced_memory[name]
         figures["speed_up"] = figures["float32_seconds"] / figures["autocast_seconds"]
         best = min(figures["float32_seconds"], figures["autocast_seconds"])
         return figures | {"reached": size * flops / peak_flops / best}
@@ -413,7 +427,7 @@ def main() -> None:
                     {
                         "batch_size": batch_size,
                         "floor_env_steps_per_second": args.chunk * peak / total,
-                        "peak_memory_bytes": benchmark.traced_memory(batch_size)[0],
+                        "peak_memory_bytes": benchmark.traced_memory[batch_size],
                     }
                     for batch_size in args.batch_sizes
                 ]
