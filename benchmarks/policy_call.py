@@ -51,7 +51,15 @@ CROP_SCALE = {"N1.5": None, "N1.7": 230 / 256}
 TRAINED = ("projector", "dit")
 """Parts of GR00T that train, in float32: the rest is frozen in the model's data type."""
 
-PHASES = ("images", "vision", "language", "VL self-attention, K/V", "denoising", "state and actions", "rest")
+PHASES: tuple[str, ...] = (
+    "images",
+    "vision",
+    "language",
+    "VL self-attention, K/V",
+    "denoising",
+    "state and actions",
+    "rest",
+)
 """Parts of a policy call: preprocessing, vision model, language model, what the head does once per decision, its K
 velocities, normalisation and decoding, and everything else (noise, chain, joining parts of the batch)."""
 
@@ -78,11 +86,11 @@ def random_encoder(size: str, version: str, num_cameras: int, dtype: torch.dtype
             model = load_gr00t(checkpoint, embodiment_tag=_TAG, dtype=dtype, device=device)
         else:
             model = random_gr00t(version, sixteenths=SIXTEENTHS[size], dtype=dtype, device=device)
-            model.backbone.image_token_index = int(tokenizer.convert_tokens_to_ids(model.backbone.IMAGE_TOKEN))  # pyright: ignore[reportArgumentType]
+            model.backbone.image_token_index = int(tokenizer.convert_tokens_to_ids(model.backbone.IMAGE_TOKEN))
         embodiment = load_embodiment(checkpoint, _TAG, slot=model.embodiment_slot, device=device)
     inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=num_cameras, crop_scale=CROP_SCALE[version])
     template = tokenizer(model.backbone.prompt("", 1), add_special_tokens=False)["input_ids"]
-    words = TEXT_TOKENS[version] + model.backbone.tokens_per_image - len(template)  # pyright: ignore[reportArgumentType]
+    words = TEXT_TOKENS[version] + model.backbone.tokens_per_image - len(template)
     spec = TaskSpec(" ".join(["a"] * words), ("rgb",), cameras, ("state",), {"joints": 9}, {"arm": 7, "gripper": 1})
     freezing = Freezing(model, FreezingOptions(train=TRAINED), reads_head=True)
     return Gr00tEncoder(freezing, inputs, spec, fingerprint="random")
@@ -213,7 +221,7 @@ def compile_policy(model: Gr00tModel, what: str, cuda_graphs: bool) -> None:
     head, backbone = model.action_head, model.backbone
     head.velocity = torch.compile(head.velocity, **how)
     if what == "all":
-        backbone.image_features = torch.compile(backbone.image_features, **how)  # pyright: ignore[reportAttributeAccessIssue]
+        backbone.image_features = torch.compile(backbone.image_features, **how)
         own = [] if head.vl_self_attention is None else head.vl_self_attention.transformer_blocks
         for block in (*backbone.language_layers, *own):
             block.compile(**how)
@@ -230,7 +238,7 @@ def metered_phases(encoder: Gr00tEncoder, read: Callable[[], float]) -> Iterator
     Yields:
         The counts, complete after the block. What a phase calls of another one counts there.
     """
-    counts = dict.fromkeys(PHASES, 0.0)
+    counts: dict[str, float] = dict.fromkeys(PHASES, 0.0)
     running, last = ["rest"], read()
 
     def switch() -> None:

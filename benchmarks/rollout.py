@@ -236,7 +236,8 @@ class Benchmark:
 
     def measure_update(self, flops: float, peak_flops: float) -> dict[str, float]:
         """Seconds of a step of the optimizer in float32 and under autocast."""
-        gc.collect()  # the policy that made the calls
+        torch.compiler.reset()  # which may hold the policy that made the calls
+        gc.collect()
         update, size = self.update(self.build(self.args.device)), self.args.mini_batch
         figures: dict[str, float] = {"mini_batch": size, "flops": size * flops}
         for name, amp in UPDATES.items():
