@@ -40,7 +40,7 @@ def build(freezing: dict[str, Any] | None = None, algorithm: dict[str, Any] | No
             "schedule": "fixed",
             "num_learning_epochs": 1,
         },
-        "actor": {"class_name": "gr00t_rl_ext.policy.actor:Gr00tGaussianActor", "freezing": freezing or {}},
+        "actor": {"class_name": "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor", "freezing": freezing or {}},
         "critic": {"class_name": "gr00t_rl_ext.policy.critic:Gr00tCritic"},
         "obs_groups": OBS_GROUPS,
         "num_steps_per_env": NUM_STEPS,

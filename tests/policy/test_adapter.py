@@ -16,7 +16,7 @@ from tiny_policy import SPEC, actor_critic, observations
 from torch import nn
 
 from gr00t_rl_ext.policy import gaussian
-from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.adapter import AttentionPooling, CategoricalAdapter, GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 
