@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ NUM_ENVS = 4
 
 
 @pytest.fixture(scope="module")
-def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[[bool], Any]:
+def make_cartpole(launch: Callable[..., Any]) -> Callable[[bool], Any]:
     """A function that makes the stock environment, or the one with chunks."""
     from isaaclab_ov.physics import OvPhysxCfg
     from isaaclab_tasks.core.cartpole.cartpole_direct_env import CartpoleEnv
@@ -41,7 +40,6 @@ def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[[
         cfg = resolve_presets(CartpoleEnvCfg())
         cfg.sim.physics = OvPhysxCfg()
         cfg.scene.num_envs = NUM_ENVS
-        cfg.scene.cartpole.spawn.usd_path = str(cartpole_file)
         return launch(cfg, lambda: (ChunkedCartpole if chunked else CartpoleEnv)(cfg))
 
     return make

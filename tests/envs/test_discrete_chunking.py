@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +19,7 @@ CART_SPEED = 3
 
 
 @pytest.fixture(scope="module")
-def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[..., Any]:
+def make_cartpole(launch: Callable[..., Any]) -> Callable[..., Any]:
     """A function that makes the environment for an action space, with or without chunks."""
     from isaaclab_ov.physics import OvPhysxCfg
     from isaaclab_tasks.contrib.cartpole_showcase.cartpole.cartpole_env import CartpoleShowcaseEnv
@@ -39,7 +38,6 @@ def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[.
         cfg = resolve_presets(CartpoleEnvCfg())
         cfg.sim.physics = OvPhysxCfg()
         cfg.scene.num_envs = NUM_ENVS
-        cfg.scene.cartpole.spawn.usd_path = str(cartpole_file)
         cfg.action_space = space
         kinds = {"chunked": ChunkedShowcase, "pushing": RestsPushingLeft, "stock": CartpoleShowcaseEnv}
         return launch(cfg, lambda: kinds[name](cfg))

@@ -143,7 +143,8 @@ class ActionChunkMixin:
         Args:
             chunk_length: Control steps H per :meth:`step`, at least 1.
             step_discount: Discount per control step inside the chunk, in (0, 1].
-            observation_groups: Observation groups to compute; the others cost nothing. None computes all.
+            observation_groups: Observation groups to compute; the others cost nothing, except that a direct task
+                computes all of them by one function. None computes all.
             final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
                 They are computed, for all environments, in each control step in which an episode times out; a group
                 with images renders then. Histories and delays do not advance by it. Noise draws random numbers,
