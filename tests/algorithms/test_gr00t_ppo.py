@@ -630,31 +630,3 @@ def test_the_config_class_has_only_fields_that_the_algorithm_takes() -> None:
     assert cfg.pop("class_name") == f"{Gr00tPPO.__module__}:{Gr00tPPO.__qualname__}"
     construction._check_algorithm_fields(Gr00tPPO, cfg)
     assert cfg == dataclasses.asdict(PpoOptions())
-
-
-# Learning
-
-
-def test_the_policy_learns_a_bandit(make: MakeAlgorithm) -> None:
-    """Reward -|a - a*|^2 of the chunk, with a target that depends on the state."""
-    alg = make(num_envs=64, num_steps=4, learning_rate=3e-3, num_learning_epochs=4, kl_to_base_coef=0.0)
-    with torch.no_grad():
-        obs = alg.encoder.encode(observations(64))
-    target = 0.7 * torch.sign(obs["state"][:, :1]).expand(64, H * A)
-
-    def error() -> float:
-        with torch.no_grad():
-            return float((alg.actor(obs) - target).square().mean())
-
-    start = error()
-    torch.manual_seed(0)
-    for _ in range(30):
-        with torch.inference_mode():
-            for _ in range(4):
-                actions = alg.act(obs)
-                rewards = -(actions - target).square().mean(dim=1)
-                alg.process_env_step(obs, rewards, torch.ones(64), extras_of(64))
-            alg.compute_returns(obs)
-        alg.update()
-    assert start > 0.4
-    assert error() < 0.33 * start

@@ -16,9 +16,9 @@ from tiny_policy import SPEC, actor_critic, observations
 from torch import nn
 
 from gr00t_rl_ext.policy import gaussian
-from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.adapter import AttentionPooling, CategoricalAdapter, GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 
 S, D, STATE, H, A = 6, 8, 5, 4, 3
 CHOICES = (3, 2, 5)

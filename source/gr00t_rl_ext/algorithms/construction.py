@@ -142,3 +142,5 @@ def _check_algorithm_fields(alg_class: Any, alg_cfg: dict[str, Any]) -> None:
                 f"`agent.algorithm.{name}` is set, which {alg_class.__name__} does not support. Leave it unset."
             )
     check_fields("agent.algorithm", alg_cfg, [field.name for field in dataclasses.fields(alg_class.OPTIONS)])
+    # before anything is loaded
+    alg_class.OPTIONS(**alg_cfg)

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from gr00t_rl_ext.algorithms.schedules import check_schedules
+
 _WHERE = "agent.algorithm"
 _OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 
@@ -77,6 +79,7 @@ class PpoOptions:
                 f"`{_WHERE}.reward_clip` is {self.reward_clip}, but `{_WHERE}.reward_normalization` is off: it clips"
                 " normalised rewards. Switch that on, or leave it unset."
             )
+        check_schedules(self.schedules(), self.desired_kl)
         if self.desired_kl is not None and "adaptive" not in self.schedules().values():
             raise ValueError(
                 f"`{_WHERE}.desired_kl` is {self.desired_kl}, which only the schedule 'adaptive' reads. Set"

@@ -62,8 +62,9 @@ class LearningRates:
         total_iterations: int | None,
         desired_kl: float | None,
     ) -> None:
+        check_schedules(schedules, desired_kl)
         for key, schedule in schedules.items():
-            _check(FIELDS[key], schedule, total_iterations, desired_kl)
+            _check_length(FIELDS[key], schedule, total_iterations)
         self._optimizer = optimizer
         self._schedules = dict(schedules)
         self._total_iterations, self._desired_kl = total_iterations, desired_kl
@@ -165,15 +166,24 @@ class LearningRates:
         self._apply()
 
 
-def _check(field: str, schedule: str, total_iterations: int | None, desired_kl: float | None) -> None:
-    if schedule not in SCHEDULES:
-        available = "; ".join(f"'{name}' ({what})" for name, what in SCHEDULES.items())
-        raise ValueError(f"`{field}` is {schedule!r}. Available are {available}.")
-    if schedule == "adaptive" and (desired_kl is None or desired_kl <= 0):
-        raise ValueError(
-            f"`{field}` is 'adaptive', which needs `agent.algorithm.desired_kl`; that is {desired_kl}. Expected a"
-            " positive number such as 0.01, the KL that a mini-batch should show."
-        )
+def check_schedules(schedules: Mapping[str, str], desired_kl: float | None) -> None:
+    """Check schedules by the names of :data:`FIELDS`, as far as the length of the run does not matter.
+
+    Raises:
+        ValueError: One is unknown, or lacks what it needs.
+    """
+    for key, schedule in schedules.items():
+        if schedule not in SCHEDULES:
+            available = "; ".join(f"'{name}' ({what})" for name, what in SCHEDULES.items())
+            raise ValueError(f"`{FIELDS[key]}` is {schedule!r}. Available are {available}.")
+        if schedule == "adaptive" and (desired_kl is None or desired_kl <= 0):
+            raise ValueError(
+                f"`{FIELDS[key]}` is 'adaptive', which needs `agent.algorithm.desired_kl`; that is {desired_kl}."
+                " Expected a positive number such as 0.01, the KL that a mini-batch should show."
+            )
+
+
+def _check_length(field: str, schedule: str, total_iterations: int | None) -> None:
     if schedule == "linear" and (total_iterations is None or total_iterations <= 0):
         raise ValueError(
             f"`{field}` is 'linear', which needs the number of iterations of the run, `agent.max_iterations`; that is"
