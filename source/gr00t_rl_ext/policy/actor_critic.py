@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,8 @@ class ActorRecipe:
         cfg = dict(self.actor)
         gr00t_cfg, freezing_cfg = dict(cfg.pop("gr00t", {})), dict(cfg.pop("freezing", {}))
         chunk_length = cfg.pop("chunk_length", None)
+        if "distribution_cfg" not in actor_class.SECTIONS:
+            check_fields("agent.actor.distribution_cfg", cfg.pop("distribution_cfg", {}), ())
         sections = {name: dict(cfg.pop(name)) for name in actor_class.SECTIONS if name in cfg}
         for name, fields, options in (("gr00t", gr00t_cfg, Gr00tOptions), ("freezing", freezing_cfg, FreezingOptions)):
             check_fields(f"agent.actor.{name}", fields, [field.name for field in dataclasses.fields(options)])
@@ -174,7 +176,7 @@ def _spell(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def check_fields(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_fields(where: str, given: Iterable[str], known: Collection[str]) -> None:
     """Reject config fields that nothing reads.
 
     Raises:
@@ -182,6 +184,5 @@ def check_fields(where: str, given: Iterable[str], known: Iterable[str]) -> None
     """
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ValueError(
-            f"`{where}` has no field {', '.join(map(repr, unknown))}. Its fields are: {', '.join(sorted(known))}."
-        )
+        fields = f"Its fields are: {', '.join(sorted(known))}" if known else "It is empty for this class"
+        raise ValueError(f"`{where}` has no field {', '.join(map(repr, unknown))}. {fields}.")

@@ -145,6 +145,9 @@ class Gr00tCategoricalActorCfg:
     num_queries: int = 4
     """Queries of the attention pooling over the features."""
 
+    distribution_cfg: dict = {}
+    """Empty. Isaac Lab 3.0 reads it of every actor; a categorical has no settings."""
+
 
 @configclass
 class FlowCfg:
@@ -196,6 +199,9 @@ class Gr00tFlowActorCfg:
     """Control steps per decision. None: the checkpoint's whole action horizon."""
 
     flow: FlowCfg = FlowCfg()
+
+    distribution_cfg: dict = {}
+    """Empty. Isaac Lab 3.0 reads it of every actor; this one's settings are those of ``flow``."""
 
 
 @configclass
