@@ -70,7 +70,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "algorithm.desired_kl": (algorithm(schedule="adaptive", desired_kl=1e-9), 10.0),
     "algorithm.optimizer": (GAUSSIAN, "sgd"),
     "algorithm.adam_epsilon": (GAUSSIAN, 1e-2),
-    "algorithm.num_learning_epochs": (GAUSSIAN, 3),
+    "algorithm.num_learning_epochs": (algorithm(target_kl=None), 3),
     "algorithm.num_mini_batches": (GAUSSIAN, 3),
     "algorithm.gradient_accumulation_steps": (GAUSSIAN, 2),
     "algorithm.use_mixed_precision": (GAUSSIAN, True),
@@ -150,6 +150,12 @@ TABLE: dict[str, tuple[Settings, Any]] = {
 }
 """Field -> settings in which it matters, and another value for it. The first part of a field's name is the section; the
 actors' are named by their policy, because they share one."""
+
+SEEN_BY_AN_ERROR = (
+    *("gr00t.checkpoint", "gr00t.tokenizer", "gr00t.embodiment_tag", "gr00t.mapping"),
+    "algorithm.max_skipped_steps",
+)
+"""Fields whose other value is refused, or ends the run."""
 
 ACTORS = {
     "gaussian": (Gr00tGaussianActor, configs.Gr00tGaussianActorCfg),
@@ -299,4 +305,5 @@ def test_every_field_changes_something(name: str) -> None:
     if settings.get("gradients") is None:
         assert "error" not in before, before
     after = observe(changed(settings, f"{path.get(section, 'actor')}.{field}", value))
+    assert ("error" in after) == (name in SEEN_BY_AN_ERROR), after
     assert not equal(before, after), f"{name} = {value!r} changes nothing"

@@ -42,6 +42,7 @@ class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
 class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
     """``gr00t_flow_ppo``: GR00T's own action head is the policy; its projectors and diffusion transformer train."""
 
+    experiment_name = "gr00t_flow_stack_cube_franka"
     # GR00T says actions in the units of its statistics, which may leave [-1, 1]
     clip_actions = None
     actor = Gr00tFlowActorCfg()
@@ -60,6 +61,7 @@ class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
 class Gr00tLoraPpoRunnerCfg(Gr00tFlowPpoRunnerCfg):
     """``gr00t_lora_ppo``: the same with low-rank adapters on the diffusion transformer."""
 
+    experiment_name = "gr00t_lora_stack_cube_franka"
     actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
 
 
