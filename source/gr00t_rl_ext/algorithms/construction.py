@@ -34,7 +34,6 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     alg_class, alg_cfg = resolve_class(cfg["algorithm"])
     actor_class, actor_cfg = resolve_class(cfg["actor"])
     critic_class, critic_cfg = resolve_class(cfg["critic"])
-    pair_class = _pair_class(actor_class, cfg["actor"]["class_name"])
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
     if not hasattr(unwrapped, "configure_decisions"):
         raise ValueError(
@@ -44,6 +43,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         )
     obs_groups = _require_obs_groups(cfg["obs_groups"])
     _check_algorithm_fields(alg_class, alg_cfg)
+    pair_class = _pair_class(actor_class, cfg["actor"]["class_name"])
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=pair_class.over_gr00t)
 
     def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:

@@ -140,7 +140,9 @@ class Actor(nn.Module, ABC):
 
     def frozen_copy(self) -> Self:
         """A copy of the policy's own networks as they are now, over the same encoder; it does not train."""
-        memo = {id(self.encoder): self.encoder}
+        memo: dict[int, Any] = {id(self.encoder): self.encoder}
+        # deepcopy would copy the storage of a buffer, which the estimate of memory's fake tensors do not have
+        memo |= {id(buffer): buffer.clone() for buffer in self.buffers()}
         copied = copy.deepcopy(self, memo).requires_grad_(False)
         copied._recorded = None
         return copied.eval()
