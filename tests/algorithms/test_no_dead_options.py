@@ -8,6 +8,7 @@ A field without an entry in the table fails, so that no option can be added that
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from typing import Any
@@ -24,6 +25,7 @@ from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.mlp import MlpActor, MlpActorCritic
 
 configs = pytest.importorskip("gr00t_rl_ext.policy.configs")
 algorithm_configs = pytest.importorskip("gr00t_rl_ext.algorithms.configs")
@@ -39,6 +41,16 @@ FLOW: Settings = {
 }
 LEARNED = FLOW | {"actor": FLOW["actor"] | {"flow": {"noise": "learned"}}}
 DISCRETE: Settings = {"class": "categorical", "actor": {"chunk_length": H}}
+MLP: Settings = {
+    "class": "mlp",
+    "actor": {
+        "chunk_length": 1,
+        "hidden_dims": [16],
+        "activation": "elu",
+        "obs_normalization": True,
+        "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.5},
+    },
+}
 LANGUAGE: Settings = {
     "actor": {"chunk_length": H, "freezing": {"train": ["language_lora"], "language_layers": 1, "lora_rank": 2}}
 }
@@ -110,6 +122,13 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "categorical.hidden_dims": (DISCRETE, [8]),
     "categorical.activation": (DISCRETE, "relu"),
     "categorical.num_queries": (DISCRETE, 2),
+    "mlp.chunk_length": (MLP, 2),
+    "mlp.hidden_dims": (MLP, [8]),
+    "mlp.activation": (MLP, "relu"),
+    "mlp.obs_normalization": (MLP, False),
+    "mlp.distribution_cfg.init_std": (MLP, 0.3),
+    "mlp.distribution_cfg.std_type": (MLP, "log"),
+    "mlp.distribution_cfg.std_range": (MLP, [0.1, 0.4]),
     # agent.actor of the flow
     "flow.chunk_length": (FLOW, 2),
     "flow.flow.noise": (FLOW, "learned"),
@@ -161,6 +180,7 @@ ACTORS = {
     "gaussian": (Gr00tGaussianActor, configs.Gr00tGaussianActorCfg),
     "flow": (Gr00tFlowActor, configs.Gr00tFlowActorCfg),
     "categorical": (Gr00tCategoricalActor, configs.Gr00tCategoricalActorCfg),
+    "mlp": (MlpActor, configs.MlpActorCfg),
 }
 NOT_OURS = ("class_name", "rnd_cfg", "symmetry_cfg", "share_cnn_encoders", "distribution_cfg")
 """Fields of Isaac Lab's base classes that name a class, or that we refuse with a message (tested elsewhere)."""
@@ -175,7 +195,7 @@ def fields_of(section: str, cfg: dict[str, Any]) -> list[str]:
         if isinstance(value, dict):
             if name not in ("gr00t", "freezing"):
                 names += fields_of(f"{section}.{name}", value)
-        elif name not in NOT_OURS and not (section == "critic" and name in DEPRECATED):
+        elif name not in NOT_OURS and not (section in ("critic", "mlp") and name in DEPRECATED):
             names.append(f"{section}.{name}")
     return names
 
@@ -197,12 +217,15 @@ def test_the_table_has_every_field_and_no_other() -> None:
 
 def build(settings: Settings) -> Gr00tPPO:
     actor_class, _ = ACTORS[settings.get("class", "gaussian")]
+    over_gr00t = actor_class is not MlpActor
     spec = DISCRETE_SPEC if actor_class is Gr00tCategoricalActor else SPEC
+    if not over_gr00t:
+        spec = dataclasses.replace(SPEC, image_groups=(), cameras=())
     torch.manual_seed(0)
-    pair = Gr00tActorCritic(
+    pair = (Gr00tActorCritic if over_gr00t else MlpActorCritic)(
         spec,
         observations(),
-        OBS_GROUPS,
+        OBS_GROUPS if over_gr00t else {"actor": ["state"], "critic": ["state", "privileged"]},
         settings.get("actor", {}),
         {"hidden_dims": [16]} | settings.get("critic", {}),
         "cpu",
@@ -242,7 +265,8 @@ def count_calls(alg: Gr00tPPO) -> dict[str, int]:
         return count
 
     alg.critic.mlp.register_forward_pre_hook(counter("critic"))
-    alg.encoder.model.backbone.language_layers[-1].register_forward_pre_hook(counter("layer"))
+    if alg.actor_critic.over_gr00t:
+        alg.encoder.model.backbone.language_layers[-1].register_forward_pre_hook(counter("layer"))
     return calls
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rsl_rl.env import VecEnv
-from rsl_rl.utils import resolve_class
+from rsl_rl.utils import resolve_callable, resolve_class
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.ppo_memory import ppo_memory
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic, check_fields
+from gr00t_rl_ext.policy.actor_critic import check_fields
 from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -43,19 +43,20 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         )
     obs_groups = _require_obs_groups(cfg["obs_groups"])
     _check_algorithm_fields(alg_class, alg_cfg)
-    spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"])
+    pair_class = _pair_class(actor_class, cfg["actor"]["class_name"])
+    spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=pair_class.over_gr00t)
 
     def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:
-        actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}}
-        actor_critic = Gr00tActorCritic(
+        actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}} if freezing else actor_cfg
+        actor_critic = pair_class(
             spec,
             observations,
             obs_groups,
             actor,
             critic_cfg,
             device,
-            actor_class,  # type: ignore[arg-type]
-            critic_class,  # type: ignore[arg-type]
+            actor_class,
+            critic_class,
         )
         return alg_class(actor_critic, observations, num_steps, device=device, **{**alg_cfg, **settings})
 
@@ -64,7 +65,8 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
     try:
-        print(_memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, device).describe())
+        estimate = _memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, pair_class.over_gr00t, device)
+        print(estimate.describe())
     except ValueError:
         raise
     except Exception as error:
@@ -87,7 +89,13 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
 
 
 def _memory(
-    make: Callable[..., Any], obs: TensorDict, num_steps: int, alg_cfg: dict[str, Any], num_stages: int, device: str
+    make: Callable[..., Any],
+    obs: TensorDict,
+    num_steps: int,
+    alg_cfg: dict[str, Any],
+    num_stages: int,
+    over_gr00t: bool,
+    device: str,
 ) -> MemoryEstimate:
     """Estimate what training takes in the stage of unfreezing that takes most.
 
@@ -119,8 +127,17 @@ def _memory(
         models[stage],
         sizes,
         available_bytes(device),
-        {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)},
+        {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)} if over_gr00t else {},
     )
+
+
+def _pair_class(actor_class: Any, name: str) -> Any:
+    if not hasattr(actor_class, "PAIR"):
+        raise ValueError(
+            f"`agent.actor.class_name` is {name!r}, which this algorithm cannot train: it needs a"
+            " gr00t_rl_ext.policy.actor.Actor. rsl_rl's MLP is gr00t_rl_ext.policy.mlp:MlpActor."
+        )
+    return resolve_callable(actor_class.PAIR)
 
 
 def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]]:

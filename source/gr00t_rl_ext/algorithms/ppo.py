@@ -34,11 +34,11 @@ from gr00t_rl_ext.algorithms.schedules import LearningRates
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import EXECUTED, Batch, DecisionStorage
 from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
 from gr00t_rl_ext.policy.precision import half_precision
+from gr00t_rl_ext.policy.protocols import ActorCritic
 from gr00t_rl_ext.policy.stages import MIN_EPISODES
 
 RECORDED = 4
@@ -80,7 +80,7 @@ class Gr00tPPO(RslRlPPO):
     docs/ppo_details.md lists where each of the 37 implementation details of PPO stands.
 
     Args:
-        actor_critic: Actor, critic and their shared backbone.
+        actor_critic: Actor, critic and the encoder that they share.
         observations: Observations of all environments.
         num_steps_per_env: Decisions per environment and iteration.
         device: Where all of it lives.
@@ -102,7 +102,7 @@ class Gr00tPPO(RslRlPPO):
 
     def __init__(
         self,
-        actor_critic: Gr00tActorCritic,
+        actor_critic: ActorCritic,
         observations: TensorDict,
         num_steps_per_env: int,
         *,
@@ -696,7 +696,7 @@ class Gr00tPPO(RslRlPPO):
         saved["rng_state"] = checkpoint.rng_state()
         saved["format"] = checkpoint.FORMAT
         saved["base_fingerprint"] = self.encoder.fingerprint
-        saved["base_name"] = str(self.encoder.model.config.source)
+        saved["base_name"] = self.encoder.base_name
         return saved
 
     def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
@@ -727,7 +727,7 @@ class Gr00tPPO(RslRlPPO):
         return load_iteration
 
     def _load_gr00t(self, loaded_dict: dict) -> None:
-        checkpoint.check_header(loaded_dict, self.encoder.fingerprint, str(self.encoder.model.config.source))
+        checkpoint.check_header(loaded_dict, self.encoder.fingerprint, self.encoder.base_name)
         try:
             self.open_stage(loaded_dict["stage"])
             self.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])

@@ -15,7 +15,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN, Gr00tEncoder
+from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
+from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.scored import Scored
 
 Parameters = tuple[Tensor, ...]
@@ -50,6 +51,9 @@ class Actor(nn.Module, ABC):
 
     is_recurrent = False
 
+    PAIR: ClassVar[str] = "gr00t_rl_ext.policy.actor_critic:Gr00tActorCritic"
+    """What builds it together with a critic, ``module:name``."""
+
     reads_head = False
     """Whether it acts through GR00T's action head."""
 
@@ -60,7 +64,7 @@ class Actor(nn.Module, ABC):
     FIELDS: ClassVar[tuple[str, ...]] = ()
     """Plain fields of ``agent.actor`` beside ``chunk_length``: further arguments of the constructor."""
 
-    def __init__(self, encoder: Gr00tEncoder, chunk_length: int) -> None:
+    def __init__(self, encoder: Encoder, chunk_length: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.chunk_length = chunk_length
@@ -136,7 +140,9 @@ class Actor(nn.Module, ABC):
 
     def frozen_copy(self) -> Self:
         """A copy of the policy's own networks as they are now, over the same encoder; it does not train."""
-        memo = {id(self.encoder): self.encoder}
+        memo: dict[int, Any] = {id(self.encoder): self.encoder}
+        # deepcopy would copy the storage of a buffer, which the estimate of memory's fake tensors do not have
+        memo |= {id(buffer): buffer.clone() for buffer in self.buffers()}
         copied = copy.deepcopy(self, memo).requires_grad_(False)
         copied._recorded = None
         return copied.eval()

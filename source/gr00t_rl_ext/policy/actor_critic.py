@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
@@ -20,6 +20,7 @@ from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -120,6 +121,9 @@ class Gr00tActorCritic:
         ValueError: If a field is not known or a value does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
     """
 
+    over_gr00t = True
+    """Whether the policy looks through cameras, by a GR00T that may train as well."""
+
     def __init__(
         self,
         spec: TaskSpec,
@@ -131,17 +135,12 @@ class Gr00tActorCritic:
         actor_class: type[Actor] = Gr00tGaussianActor,
         critic_class: type[Gr00tCritic] = Gr00tCritic,
     ) -> None:
-        critic_cfg = dict(critic_cfg)
-        if critic_cfg.pop("distribution_cfg", None) is not None:
-            raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
-        fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach")
-        check_fields("agent.critic", critic_cfg, fields)
         self.recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
         self.actor = self.recipe.make(device)
-        self.encoder = self.actor.encoder
+        self.encoder = cast(Gr00tEncoder, self.actor.encoder)
         self.chunk_length = self.actor.chunk_length
-        self.critic = critic_class(
-            self.encoder, obs, obs_groups["critic"], chunk_length=self.chunk_length, **critic_cfg
+        self.critic = build_critic(
+            critic_class, self.encoder, obs, obs_groups["critic"], self.chunk_length, critic_cfg
         ).to(device)
 
     def describe(self) -> str:
@@ -161,6 +160,27 @@ class Gr00tActorCritic:
             f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
             f"  instruction: {encoder.spec.instruction!r}"
         )
+
+
+def build_critic(
+    critic_class: type[Gr00tCritic],
+    encoder: Encoder,
+    obs: TensorDict,
+    obs_groups: Sequence[str],
+    chunk_length: int,
+    critic_cfg: Mapping[str, Any],
+) -> Gr00tCritic:
+    """The critic of a config: ``agent.critic`` without ``class_name``.
+
+    Raises:
+        ValueError: A field is not known or does not fit.
+    """
+    settings = dict(critic_cfg)
+    if settings.pop("distribution_cfg", None) is not None:
+        raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
+    fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach")
+    check_fields("agent.critic", settings, fields)
+    return critic_class(encoder, obs, obs_groups, chunk_length=chunk_length, **settings)
 
 
 def shell_argument(text: str) -> str:

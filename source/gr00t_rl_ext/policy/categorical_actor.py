@@ -34,6 +34,8 @@ class Gr00tCategoricalActor(Actor):
 
     FIELDS = ("hidden_dims", "activation", "num_queries")
 
+    encoder: Gr00tEncoder
+
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int, **adapter: Any) -> None:
         super().__init__(encoder, chunk_length)
         self.choices = encoder.spec.action_choices

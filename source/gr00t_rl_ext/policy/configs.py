@@ -150,6 +150,28 @@ class Gr00tCategoricalActorCfg:
 
 
 @configclass
+class MlpActorCfg(RslRlMLPModelCfg):
+    """rsl_rl's MLP on vectors, without GR00T (``agent.actor``)."""
+
+    class_name: str = "gr00t_rl_ext.policy.mlp:MlpActor"
+
+    hidden_dims: list[int] = [256, 128, 64]
+    """Widths of the hidden layers."""
+
+    activation: str = "elu"
+    """Activation."""
+
+    obs_normalization: bool = True
+    """Normalise the observations with running statistics."""
+
+    distribution_cfg: RslRlMLPModelCfg.DistributionCfg | None = RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5)
+    """``GaussianDistributionCfg`` or ``HeteroscedasticGaussianDistributionCfg``. None for discrete actions."""
+
+    chunk_length: int = 1
+    """Control steps per decision."""
+
+
+@configclass
 class FlowCfg:
     """How GR00T's flow becomes a stochastic policy (``agent.actor.flow``)."""
 

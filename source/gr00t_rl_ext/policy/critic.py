@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rsl_rl.modules import MLP, EmpiricalNormalization
@@ -15,6 +15,7 @@ from torch import nn
 
 from gr00t_rl_ext.policy.adapter import initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.protocols import Encoder
 
 
 class Gr00tCritic(nn.Module):
@@ -24,7 +25,7 @@ class Gr00tCritic(nn.Module):
     backbone's features, every other group enters as a vector.
 
     Args:
-        encoder: The shared frozen backbone.
+        encoder: What the actor is over: the shared GR00T, or none.
         obs: An observation, for the widths.
         obs_groups: Observation groups of the critic.
         hidden_dims: Widths of the hidden layers.
@@ -44,7 +45,7 @@ class Gr00tCritic(nn.Module):
 
     def __init__(
         self,
-        encoder: Gr00tEncoder,
+        encoder: Encoder,
         obs: TensorDict,
         obs_groups: Sequence[str],
         hidden_dims: tuple[int, ...] | list[int] = (256, 256),
@@ -71,12 +72,12 @@ class Gr00tCritic(nn.Module):
                     f" offers: {available}. Change `agent.obs_groups`."
                 )
         vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
-        if not detach and not (self.reads_features and any(stage.train for stage in encoder.freezing.stages)):
+        if not detach and not (self.reads_features and any(stage.train for stage in self._gr00t.freezing.stages)):
             raise ValueError(
                 "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic"
                 " reads no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
             )
-        feature_dim = encoder.feature_shape[1] if self.reads_features else 0
+        feature_dim = self._gr00t.feature_shape[1] if self.reads_features else 0
         if vector_dim + feature_dim == 0:
             raise ValueError("The critic reads no observation group; name at least one in `agent.obs_groups`.")
         self.feature_norm = nn.LayerNorm(feature_dim) if self.reads_features else nn.Identity()
@@ -96,11 +97,16 @@ class Gr00tCritic(nn.Module):
             if FEATURES not in obs.keys():
                 obs = self.encoder.encode(obs)
             features = obs[FEATURES].detach() if self.detach else obs[FEATURES]
-            parts.append(self.feature_norm(self.encoder.pool(features.float())))
+            parts.append(self.feature_norm(self._gr00t.pool(features.float())))
         if self.vector_groups:
             vectors = self.normalizer(self._vectors(obs))
             parts.append(vectors if self.obs_clip is None else vectors.clamp(-self.obs_clip, self.obs_clip))
         return self.mlp(torch.cat(parts, dim=-1)).float()
+
+    @property
+    def _gr00t(self) -> Gr00tEncoder:
+        # only that one has images, without which no features are read
+        return cast(Gr00tEncoder, self.encoder)
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, ...) into the running statistics."""

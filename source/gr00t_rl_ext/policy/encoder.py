@@ -157,6 +157,11 @@ class Gr00tEncoder:
         return cls(trained, inputs, spec, options.fingerprint(spec), bound)
 
     @property
+    def base_name(self) -> str:
+        """Where the GR00T came from."""
+        return str(self.model.config.source)
+
+    @property
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
         return self.inputs.prompt_length(self.spec.instruction), self.model.feature_dim

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,6 +19,7 @@ from torch import Tensor
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
 from gr00t_rl_ext.policy.embodiment_mapping import mapping_file
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 
 POLICY_DIRECTORY = "rl_policy"
 """In an exported checkpoint: the actor's own networks, which GR00T's format has no place for."""
@@ -26,6 +27,11 @@ POLICY_DIRECTORY = "rl_policy"
 _RECIPE_FILE = "recipe.json"
 _MAPPING_FILE = "mapping.yaml"
 _WEIGHTS_FILE = "actor.safetensors"
+
+
+def gr00t_of(actor: Actor) -> Gr00tEncoder:
+    """What an exported actor is over: only GR00T's can be exported."""
+    return cast(Gr00tEncoder, actor.encoder)
 
 
 def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Actor:
@@ -64,7 +70,7 @@ def write(actor: Actor, recipe: ActorRecipe, directory: Path) -> None:
         recipe: How it was made.
         directory: Empty, or does not exist.
     """
-    actor.encoder.freezing.merge().save_pretrained(directory)
+    gr00t_of(actor).freezing.merge().save_pretrained(directory)
     (directory / POLICY_DIRECTORY).mkdir()
     # what trained is part of the weights now
     settings = {name: value for name, value in recipe.actor.items() if name != "freezing"}
@@ -116,7 +122,7 @@ def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
         ``policy``: the deterministic action chunks (B, H * A) of the actor; ``GR00T``: those that GR00T's own inference
         samples from a fixed noise, normalised, (B, horizon, max_action_dim), on the CPU.
     """
-    encoder = actor.encoder
+    encoder = gr00t_of(actor)
     model = encoder.model
     obs = obs.to(str(model.device))
     chunks = actor(obs)

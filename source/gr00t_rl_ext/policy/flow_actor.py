@@ -79,6 +79,8 @@ class Gr00tFlowActor(Actor):
     reads_head = True
     SECTIONS = {"flow": tuple(field.name for field in dataclasses.fields(FlowOptions))}
 
+    encoder: Gr00tEncoder
+
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int, flow: Mapping[str, Any] | None = None) -> None:
         super().__init__(encoder, chunk_length)
         require_continuous_actions(encoder)

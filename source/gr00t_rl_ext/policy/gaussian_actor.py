@@ -41,6 +41,8 @@ class Gr00tGaussianActor(Actor):
     SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std", "squash")}
     FIELDS = ("hidden_dims", "activation", "num_queries")
 
+    encoder: Gr00tEncoder
+
     def __init__(
         self,
         encoder: Gr00tEncoder,

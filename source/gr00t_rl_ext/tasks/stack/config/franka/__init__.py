@@ -17,6 +17,7 @@ _RECIPES = {
     "gr00t_ppo": "Gr00tPpoRunnerCfg",
     "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
     "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
+    "mlp_ppo": "OwnMlpPpoRunnerCfg",
 }
 
 for _task_id, _env_cfg in _TASKS.items():

@@ -10,7 +10,13 @@ from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tFlowActorCfg, Gr00tFreezingCfg, Gr00tGaussianActorCfg
+from gr00t_rl_ext.policy.configs import (
+    Gr00tCriticCfg,
+    Gr00tFlowActorCfg,
+    Gr00tFreezingCfg,
+    Gr00tGaussianActorCfg,
+    MlpActorCfg,
+)
 
 
 def _default_device() -> str:
@@ -94,6 +100,34 @@ class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
         lam=0.95,
         entropy_coef=0.005,
         desired_kl=0.01,
+        max_grad_norm=1.0,
+        value_loss_coef=1.0,
+        use_clipped_value_loss=True,
+        clip_param=0.2,
+    )
+
+
+@configclass
+class OwnMlpPpoRunnerCfg(MlpPpoRunnerCfg):
+    """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
+
+    experiment_name = "own_mlp_stack_cube_franka"
+    # the algorithm checks as well, and names the environments
+    check_for_nan = False
+    actor = MlpActorCfg()
+    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
+    algorithm = Gr00tPpoAlgorithmCfg(
+        num_learning_epochs=5,
+        num_mini_batches=4,
+        learning_rate=1.0e-3,
+        critic_learning_rate=1.0e-3,
+        schedule="adaptive",
+        gamma=0.99,
+        lam=0.95,
+        entropy_coef=0.005,
+        desired_kl=0.01,
+        target_kl=None,
+        kl_to_base_coef=0.0,
         max_grad_norm=1.0,
         value_loss_coef=1.0,
         use_clipped_value_loss=True,
