@@ -73,8 +73,8 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str |
         names = (loaded["base_name"], base_name)
         trained, agent = ("without GR00T" if name is None else f"on the GR00T in {name!r}" for name in names)
         raise ValueError(
-            f"This checkpoint was trained {trained}, but the agent acts {agent}. Choose the `--agent` that it was trained"
-            " with."
+            f"This checkpoint was trained {trained}, but the agent acts {agent}. Choose the `--agent` that it was"
+            " trained with."
         )
     raise ValueError(
         f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which"

@@ -16,4 +16,6 @@ def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
         module: Module of the recipes.
         recipes: Name of an agent -> class of its recipe.
     """
-    return {f"{name}{suffix}": f"{module}:{cfg}" for name, cfg in recipes.items() for suffix in ("", "_cfg_entry_point")}
+    return {
+        f"{name}{suffix}": f"{module}:{cfg}" for name, cfg in recipes.items() for suffix in ("", "_cfg_entry_point")
+    }

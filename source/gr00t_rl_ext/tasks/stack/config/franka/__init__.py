@@ -5,6 +5,8 @@
 
 import gymnasium as gym
 
+from gr00t_rl_ext.tasks.registration import agents
+
 _AGENTS = f"{__name__}.agents.rsl_rl_cfg"
 
 _TASKS = {
@@ -12,13 +14,15 @@ _TASKS = {
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": "FrankaStackCubeIkRelEnvCfg",
 }
 
-# `--agent` is looked up as it is typed; error messages list only names that end in `_cfg_entry_point`
-_RECIPES = {
-    "gr00t_ppo": "Gr00tPpoRunnerCfg",
-    "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
-    "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
-    "mlp_ppo": "OwnMlpPpoRunnerCfg",
-}
+_RECIPES = agents(
+    _AGENTS,
+    {
+        "gr00t_ppo": "Gr00tPpoRunnerCfg",
+        "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+        "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
+        "mlp_ppo": "OwnMlpPpoRunnerCfg",
+    },
+)
 
 for _task_id, _env_cfg in _TASKS.items():
     gym.register(
@@ -28,10 +32,6 @@ for _task_id, _env_cfg in _TASKS.items():
         kwargs={
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
             "rsl_rl_cfg_entry_point": f"{_AGENTS}:MlpPpoRunnerCfg",
-            **{
-                f"{name}{suffix}": f"{_AGENTS}:{cfg}"
-                for name, cfg in _RECIPES.items()
-                for suffix in ("", "_cfg_entry_point")
-            },
+            **_RECIPES,
         },
     )

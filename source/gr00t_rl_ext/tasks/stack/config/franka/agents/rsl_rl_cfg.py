@@ -5,77 +5,45 @@
 
 from __future__ import annotations
 
-import torch
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import (
-    Gr00tCriticCfg,
-    Gr00tFlowActorCfg,
-    Gr00tFreezingCfg,
-    Gr00tGaussianActorCfg,
-    MlpActorCfg,
-)
+from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, MlpActorCfg
+from gr00t_rl_ext.tasks import recipes
 
-
-def _default_device() -> str:
-    # Isaac Lab's default is cuda:0, and `--device cpu` does not change it
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+_OBS_GROUPS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
 
 
 @configclass
-class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
+class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo``."""
 
-    device = _default_device()
-    seed = 42
-    num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
-    max_iterations = 1000
-    save_interval = 50
     experiment_name = "gr00t_stack_cube_franka"
-    clip_actions = 1.0
-    # the algorithm checks as well, and names the environments
-    check_for_nan = False
-    init_at_random_ep_len = True
-    obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
-    actor = Gr00tGaussianActorCfg()
-    critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg()
+    obs_groups = _OBS_GROUPS
 
 
 @configclass
-class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_flow_ppo``: GR00T's own action head is the policy; its projectors and diffusion transformer train."""
+class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo``."""
 
     experiment_name = "gr00t_flow_stack_cube_franka"
-    # GR00T says actions in the units of its statistics, which may leave [-1, 1]
-    clip_actions = None
-    actor = Gr00tFlowActorCfg()
-    algorithm = Gr00tPpoAlgorithmCfg(
-        learning_rate=5.0e-6,
-        num_learning_epochs=4,
-        clip_param=0.2,
-        target_kl=0.05,
-        huber_delta=1.0,
-        use_clipped_value_loss=False,
-        critic_warmup_iterations=2,
-    )
+    obs_groups = _OBS_GROUPS
 
 
 @configclass
-class Gr00tLoraPpoRunnerCfg(Gr00tFlowPpoRunnerCfg):
-    """``gr00t_lora_ppo``: the same with low-rank adapters on the diffusion transformer."""
+class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
+    """``gr00t_lora_ppo``."""
 
     experiment_name = "gr00t_lora_stack_cube_franka"
-    actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
+    obs_groups = _OBS_GROUPS
 
 
 @configclass
 class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
 
-    device = _default_device()
+    device = recipes.default_device()
     seed = 42
     num_steps_per_env = 32
     max_iterations = 1500
