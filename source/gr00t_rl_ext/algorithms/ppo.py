@@ -529,7 +529,8 @@ class Gr00tPPO(RslRlPPO):
         norms = self._clip_gradients()
         log_ratio = torch.cat(log_ratios)
         metrics = sums | norms | {"approx_kl": objectives.approximate_kl(log_ratio)}
-        floats = {name: float(value) for name, value in metrics.items()}
+        # one synchronisation with the device for all of them
+        floats = dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
         self._step(all(math.isfinite(floats[name]) for name in norms))
         return floats, log_ratio
 
@@ -610,8 +611,11 @@ class Gr00tPPO(RslRlPPO):
             # a flow policy has no networks of its own
             if group["params"]
         }
-        nn.utils.clip_grad_norm_(self._policy_parameters(), self.max_grad_norm)
-        nn.utils.clip_grad_norm_(self.critic.parameters(), self.max_grad_norm)
+        critic = "grad_norm_critic"
+        # all that is no critic's is the policy's
+        policy_norm = nn.utils.get_total_norm([norm for name, norm in norms.items() if name != critic])
+        nn.utils.clip_grads_with_norm_(self._policy_parameters(), self.max_grad_norm, policy_norm)
+        nn.utils.clip_grads_with_norm_(self.critic.parameters(), self.max_grad_norm, norms[critic])
         return norms
 
     def _policy_parameters(self) -> list[nn.Parameter]:
