@@ -130,6 +130,11 @@ class Gr00tPPO(RslRlPPO):
             multi_gpu_cfg=multi_gpu_cfg,
             **self.options.for_rsl_rl(),
         )
+        if not list(self.actor.parameters()) and not any(stage.train for stage in self.freezing.stages):
+            raise ValueError(
+                "Nothing of this policy trains: it is GR00T's action head, and `agent.actor.freezing.train` is empty."
+                " Name parts of the head there, such as ['projector','dit'] or ['dit_lora']."
+            )
         if self.options.bootstrap_images and not self.critic.reads_features:
             raise ValueError(
                 "`agent.algorithm.bootstrap_images` is set, but the critic reads no images, so that it would change"

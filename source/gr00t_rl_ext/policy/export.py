@@ -125,7 +125,10 @@ def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
     encoder = gr00t_of(actor)
     model = encoder.model
     obs = obs.to(str(model.device))
-    chunks = actor(obs)
+    with torch.random.fork_rng():
+        # a flow begins with noise
+        torch.manual_seed(0)
+        chunks = actor(obs)
     noise = torch.randn(
         obs.batch_size[0], model.action_horizon, model.max_action_dim, generator=torch.Generator().manual_seed(0)
     )

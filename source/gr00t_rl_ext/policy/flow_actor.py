@@ -73,7 +73,7 @@ class Gr00tFlowActor(Actor):
         flow: Fields of :class:`~gr00t_rl_ext.policy.flow_chain.FlowOptions`.
 
     Raises:
-        ValueError: An option does not fit, the task's actions are discrete, or nothing would train.
+        ValueError: An option does not fit, or the task's actions are discrete.
     """
 
     reads_head = True
@@ -93,11 +93,6 @@ class Gr00tFlowActor(Actor):
         if self.options.noise == "learned":
             self.noise = NoiseNetwork(
                 encoder.feature_shape[1], encoder.state_dim, self._shape, tuple(self.options.noise_hidden_dims)
-            )
-        elif not any(stage.train for stage in encoder.freezing.stages):
-            raise ValueError(
-                "Nothing of this policy trains: it is GR00T's action head, and `agent.actor.freezing.train` is empty."
-                " Name parts of the head there, such as ['projector','dit'] or ['dit_lora']."
             )
 
     def start_iteration(self, iteration: int) -> None:
