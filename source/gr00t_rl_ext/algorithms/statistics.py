@@ -53,7 +53,7 @@ class RolloutStatistics:
         """Take in what was reported of episodes."""
         for name, reported in self._reported.items():
             if reported:
-                values, ended = (torch.stack(parts) for parts in zip(*reported, strict=True))
+                values, ended = (torch.cat(parts) for parts in zip(*reported, strict=True))
                 self._episodes[name].extend(values[ended].float().tolist())
                 reported.clear()
 
