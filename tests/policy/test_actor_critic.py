@@ -54,8 +54,18 @@ def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
     [
         ("agent.actor", {"hidden_dim": [8]}, {}, "hidden_dims"),
         ("agent.actor.gr00t", {"gr00t": {"hidden_dim": "x"}}, {}, "checkpoint"),
-        ("agent.actor.distribution_cfg", {"distribution_cfg": {"hidden_dim": 1}}, {}, "init_std, squash, state_dependent_std, std_range"),
-        ("agent.critic", {}, {"hidden_dim": [8]}, "activation, detach, hidden_dims, obs_clip, obs_normalization, values"),
+        (
+            "agent.actor.distribution_cfg",
+            {"distribution_cfg": {"hidden_dim": 1}},
+            {},
+            "init_std, squash, state_dependent_std, std_range",
+        ),
+        (
+            "agent.critic",
+            {},
+            {"hidden_dim": [8]},
+            "activation, detach, hidden_dims, obs_clip, obs_normalization, values",
+        ),
     ],
 )
 def test_unknown_fields_are_refused_with_those_that_exist(where: str, actor: dict, critic: dict, known: str) -> None:
