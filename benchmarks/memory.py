@@ -159,7 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--num_mini_batches", type=int, default=4)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--gradient_checkpointing", action="store_true")
-    parser.add_argument("--score", default="one_step", choices=("one_step", "all_steps"), help="Steps of the flow that count.")
+    parser.add_argument(
+        "--score", default="one_step", choices=("one_step", "all_steps"), help="Steps of the flow that count."
+    )
     parser.add_argument("--num_cameras", type=int, default=1)
     parser.add_argument("--sixteenths", type=int, default=16, help="Widths in sixteenths of the published ones.")
     parser.add_argument("--depth", type=float, default=1.0, help="Share of the published layers.")

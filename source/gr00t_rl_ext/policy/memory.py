@@ -175,12 +175,15 @@ class MemoryModel:
         self._traces: dict[tuple[int, int], _IterationTrace] = {}
 
     def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
-        """Memory for some settings. The first call takes seconds for a model of full size, later ones nothing."""
+        """Memory for some settings. The first call takes seconds for a model of full size, later ones nothing.
+
+        An update is taken to need memory for its largest part. The few numbers per decision that it computes of all
+        decisions at once, such as their order, are not counted beyond that.
+        """
         # a third part finds the memory as the second does, with gradients
         num_parts = min(sizes.gradient_accumulation_steps, 2)
-        few, more = (self._trace(number, num_parts) for number in _NUM_ENVS)
-        num_envs = _NUM_ENVS
-        part_sizes = (num_envs[0] * _STEPS // num_parts, num_envs[1] * _STEPS // num_parts)
+        num_envs, part_sizes = _NUM_ENVS, (_NUM_ENVS[0] * _STEPS // num_parts, _NUM_ENVS[1] * _STEPS // num_parts)
+        few, more = (self._trace(number, num_parts) for number in num_envs)
         rollout = extrapolate(few.rollout, more.rollout, num_envs, sizes.num_envs)
         update = extrapolate(few.update, more.update, part_sizes, sizes.part_size)
         # the latest observations are there as well, which number as the environments
@@ -299,7 +302,7 @@ def _fitting_sizes(model: MemoryModel, sizes: BatchSizes, usable: int) -> list[s
 
     fitting = []
     num_mini_batches = sizes.num_mini_batches
-    # a mini-batch needs two decisions, because the spread of their advantages may be divided by, and all are of one size
+    # mini-batches are of one size, and of two decisions at least: the spread of their advantages may be divided by
     for field, setting in (("num_envs", "--num_envs "), ("num_steps_per_env", "agent.num_steps_per_env=")):
         other = sizes.num_decisions // getattr(sizes, field)
         unit = num_mini_batches // math.gcd(num_mini_batches, other)
