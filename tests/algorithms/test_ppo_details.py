@@ -212,10 +212,11 @@ def test_values_of_control_steps_are_discounted_per_control_step(encoder: Gr00tE
 
 
 @pytest.mark.parametrize(("clip", "huber"), [(True, None), (False, None), (False, 0.05), (True, 0.05)])
-def test_the_value_loss_is_the_squared_or_hubers_error_of_the_worse_of_value_and_clipped_value(
+def test_the_value_loss_of_two_epochs_by_hand(
     encoder: Gr00tEncoder, monkeypatch: pytest.MonkeyPatch, clip: bool, huber: float | None
 ) -> None:
-    """Two epochs over the whole rollout in order; in the second one values have changed beyond the clip range."""
+    """The squared or Huber's error, of the worse of value and clipped value. In the second epoch values have changed
+    beyond the clip range."""
     alg = over(
         encoder, num_mini_batches=1, use_clipped_value_loss=clip, huber_delta=huber, clip_param=0.02,
         critic_learning_rate=1e-2,
