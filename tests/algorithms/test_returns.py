@@ -28,15 +28,6 @@ def column(*numbers: float) -> torch.Tensor:
     return torch.tensor(numbers).unsqueeze(1)
 
 
-def test_discounted_sum_is_over_the_executed_steps() -> None:
-    rewards = torch.tensor([[1.0, 2.0, 4.0], [1.0, 2.0, NAN], [1.0, NAN, NAN]])
-    close(returns.discounted_sum(rewards, torch.tensor([3, 2, 1]), 0.5), [3.0, 2.0, 1.0])
-
-
-def test_discounted_sum_keeps_leading_dimensions() -> None:
-    assert returns.discounted_sum(torch.zeros(5, 4, 3), torch.ones(5, 4, dtype=torch.long), 0.9).shape == (5, 4)
-
-
 def test_generalized_advantages_by_hand() -> None:
     # deltas 1 + 0.5 * 4 - 2 = 1, 2 + 0.5 * 0 - 4 = -2 (the end of an episode), 3 + 0.5 * 8 - 1 = 6
     advantages = returns.generalized_advantages(
@@ -188,8 +179,9 @@ def test_with_lambda_1_steps_and_chunks_give_the_discounted_returns() -> None:
     of_steps = returns.step_advantages(**data, gamma=gamma, lam=1.0) + data["values"]
     close(of_steps[valid], expected[valid])
     chunk_values = data["values"][..., 0]
+    executed = torch.arange(H) < data["executed"].unsqueeze(-1)
     of_chunks = returns.chunk_advantages(
-        returns.discounted_sum(data["step_rewards"], data["executed"], gamma),
+        torch.where(executed, data["step_rewards"] * gamma ** torch.arange(H), 0.0).sum(-1),
         chunk_values,
         data["last_values"],
         data["dones"],

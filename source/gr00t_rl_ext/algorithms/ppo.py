@@ -410,7 +410,8 @@ class Gr00tPPO(RslRlPPO):
         Raises:
             SystemExit: Gradients were not finite too often in a row.
         """
-        self._rates.start_iteration(self.iteration)
+        with readable_errors():
+            self._rates.start_iteration(self.iteration)
         rollout_ratio_error = self._keep_distributions()
         sums: dict[str, float] = {}
         num_updates = 0
@@ -438,8 +439,10 @@ class Gr00tPPO(RslRlPPO):
         means = {name: value / num_updates for name, value in sums.items()}
         if "kl_to_base" not in means:
             means["kl_to_base"] = self._measure_kl_to_base()
-        self.critic.update_normalization(self.storage.observations.flatten(0, 1))
-        self.actor.update_normalization(self.storage.observations.flatten(0, 1))
+        observations = self.storage.observations.flatten(0, 1)
+        self.critic.update_normalization(observations)
+        if self._policy_trains:
+            self.actor.update_normalization(observations)
         self._log_iteration(
             means
             | {

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Discounted rewards and generalised advantages of action chunks. Pure functions, no state; fp32.
+"""Generalised advantages of action chunks. Pure functions, no state; fp32.
 
 T decisions of N environments; a decision executes the first ``executed`` of the H control steps of its chunk, 1 to H.
 The end of an episode cuts a chunk short; the control steps after it do not count, whatever stands in their entries.
@@ -17,22 +17,6 @@ import torch
 def executed_mask(executed: torch.Tensor, chunk_length: int) -> torch.Tensor:
     """Which control steps of a chunk were executed. (...) int -> (..., H) bool."""
     return torch.arange(chunk_length, device=executed.device) < executed.unsqueeze(-1)
-
-
-def discounted_sum(step_rewards: torch.Tensor, executed: torch.Tensor, step_discount: float) -> torch.Tensor:
-    """Reward of a decision: ``sum_k g**k r_k`` over its executed control steps, as the environment gives it.
-
-    Args:
-        step_rewards: (..., H).
-        executed: (...) int.
-        step_discount: The discount g per control step.
-
-    Returns:
-        (...).
-    """
-    chunk_length = step_rewards.shape[-1]
-    discounts = step_discount ** torch.arange(chunk_length, device=step_rewards.device)
-    return torch.where(executed_mask(executed, chunk_length), discounts * step_rewards, 0.0).sum(dim=-1)
 
 
 def generalized_advantages(
