@@ -27,7 +27,7 @@ NUM_ENVS, NUM_STEPS = 16, 4
 
 @pytest.fixture(autouse=True)
 def task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_: SPEC))
+    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_, **__: SPEC))
     tiny_checkpoint(SPEC)
 
 
