@@ -9,7 +9,7 @@ The weights are random. Nothing of a simulator or of rsl_rl is in it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,8 +66,18 @@ velocities, normalisation and decoding, and everything else (noise, chain, joini
 _TAG = "new_embodiment"
 
 
-def random_encoder(size: str, version: str, num_cameras: int, dtype: torch.dtype, device: str) -> Gr00tEncoder:
-    """A random GR00T whose action head trains, with the inputs of a robot of 9 state and 8 action dimensions.
+def random_encoder(
+    size: str,
+    version: str,
+    num_cameras: int,
+    dtype: torch.dtype,
+    device: str,
+    *,
+    freezing: FreezingOptions | None = None,
+    reads_head: bool = True,
+    shape: Mapping[str, Any] | None = None,
+) -> Gr00tEncoder:
+    """A random GR00T with the inputs of a robot of 9 state and 8 action dimensions.
 
     Args:
         size: Entry of :data:`SIZES`.
@@ -75,6 +85,9 @@ def random_encoder(size: str, version: str, num_cameras: int, dtype: torch.dtype
         num_cameras: Images per observation.
         dtype: Of what is frozen.
         device: Where it lives.
+        freezing: What trains. None: :data:`TRAINED`.
+        reads_head: Whether the policy acts through the action head.
+        shape: Arguments of :func:`~random_gr00t.random_gr00t` instead of those of the size; not for "tiny".
     """
     cameras = tuple(f"camera{index}" for index in range(num_cameras))
     with tempfile.TemporaryDirectory() as directory:
@@ -85,15 +98,16 @@ def random_encoder(size: str, version: str, num_cameras: int, dtype: torch.dtype
         if size == "tiny":
             model = load_gr00t(checkpoint, embodiment_tag=_TAG, dtype=dtype, device=device)
         else:
-            model = random_gr00t(version, sixteenths=SIXTEENTHS[size], dtype=dtype, device=device)
+            model = random_gr00t(version, dtype=dtype, device=device, **(shape or {"sixteenths": SIXTEENTHS[size]}))
             model.backbone.image_token_index = int(tokenizer.convert_tokens_to_ids(model.backbone.IMAGE_TOKEN))
         embodiment = load_embodiment(checkpoint, _TAG, slot=model.embodiment_slot, device=device)
     inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=num_cameras, crop_scale=CROP_SCALE[version])
     template = tokenizer(model.backbone.prompt("", 1), add_special_tokens=False)["input_ids"]
     words = TEXT_TOKENS[version] + model.backbone.tokens_per_image - len(template)
     spec = TaskSpec(" ".join(["a"] * words), ("rgb",), cameras, ("state",), {"joints": 9}, {"arm": 7, "gripper": 1})
-    freezing = Freezing(model, FreezingOptions(train=TRAINED), reads_head=True)
-    return Gr00tEncoder(freezing, inputs, spec, fingerprint="random")
+    options = FreezingOptions(train=TRAINED) if freezing is None else freezing
+    trained = Freezing(model, options, reads_head=reads_head)
+    return Gr00tEncoder(trained, inputs, spec, fingerprint="random")
 
 
 def observations(encoder: Gr00tEncoder, num_envs: int, resolution: int | None = None) -> TensorDict:

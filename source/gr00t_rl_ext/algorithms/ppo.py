@@ -304,7 +304,7 @@ class Gr00tPPO(RslRlPPO):
             extras: As :class:`~gr00t_rl_ext.envs.chunking.ActionChunkMixin` gives them, and ``time_outs``.
 
         Raises:
-            SystemExit: A reward is not finite.
+            SystemExit: A reward or an observation of a time-out is not finite.
         """
         with readable_errors():
             require_finite_rewards(rewards)
@@ -336,6 +336,9 @@ class Gr00tPPO(RslRlPPO):
         values = self.transition.values
         if "final_observations" in extras and self._decided is not None:
             final = TensorDict(extras["final_observations"], batch_size=[self._num_envs]).to(self.device)
+            with readable_errors():
+                # the episode that follows may begin with finite numbers again
+                require_finite_observations(final)
             if set(self.encoder.spec.image_groups) & set(final.keys()):
                 obs = self.encoder.encode(final)
             else:
@@ -346,7 +349,14 @@ class Gr00tPPO(RslRlPPO):
         return torch.where(time_outs.bool(), values[:, 0], 0.0)
 
     def compute_returns(self, obs: TensorDict) -> None:
-        """Generalised advantages, of decisions or of control steps, and returns."""
+        """Generalised advantages, of decisions or of control steps, and returns.
+
+        Raises:
+            SystemExit: An observation is not finite.
+        """
+        with readable_errors():
+            # its value enters advantages, and the next rollout would look at it after the update
+            require_finite_observations(obs)
         encoded = self._encode(obs)
         self._encoded = (obs, self.encoder.kept(encoded))
         with self._autocast():
