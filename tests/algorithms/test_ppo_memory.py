@@ -31,7 +31,7 @@ GAUSSIAN, FLOW = "gaussian_actor:Gr00tGaussianActor", "flow_actor:Gr00tFlowActor
 
 @pytest.fixture(autouse=True)
 def task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_: SPEC))
+    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_, **__: SPEC))
     tiny_checkpoint(SPEC)
 
 

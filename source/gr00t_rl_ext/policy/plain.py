@@ -14,6 +14,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
+from gr00t_rl_ext.policy.stages import Stage
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 
@@ -24,6 +25,7 @@ class NoGr00t:
 
     def __init__(self) -> None:
         self.groups: list[TrainedGroup] = []
+        self.stages = [Stage(train=())]
 
     def advance(self, iteration: int, success_rate: float | None = None) -> list[TrainedGroup]:
         """No stage ever opens."""

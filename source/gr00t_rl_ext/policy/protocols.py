@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from gr00t_rl_ext.policy.actor_critic import ActorRecipe
     from gr00t_rl_ext.policy.critic import Gr00tCritic
     from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
+    from gr00t_rl_ext.policy.stages import Stage
 
 
 class TrainedParts(Protocol):
     """Which parameters below the policy's own networks train. :class:`~.freezing.Freezing` documents each member."""
 
     groups: list[TrainedGroup]
+    stages: list[Stage]
     stage: int
 
     def advance(self, iteration: int, success_rate: float | None = None) -> list[TrainedGroup]: ...
