@@ -159,11 +159,11 @@ def compare(env: Any, device: str, iterations: int) -> dict[str, list[tuple[floa
     """
     import torch
 
-    from gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg import MlpPpoRunnerCfg, OwnMlpPpoRunnerCfg
+    from gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg import RslRlMlpPpoRunnerCfg, MlpPpoRunnerCfg
 
     contestants = {
         name: Contestant(cfg, env, device)
-        for name, cfg in zip(NAMES, (OwnMlpPpoRunnerCfg(), MlpPpoRunnerCfg()), strict=True)
+        for name, cfg in zip(NAMES, (MlpPpoRunnerCfg(), RslRlMlpPpoRunnerCfg()), strict=True)
     }
     env.episode_length_buf = torch.randint_like(env.episode_length_buf, high=int(env.max_episode_length))
     for turn in range(WARM_UP + iterations):

@@ -60,7 +60,7 @@ def test_the_ratio_is_that_of_neighbours(overhead: ModuleType) -> None:
 
 def test_the_recipes_have_equal_networks_and_settings() -> None:
     recipes = importlib.import_module("gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg")
-    ours, theirs = recipes.OwnMlpPpoRunnerCfg().to_dict(), recipes.MlpPpoRunnerCfg().to_dict()
+    ours, theirs = recipes.MlpPpoRunnerCfg().to_dict(), recipes.RslRlMlpPpoRunnerCfg().to_dict()
     algorithm = theirs["algorithm"]
     assert {name: ours["algorithm"][name] for name in algorithm if name != "class_name"} == {
         name: value for name, value in algorithm.items() if name != "class_name"

@@ -200,7 +200,7 @@ def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
         )
     )
     assert "MLPModel" in output
-    assert (run_directory(tmp_path, "mlp_stack_cube_franka") / "model_1.pt").is_file()
+    assert (run_directory(tmp_path, "rsl_rl_stack_cube_franka") / "model_1.pt").is_file()
 
 
 def test_stock_list_envs(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ _RECIPES = agents(
         "gr00t_ppo": "Gr00tPpoRunnerCfg",
         "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
         "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
-        "mlp_ppo": "OwnMlpPpoRunnerCfg",
+        "mlp_ppo": "MlpPpoRunnerCfg",
     },
 )
 
@@ -31,7 +31,7 @@ for _task_id, _env_cfg in _TASKS.items():
         disable_env_checker=True,
         kwargs={
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
-            "rsl_rl_cfg_entry_point": f"{_AGENTS}:MlpPpoRunnerCfg",
+            "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
             **_RECIPES,
         },
     )

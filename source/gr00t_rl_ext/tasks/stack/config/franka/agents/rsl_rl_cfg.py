@@ -40,7 +40,7 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
 
 
 @configclass
-class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
+class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
 
     device = recipes.default_device()
@@ -48,7 +48,7 @@ class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     num_steps_per_env = 32
     max_iterations = 1500
     save_interval = 50
-    experiment_name = "mlp_stack_cube_franka"
+    experiment_name = "rsl_rl_stack_cube_franka"
     clip_actions = 1.0
     obs_groups = {"actor": ["state", "privileged"], "critic": ["state", "privileged"]}
     actor = RslRlMLPModelCfg(
@@ -76,10 +76,10 @@ class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
 
 
 @configclass
-class OwnMlpPpoRunnerCfg(MlpPpoRunnerCfg):
+class MlpPpoRunnerCfg(RslRlMlpPpoRunnerCfg):
     """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
 
-    experiment_name = "own_mlp_stack_cube_franka"
+    experiment_name = "mlp_stack_cube_franka"
     # the algorithm checks as well, and names the environments
     check_for_nan = False
     actor = MlpActorCfg()
