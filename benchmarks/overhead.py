@@ -159,7 +159,7 @@ def compare(env: Any, device: str, iterations: int) -> dict[str, list[tuple[floa
     """
     import torch
 
-    from gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg import RslRlMlpPpoRunnerCfg, MlpPpoRunnerCfg
+    from gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg import MlpPpoRunnerCfg, RslRlMlpPpoRunnerCfg
 
     contestants = {
         name: Contestant(cfg, env, device)

@@ -432,7 +432,9 @@ class Gr00tPPO(RslRlPPO):
                 break
         if not self._gradients_checked and self._policy_trains:
             # the last mini-batch's are still there
-            print(f"Iteration {self.iteration}: {self.freezing.check_gradients().describe()}")
+            report = self.freezing.check_gradients()
+            if self.encoder.base_name is not None:
+                print(f"Iteration {self.iteration}: {report.describe()}")
             self._gradients_checked = True
         # gradients of a large model would lie there all through the next rollout
         self.optimizer.zero_grad(set_to_none=True)
