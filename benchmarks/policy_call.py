@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,8 +33,12 @@ from gr00t_rl_ext.policy.memory_trace import real_tensors
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
-SHAPES = {"scaled": (2, 1.0), "shallow": (4, 0.25), "full": (16, 1.0)}
-"""Size -> widths in sixteenths of the published ones, and depth as a share of it. ``tiny`` is the package's own."""
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "scaled": {"sixteenths": 2},
+    "shallow": {"sixteenths": 4, "depth": 0.25},
+    "full": {"sixteenths": 16},
+}
+"""Size -> arguments of :func:`~random_gr00t.random_gr00t`. ``tiny`` is the package's own."""
 
 SIZES = ("tiny", *SHAPES)
 
@@ -68,10 +72,11 @@ def random_encoder(
     num_cameras: int,
     dtype: torch.dtype,
     device: str,
-    train: tuple[str, ...] = TRAINED,
     *,
+    freezing: FreezingOptions | None = None,
     reads_head: bool = True,
     freezing_class: type[Freezing] = Freezing,
+    shape: Mapping[str, Any] | None = None,
 ) -> Gr00tEncoder:
     """A random GR00T with the inputs of a robot of 9 state and 8 action dimensions.
 
@@ -81,9 +86,10 @@ def random_encoder(
         num_cameras: Images per observation.
         dtype: Of what is frozen.
         device: Where it lives.
-        train: Parts that train.
+        freezing: What trains. None: :data:`TRAINED`.
         reads_head: Whether the policy acts through the action head.
         freezing_class: What says which parts train and what is kept of a decision.
+        shape: Arguments of :func:`~random_gr00t.random_gr00t` instead of those of the size; not for "tiny".
     """
     cameras = tuple(f"camera{index}" for index in range(num_cameras))
     with tempfile.TemporaryDirectory() as directory:
@@ -94,16 +100,16 @@ def random_encoder(
         if size == "tiny":
             model = load_gr00t(checkpoint, embodiment_tag=_TAG, dtype=dtype, device=device)
         else:
-            sixteenths, depth = SHAPES[size]
-            model = random_gr00t(version, sixteenths=sixteenths, depth=depth, dtype=dtype, device=device)
+            model = random_gr00t(version, dtype=dtype, device=device, **(shape or SHAPES[size]))
             model.backbone.image_token_index = int(tokenizer.convert_tokens_to_ids(model.backbone.IMAGE_TOKEN))
         embodiment = load_embodiment(checkpoint, _TAG, slot=model.embodiment_slot, device=device)
     inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=num_cameras, crop_scale=CROP_SCALE[version])
     template = tokenizer(model.backbone.prompt("", 1), add_special_tokens=False)["input_ids"]
     words = TEXT_TOKENS[version] + model.backbone.tokens_per_image - len(template)
     spec = TaskSpec(" ".join(["a"] * words), ("rgb",), cameras, ("state",), {"joints": 9}, {"arm": 7, "gripper": 1})
-    freezing = freezing_class(model, FreezingOptions(train=train), reads_head=reads_head)
-    return Gr00tEncoder(freezing, inputs, spec, fingerprint="random")
+    options = FreezingOptions(train=TRAINED) if freezing is None else freezing
+    trained = freezing_class(model, options, reads_head=reads_head)
+    return Gr00tEncoder(trained, inputs, spec, fingerprint="random")
 
 
 def observations(encoder: Gr00tEncoder, num_envs: int, resolution: int | None = None) -> TensorDict:

@@ -45,6 +45,7 @@ from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.memory_trace import MemoryTrace
 from gr00t_rl_ext.policy.precision import DTYPES, dtype_of
+from gr00t_rl_ext.policy.stages import FreezingOptions
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Learner:
             args.cameras,
             dtype_of(args.dtype, device),
             device,
-            workload.train,
+            freezing=FreezingOptions(train=workload.train),
             reads_head=workload.actor_class.reads_head,
             freezing_class=KEPT[kept],
         )
