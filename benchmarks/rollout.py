@@ -47,6 +47,7 @@ from policy_call import (
     PolicyCall,
     Update,
     compile_policy,
+    flow_actor,
     metered_phases,
     observations,
     random_encoder,
@@ -153,10 +154,11 @@ class Benchmark:
         self.options = FlowOptions(num_steps=args.steps)
         self.dtype = dtype_of(args.dtype, args.device)
 
-    def build(self, device: str) -> PolicyCall:
-        """The policy; on fake tensors it takes no memory."""
-        encoder = random_encoder(self.size, self.version, self.args.cameras, self.dtype, device)
-        return PolicyCall(encoder, self.options, self.args.chunk, self.args.max_batch)
+    def build(self, device: str, half: bool = True) -> PolicyCall:
+        """The policy, in the run's data type or, not ``half``, in float32; on fake tensors it takes no memory."""
+        dtype = self.dtype if half else torch.float32
+        encoder = random_encoder(self.size, self.version, self.args.cameras, dtype, device)
+        return PolicyCall(flow_actor(encoder, self.options, self.args.chunk), self.args.max_batch)
 
     def count(self) -> tuple[dict[str, float], float]:
         """FLOPs per decision by phase, and FLOPs per decision of an update, on fake tensors."""
@@ -166,31 +168,32 @@ class Benchmark:
             with metered_phases(policy.encoder, counter.get_total_flops) as phases:
                 decision = policy(obs)
             before = counter.get_total_flops()
-            Update(policy.encoder, self.options, decision).step(amp=False)
+            Update(policy.actor, decision).step(amp=False)
             return phases, float(counter.get_total_flops() - before)
 
     def update(self, policy: PolicyCall) -> Update:
         """The update of a policy on a mini-batch of its decisions."""
         decision = policy(observations(policy.encoder, self.args.mini_batch, self.args.resolution))
-        return Update(policy.encoder, self.options, decision)
+        return Update(policy.actor, decision)
 
     @functools.cached_property
     def traced_memory(self) -> Mapping[str | int, int]:
         """Bytes at the peak of a call by batch size, and of an update by :data:`UPDATES`; nothing is allocated."""
         peaks: dict[str | int, int] = {}
-        with MemoryTrace() as trace:
-            policy = self.build("cpu")
-            update = self.update(policy)
-            trace.follow(update.optimizer)
-            for name, amp in UPDATES.items():
+        for name, amp in UPDATES.items():
+            with MemoryTrace() as trace:
+                policy = self.build("cpu", amp)
+                update = self.update(policy)
+                trace.follow(update.optimizer)
                 with trace.record() as timeline:
                     update.step(amp)
                 peaks[name] = sum(timeline.peak().values())
-            for batch_size in self.args.batch_sizes:
-                obs = observations(policy.encoder, batch_size, self.args.resolution)
-                with trace.record() as timeline:
-                    policy(obs)
-                peaks[batch_size] = sum(timeline.peak().values())
+                # calls are made in the run's data type
+                for batch_size in self.args.batch_sizes if amp else ():
+                    obs = observations(policy.encoder, batch_size, self.args.resolution)
+                    with trace.record() as timeline:
+                        policy(obs)
+                    peaks[batch_size] = sum(timeline.peak().values())
         return peaks
 
     def measure(self, compiled: str, flops: Mapping[str, float], peak_flops: float) -> Iterator[dict[str, Any]]:
@@ -201,7 +204,7 @@ class Benchmark:
         update = self.update(policy)
         update.step(amp=True)
         if compiled != "none":
-            compile_policy(policy.encoder.model, compiled, args.cuda_graphs)
+            compile_policy(policy.encoder, compiled, args.cuda_graphs)
         for batch_size in args.batch_sizes:
             torch.compiler.reset()
             obs = observations(policy.encoder, batch_size, args.resolution)
@@ -238,12 +241,14 @@ class Benchmark:
         """Seconds of a step of the optimizer in float32 and under autocast."""
         torch.compiler.reset()  # which may hold the policy that made the calls
         gc.collect()
-        update, size = self.update(self.build(self.args.device)), self.args.mini_batch
+        size = self.args.mini_batch
         figures: dict[str, float] = {"mini_batch": size, "flops": size * flops}
         for name, amp in UPDATES.items():
+            # among frozen layers of half precision, the agent's trained ones are always under autocast
+            update = self.update(self.build(self.args.device, amp))
             with peak_memory(self.args.device) as peak:
                 update.step(amp)
-                times = seconds(lambda amp=amp: update.step(amp), self.args)
+                times = seconds(lambda amp=amp, update=update: update.step(amp), self.args)
             figures[f"{name}_seconds"] = statistics.median(times)
             figures[f"{name}_peak_memory_bytes"] = peak[0] if peak else self.traced_memory[name]
         figures["speed_up"] = figures["float32_seconds"] / figures["autocast_seconds"]

@@ -26,6 +26,10 @@ def encoder() -> Gr00tEncoder:
     return policy_call.random_encoder("tiny", "N1.5", 1, torch.float32, "cpu")
 
 
+def call(encoder: Gr00tEncoder, chunk: int = 16, max_batch: int | None = None) -> policy_call.PolicyCall:
+    return policy_call.PolicyCall(policy_call.flow_actor(encoder, FlowOptions(), chunk), max_batch)
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["rollout.py", *arguments])
     rollout.main()
@@ -92,35 +96,35 @@ def test_published_flops(version: str, total: float, vision: float, language: fl
 
 
 def test_phases_share_all_that_is_counted(encoder: Gr00tEncoder) -> None:
-    policy = policy_call.PolicyCall(encoder, FlowOptions(), 16)
+    policy = call(encoder)
     obs = policy_call.observations(encoder, 2)
-    own = encoder.model.velocity
+    own = encoder.model.action_head.velocity
     reads = itertools.count()
     with policy_call.metered_phases(encoder, lambda: float(next(reads))) as phases:
         policy(obs)
-    # every read but the first one ends a stretch; K velocities are K stretches
+    # every read but the first one ends a stretch; each of the K velocities is two, as it asks for keys and values
     assert sum(phases.values()) == next(reads) - 1
     assert tuple(phases) == policy_call.PHASES
-    assert phases["denoising"] == 4
+    assert phases["denoising"] == 2 * 4
     assert phases["images"] == phases["vision"] == 1
-    assert encoder.model.velocity == own
+    assert encoder.model.action_head.velocity == own
     assert "hidden_states" not in vars(encoder.model.backbone)
 
 
 def test_parts_of_a_batch_are_joined(encoder: Gr00tEncoder) -> None:
     obs = policy_call.observations(encoder, 5, resolution=64)
-    whole = policy_call.PolicyCall(encoder, FlowOptions(), 8)(obs)
-    parts = policy_call.PolicyCall(encoder, FlowOptions(), 8, max_batch=2)(obs)
+    whole = call(encoder, 8)(obs)
+    parts = call(encoder, 8, max_batch=2)(obs)
     torch.testing.assert_close(parts.kept[FEATURES], whole.kept[FEATURES], rtol=1e-4, atol=1e-5)
     assert parts.actions.shape == whole.actions.shape == (5, 8, 8)
-    assert [tensor.shape for tensor in parts.chain] == [tensor.shape for tensor in whole.chain]
+    assert [tensor.shape for tensor in parts.recorded] == [tensor.shape for tensor in whole.recorded]
 
 
 @pytest.mark.parametrize("amp", [False, True])
 def test_update_trains_the_head(amp: bool) -> None:
     encoder = policy_call.random_encoder("tiny", "N1.7", 2, torch.float32, "cpu")
-    policy = policy_call.PolicyCall(encoder, FlowOptions(), 16)
-    update = policy_call.Update(encoder, FlowOptions(), policy(policy_call.observations(encoder, 3)))
+    policy = call(encoder)
+    update = policy_call.Update(policy.actor, policy(policy_call.observations(encoder, 3)))
     before = [parameter.detach().clone() for parameter in update.parameters]
     update.step(amp)
     # all but the biases of keys, whose gradient is 0: they add the same to all scores of a query
@@ -191,14 +195,14 @@ def test_bad_options(
 
 def test_chunk_beyond_the_horizon(encoder: Gr00tEncoder) -> None:
     with pytest.raises(ValueError, match=r"--chunk is 17; expected 1 to 16, the model's horizon"):
-        policy_call.PolicyCall(encoder, FlowOptions(), 17)
+        call(encoder, 17)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["N1.5", "N1.7"])
 def test_compiled_decisions_are_the_eager_ones(version: str) -> None:
     encoder = policy_call.random_encoder("tiny", version, 1, torch.float32, "cpu")
-    policy = policy_call.PolicyCall(encoder, FlowOptions(), 16)
+    policy = call(encoder)
     obs = policy_call.observations(encoder, 2)
 
     def decide() -> Any:
@@ -206,5 +210,5 @@ def test_compiled_decisions_are_the_eager_ones(version: str) -> None:
         return policy(obs).actions
 
     eager = decide()
-    policy_call.compile_policy(encoder.model, "all", cuda_graphs=False)
+    policy_call.compile_policy(encoder, "all", cuda_graphs=False)
     torch.testing.assert_close(decide(), eager, rtol=1e-4, atol=1e-4)

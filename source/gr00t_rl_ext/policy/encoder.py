@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ FEATURES = "features"
 
 HIDDEN = "hidden"
 """Key of the language model's hidden states in an encoded observation, where layers above them train."""
+
+COMPILE_MODES = ("default", "max-autotune-no-cudagraphs")
+"""Accepted values of ``agent.torch_compile_mode``, beside None."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,7 @@ class Gr00tEncoder:
         if FEATURES in obs.keys():
             return obs
         cut = self.freezing.cut
-        with self.autocast():
+        with self._own_precision():
             hidden = obs[HIDDEN] if HIDDEN in obs.keys() else self._hidden_states(obs, cut)
         completed = {**obs, FEATURES: self._read(hidden, cut)}
         return TensorDict(completed, batch_size=obs.batch_size)
@@ -221,10 +225,20 @@ class Gr00tEncoder:
             return obs
         return obs.exclude(FEATURES)
 
-    def autocast(self) -> torch.autocast:
-        """Runs float32 layers that train among frozen ones of lower precision in that precision."""
-        mixed = self.dtype != torch.float32 and bool(self.freezing.groups)
-        return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=mixed)
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Runs float32 layers that train among frozen ones of lower precision in that precision.
+
+        Elsewhere the precision stays what the caller made it.
+        """
+        return self._own_precision() if self._is_mixed else nullcontext()
+
+    @property
+    def _is_mixed(self) -> bool:
+        return self.dtype != torch.float32 and bool(self.freezing.groups)
+
+    def _own_precision(self) -> torch.autocast:
+        # the features of a rollout are made outside of the caller's autocast, so those of an update must be, too
+        return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=self._is_mixed)
 
     def pool(self, tokens: torch.Tensor) -> torch.Tensor:
         """Mean of the tokens of an observation, padding left out: (B, S, D) -> (B, D)."""
@@ -236,8 +250,17 @@ class Gr00tEncoder:
         """Compile the diffusion transformer with ``torch.compile``, in place.
 
         Args:
-            mode: Of ``torch.compile``.
+            mode: Entry of :data:`COMPILE_MODES`.
+
+        Raises:
+            ValueError: It is another mode.
         """
+        if mode not in COMPILE_MODES:
+            raise ValueError(
+                f"`agent.torch_compile_mode` is {mode!r}; expected one of {', '.join(COMPILE_MODES)}, or null to"
+                " compile nothing. Modes with CUDA graphs overwrite what a call returned when the next one runs, while"
+                " the update still reads it."
+            )
         self.model.action_head.model.compile(mode=mode)
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
@@ -269,7 +292,7 @@ class Gr00tEncoder:
     def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """From hidden states that enter a layer to the tokens that the policy reads."""
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, hidden.shape[0])
-        with self.autocast():
+        with self._own_precision():
             features = self.model.backbone.features(hidden, input_ids, attention_mask, layer=layer)
             tokens = self.model.condition(features).tokens if self.freezing.reads_head else features.tokens
         return tokens.to(self.dtype)
