@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import memory as benchmark
 import pytest
-import torch
 from memory import Setting
 
 from gr00t_rl_ext.policy.memory import BatchSizes
@@ -21,7 +20,6 @@ FLOW = {"num_steps": 2}
     ("setting", "sizes"),
     [
         (Setting("head", "N1.5", N1_5, checkpointing=True, flow=FLOW), BatchSizes(6, 4, 2, 2)),
-        (Setting("full", "N1.5", N1_5, torch.float32, resolution=56, flow=FLOW), BatchSizes(6, 4, 2)),
         (Setting("dit_lora", "N1.7", N1_7, flow=FLOW), BatchSizes(3, 2, 1)),
     ],
 )
