@@ -126,9 +126,9 @@ class Policy:
         generator = torch.Generator(self.device).manual_seed(1)
         field = self._field(self.model.condition(features), batch.state)
         _, chain = sample_chain(field, batch.noise, FLOW, FLOW.noise_level, generator)
-        mean = self.adapter.mean(features.tokens, batch.state[:, 0, :STATE_DIM])
+        mean, std = self.adapter.distribution(features.tokens, batch.state[:, 0, :STATE_DIM])
         draw = torch.randn(mean.shape, generator=generator, device=self.device)
-        return dataclasses.replace(batch, actions=mean + self.adapter.std() * draw.to(mean), chain=chain)
+        return dataclasses.replace(batch, actions=mean + std * draw.to(mean), chain=chain)
 
     @torch.no_grad()
     def log_probs(
@@ -142,13 +142,13 @@ class Policy:
         every = torch.ones(actions.shape[:2], dtype=torch.bool, device=self.device)
         adapter_in_half = self.autocast or self.model.action_head.dtype == torch.bfloat16
         with self._precision(adapter_in_half):
-            mean = self.adapter.mean(cut["tokens"], state[:, 0, :STATE_DIM])
+            mean, std = self.adapter.distribution(cut["tokens"], state[:, 0, :STATE_DIM])
         with self._precision(self.autocast):
             field = self._field(self.model.condition(Gr00tFeatures(**cut)), state)
             chain = FlowChain(*(values[part] for values in batch.chain))
             flow = scored_steps(field, chain, FLOW, every, torch.arange(ACTION_DIM, device=self.device))
         return {
-            "Gaussian": _density(actions, mean, self.adapter.std(), every, dtype),
+            "Gaussian": _density(actions, mean, std, every, dtype),
             "flow": _density(flow.outcome, flow.mean, flow.std, every, dtype),
         }
 
