@@ -428,8 +428,10 @@ main() {
         -t | --test)
             need_environment
             [[ $PYTEST == pytest ]] || die "$PYTHON ($CHOSEN) has no pytest, which runs the tests." \
-                "Install it: $PYTHON -m pip install pytest pytest-timeout"
+                "Install it: $PYTHON -m pip install pytest pytest-timeout pytest-xdist"
             cd "$REPO"
+            # Most tests keep one core busy. A later `-n 0` runs them one after the other.
+            if "$PYTHON" -c 'import xdist' 2>/dev/null; then set -- -n 2 --dist loadfile "$@"; fi
             exec "$PYTHON" -m pytest "$@"
             ;;
         -i | --install)

@@ -1,33 +1,155 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Memory that reinforcement learning of a GR00T takes: the estimate, and what is really allocated.
+"""Memory that PPO of a GR00T takes: the estimate, and what is really allocated.
 
     ./isaaclab.sh -p benchmarks/memory.py --version N1.7 --gradient_accumulation_steps 8     # 3B, nothing allocated
     ./isaaclab.sh -p benchmarks/memory.py --measure --sixteenths 2 --image_size 112 --num_envs 4 --num_steps 2
     ./isaaclab.sh -p benchmarks/memory.py --measure --device cuda:0 --trained dit --num_envs 64
 
-One row per part of the model that trains, see ``memory_agent``. The weights are random, the layout is the published one
-with widths scaled by ``sixteenths / 16``. Frozen weights are bfloat16, trained ones float32 under autocast.
+One row per part of the model that trains, see :data:`TRAINED`; the agent is the real one, without an environment. The
+weights are random, the layout is the published one with widths scaled by ``sixteenths / 16``. Frozen weights are
+bfloat16, trained ones float32 under autocast.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from allocated_memory import peak_allocated
-from memory_agent import TRAINED, MemoryAgent
-from random_gr00t import random_gr00t
+from policy_call import random_encoder
+from tensordict import TensorDict
 
-from gr00t_rl_ext.policy.memory import BatchSizes, MemoryModel
+from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.algorithms.ppo_memory import DrivenPPO, ppo_memory
+from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.critic import Gr00tCritic
+from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate
+from gr00t_rl_ext.policy.precision import DTYPES
+from gr00t_rl_ext.policy.stages import FreezingOptions
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+TRAINED: Mapping[str, tuple[type[Actor], tuple[str, ...]]] = {
+    "adapter": (Gr00tGaussianActor, ()),
+    "dit": (Gr00tFlowActor, ("projector", "dit")),
+    "dit_lora": (Gr00tFlowActor, ("dit_lora",)),
+    "head": (Gr00tFlowActor, ("vl_self_attention", "projector", "dit")),
+    "full": (Gr00tFlowActor, ("full",)),
+}
+"""What may train: a Gaussian adapter on the features; projectors and DiT; adapters of rank 16 on the DiT; the whole
+action head; everything."""
+
+PRIVILEGED_DIM = 56
+"""Privileged state of the critic, as in the stack task."""
+
+CHUNK = 16
+"""Control steps per decision."""
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Setting:
+    """An agent, but for its batch sizes."""
+
+    trained: str
+    """Entry of :data:`TRAINED`."""
+
+    version: str = "N1.5"
+    """"N1.5" or "N1.7"."""
+
+    shape: Mapping[str, Any] | None = None
+    """Arguments of :func:`~random_gr00t.random_gr00t`. None: the published shape."""
+
+    dtype: torch.dtype = torch.bfloat16
+    """Of the frozen weights."""
+
+    device: str = "cpu"
+    """Where it lives."""
+
+    num_cameras: int = 1
+    """Images per observation."""
+
+    resolution: int = 224
+    """Side of an image in pixels, before it is fitted to the model."""
+
+    checkpointing: bool = False
+    """Recompute the blocks in the backward pass."""
+
+    flow: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``agent.actor.flow``."""
+
+    algorithm: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``agent.algorithm`` that differ from their defaults."""
+
+    def observe(self, num_envs: int) -> TensorDict:
+        """Observations of all environments: black images."""
+        shape = (num_envs, self.resolution, self.resolution, 3 * self.num_cameras)
+        groups = {
+            "rgb": torch.zeros(shape, dtype=torch.uint8, device=self.device),
+            "state": torch.zeros(num_envs, 9, device=self.device),
+            "privileged": torch.zeros(num_envs, PRIVILEGED_DIM, device=self.device),
+        }
+        return TensorDict(groups, batch_size=[num_envs])
+
+    def build(self, obs: TensorDict, num_steps: int, **algorithm: Any) -> Gr00tPPO:
+        """PPO with one epoch over a random GR00T.
+
+        Args:
+            obs: Observations of all environments.
+            num_steps: Decisions per environment and iteration.
+            **algorithm: Further fields of ``agent.algorithm``.
+        """
+        actor_class, parts = TRAINED[self.trained]
+        encoder = random_encoder(
+            "full",
+            self.version,
+            self.num_cameras,
+            self.dtype,
+            self.device,
+            freezing=FreezingOptions(train=parts, gradient_checkpointing=self.checkpointing),
+            reads_head=actor_class.reads_head,
+            shape=self.shape,
+        )
+        sections = {"flow": self.flow} if "flow" in actor_class.SECTIONS else {}
+        actor = actor_class(encoder, CHUNK, **sections).to(self.device)
+        critic = Gr00tCritic(encoder, obs, list(obs.keys()), chunk_length=CHUNK).to(self.device)
+        pair: Any = SimpleNamespace(encoder=encoder, actor=actor, critic=critic)
+        options = {"num_learning_epochs": 1, **self.algorithm, **algorithm}
+        return Gr00tPPO(pair, obs, num_steps, device=self.device, **options)
+
+    def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
+        """What the package says before training."""
+
+        def build(obs: TensorDict, num_steps: int, num_parts: int) -> Gr00tPPO:
+            return self.build(obs, num_steps, num_mini_batches=1, gradient_accumulation_steps=num_parts)
+
+        return ppo_memory(build, self.observe(1), self.device).estimate(sizes)
+
+    def measure(self, sizes: BatchSizes) -> int:
+        """Bytes at the peak of building it and of two iterations, as the allocator counts."""
+
+        def train() -> None:
+            algorithm = self.build(
+                self.observe(sizes.num_envs),
+                sizes.num_steps_per_env,
+                num_mini_batches=sizes.num_mini_batches,
+                gradient_accumulation_steps=sizes.gradient_accumulation_steps,
+            )
+            agent = DrivenPPO(algorithm, lambda: self.observe(sizes.num_envs))
+            for _ in range(2):
+                agent.rollout()
+                agent.update()
+
+        return peak_allocated(train, self.device)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Estimate, measure if asked to, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", default="N1.5", choices=("N1.5", "N1.7"))
@@ -37,54 +159,36 @@ def main() -> None:
     parser.add_argument("--num_mini_batches", type=int, default=4)
     parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
     parser.add_argument("--gradient_checkpointing", action="store_true")
+    parser.add_argument(
+        "--score", default="one_step", choices=("one_step", "all_steps"), help="Steps of the flow that count."
+    )
     parser.add_argument("--num_cameras", type=int, default=1)
     parser.add_argument("--sixteenths", type=int, default=16, help="Widths in sixteenths of the published ones.")
     parser.add_argument("--depth", type=float, default=1.0, help="Share of the published layers.")
-    parser.add_argument("--image_size", type=int, default=None)
+    parser.add_argument("--image_size", type=int, default=None, help="Side of what N1.5 sees; default: as published.")
     parser.add_argument("--dtype", default="bfloat16", choices=DTYPES, help="Of the frozen weights.")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--measure", action="store_true", help="Also run two iterations and measure.")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     sizes = BatchSizes(args.num_envs, args.num_steps, args.num_mini_batches, args.gradient_accumulation_steps)
 
     for trained in args.trained:
-
-        def build(
-            num_envs: int, num_steps: int, num_parts: int, num_mini_batches: int = 1, trained: str = trained
-        ) -> MemoryAgent:
-            model = random_gr00t(
-                args.version,
-                sixteenths=args.sixteenths,
-                depth=args.depth,
-                image_size=args.image_size,
-                dtype=DTYPES[args.dtype],
-                device=args.device,
-            )
-            return MemoryAgent(
-                model,
-                trained,
-                num_envs,
-                num_steps,
-                num_parts,
-                num_mini_batches,
-                num_cameras=args.num_cameras,
-                checkpointing=args.gradient_checkpointing,
-            )
-
-        def run(build: Callable[..., MemoryAgent] = build) -> None:
-            agent = build(
-                sizes.num_envs, sizes.num_steps_per_env, sizes.gradient_accumulation_steps, sizes.num_mini_batches
-            )
-            for _ in range(2):
-                agent.rollout()
-                agent.update()
-
+        setting = Setting(
+            trained,
+            args.version,
+            shape={"sixteenths": args.sixteenths, "depth": args.depth, "image_size": args.image_size},
+            dtype=DTYPES[args.dtype],
+            device=args.device,
+            num_cameras=args.num_cameras,
+            checkpointing=args.gradient_checkpointing,
+            flow={"score": args.score},
+        )
         start = time.perf_counter()
-        estimate = MemoryModel(build, args.device).estimate(sizes)
+        estimate = setting.estimate(sizes)
         seconds = time.perf_counter() - start
         print(f"\nGR00T {args.version}, trains {trained}; {seconds:.1f} s for the estimate\n{estimate.describe()}")
         if args.measure:
-            measured = peak_allocated(run, args.device)
+            measured = setting.measure(sizes)
             error = estimate.total / measured - 1
             print(f"  measured: {measured / 2**20:.2f} MiB; the estimate is {error:+.1%} off")
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import platform
 import sys
 import tempfile
@@ -34,13 +33,14 @@ from torch import Tensor
 from gr00t_rl_ext.gr00t import Gr00tContext, Gr00tFeatures, Gr00tModel, load_gr00t
 from gr00t_rl_ext.policy import gaussian
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
+from gr00t_rl_ext.policy.flow_chain import FlowChain, FlowOptions, VelocityField, sample_chain, scored_steps
 
 CONTROL_STEPS, ACTION_DIM, STATE_DIM, TEXT_TOKENS = 16, 8, 9, 40
 STD = 0.1
 """Standard deviation of the Gaussian policy."""
 
-NOISE_LEVEL = 0.5
-"""The factor a of Flow-SDE: sigma_t = a sqrt((1 - t) / t)."""
+FLOW = FlowOptions(noise="sde", score="all_steps", num_steps=4, noise_level=0.5)
+"""Of the flow policy."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Batch:
     actions: Tensor | None = None
     """(B, H, A) of the Gaussian policy."""
 
-    chain: Tensor | None = None
-    """(K + 1, B, horizon, max_action_dim) of the flow policy."""
+    chain: FlowChain | None = None
+    """Of the flow policy."""
 
 
 class Policy:
@@ -105,9 +105,9 @@ class Policy:
         """Features, context tokens, velocities at the times of the sampler, and sampled actions."""
         with self._precision(self.autocast):
             context = self.model.condition(features)
-            steps = range(self.model.num_inference_timesteps)
-            velocities = [self._velocity(context, batch.state, batch.noise, step) for step in steps]
-            actions = self.model.sample(context, batch.state, batch.noise)
+            field, times = self._field(context, batch.state), torch.arange(FLOW.num_steps) / FLOW.num_steps
+            velocities = [field(batch.noise, time.to(batch.noise).expand(len(batch.noise))) for time in times]
+            actions = self.model.sample(context, batch.state, batch.noise, FLOW.num_steps)
         named = {
             "features": features.tokens,
             "context": context.tokens,
@@ -116,35 +116,19 @@ class Policy:
         }
         return {name: value.float() for name, value in named.items()}
 
-    def _velocity(self, context: Gr00tContext, state: Tensor, x: Tensor, step: int) -> Tensor:
-        bucket = step * self.model.action_head.config.num_timestep_buckets // self.model.num_inference_timesteps
-        return self.model.velocity(context, state, x, torch.full((len(x),), bucket, device=x.device))
+    def _field(self, context: Gr00tContext, state: Tensor) -> VelocityField:
+        context, buckets = self.model.cache_key_values(context), self.model.action_head.config.num_timestep_buckets
+        return lambda x, t: self.model.velocity(context, state, x, (t * buckets).long())
 
     @torch.no_grad()
     def act(self, features: Gr00tFeatures, batch: Batch) -> Batch:
         """The batch with actions sampled for it."""
-        generator = torch.Generator().manual_seed(1)
-        context = self.model.condition(features)
-        chain = [batch.noise]
-        for step in range(self.model.num_inference_timesteps):
-            mean, std = self._flow_step(context, batch.state, chain[-1], step)
-            chain.append(mean + std * torch.randn(mean.shape, generator=generator).to(mean))
-        mean = self.adapter.mean(features.tokens, batch.state[:, 0, :STATE_DIM])
-        actions = mean + self.adapter.std() * torch.randn(mean.shape, generator=generator).to(mean)
-        return dataclasses.replace(batch, actions=actions, chain=torch.stack(chain))
-
-    def _flow_step(self, context: Gr00tContext, state: Tensor, x: Tensor, step: int) -> tuple[Tensor, float]:
-        """Mean and standard deviation of the next point of the chain.
-
-        With noise estimate x0, data estimate x1 and step d: mean (1 - t - d - sigma^2 d / (2 (1 - t))) x0 + (t + d) x1,
-        standard deviation sigma sqrt(d).
-        """
-        d = 1 / self.model.num_inference_timesteps
-        t = step * d
-        sigma = NOISE_LEVEL * math.sqrt((1 - t) / max(t, d))
-        velocity = self._velocity(context, state, x, step)
-        x0, x1 = x - t * velocity, x + (1 - t) * velocity
-        return (1 - t - d - sigma**2 * d / (2 * (1 - t))) * x0 + (t + d) * x1, sigma * math.sqrt(d)
+        generator = torch.Generator(self.device).manual_seed(1)
+        field = self._field(self.model.condition(features), batch.state)
+        _, chain = sample_chain(field, batch.noise, FLOW, FLOW.noise_level, generator)
+        mean, std = self.adapter.distribution(features.tokens, batch.state[:, 0, :STATE_DIM])
+        draw = torch.randn(mean.shape, generator=generator, device=self.device)
+        return dataclasses.replace(batch, actions=mean + std * draw.to(mean), chain=chain)
 
     @torch.no_grad()
     def log_probs(
@@ -154,29 +138,27 @@ class Policy:
         assert batch.actions is not None
         assert batch.chain is not None
         cut: dict[str, Any] = {name: v if v is None else v[part] for name, v in vars(features).items()}
-        state, chain = batch.state[part], batch.chain[:, part]
+        state, actions = batch.state[part], batch.actions[part]
+        every = torch.ones(actions.shape[:2], dtype=torch.bool, device=self.device)
         adapter_in_half = self.autocast or self.model.action_head.dtype == torch.bfloat16
         with self._precision(adapter_in_half):
-            mean = self.adapter.mean(cut["tokens"], state[:, 0, :STATE_DIM])
-        gaussian_policy = _density(batch.actions[part], mean, self.adapter.std(), dtype)
-        flow_policy = torch.zeros_like(gaussian_policy)
-        real = (slice(None), slice(CONTROL_STEPS), slice(ACTION_DIM))
+            mean, std = self.adapter.distribution(cut["tokens"], state[:, 0, :STATE_DIM])
         with self._precision(self.autocast):
-            context = self.model.condition(Gr00tFeatures(**cut))
-            context = self.model.cache_key_values(context)
-            for step in range(self.model.num_inference_timesteps):
-                mean, std = self._flow_step(context, state, chain[step], step)
-                flow_policy += _density(chain[step + 1][real], mean[real], torch.full_like(mean[real], std), dtype)
-        return {"Gaussian": gaussian_policy, "flow": flow_policy}
+            field = self._field(self.model.condition(Gr00tFeatures(**cut)), state)
+            chain = FlowChain(*(values[part] for values in batch.chain))
+            flow = scored_steps(field, chain, FLOW, every, torch.arange(ACTION_DIM, device=self.device))
+        return {
+            "Gaussian": _density(actions, mean, std, every, dtype),
+            "flow": _density(flow.outcome, flow.mean, flow.std, every, dtype),
+        }
 
     def rotary_types(self) -> set[torch.dtype]:
         """Data types of the rotary frequencies."""
         return {buffer.dtype for name, buffer in self.model.named_buffers() if "inv_freq" in name}
 
 
-def _density(actions: Tensor, mean: Tensor, std: Tensor, dtype: torch.dtype) -> Tensor:
-    every = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
-    return gaussian.log_prob(actions.to(dtype), mean.to(dtype), std.to(dtype), every)
+def _density(actions: Tensor, mean: Tensor, std: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
+    return gaussian.log_prob(actions.to(dtype), mean.to(dtype), std.to(dtype), valid).sum(1)
 
 
 def observations(model: Gr00tModel, batch_size: int, device: str) -> Batch:

@@ -4,7 +4,7 @@
 """Random checkpoints of GR00T in the published layout and depth, with the published widths scaled down.
 
 Benchmarks need models that are larger than the tiny one, and nothing here can download the published ones. With
-``sixteenths = 16`` the result has the published shapes, but for the head size of the language model.
+``sixteenths = 16`` the result has the published shapes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gr00t_rl_ext.gr00t.tiny.build import TINY_SHAPES
 
 VERSIONS = tuple(GR00T_VERSIONS)
 LLM_HEAD_DIM = 64
-"""Half the published one, so that every number of sixteenths gives whole heads of keys and values."""
+"""Below the published width: half the published one, so that any number of sixteenths gives whole heads of keys."""
 
 
 def write_scaled_checkpoint(
@@ -139,6 +139,8 @@ def _head(sixteenths: int, dit_layers: int, **fields: Any) -> dict[str, Any]:
 
 
 def _llm(published: Mapping[str, Any], sixteenths: int) -> dict[str, Any]:
+    if sixteenths == 16:
+        return dict(published)
     return {
         **published,
         "head_dim": LLM_HEAD_DIM,
@@ -177,7 +179,8 @@ def _n1_5_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
 def _n1_7_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
     published = PUBLISHED_QWEN3VL_CONFIG
     text = _llm(published["text_config"], sixteenths)
-    text["rope_parameters"] = {**text["rope_parameters"], "mrope_section": [12, 10, 10]}
+    sections = [size * text["head_dim"] // 128 for size in text["rope_parameters"]["mrope_section"]]
+    text["rope_parameters"] = {**text["rope_parameters"], "mrope_section": sections}
     vision = {
         "hidden_size": 64 * sixteenths,
         "intermediate_size": 256 * sixteenths,

@@ -21,6 +21,7 @@ def extras_of(num_envs: int = N, **changes: Any) -> dict[str, Any]:
     """What the environment reports of a decision in which nothing ended."""
     return {
         "executed_steps": torch.full((num_envs,), H),
+        "step_rewards": torch.zeros(num_envs, H),
         "episode_return": torch.zeros(num_envs),
         "episode_steps": torch.zeros(num_envs, dtype=torch.long),
     } | changes
@@ -54,6 +55,7 @@ class Runner:
                 if executed is not None:
                     extras["executed_steps"] = executed[step]
                 rewards = torch.randn(num_envs, generator=self.generator)
+                extras["step_rewards"] = rewards.unsqueeze(1).expand(-1, H) / H
                 alg.process_env_step(self.obs, rewards, torch.zeros(num_envs, dtype=torch.long), extras)
                 self.logs.append(extras["log"])
             alg.compute_returns(self.obs)

@@ -13,10 +13,11 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -57,17 +58,38 @@ def encoder() -> Gr00tEncoder:
     return load_encoder()
 
 
-def actor_critic(encoder: Gr00tEncoder, chunk_length: int = 4, seed: int = 0, **adapter: Any) -> SimpleNamespace:
-    """What Gr00tActorCritic builds, over an encoder that exists."""
+def actor_critic(
+    encoder: Gr00tEncoder,
+    chunk_length: int = 4,
+    seed: int = 0,
+    actor_class: type[Actor] = Gr00tGaussianActor,
+    critic: dict[str, Any] | None = None,
+    **actor: Any,
+) -> SimpleNamespace:
+    """What Gr00tActorCritic builds, over an encoder that exists.
+
+    Args:
+        encoder: Shared, or made for the actor.
+        chunk_length: H.
+        seed: Equal seeds give equal networks.
+        actor_class: The policy.
+        critic: Further settings of the critic.
+        **actor: Sections and fields of ``agent.actor``.
+    """
     torch.manual_seed(seed)
-    # wide enough for a policy to move visibly within a few updates
-    adapter = {"init_std": 0.3, **adapter}
-    actor = Gr00tGaussianActor(encoder, chunk_length, hidden_dims=(32, 32), **adapter)
-    critic = Gr00tCritic(encoder, observations(), OBS_GROUPS["critic"], hidden_dims=(32, 32))
-    settings = {"chunk_length": chunk_length, "hidden_dims": [32, 32], "distribution_cfg": adapter}
+    settings: dict[str, Any] = {"hidden_dims": [32, 32]} if "hidden_dims" in actor_class.FIELDS else {}
+    if "distribution_cfg" in actor_class.SECTIONS:
+        # wide enough for a policy to move visibly within a few updates
+        settings["distribution_cfg"] = {"init_std": 0.3} | actor.pop("distribution_cfg", {})
+    settings |= actor
+    built = actor_class(encoder, chunk_length, **settings)
+    obs = observations().select(*OBS_GROUPS["critic"])
+    value = Gr00tCritic(
+        encoder, obs, OBS_GROUPS["critic"], hidden_dims=(32, 32), chunk_length=chunk_length, **(critic or {})
+    )
     freezing = dataclasses.asdict(encoder.freezing.options)
-    recipe = ActorRecipe.of(Gr00tGaussianActor, SPEC, settings | {"freezing": freezing})
-    return SimpleNamespace(encoder=encoder, actor=actor, critic=critic, chunk_length=chunk_length, recipe=recipe)
+    recipe = ActorRecipe.of(actor_class, encoder.spec, settings | {"chunk_length": chunk_length, "freezing": freezing})
+    return SimpleNamespace(encoder=encoder, actor=built, critic=value, chunk_length=chunk_length, recipe=recipe)
 
 
 def task_stand_in(**changes: Any) -> SimpleNamespace:

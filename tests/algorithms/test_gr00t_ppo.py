@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,10 @@ from made_up_experience import A, H, N, Runner, T, extras_of, same, weights
 from tiny_policy import OBS_GROUPS, actor_critic, observations
 
 from gr00t_rl_ext.algorithms import construction
-from gr00t_rl_ext.algorithms.ppo import BASE_MEAN, EXECUTED, Gr00tPPO
-from gr00t_rl_ext.policy import gaussian
+from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
+from gr00t_rl_ext.algorithms.storage import EXECUTED
+from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 
 MakeAlgorithm = Callable[..., Gr00tPPO]
@@ -31,9 +32,16 @@ MakeAlgorithm = Callable[..., Gr00tPPO]
 def make(encoder: Gr00tEncoder) -> MakeAlgorithm:
     """Builds the algorithm with fast settings; equal seeds give equal networks."""
 
-    def build(seed: int = 0, num_envs: int = N, num_steps: int = T, **settings: Any) -> Gr00tPPO:
-        pair = actor_critic(encoder, H, seed)
-        defaults = {"num_learning_epochs": 2, "num_mini_batches": 3, "schedule": "fixed", "target_kl": None}
+    def build(
+        seed: int = 0,
+        num_envs: int = N,
+        num_steps: int = T,
+        actor: dict[str, Any] | None = None,
+        critic: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> Gr00tPPO:
+        pair = actor_critic(encoder, H, seed, critic=critic, **(actor or {}))
+        defaults = {"num_learning_epochs": 2, "num_mini_batches": 3, "target_kl": None}
         alg = Gr00tPPO(pair, observations(num_envs), num_steps, **(defaults | {"learning_rate": 1e-3} | settings))
         alg.train_mode()
         return alg
@@ -49,14 +57,14 @@ def test_the_first_ratio_is_one(make: MakeAlgorithm) -> None:
     runner = Runner(make(learning_rate=1e-2), encoded=True)
     for _ in range(4):
         assert runner.iterate()["train/first_ratio_error"] < 1e-5
-    assert runner.alg.actor.output_mean.abs().max() > 0.2
+    assert runner.alg.actor.output_distribution_params[0].abs().max() > 0.2
 
 
 def test_the_first_ratio_is_one_in_mixed_precision(make: MakeAlgorithm) -> None:
     runner = Runner(make(learning_rate=1e-2, use_mixed_precision=True), encoded=True)
     for _ in range(4):
         assert runner.iterate()["train/first_ratio_error"] < 1e-3
-    assert runner.alg.actor.output_mean.abs().max() > 0.2
+    assert runner.alg.actor.output_distribution_params[0].abs().max() > 0.2
 
 
 def test_mixed_precision_computes_the_network_in_bf16_and_stores_fp32(make: MakeAlgorithm) -> None:
@@ -66,7 +74,7 @@ def test_mixed_precision_computes_the_network_in_bf16_and_stores_fp32(make: Make
     runner = Runner(alg, encoded=True)
     runner.iterate()
     assert set(seen) == {torch.bfloat16}
-    assert alg.actor.output_mean.dtype == torch.float32
+    assert alg.actor.output_distribution_params[0].dtype == torch.float32
     assert {parameter.dtype for parameter in alg.actor.parameters()} == {torch.float32}
     assert alg.storage.distribution_params[0].dtype == torch.float32
 
@@ -112,7 +120,7 @@ def test_an_observation_written_in_place_is_encoded_again(make: MakeAlgorithm) -
 def test_features_are_stored_instead_of_images(make: MakeAlgorithm) -> None:
     alg = make()
     Runner(alg).rollout()
-    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED, BASE_MEAN}
+    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED}
 
 
 def test_the_backbone_does_not_change(make: MakeAlgorithm, encoder: Gr00tEncoder) -> None:
@@ -205,9 +213,9 @@ def test_mini_batches_are_shuffled_anew_in_every_epoch(make: MakeAlgorithm, monk
     batches: list[list[float]] = []
     original = alg._update_mini_batch
 
-    def recorded(batch: Any) -> Any:
-        batches.append(batch.returns.squeeze(1).tolist())
-        return original(batch)
+    def recorded(indices: torch.Tensor) -> Any:
+        batches.append(alg.storage.batch(indices).returns.squeeze(1).tolist())
+        return original(indices)
 
     monkeypatch.setattr(alg, "_update_mini_batch", recorded)
     runner.iterate()
@@ -231,11 +239,10 @@ def test_target_kl_stops_further_epochs(make: MakeAlgorithm, target_kl: float | 
 def kl_to_reference(alg: Gr00tPPO) -> float:
     with torch.no_grad():
         obs = alg.encoder.encode(observations(seed=99))
-        features, state = obs[FEATURES], alg.encoder.state(obs)
-        mean, base_mean = alg.actor.adapter.mean(features, state), alg.reference.mean(features, state)
-        valid = torch.ones(N, H, dtype=torch.bool)
-        base_std = alg.reference.std()
-        return float(gaussian.kl_divergence(mean, alg.actor.adapter.std(), base_mean, base_std, valid).mean())
+        actions = alg.actor(obs, stochastic_output=True)
+        decisions = Decisions(actions, alg.actor.output_distribution_params, torch.ones(N, H, dtype=torch.bool))
+        policy, base = alg.actor.score(obs, decisions), alg.reference.score(obs, decisions)
+        return float(policy.kl_divergence(base).sum(1).mean())
 
 
 def test_a_larger_kl_penalty_keeps_the_policy_closer_to_the_base(make: MakeAlgorithm) -> None:
@@ -250,11 +257,11 @@ def test_a_larger_kl_penalty_keeps_the_policy_closer_to_the_base(make: MakeAlgor
 
 def test_the_reference_policy_is_the_policy_at_step_zero_for_ever(make: MakeAlgorithm) -> None:
     alg = make()
-    start = {name: value.clone() for name, value in alg.actor.adapter.state_dict().items()}
+    start = {name: value.clone() for name, value in alg.actor.state_dict().items()}
     assert same(start, alg.reference.state_dict())
     Runner(alg, encoded=True).iterate(2)
     assert same(start, alg.reference.state_dict())
-    assert not same(start, alg.actor.adapter.state_dict())
+    assert not same(start, alg.actor.state_dict())
     assert not any(parameter.requires_grad for parameter in alg.reference.parameters())
 
 
@@ -294,7 +301,7 @@ def test_an_entropy_bonus_widens_the_policy(make: MakeAlgorithm) -> None:
         alg = make(entropy_coef=coefficient, kl_to_base_coef=0.0, learning_rate=1e-2)
         torch.manual_seed(4)
         Runner(alg, encoded=True).iterate(2)
-        widths.append(float(alg.actor.adapter.std().mean()))
+        widths.append(float(alg.actor.output_std.mean()))
     assert widths[1] > widths[0] + 0.01
 
 
@@ -314,12 +321,23 @@ def test_the_value_is_clipped_by_clip_param_unless_switched_off(make: MakeAlgori
 
 def test_gradients_of_actor_and_critic_are_limited_each(make: MakeAlgorithm) -> None:
     alg = make(max_grad_norm=1e-3, value_loss_coef=1e3)
-    runner = Runner(alg, encoded=True)
-    log = runner.iterate()
+    limited: list[list[float]] = []
+
+    def look(*_: Any) -> None:
+        parameters = [[p.grad.norm() for p in module.parameters()] for module in (alg.actor, alg.critic)]
+        limited.append([float(torch.stack(norms).norm()) for norms in parameters])
+
+    alg.optimizer.register_step_pre_hook(look)
+    log = Runner(alg, encoded=True).iterate()
     assert log["train/grad_norm_critic"] > log["train/grad_norm_actor"] > 1e-3, "logged before they are limited"
-    for module in (alg.actor, alg.critic):
-        norm = torch.stack([parameter.grad.norm() for parameter in module.parameters()]).norm()
-        assert norm.item() == pytest.approx(1e-3, rel=1e-3)
+    assert len(limited) == 6
+    assert limited == [[pytest.approx(1e-3, rel=1e-3)] * 2] * 6
+
+
+def test_gradients_take_no_memory_in_the_rollout(make: MakeAlgorithm) -> None:
+    alg = make()
+    Runner(alg, encoded=True).iterate()
+    assert all(p.grad is None for group in alg.optimizer.param_groups for p in group["params"])
 
 
 def test_the_critics_statistics_take_in_the_rollout(make: MakeAlgorithm) -> None:
@@ -504,14 +522,35 @@ def test_only_rank_zero_continues_with_the_random_state_of_the_checkpoint(make: 
         ("learning_rate", math.nan),
         ("critic_learning_rate", -1.0),
         ("target_kl", 0.0),
-        ("num_learning_epochs", 0),
-        ("num_mini_batches", 0),
         ("max_grad_norm", 0.0),
+        ("adam_epsilon", 0.0),
+        ("huber_delta", -1.0),
+        ("desired_kl", 0.0),
     ],
 )
 def test_a_setting_that_must_be_positive(make: MakeAlgorithm, setting: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"`agent.algorithm.{setting}` is {value}; expected a positive number"):
         make(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"num_learning_epochs": 0}, r"`agent.algorithm.num_learning_epochs` is 0; expected an integer of at least 1"),
+        ({"num_mini_batches": 0}, r"`agent.algorithm.num_mini_batches` is 0; expected an integer"),
+        ({"max_skipped_steps": 0}, r"`agent.algorithm.max_skipped_steps` is 0; expected an integer"),
+        ({"critic_warmup_iterations": -1}, r"`agent.algorithm.critic_warmup_iterations` is -1; expected 0"),
+        ({"gamma": 1.5}, r"`agent.algorithm.gamma` is 1.5; expected a number in \(0, 1\]"),
+        ({"lam": -0.1}, r"`agent.algorithm.lam` is -0.1; expected a number in"),
+        ({"optimizer": "lion"}, r"`agent.algorithm.optimizer` is 'lion'; expected one of adam, adamw, sgd, rmsprop"),
+        ({"reward_clip": 10.0}, r"`agent.algorithm.reward_clip` is 10.0, but `agent.algorithm.reward_normalization`"),
+        ({"desired_kl": 0.01}, r"`agent.algorithm.desired_kl` is 0.01, which only the schedule 'adaptive' reads"),
+        ({"num_mini_batches": 5}, r"has 24 decisions .* do not divide into that many equal parts. Set it to 4 or 6"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(make: MakeAlgorithm, settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        make(**settings)
 
 
 def test_a_negative_kl_weight_is_refused(make: MakeAlgorithm) -> None:
@@ -520,7 +559,7 @@ def test_a_negative_kl_weight_is_refused(make: MakeAlgorithm) -> None:
 
 
 def test_more_mini_batches_than_decisions_are_refused(make: MakeAlgorithm) -> None:
-    text = r"num_mini_batches` is 25, but an iteration has only 24 decisions \(4 environments x 6 per environment\)"
+    text = r"num_mini_batches` is 25, but an iteration has 24 decisions \(4 environments x 6 per environment\)"
     with pytest.raises(ValueError, match=text):
         make(num_mini_batches=25)
     make(num_mini_batches=24)
@@ -528,9 +567,9 @@ def test_more_mini_batches_than_decisions_are_refused(make: MakeAlgorithm) -> No
 
 def test_too_few_decisions_to_normalise_advantages_are_refused(make: MakeAlgorithm) -> None:
     """One decision has no standard deviation: NaN would reach every weight."""
-    with pytest.raises(ValueError, match="has only 1 decisions .* expected at least 2"):
+    with pytest.raises(ValueError, match="has 1 decisions .* expected at least 2"):
         make(num_envs=1, num_steps=1, num_mini_batches=1)
-    with pytest.raises(ValueError, match="has only 24 decisions .* expected at least 26"):
+    with pytest.raises(ValueError, match="has 24 decisions .* expected at least 26"):
         make(num_mini_batches=13, normalize_advantage_per_mini_batch=True)
     alg = make(num_mini_batches=12, normalize_advantage_per_mini_batch=True)
     Runner(alg, encoded=True).iterate()
@@ -541,7 +580,7 @@ def build(algorithm: dict[str, Any] | None = None, **changes: Any) -> Gr00tPPO:
     """`construct_algorithm` up to the point where it needs an environment."""
     cfg = {
         "algorithm": {"class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO", "gamma": 0.99} | (algorithm or {}),
-        "actor": {"class_name": "gr00t_rl_ext.policy.actor:Gr00tGaussianActor"},
+        "actor": {"class_name": "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"},
         "critic": {"class_name": "gr00t_rl_ext.policy.critic:Gr00tCritic"},
         "obs_groups": OBS_GROUPS,
         "num_steps_per_env": T,
@@ -554,11 +593,15 @@ def build(algorithm: dict[str, Any] | None = None, **changes: Any) -> Gr00tPPO:
 @pytest.mark.parametrize(
     ("algorithm", "text"),
     [
-        ({"clip": 0.2}, r"`agent.algorithm` has no field 'clip'. Its fields are: clip_param, critic_learning_rate"),
+        ({"clip": 0.2}, r"`agent.algorithm` has no field 'clip'. Its fields are: .*clip_param, critic_learning_rate"),
         ({"rnd_cfg": {"weight": 1.0}}, r"`agent.algorithm.rnd_cfg` is set, which Gr00tPPO does not support"),
         ({"symmetry_cfg": {"x": 1}}, r"`agent.algorithm.symmetry_cfg` is set"),
         ({"share_cnn_encoders": True}, r"`agent.algorithm.share_cnn_encoders` is set"),
-        ({"schedule": "adaptive"}, r"`agent.algorithm.schedule` is 'adaptive'; Gr00tPPO supports 'fixed'"),
+        (
+            {"schedule": "adaptive"},
+            r"`agent.algorithm.schedule` is 'adaptive', which needs `agent.algorithm.desired_kl`",
+        ),
+        ({"critic_schedule": "cosine"}, r"`agent.algorithm.critic_schedule` is 'cosine'. Available are 'fixed'"),
     ],
 )
 def test_fields_of_the_algorithm_that_nothing_reads_are_refused(algorithm: dict[str, Any], text: str) -> None:
@@ -586,35 +629,4 @@ def test_the_config_class_has_only_fields_that_the_algorithm_takes() -> None:
     cfg = Gr00tPpoAlgorithmCfg().to_dict()
     assert cfg.pop("class_name") == f"{Gr00tPPO.__module__}:{Gr00tPPO.__qualname__}"
     construction._check_algorithm_fields(Gr00tPPO, cfg)
-    own = inspect.signature(Gr00tPPO.__init__).parameters
-    for name in ("kl_to_base_coef", "target_kl", "critic_learning_rate", "gradient_accumulation_steps"):
-        assert own[name].default == cfg[name], name
-    assert dataclasses.is_dataclass(Gr00tPpoAlgorithmCfg)
-
-
-# Learning
-
-
-def test_the_policy_learns_a_bandit(make: MakeAlgorithm) -> None:
-    """Reward -|a - a*|^2 of the chunk, with a target that depends on the state."""
-    alg = make(num_envs=64, num_steps=4, learning_rate=3e-3, num_learning_epochs=4, kl_to_base_coef=0.0)
-    with torch.no_grad():
-        obs = alg.encoder.encode(observations(64))
-    target = 0.7 * torch.sign(obs["state"][:, :1]).expand(64, H * A)
-
-    def error() -> float:
-        with torch.no_grad():
-            return float((alg.actor(obs) - target).square().mean())
-
-    start = error()
-    torch.manual_seed(0)
-    for _ in range(30):
-        with torch.inference_mode():
-            for _ in range(4):
-                actions = alg.act(obs)
-                rewards = -(actions - target).square().mean(dim=1)
-                alg.process_env_step(obs, rewards, torch.ones(64), extras_of(64))
-            alg.compute_returns(obs)
-        alg.update()
-    assert start > 0.4
-    assert error() < 0.33 * start
+    assert cfg == dataclasses.asdict(PpoOptions())

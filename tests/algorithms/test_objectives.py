@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -48,6 +50,103 @@ def test_the_gradient_vanishes_only_beyond_the_gain_that_counts(ratio: float, ad
     assert log_ratio.grad.item() == pytest.approx(slope)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"),
+    [
+        (1.25, 2.0, -2.5),  # between 1 + clip and 1 + clip_high
+        (1.5, 2.0, -2.56),  # beyond clip_high
+        (0.5, -2.0, 1.8),  # the lower bound is that of clip
+        (1.5, -2.0, 3.0),
+    ],
+)
+def test_the_upper_bound_may_be_higher(ratio: float, advantage: float, loss: float) -> None:
+    value = objectives.clipped_surrogate_loss(logs(ratio), torch.tensor([advantage]), 0.1, clip_high=0.28)
+    assert value.item() == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("advantage", [2.0, -2.0, 0.0])
+@pytest.mark.parametrize("log_ratio", [21.0, 89.0, 1e30, math.inf, -21.0, -200.0, -1e30, -math.inf])
+def test_extreme_ratios_give_finite_losses_and_gradients(log_ratio: float, advantage: float) -> None:
+    logs = torch.tensor([log_ratio, 0.0], requires_grad=True)
+    loss = objectives.clipped_surrogate_loss(logs, torch.tensor([advantage, 1.0]), 0.1)
+    loss.backward()
+    assert loss.isfinite()
+    assert logs.grad[0].item() == pytest.approx(0.0, abs=1e-8)
+    assert logs.grad[1].item() == pytest.approx(-0.5), "the other sample learns as ever"
+
+
+def test_a_bad_action_made_far_more_likely_is_a_large_loss() -> None:
+    loss = objectives.clipped_surrogate_loss(torch.tensor([50.0]), torch.tensor([-1.0]), 0.1)
+    assert loss.item() == pytest.approx(math.exp(20.0))
+
+
+def test_a_log_ratio_that_is_no_number_is_not_hidden() -> None:
+    log_ratio = torch.tensor([math.nan])
+    assert objectives.clipped_surrogate_loss(log_ratio, torch.ones(1), 0.1).isnan()
+    assert objectives.approximate_kl(log_ratio).isnan()
+
+
+VALID = torch.tensor([[True, True, False], [True, False, False]])
+"""Three executed control steps of two chunks."""
+
+
+@pytest.mark.parametrize("rest", [0.0, 700.0, math.nan, math.inf])
+def test_a_mask_is_the_mean_over_the_executed_steps(rest: float) -> None:
+    def spread(*executed: float) -> torch.Tensor:
+        chunks = torch.full((2, 3), rest)
+        chunks[VALID] = torch.tensor(executed)
+        return chunks.requires_grad_()
+
+    def both(function: Callable[..., torch.Tensor], *executed: tuple[float, ...], **settings: Any) -> None:
+        masked_arguments = [spread(*values) for values in executed]
+        arguments = [torch.tensor(values, requires_grad=True) for values in executed]
+        actual, expected = function(*masked_arguments, **settings, valid=VALID), function(*arguments, **settings)
+        assert actual.item() == pytest.approx(expected.item())
+        if expected.requires_grad:
+            actual.backward()
+            expected.backward()
+            gradient = masked_arguments[0].grad
+            torch.testing.assert_close(gradient[VALID], arguments[0].grad)
+            assert (gradient[~VALID] == 0.0).all()
+
+    ratios, advantages, values = (0.3, -0.2, 0.04), (1.0, -2.0, 3.0), (5.0, 1.0, 2.0)
+    both(objectives.masked_mean, values)
+    both(objectives.clipped_surrogate_loss, ratios, advantages, clip=0.1)
+    both(objectives.clipped_surrogate_loss, ratios, advantages, clip=0.1, clip_high=0.5)
+    both(objectives.approximate_kl, ratios)
+    both(objectives.clip_fraction, ratios, clip=0.1)
+    both(objectives.clip_fraction, ratios, clip=0.1, clip_high=0.5)
+    both(objectives.value_loss, values, advantages, ratios, clip=None)
+    both(objectives.value_loss, values, advantages, ratios, clip=0.2)
+    both(objectives.value_loss, values, advantages, ratios, clip=0.2, huber_delta=0.5)
+
+
+def test_the_mean_of_one_executed_step() -> None:
+    assert objectives.masked_mean(torch.tensor([3.0, math.nan]), torch.tensor([True, False])).item() == 3.0
+
+
+def test_the_mean_of_nothing_is_zero() -> None:
+    values = torch.full((2, 3), math.nan, requires_grad=True)
+    mean = objectives.masked_mean(values, torch.zeros(2, 3, dtype=torch.bool))
+    mean.backward()
+    assert mean.item() == 0.0
+    assert (values.grad == 0.0).all()
+
+
+def test_normalized_advantages_by_hand() -> None:
+    # mean 2, unbiased variance (1 + 1 + 0) / 2 = 1
+    expected = torch.tensor([-1.0, 1.0, 0.0])
+    torch.testing.assert_close(objectives.normalize_advantages(torch.tensor([1.0, 3.0, 2.0])), expected)
+    chunks = torch.tensor([[1.0, 3.0, math.nan], [2.0, 900.0, math.inf]])
+    normalized = objectives.normalize_advantages(chunks, VALID)
+    torch.testing.assert_close(normalized, torch.tensor([[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_equal_advantages_normalize_to_zero() -> None:
+    assert (objectives.normalize_advantages(torch.full((8,), 3.0)) == 0.0).all()
+    assert (objectives.normalize_advantages(torch.full((2, 3), 3.0), VALID) == 0.0).all()
+
+
 def test_value_loss_without_clipping_is_the_mean_squared_error() -> None:
     values, old, returns = torch.tensor([1.0, 5.0]), torch.tensor([9.0, 9.0]), torch.tensor([3.0, 2.0])
     assert objectives.value_loss(values, old, returns, None).item() == pytest.approx((4.0 + 9.0) / 2)
@@ -67,6 +166,28 @@ def test_clipped_value_loss_takes_the_worse_of_both(value: float, old: float, lo
     assert actual.item() == pytest.approx(loss)
 
 
+@pytest.mark.parametrize(
+    ("error", "loss"),
+    [(0.1, 0.01), (-0.5, 0.25), (0.5001, 0.2501), (2.0, 2 * 0.5 * 2.0 - 0.25), (-10.0, 2 * 0.5 * 10.0 - 0.25)],
+)
+def test_huber_is_the_squared_error_of_small_errors_and_linear_beyond(error: float, loss: float) -> None:
+    values, returns = torch.tensor([3.0 + error]), torch.tensor([3.0])
+    actual = objectives.value_loss(values, values, returns, None, huber_delta=0.5)
+    assert actual.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_huber_bounds_the_gradient() -> None:
+    values = torch.tensor([100.0], requires_grad=True)
+    objectives.value_loss(values, torch.zeros(1), torch.zeros(1), None, huber_delta=0.5).backward()
+    assert values.grad.item() == pytest.approx(2 * 0.5)
+
+
+def test_huber_of_the_clipped_change() -> None:
+    # moved 1.0 towards the return 2, of which 0.2 counts: an error of 1.8 beyond delta 0.5
+    actual = objectives.value_loss(torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([2.0]), 0.2, huber_delta=0.5)
+    assert actual.item() == pytest.approx(2 * 0.5 * 1.8 - 0.25)
+
+
 def test_approximate_kl() -> None:
     assert objectives.approximate_kl(logs(1.0, 1.0)).item() == 0.0
     expected = ((2.0 - 1.0 - math.log(2.0)) + (0.5 - 1.0 + math.log(2.0))) / 2
@@ -83,7 +204,9 @@ def test_approximate_kl_estimates_the_kl_between_old_and_new_policy() -> None:
 
 
 def test_clip_fraction() -> None:
-    assert objectives.clip_fraction(logs(1.0, 1.05, 1.2, 0.8, 0.95), 0.1).item() == pytest.approx(0.4)
+    ratios = logs(1.0, 1.05, 1.2, 0.8, 0.95)
+    assert objectives.clip_fraction(ratios, 0.1).item() == pytest.approx(0.4)
+    assert objectives.clip_fraction(ratios, 0.1, clip_high=0.3).item() == pytest.approx(0.2)
 
 
 def test_explained_variance() -> None:

@@ -5,58 +5,76 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from allocated_memory import peak_allocated
-from made_up_experience import Runner
+from made_up_experience import H, Runner
 from tiny_policy import OBS_GROUPS, SPEC, observations
 
 from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
 from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
 from gr00t_rl_ext.policy import memory
 from gr00t_rl_ext.policy.encoder import tiny_checkpoint
-from gr00t_rl_ext.policy.memory import MemoryEstimate
+from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 NUM_ENVS, NUM_STEPS = 16, 4
+GAUSSIAN, FLOW = "gaussian_actor:Gr00tGaussianActor", "flow_actor:Gr00tFlowActor"
 
 
 @pytest.fixture(autouse=True)
 def task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_: SPEC))
+    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_, **__: SPEC))
     tiny_checkpoint(SPEC)
 
 
-def build(freezing: dict[str, Any] | None = None, algorithm: dict[str, Any] | None = None) -> Gr00tPPO:
-    """As rsl_rl's runner does, over an environment that is asked for nothing."""
-    cfg = {
-        "algorithm": {
-            "class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO",
-            "gamma": 0.99,
-            "schedule": "fixed",
-            "num_learning_epochs": 1,
-        },
-        "actor": {"class_name": "gr00t_rl_ext.policy.actor:Gr00tGaussianActor", "freezing": freezing or {}},
-        "critic": {"class_name": "gr00t_rl_ext.policy.critic:Gr00tCritic"},
-        "obs_groups": OBS_GROUPS,
-        "num_steps_per_env": NUM_STEPS,
-        "multi_gpu": None,
-    }
-    cfg["algorithm"] |= algorithm or {}
-    unwrapped = SimpleNamespace(configure_decisions=lambda *args, **kwargs: None)
-    env = SimpleNamespace(unwrapped=unwrapped, num_envs=NUM_ENVS)
-    return construction.build(observations(NUM_ENVS), env, cfg, "cpu")  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Agent:
+    """Settings as on the command line."""
+
+    train: tuple[str, ...] = ()
+    freezing: dict[str, Any] = field(default_factory=dict)
+    algorithm: dict[str, Any] = field(default_factory=dict)
+    critic: dict[str, Any] = field(default_factory=dict)
+    flow: dict[str, Any] | None = None
+    """None: the Gaussian policy."""
+
+    def build(self) -> Gr00tPPO:
+        """As rsl_rl's runner does, over an environment that is asked for nothing."""
+        actor_class, sections = (GAUSSIAN, {}) if self.flow is None else (FLOW, {"flow": self.flow})
+        freezing = {"train": list(self.train), "lora_rank": 4} | self.freezing
+        cfg = {
+            "algorithm": {
+                "class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO",
+                "gamma": 0.99,
+                "schedule": "fixed",
+                "num_learning_epochs": 1,
+                **self.algorithm,
+            },
+            "actor": {"class_name": f"gr00t_rl_ext.policy.{actor_class}", "chunk_length": H, "freezing": freezing}
+            | sections,
+            "critic": {"class_name": "gr00t_rl_ext.policy.critic:Gr00tCritic", **self.critic},
+            "obs_groups": OBS_GROUPS,
+            "num_steps_per_env": NUM_STEPS,
+            "multi_gpu": None,
+        }
+        unwrapped = SimpleNamespace(configure_decisions=lambda *args, **kwargs: None)
+        env = SimpleNamespace(unwrapped=unwrapped, num_envs=NUM_ENVS)
+        return construction.build(observations(NUM_ENVS), env, cfg, "cpu")  # type: ignore[arg-type]
 
 
 class EstimatedError(ValueError):
     """Ends the construction once there is an estimate."""
 
 
-def estimate_of(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> MemoryEstimate:
+def estimate_of(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> MemoryEstimate:
     original = construction._memory
 
     def stop(*args: Any) -> None:
@@ -65,50 +83,65 @@ def estimate_of(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> MemoryEstima
     with monkeypatch.context() as patches:
         patches.setattr(construction, "_memory", stop)
         with pytest.raises(EstimatedError) as error:
-            build(*settings)
+            agent.build()
     return error.value.args[0]
 
 
-def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, *settings: Any) -> tuple[MemoryEstimate, int]:
+def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> tuple[MemoryEstimate, int]:
     """The estimate, and the peak of building the agent and training it for two iterations."""
-    estimate = estimate_of(monkeypatch, *settings)
+    estimate = estimate_of(monkeypatch, agent)
     monkeypatch.setattr(construction, "_memory", lambda *_: estimate)
     # safetensors allocates what it reads by itself, where torch's profiler does not see it
     read = CheckpointWeights.read
     monkeypatch.setattr(CheckpointWeights, "read", lambda self, *args: read(self, *args).clone())
 
     def train() -> None:
-        alg = build(*settings)
+        alg = agent.build()
         alg.train_mode()
         Runner(alg).iterate(2)
 
     return estimate, peak_allocated(train)
 
 
-@pytest.mark.parametrize(
-    ("freezing", "algorithm"),
-    [
-        ({}, {"num_mini_batches": 1}),
-        ({"train": ["language_lora"], "language_layers": 1}, {}),
-        ({"train": ["language"], "language_layers": 2, "gradient_checkpointing": True}, {}),
-        ({"train": ["language"], "language_layers": 2}, {"gradient_accumulation_steps": 4}),
-        ({"schedule": [{"train": ["full"], "at_iteration": 1}]}, {}),
-    ],
-)
-def test_the_estimate_is_the_measured_peak(
-    freezing: dict[str, Any], algorithm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Within 5 %, a third of the 15 % that are promised. The last one's second iteration is in another stage."""
-    estimate, peak = estimate_and_peak(monkeypatch, freezing, algorithm)
-    assert estimate.total == pytest.approx(peak, rel=0.05)
+HEAD = ("projector", "dit")
+NO_KL = {"kl_to_base_coef": 0.0}
+SMALL = {"num_steps": 2}
+"""Steps of the flow."""
+
+AGENTS = {
+    "Gaussian": Agent(algorithm={"num_mini_batches": 1}),
+    "Gaussian, values of steps, no KL": Agent(critic={"values": "step"}, algorithm=NO_KL),
+    "language, checkpointing": Agent(("language",), {"language_layers": 1, "gradient_checkpointing": True}),
+    "stages": Agent(freezing={"schedule": [{"train": ["full"], "at_iteration": 1}]}),
+    "flow": Agent(HEAD, flow=SMALL),
+    "flow, all steps, values of steps": Agent(HEAD, critic={"values": "step"}, flow=SMALL | {"score": "all_steps"}),
+    "flow, accumulation": Agent(HEAD, algorithm={"gradient_accumulation_steps": 3, "num_mini_batches": 1}, flow=SMALL),
+    "flow, LoRA, no KL": Agent(("dit_lora",), algorithm=NO_KL, flow=SMALL),
+    "flow, VL self-attention": Agent(("vl_self_attention", *HEAD), critic={"detach": False}, flow=SMALL),
+}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_the_estimate_is_the_measured_peak(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within 3 %, a fifth of the 15 % that are promised. The second iteration of "stages" is in another stage."""
+    estimate, peak = estimate_and_peak(monkeypatch, AGENTS[name])
+    assert estimate.total == pytest.approx(peak, rel=0.03)
+
+
+def test_images_at_time_outs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are encoded while those of the next decision are there as well."""
+    plain, images = (
+        estimate_of(monkeypatch, Agent(algorithm={"bootstrap_images": value})).rollout for value in (False, True)
+    )
+    assert images.activations - plain.activations >= observations(NUM_ENVS)["rgb"].nbytes
 
 
 def test_random_numbers_and_weights_are_those_without_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
-    estimated = build()
+    estimated = Agent().build()
     monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=lambda: ""))
     torch.manual_seed(3)
-    plain = build()
+    plain = Agent().build()
     for (name, first), second in zip(
         estimated.actor.state_dict().items(), plain.actor.state_dict().values(), strict=True
     ):
@@ -116,42 +149,84 @@ def test_random_numbers_and_weights_are_those_without_an_estimate(monkeypatch: p
 
 
 def test_the_estimate_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    build({"train": ["language_lora"], "language_layers": 1})
+    Agent(("language_lora",), {"language_layers": 1}).build()
     printed = capsys.readouterr().out
     assert "memory at the peak, MiB   rollout    update" in printed
     assert "of 16 environments; of 16 decisions" in printed
 
 
 def test_what_cannot_fit_is_refused_with_what_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    freezing = {"train": ["language"], "language_layers": 2}
+    agent = Agent(("language",), {"language_layers": 2})
     loaded = []
-    monkeypatch.setattr(construction, "available_bytes", lambda device: 15 * 2**20)
+    total = estimate_of(monkeypatch, agent).total / 2**20
+    monkeypatch.setattr(construction, "available_bytes", lambda device: int(0.9 * total * 2**20))
     monkeypatch.setattr(Gr00tPPO, "compile", lambda *_: loaded.append(1))
     with pytest.raises(
-        ValueError, match=r"Training needs 2\d\.\d\d MiB of memory, but only 15.00 MiB are free"
+        ValueError, match=rf"Training needs {total:.2f} MiB of memory, but only {0.9 * total:.2f} MiB are free"
     ) as error:
-        build(freezing)
+        agent.build()
     assert not loaded
     text = str(error.value)
     assert "Each of these settings alone makes it fit: " in text
     for setting in ("--num_envs ", "agent.algorithm.num_mini_batches=", "agent.algorithm.gradient_accumulation_steps="):
         assert setting in text
     # what it says is true
-    steps = int(text.partition("gradient_accumulation_steps=")[2].partition("`")[0])
-    build(freezing, {"gradient_accumulation_steps": steps})
+    assert "`agent.actor.freezing.gradient_checkpointing=true`" in text
+    dataclasses.replace(agent, freezing=agent.freezing | {"gradient_checkpointing": True}).build()
 
 
-def test_gradient_checkpointing_is_named_where_it_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    freezing = {"train": ["language"], "language_layers": 2}
-    monkeypatch.setattr(construction, "available_bytes", lambda device: 19 * 2**20)
-    with pytest.raises(ValueError, match="`agent.actor.freezing.gradient_checkpointing=true`"):
-        build(freezing)
-    build(freezing | {"gradient_checkpointing": True})
+class Proportional:
+    """Stands for a model: so many bytes per decision that is stored, or in a part of a mini-batch."""
+
+    def __init__(self, stored: int, part: int) -> None:
+        self.stored, self.part = stored, part
+
+    def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
+        update = PhaseMemory(0, 0, self.part * sizes.part_size)
+        return MemoryEstimate(sizes, 0, {"obs": self.stored * sizes.num_decisions}, PhaseMemory(0, 0, 0), update)
+
+
+@pytest.mark.parametrize(
+    "sizes", [BatchSizes(12, 5, 4), BatchSizes(7, 6, 14), BatchSizes(16, 4, 4), BatchSizes(3, 1, 1)]
+)
+@pytest.mark.parametrize("model", [Proportional(1, 0), Proportional(0, 1), Proportional(1, 10)])
+def test_only_what_ppo_accepts_is_named(model: Proportional, sizes: BatchSizes) -> None:
+    """Of all free memories, and it is the nearest of what PPO accepts and what fits."""
+    fields = {
+        "--num_envs": "num_envs",
+        "agent.num_steps_per_env": "num_steps_per_env",
+        "agent.algorithm.num_mini_batches": "num_mini_batches",
+    }
+
+    def accepted(name: str, value: int) -> bool:
+        changed = dataclasses.replace(sizes, **{name: value})
+        options = PpoOptions(num_mini_batches=changed.num_mini_batches, normalize_advantage_per_mini_batch=True)
+        try:
+            options.check_rollout(changed.num_envs, changed.num_steps_per_env)
+        except ValueError:
+            return False
+        return True
+
+    def fits(usable: int, name: str, value: int) -> bool:
+        return model.estimate(dataclasses.replace(sizes, **{name: value})).total <= usable
+
+    named = 0
+    for usable in range(model.estimate(sizes).total):
+        found = [setting.replace("=", " ").split(" ") for setting in _fitting_sizes(model, sizes, usable)]  # type: ignore[arg-type]
+        settings = {fields[name]: int(value) for name, value in found if name in fields}
+        named += len(settings)
+        for name in fields.values():
+            now = getattr(sizes, name)
+            fewer = name != "num_mini_batches"
+            candidates = range(now - 1, 0, -1) if fewer else range(now + 1, sizes.num_decisions + 1)
+            nearest = (value for value in candidates if accepted(name, value) and fits(usable, name, value))
+            assert settings.get(name) == next(nearest, None), (usable, name)
+    assert named > 0 or sizes.num_decisions < 4
 
 
 def test_settings_of_freezing_that_nothing_reads_are_refused_before_the_estimate() -> None:
     with pytest.raises(ValueError, match=r"`agent.actor.freezing` has no field 'typo'. Its fields are: gradient_check"):
-        build({"typo": 1})
+        Agent(freezing={"typo": 1}).build()
 
 
 def test_a_program_that_cannot_be_traced_is_trained_all_the_same(
@@ -161,5 +236,5 @@ def test_a_program_that_cannot_be_traced_is_trained_all_the_same(
         raise NotImplementedError("aten::new")
 
     monkeypatch.setattr(memory.MemoryModel, "estimate", fail)
-    build()
+    Agent().build()
     assert "memory: not estimated (NotImplementedError: aten::new)" in capsys.readouterr().out

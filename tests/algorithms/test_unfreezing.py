@@ -14,7 +14,8 @@ from counting import counted, layers
 from made_up_experience import H, N, Runner, T, extras_of
 from tiny_policy import actor_critic, load_encoder, observations
 
-from gr00t_rl_ext.algorithms.ppo import BASE_MEAN, EXECUTED, Gr00tPPO
+from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
 from gr00t_rl_ext.policy.stages import MIN_EPISODES, FreezingOptions
 
@@ -90,16 +91,16 @@ def test_the_update_recomputes_what_trains_and_nothing_else(part: str | None, re
     runner.rollout()
     with counted(layers(alg.encoder.model)) as calls:
         alg.update()
-    assert calls == dict.fromkeys(recomputed, EPOCHS * MINI_BATCHES)
+    # and once more for the policy before the update, and for that at step 0
+    assert calls == dict.fromkeys(recomputed, (EPOCHS + 2) * MINI_BATCHES)
 
 
-def test_a_rollout_runs_frozen_layers_once_per_decision() -> None:
-    """The layers that train run a second time, for the policy at step 0; the last observation is encoded too."""
+def test_a_rollout_runs_all_layers_once_per_decision() -> None:
+    """The last observation is encoded too."""
     alg = make("language_lora")
     with counted(layers(alg.encoder.model)) as calls:
         Runner(alg).rollout()
-    assert {calls[name] for name in ("vision0", "vision1", "language0")} == {T + 1}
-    assert calls["language1"] == 2 * T + 1
+    assert {calls[name] for name in ("vision0", "vision1", "language0", "language1")} == {T + 1}
 
 
 def test_the_layers_of_the_head_never_run_for_an_actor_that_does_not_read_it() -> None:
@@ -118,11 +119,11 @@ SCHEDULE = [{"train": ["language_lora"], "at_iteration": 1, "learning_rate": 2e-
 def test_a_stage_opens_between_iterations(capsys: pytest.CaptureFixture[str]) -> None:
     alg = make(schedule=SCHEDULE)
     runner = Runner(alg)
-    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED, BASE_MEAN}
+    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED}
     log = runner.iterate()
     assert log["train/stage"] == 0
     assert "train/learning_rate_language_lora" not in log
-    assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged", EXECUTED, BASE_MEAN}
+    assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged", EXECUTED}
     state = {name: alg.optimizer.state[p]["exp_avg"].clone() for name, p in alg.actor.named_parameters()}
     assert [group["name"] for group in alg.optimizer.param_groups] == ["actor", "critic", "language_lora"]
     assert alg.optimizer.param_groups[2]["lr"] == 2e-4
@@ -186,7 +187,7 @@ def test_every_stage_recomputes_what_trains() -> None:
         runner.rollout()
         with counted(layers(runner.alg.encoder.model)) as calls:
             runner.alg.update()
-        assert calls == dict.fromkeys(recomputed, EPOCHS * MINI_BATCHES)
+        assert calls == dict.fromkeys(recomputed, (EPOCHS + 2) * MINI_BATCHES)
         assert runner.logs[-1]["train/first_ratio_error"] < 1e-5
 
 
@@ -215,7 +216,7 @@ def test_parts_have_the_size_of_the_mini_batch_over_the_steps() -> None:
     alg = make(algorithm={"gradient_accumulation_steps": 4})
     sizes = []
     losses = alg._losses
-    alg._losses = lambda batch: sizes.append(batch.actions.shape[0]) or losses(batch)  # type: ignore[method-assign]
+    alg._losses = lambda batch, whole: sizes.append(batch.values.shape[0]) or losses(batch, whole)  # type: ignore[method-assign]
     Runner(alg).iterate()
     assert sizes == [2] * 4 * MINI_BATCHES * EPOCHS
 
@@ -230,7 +231,9 @@ def test_gradient_checkpointing_gives_the_same_update() -> None:
             alg.update()
         results.append((calls["language1"], trained(alg)))
     (calls, plain), (recomputed_calls, recomputed) = results
-    assert recomputed_calls == 2 * calls
+    # what is computed without gradients is not computed again
+    assert calls == (EPOCHS + 2) * MINI_BATCHES
+    assert recomputed_calls == calls + EPOCHS * MINI_BATCHES
     for name, value in plain.items():
         torch.testing.assert_close(recomputed[name], value, rtol=0, atol=1e-6)
 
@@ -243,15 +246,19 @@ def test_the_kl_is_to_the_policy_at_step_0(part: str) -> None:
     """With GR00T as it was loaded and the adapter as it was made, whatever both became since."""
     alg = make(part, algorithm={"learning_rate": 1e-2})
     initial = make(part)
-    obs = observations(N)
+    runner = Runner(alg)
+    runner.iterate(2)
+    obs = runner.obs
     with torch.no_grad():
-        expected = initial.actor.adapter.mean(initial.encoder.encode(obs)[FEATURES], initial.encoder.state(obs))
-    Runner(alg).iterate(2)
-    with torch.inference_mode():
-        alg.act(obs)
-    stored = alg.transition.observations[BASE_MEAN]
-    torch.testing.assert_close(stored, expected)
-    assert not torch.allclose(alg.actor.output_mean, expected, atol=1e-2)
+        features = initial.encoder.encode(obs)[FEATURES]
+        expected, _ = initial.actor.adapter.distribution(features, initial.encoder.state(obs))
+    runner.rollout()
+    alg._keep_distributions()
+    first = alg.storage.batch(slice(0, N))
+    assert first.base is not None
+    assert first.old is not None
+    torch.testing.assert_close(first.base[0], expected)
+    assert not torch.allclose(first.old[0], expected, atol=1e-2)
 
 
 # Checkpoints

@@ -49,7 +49,7 @@ def _write_small_root(monkeypatch):
 
 
 def test_every_file_the_stock_scene_looks_up_is_there(root):
-    names = [build.FRANKA_USD, build.TABLE_USD, build.GROUND_PLANE_USD]
+    names = [build.FRANKA_USD, build.CARTPOLE_USD, build.TABLE_USD, build.GROUND_PLANE_USD]
     names += [build.BLOCK_USD.format(color=color) for color in ("blue", "red", "green")]
     assert [name for name in names if not (root / name).is_file()] == []
 
@@ -72,7 +72,8 @@ def test_licence_and_origin_lie_beside_the_robot(root):
 def test_no_file_refers_outside_the_root(root):
     from pxr import UsdUtils
 
-    for name in (build.FRANKA_USD, build.TABLE_USD, build.GROUND_PLANE_USD, build.BLOCK_USD.format(color="red")):
+    blocks = [build.BLOCK_USD.format(color="red")]
+    for name in (build.FRANKA_USD, build.CARTPOLE_USD, build.TABLE_USD, build.GROUND_PLANE_USD, *blocks):
         layers, assets, unresolved = UsdUtils.ComputeAllDependencies(str(root / name))
         assert unresolved == []
         assert assets == []
@@ -92,6 +93,39 @@ def test_robot_has_the_prims_and_variants_of_the_stock_configuration(root):
         assert stage.GetPrimAtPath(f"{robot.GetPath()}/Geometry/{links}{body}").HasAPI(UsdPhysics.RigidBodyAPI)
     roots = [prim.GetPath() for prim in stage.Traverse() if prim.HasAPI(UsdPhysics.ArticulationRootAPI)]
     assert roots == [robot.GetPath()]
+
+
+def test_cartpole_has_the_bodies_and_joints_of_the_stock_asset(root):
+    """Sizes from Newton's copy of it (newton/examples/assets/cartpole_single_pendulum.usda)."""
+    from pxr import Usd, UsdGeom, UsdPhysics
+
+    stage = Usd.Stage.Open(str(root / build.CARTPOLE_USD))
+    robot = stage.GetDefaultPrim()
+    assert robot.HasAPI(UsdPhysics.ArticulationRootAPI)
+    boxes = UsdGeom.BBoxCache(Usd.TimeCode.Default(), [UsdGeom.Tokens.default_])
+    sizes = {
+        name: boxes.ComputeWorldBound(stage.GetPrimAtPath(f"/cartpole/{name}")).ComputeAlignedRange()
+        for name in ("slider", "cart", "pole")
+    }
+    assert [list(size.GetMin()) for size in sizes.values()] == [
+        pytest.approx([-0.015, -4.0, -0.015]),
+        pytest.approx([-0.1, -0.125, -0.1]),
+        pytest.approx([0.1, -0.03, -0.03]),
+    ]
+    assert [list(size.GetMax()) for size in sizes.values()] == [
+        pytest.approx([0.015, 4.0, 0.015]),
+        pytest.approx([0.1, 0.125, 0.1]),
+        pytest.approx([0.14, 0.03, 0.97]),
+    ]
+    joints = {prim.GetName(): prim for prim in stage.Traverse() if prim.IsA(UsdPhysics.Joint)}
+    assert joints.keys() == {"root_joint", "slider_to_cart", "cart_to_pole"}
+    slide = UsdPhysics.PrismaticJoint(joints["slider_to_cart"])
+    assert (slide.GetAxisAttr().Get(), slide.GetLowerLimitAttr().Get(), slide.GetUpperLimitAttr().Get()) == ("Y", -4, 4)
+    turn = UsdPhysics.RevoluteJoint(joints["cart_to_pole"])
+    assert turn.GetAxisAttr().Get() == "X"
+    assert turn.GetLowerLimitAttr().Get() == -float("inf"), "the pole turns freely"
+    assert slide.GetPrim().HasAPI(UsdPhysics.DriveAPI, "linear")
+    assert turn.GetPrim().HasAPI(UsdPhysics.DriveAPI, "angular")
 
 
 def test_cubes_are_4_68_cm_and_of_three_colours(root):

@@ -56,7 +56,7 @@ def test_no_such_task(fails: Any) -> None:
 
 
 def test_no_task(fails: Any) -> None:
-    assert "--task is missing. Tasks with GR00T agents: Isaac-Stack-Cube-Franka-IK-Rel-v0, " in fails()
+    assert "--task is missing. Tasks with GR00T agents: Isaac-Cartpole-Camera-Continuous-v0, " in fails()
 
 
 def test_play_checks_as_train_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
@@ -75,7 +75,10 @@ def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
 
 def test_no_such_agent(fails: Any) -> None:
     error = fails("--task", TASK, "--agent", "gr00t_dqn")
-    assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_ppo, rsl_rl_cfg_entry_point." in error
+    assert (
+        f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_flow_ppo, gr00t_lora_ppo, gr00t_ppo, mlp_ppo,"
+        in error
+    )
 
 
 @pytest.mark.parametrize("option", ["--num_envs", "--max_iterations"])
@@ -227,7 +230,7 @@ def test_unknown_config_field(fails: Any, override: str, parent: str, similar: s
     ("override", "expected"),
     [
         ("agent.algorithm.clip_param=much", "a number (default: 0.1)"),
-        ("agent.check_for_nan=maybe", "true or false (default: True)"),
+        ("agent.check_for_nan=maybe", "true or false (default: False)"),
         ("agent.obs_groups.actor=[rgb,state]", "a list with quoted names, such as \"['rgb','state']\","),
     ],
 )

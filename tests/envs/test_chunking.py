@@ -94,6 +94,7 @@ def test_a_chunk_equals_its_steps(env: Any) -> None:
     for name in expected:
         assert torch.equal(obs[name], expected[name]), name
     torch.testing.assert_close(reward, sum(r * 0.9**k for k, r in enumerate(rewards)))
+    assert torch.equal(extras["step_rewards"], torch.stack(rewards, dim=1)), "undiscounted"
     assert not (terminated | truncated).any()
     assert extras["executed_steps"].tolist() == [6] * NUM_ENVS
 
@@ -122,6 +123,7 @@ def test_termination_inside_a_chunk(env: Any) -> None:
     assert not extras["success"].any()
     torch.testing.assert_close(reward[1], sum(single))
     torch.testing.assert_close(reward[[0, 2, 3]], undisturbed[[0, 2, 3]])
+    torch.testing.assert_close(extras["step_rewards"][1], torch.stack(single + [torch.tensor(0.0)] * (8 - ended_after)))
     torch.testing.assert_close(extras["episode_return"][1], sum(single))
     assert extras["episode_steps"].tolist() == [0, ended_after, 0, 0]
     # the new episode has just begun: not one step of it was lost

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +15,7 @@ NUM_ENVS = 4
 
 
 @pytest.fixture(scope="module")
-def cartpole_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cartpole of Newton's examples. Its default prim is misspelt there (newton 1.6.1), so it is named here."""
-    import newton
-    from pxr import Usd
-
-    example = Path(newton.__file__).parent / "examples" / "assets" / "cartpole_single_pendulum.usda"
-    file = tmp_path_factory.mktemp("cartpole") / "cartpole.usda"
-    stage = Usd.Stage.CreateNew(str(file))
-    robot = stage.DefinePrim("/cartpole", "Xform")
-    robot.GetReferences().AddReference(str(example), "/cartpole")
-    stage.SetDefaultPrim(robot)
-    stage.Save()
-    return file
-
-
-@pytest.fixture(scope="module")
-def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[[bool], Any]:
+def make_cartpole(launch: Callable[..., Any]) -> Callable[[bool], Any]:
     """A function that makes the stock environment, or the one with chunks."""
     from isaaclab_ov.physics import OvPhysxCfg
     from isaaclab_tasks.core.cartpole.cartpole_direct_env import CartpoleEnv
@@ -57,7 +40,6 @@ def make_cartpole(launch: Callable[..., Any], cartpole_file: Path) -> Callable[[
         cfg = resolve_presets(CartpoleEnvCfg())
         cfg.sim.physics = OvPhysxCfg()
         cfg.scene.num_envs = NUM_ENVS
-        cfg.scene.cartpole.spawn.usd_path = str(cartpole_file)
         return launch(cfg, lambda: (ChunkedCartpole if chunked else CartpoleEnv)(cfg))
 
     return make
@@ -152,3 +134,29 @@ def test_unknown_groups_are_refused(env: Any) -> None:
         env.configure_decisions(2, observation_groups=["rgb"])
     env.configure_decisions(2, observation_groups=["policy"])
     assert list(env.obs_buf) == ["policy"]
+
+
+def test_final_observations(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the step of the time-out, inside a chunk and at its end, equal to those of single steps."""
+    env.configure_decisions(1)
+    env.reset(seed=5)
+    expected = [env.step(action)[0]["policy"].clone() for action in pushes(6)]
+    env.configure_decisions(6, final_observation_groups=["policy"])
+    env.reset(seed=5)
+    env.episode_length_buf[1] = env.max_episode_length - 2
+    env.episode_length_buf[3] = env.max_episode_length - 6
+    with monkeypatch.context() as patch:
+        calls = []
+        original = env._get_observations
+        patch.setattr(env, "_get_observations", lambda: (calls.append(None), original())[1])
+        *_, truncated, extras = env.step(as_chunk(pushes(6)))
+    assert truncated.tolist() == [False, True, False, True]
+    assert len(calls) == 3, "two time-outs and the boundary"
+    final = extras["final_observations"]["policy"]
+    torch.testing.assert_close(final[1], expected[1][1])
+    torch.testing.assert_close(final[3], expected[5][3])
+    assert not final[[0, 2]].any()
+    assert (extras["step_rewards"][1, :2] != 0).all()
+    assert not extras["step_rewards"][1, 2:].any()
+    with pytest.raises(ValueError, match="no observation group 'rgb'. It offers: policy"):
+        env.configure_decisions(6, final_observation_groups=["rgb"])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -137,6 +138,58 @@ def test_stock_resume(trained: Path) -> None:
     assert "Iteration 3: gradients: frozen parameters have none; norms: language_lora" in output
 
 
+@pytest.fixture(scope="module")
+def trained_flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory in which the stock command trained adapters on GR00T's own action head."""
+    cwd = tmp_path_factory.mktemp("flow")
+    settings = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=3")
+    quick = ("agent.algorithm.critic_warmup_iterations=0", "agent.algorithm.learning_rate=1e-3")
+    succeeded(train(*settings, *quick, cwd=cwd, agent="gr00t_lora_ppo"))
+    return cwd
+
+
+def test_stock_train_and_play_of_the_flow_policy(trained_flow: Path) -> None:
+    from gr00t_rl_ext.cli.summary import read_scalars
+
+    run_dir = run_directory(trained_flow, "gr00t_lora_stack_cube_franka")
+    scalars = read_scalars(run_dir)
+    assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
+    assert all(value > 0 for _, value in scalars["train/grad_norm_dit_lora"])
+    assert scalars["train/kl_to_base"][-1][1] > 0
+    play = ("play", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_lora_ppo", "--num_envs", "2")
+    video = ("--checkpoint", "latest", "--video", "--video_length", "2")
+    succeeded(isaaclab(*play, *video, *SMALL, cwd=trained_flow))
+    assert list((run_dir / "videos" / "play").glob("*.mp4"))
+
+
+def test_a_flow_policy_is_exported_into_gr00ts_own_head(trained_flow: Path) -> None:
+    from gr00t_rl_ext.gr00t import load_gr00t
+
+    script = str(Path(__file__).parents[2] / "scripts" / "export_gr00t.py")
+    run_dir = run_directory(trained_flow, "gr00t_lora_stack_cube_franka")
+    output = succeeded(run(sys.executable, script, str(run_dir), "exported", cwd=trained_flow))
+    differences = [float(line.split()[5].rstrip(",")) for line in output.splitlines() if line.startswith("parity of")]
+    assert len(differences) == 2
+    assert max(differences) < 1e-4
+    saved = torch.load(run_dir / "model_1.pt", weights_only=True)
+    base, exported = (load_gr00t(path, dtype=torch.float32) for path in (saved["base_name"], trained_flow / "exported"))
+    changed = {name for name, value in base.named_parameters() if not torch.equal(value, exported.get_parameter(name))}
+    assert changed
+    assert all(name.startswith("action_head.model.transformer_blocks.") for name in changed)
+
+
+def test_stock_train_of_discrete_actions(tmp_path: Path) -> None:
+    from gr00t_rl_ext.cli.summary import read_scalars
+
+    settings = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=4")
+    task = "Isaac-Cartpole-Camera-Discrete-v0"
+    succeeded(train(*settings, cwd=tmp_path, task=task, agent="gr00t_categorical_ppo"))
+    scalars = read_scalars(run_directory(tmp_path, "gr00t_categorical_cartpole"))
+    assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
+    # two control steps per decision, three choices each
+    assert scalars["train/entropy_loss"][0][1] == pytest.approx(-2 * math.log(3), abs=0.05)
+
+
 def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
     output = succeeded(
         train(
@@ -147,7 +200,7 @@ def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
         )
     )
     assert "MLPModel" in output
-    assert (run_directory(tmp_path, "mlp_stack_cube_franka") / "model_1.pt").is_file()
+    assert (run_directory(tmp_path, "rsl_rl_stack_cube_franka") / "model_1.pt").is_file()
 
 
 def test_stock_list_envs(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:
     assert pair.encoder.spec == SPEC
     assert pair.chunk_length == pair.actor.chunk_length == 3
     assert pair.actor.adapter.mlp[0].weight.shape == (24, 2 * 64 + 16)
-    torch.testing.assert_close(pair.actor.adapter.std(), torch.full((3, 8), 0.1))
+    pair.actor(observations())
+    torch.testing.assert_close(pair.actor.output_std, torch.full((4, 3, 8), 0.1))
     assert pair.critic.mlp[0].weight.shape == (20, 64 + 16 + 56)
     assert isinstance(pair.critic.normalizer, torch.nn.Identity)
     text = pair.describe()
@@ -53,8 +54,18 @@ def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
     [
         ("agent.actor", {"hidden_dim": [8]}, {}, "hidden_dims"),
         ("agent.actor.gr00t", {"gr00t": {"hidden_dim": "x"}}, {}, "checkpoint"),
-        ("agent.actor.distribution_cfg", {"distribution_cfg": {"hidden_dim": 1}}, {}, "init_std, std_range"),
-        ("agent.critic", {}, {"hidden_dim": [8]}, "activation, hidden_dims, obs_normalization"),
+        (
+            "agent.actor.distribution_cfg",
+            {"distribution_cfg": {"hidden_dim": 1}},
+            {},
+            "init_std, squash, state_dependent_std, std_range",
+        ),
+        (
+            "agent.critic",
+            {},
+            {"hidden_dim": [8]},
+            "activation, detach, hidden_dims, obs_clip, obs_normalization, values",
+        ),
     ],
 )
 def test_unknown_fields_are_refused_with_those_that_exist(where: str, actor: dict, critic: dict, known: str) -> None:

@@ -10,10 +10,14 @@ import inspect
 
 import pytest
 
-from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
-from gr00t_rl_ext.policy.adapter import GaussianAdapter
+from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.adapter import CategoricalAdapter, GaussianAdapter
+from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tOptions
+from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
+from gr00t_rl_ext.policy.flow_chain import FlowOptions
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
 
 configs = pytest.importorskip("gr00t_rl_ext.policy.configs")
@@ -36,17 +40,44 @@ def test_the_freezing_config_is_the_options_of_freezing() -> None:
     assert {name: plain(value) for name, value in configs.Gr00tFreezingCfg().to_dict().items()} == options
 
 
-def test_the_actor_config_has_the_adapters_defaults() -> None:
-    actor = configs.Gr00tGaussianActorCfg().to_dict()
-    adapter = defaults(GaussianAdapter.__init__)
-    for name, value in [*actor["distribution_cfg"].items(), *actor.items()]:
+@pytest.mark.parametrize("distribution", [None, "distribution_cfg"])
+def test_the_actor_configs_have_the_adapters_defaults(distribution: str | None) -> None:
+    cfg = configs.Gr00tCategoricalActorCfg if distribution is None else configs.Gr00tGaussianActorCfg
+    adapter = defaults((CategoricalAdapter if distribution is None else GaussianAdapter).__init__)
+    actor = cfg().to_dict()
+    given = actor.pop(distribution) if distribution else {}
+    assert given.pop("squash", False) is False
+    for name, value in [*given.items(), *actor.items()]:
         if name not in ("class_name", "gr00t", "freezing", "chunk_length", "distribution_cfg"):
             assert plain(adapter[name]) == plain(value), name
-    assert actor["class_name"] == f"{Gr00tGaussianActor.__module__}:{Gr00tGaussianActor.__qualname__}"
+
+
+def test_the_flow_config_has_the_options_defaults() -> None:
+    flow = {name: plain(value) for name, value in configs.FlowCfg().to_dict().items()}
+    assert flow == dataclasses.asdict(FlowOptions())
+
+
+@pytest.mark.parametrize(
+    ("cfg", "actor_class"),
+    [
+        ("Gr00tGaussianActorCfg", Gr00tGaussianActor),
+        ("Gr00tCategoricalActorCfg", Gr00tCategoricalActor),
+        ("Gr00tFlowActorCfg", Gr00tFlowActor),
+    ],
+)
+def test_every_field_of_an_actor_config_is_one_of_its_class(cfg: str, actor_class: type[Actor]) -> None:
+    fields = getattr(configs, cfg)().to_dict()
+    assert fields.pop("class_name") == f"{actor_class.__module__}:{actor_class.__qualname__}"
+    sections = {name: tuple(value) for name, value in fields.items() if isinstance(value, dict)}
+    # Isaac Lab asks every actor for the last one
+    assert sections.keys() == {"gr00t", "freezing", *actor_class.SECTIONS, "distribution_cfg"}
+    for name, known in actor_class.SECTIONS.items():
+        assert sorted(sections[name]) == sorted(known)
+    assert fields.keys() - sections.keys() == {"chunk_length", *actor_class.FIELDS}
 
 
 def test_the_critic_config_has_the_critics_defaults() -> None:
     critic = configs.Gr00tCriticCfg()
-    for name in ("hidden_dims", "activation", "obs_normalization"):
+    for name in ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach"):
         assert plain(defaults(Gr00tCritic.__init__)[name]) == plain(getattr(critic, name)), name
     assert critic.class_name == f"{Gr00tCritic.__module__}:{Gr00tCritic.__qualname__}"

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from policies import POLICIES
 from tensordict import TensorDict
 from tiny_policy import SPEC, actor_critic, load_encoder, observations
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, build_tiny_checkpoint
 from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
+from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder, Gr00tOptions, fingerprint, tiny_checkpoint
 
 
@@ -296,3 +298,18 @@ def test_gr00t_n1_7(tmp_path: Path) -> None:
     before = encoder.fingerprint
     edit_json(path / "processor_config.json", note="the policy sees the state through this file")
     assert fingerprint(path) != before
+
+
+def test_a_float32_model_leaves_the_precision_to_the_caller() -> None:
+    """``agent.algorithm.use_mixed_precision`` reaches the action head."""
+    policy = POLICIES["flow, sde, one step"].build()
+    encoded = policy.encoder.encode(observations())
+    _, recorded = policy.actor.decide(encoded, stochastic=True)
+    assert recorded is not None
+    decisions = Decisions(torch.zeros(4, 32), recorded, torch.ones(4, 4, dtype=torch.bool))
+    with torch.no_grad():
+        exact, _ = policy.actor.distribution(encoded, decisions)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed, _ = policy.actor.distribution(encoded, decisions)
+    error = float((mixed - exact).abs().max() / exact.abs().max())
+    assert 1e-4 < error < 0.1

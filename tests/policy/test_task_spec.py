@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,7 @@ def test_the_spec_of_a_manager_based_task() -> None:
     spec = TaskSpec.from_env(task_stand_in(), observations(), ["rgb", "state"])
     assert spec == SPEC
     assert (spec.state_dim, spec.action_dim) == (16, 8)
+    assert spec.action_choices == ()
 
 
 def test_terms_of_equal_name_in_two_groups_stay_apart() -> None:
@@ -52,6 +54,21 @@ def test_the_spec_of_a_direct_task() -> None:
     assert spec.instruction == DEFAULT_INSTRUCTION
     assert spec.state_terms == {"state": 16}
     assert spec.action_terms == {"action": 5}
+
+
+def test_the_spec_of_discrete_actions() -> None:
+    env = SimpleNamespace(cfg=SimpleNamespace(), control_action_dim=2, action_choices=(3, 2))
+    spec = TaskSpec.from_env(env, observations(), ["state", "rgb"])
+    assert spec.action_choices == (3, 2)
+    assert spec.action_dim == 2
+
+
+def test_a_spec_survives_json() -> None:
+    spec = dataclasses.replace(SPEC, action_terms={"action": 2}, action_choices=(3, 2))
+    for original in (SPEC, spec):
+        read = TaskSpec(**json.loads(json.dumps(dataclasses.asdict(original))))
+        assert read == original
+        assert read.digest() == original.digest()
 
 
 def test_cameras_are_counted_over_all_image_groups() -> None:
@@ -100,5 +117,6 @@ def test_the_digest_tells_specs_apart_and_knows_the_order_of_terms() -> None:
         dataclasses.replace(SPEC, instruction="drop the cube"),
         dataclasses.replace(SPEC, state_terms={"object": 7, "joints": 9}),
         dataclasses.replace(SPEC, action_terms={"arm": 8}),
+        dataclasses.replace(SPEC, action_choices=(2,) * 8),
     ]
-    assert len({spec.digest() for spec in (SPEC, *changed)}) == 4
+    assert len({spec.digest() for spec in (SPEC, *changed)}) == 5

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
 
 
@@ -40,8 +40,8 @@ def check_format(loaded: dict[str, Any]) -> None:
     if "format" not in loaded or "base_fingerprint" not in loaded:
         raise ValueError(
             "This checkpoint was not written by gr00t_rl_ext (it has the keys"
-            f" {', '.join(sorted(map(str, loaded)))}). Give a `model_*.pt` of a GR00T run; for an MLP run use"
-            " `--agent rsl_rl_cfg_entry_point`."
+            f" {', '.join(sorted(map(str, loaded)))}). Give a `model_*.pt` of one of its agents; for a run of"
+            " rsl_rl's own PPO use `--agent rsl_rl_cfg_entry_point`."
         )
     if loaded["format"] != FORMAT:
         raise ValueError(
@@ -50,16 +50,34 @@ def check_format(loaded: dict[str, Any]) -> None:
         )
 
 
-def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str) -> None:
+def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str | None) -> None:
     """Check that a training checkpoint can be used with the base that is loaded.
+
+    Args:
+        loaded: The checkpoint.
+        base_fingerprint: Identifies the base.
+        base_name: Where its GR00T came from. None: the policy has none.
 
     Raises:
         ValueError: If it has another format, or was trained on another base.
     """
     check_format(loaded)
-    if loaded["base_fingerprint"] != base_fingerprint:
+    if loaded["base_fingerprint"] == base_fingerprint:
+        return
+    if loaded["base_name"] is None and base_name is None:
         raise ValueError(
-            f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which"
-            " is another one, or is seen through another mapping. Its adapter means nothing there. Set"
-            " `agent.actor.gr00t.checkpoint` and `agent.actor.gr00t.mapping` to those that it was trained with."
+            "This checkpoint was trained without GR00T, on other observation or action terms than the agent has here."
+            " Use the task and the `agent.obs_groups` that it was trained with."
         )
+    if loaded["base_name"] is None or base_name is None:
+        names = (loaded["base_name"], base_name)
+        trained, agent = ("without GR00T" if name is None else f"on the GR00T in {name!r}" for name in names)
+        raise ValueError(
+            f"This checkpoint was trained {trained}, but the agent acts {agent}. Choose the `--agent` that it was"
+            " trained with."
+        )
+    raise ValueError(
+        f"This checkpoint was trained on the GR00T in {loaded['base_name']!r}, but {base_name!r} is loaded, which"
+        " is another one, or is seen through another mapping. Its adapter means nothing there. Set"
+        " `agent.actor.gr00t.checkpoint` and `agent.actor.gr00t.mapping` to those that it was trained with."
+    )

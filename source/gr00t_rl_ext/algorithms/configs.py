@@ -15,29 +15,72 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
 
     class_name: str = "gr00t_rl_ext.algorithms.ppo:Gr00tPPO"
 
-    num_learning_epochs: int = 3
-    """Passes over the rollout per iteration."""
-
-    num_mini_batches: int = 4
-    """Mini-batches per pass."""
-
-    gradient_accumulation_steps: int = 1
-    """Parts that a mini-batch is split into, to save memory. The step is that of the whole mini-batch."""
-
-    clip_param: float = 0.1
-    """Clip range of the ratio, and of the value's change."""
-
     learning_rate: float = 1.0e-5
-    """Learning rate of the actor."""
+    """Learning rate of the actor's own networks, and of parts of GR00T that have none of their own."""
 
     critic_learning_rate: float | None = None
     """Learning rate of the critic. None: 20 times the actor's."""
 
     schedule: str = "fixed"
-    """Only ``fixed``: the epochs stop at ``target_kl`` instead."""
+    """Of the learning rates: ``fixed``; ``linear``, to 0 at the end of the run (``agent.max_iterations``);
+    ``adaptive``, by 1.5 up or down to keep the KL of a mini-batch between half and twice ``desired_kl``."""
+
+    critic_schedule: str | None = None
+    """Schedule of the critic's learning rate. None: the same."""
+
+    gr00t_schedule: str | None = None
+    """Schedule of the learning rates of parts of GR00T. None: the same."""
 
     desired_kl: float | None = None
-    """Unused with the fixed schedule."""
+    """KL per decision that the adaptive schedule aims at."""
+
+    optimizer: str = "adam"
+    """``adam``, ``adamw``, ``sgd`` or ``rmsprop``."""
+
+    adam_epsilon: float = 1.0e-5
+    """Epsilon of Adam, AdamW and RMSprop."""
+
+    num_learning_epochs: int = 3
+    """Passes over the rollout per iteration."""
+
+    num_mini_batches: int = 4
+    """Mini-batches per pass. The decisions of an iteration must divide into as many."""
+
+    gradient_accumulation_steps: int = 1
+    """Parts that a mini-batch is split into, to save memory. The step is that of the whole mini-batch."""
+
+    use_mixed_precision: bool = False
+    """Run networks in bfloat16, or float16 on GPUs without it, with weights and densities in float32."""
+
+    max_grad_norm: float = 1.0
+    """Largest norm of the gradient, of policy and critic each."""
+
+    max_skipped_steps: int = 10
+    """Steps in a row that may be skipped because their gradient is not finite, before the run stops."""
+
+    clip_param: float = 0.1
+    """Clip range of the ratio, and of the value's change."""
+
+    target_kl: float | None = 0.015
+    """Mean KL of an epoch beyond which no further epoch starts. None: never stop."""
+
+    kl_to_base_coef: float = 0.01
+    """Weight of KL(policy || policy at step 0)."""
+
+    entropy_coef: float = 0.0
+    """Weight of the entropy bonus."""
+
+    value_loss_coef: float = 1.0
+    """Weight of the value loss."""
+
+    use_clipped_value_loss: bool = True
+    """Clip the value's change by ``clip_param``."""
+
+    huber_delta: float | None = None
+    """Error of a value beyond which the loss grows linearly (Huber). None: the squared error."""
+
+    critic_warmup_iterations: int = 0
+    """Iterations at the start in which only the critic learns."""
 
     gamma: float = 0.99
     """Discount per decision."""
@@ -45,20 +88,15 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
     lam: float = 0.95
     """Lambda of generalised advantage estimation, per decision."""
 
-    entropy_coef: float = 0.0
-    """Weight of the entropy bonus."""
+    normalize_advantage_per_mini_batch: bool = False
+    """Normalise advantages over each mini-batch instead of the whole rollout."""
 
-    value_loss_coef: float = 1.0
-    """Weight of the value loss. Actor and critic share no trained parameter, so it scales the critic's step only."""
+    reward_normalization: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
 
-    use_clipped_value_loss: bool = True
-    """Clip the value's change by ``clip_param``."""
+    reward_clip: float | None = None
+    """Largest magnitude of a normalised reward. None: unbounded."""
 
-    max_grad_norm: float = 1.0
-    """Largest norm of the gradient, of actor and critic each."""
-
-    kl_to_base_coef: float = 0.01
-    """Weight of KL(policy || policy at step 0)."""
-
-    target_kl: float | None = 0.015
-    """Mean KL of an epoch beyond which no further epoch starts. None: never stop."""
+    bootstrap_images: bool = False
+    """At a time-out, render and encode what the cameras see then for the value that is bootstrapped from, which costs
+    time. Else the critic takes the images of the last decision, and everything else as it is then."""

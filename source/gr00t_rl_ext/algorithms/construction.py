@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from rsl_rl.algorithms import PPO as RslRlPPO
 from rsl_rl.env import VecEnv
-from rsl_rl.utils import resolve_class
+from rsl_rl.utils import resolve_callable, resolve_class
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.ppo_memory import ppo_memory
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic, check_fields
+from gr00t_rl_ext.policy.actor_critic import check_fields
 from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -43,20 +42,21 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
             " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
         )
     obs_groups = _require_obs_groups(cfg["obs_groups"])
-    _check_algorithm_fields(alg_class, alg_cfg)  # type: ignore[arg-type]
-    spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"])
+    _check_algorithm_fields(alg_class, alg_cfg)
+    pair_class = _pair_class(actor_class, cfg["actor"]["class_name"])
+    spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=pair_class.over_gr00t)
 
     def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:
-        actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}}
-        actor_critic = Gr00tActorCritic(
+        actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}} if freezing else actor_cfg
+        actor_critic = pair_class(
             spec,
             observations,
             obs_groups,
             actor,
             critic_cfg,
             device,
-            actor_class,  # type: ignore[arg-type]
-            critic_class,  # type: ignore[arg-type]
+            actor_class,
+            critic_class,
         )
         return alg_class(actor_critic, observations, num_steps, device=device, **{**alg_cfg, **settings})
 
@@ -65,16 +65,22 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
     try:
-        print(_memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, device).describe())
+        estimate = _memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, pair_class.over_gr00t, device)
+        print(estimate.describe())
     except ValueError:
         raise
     except Exception as error:
         # it runs the agent on fake tensors, which newer versions of what it runs may not support
         print(f"memory: not estimated ({type(error).__name__}: {error})")
-    alg = make(obs, cfg["num_steps_per_env"], {}, multi_gpu_cfg=cfg["multi_gpu"])
+    alg = make(
+        obs, cfg["num_steps_per_env"], {}, multi_gpu_cfg=cfg["multi_gpu"], max_iterations=cfg.get("max_iterations")
+    )
     chunk_length = alg.actor_critic.chunk_length
     unwrapped.configure_decisions(
-        chunk_length, step_discount=alg_cfg["gamma"] ** (1.0 / chunk_length), observation_groups=used
+        chunk_length,
+        step_discount=alg.options.gamma ** (1.0 / chunk_length),
+        observation_groups=used,
+        final_observation_groups=alg.final_observation_groups,
     )
     env.num_actions = chunk_length * spec.action_dim
     print(alg.actor_critic.describe())
@@ -83,14 +89,22 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
 
 
 def _memory(
-    make: Callable[..., Any], obs: TensorDict, num_steps: int, alg_cfg: dict[str, Any], num_stages: int, device: str
+    make: Callable[..., Any],
+    obs: TensorDict,
+    num_steps: int,
+    alg_cfg: dict[str, Any],
+    num_stages: int,
+    over_gr00t: bool,
+    device: str,
 ) -> MemoryEstimate:
     """Estimate what training takes in the stage of unfreezing that takes most.
 
     Raises:
         ValueError: It does not fit; the message says which settings would.
     """
-    small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None}
+    small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None, "critic_warmup_iterations": 0}
+    # a run of one iteration has no schedule
+    small |= dict.fromkeys(("schedule", "critic_schedule", "gr00t_schedule"), "fixed") | {"desired_kl": None}
 
     def model(stage: int, **freezing: Any) -> MemoryModel:
         def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:
@@ -113,8 +127,17 @@ def _memory(
         models[stage],
         sizes,
         available_bytes(device),
-        {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)},
+        {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)} if over_gr00t else {},
     )
+
+
+def _pair_class(actor_class: Any, name: str) -> Any:
+    if not hasattr(actor_class, "PAIR"):
+        raise ValueError(
+            f"`agent.actor.class_name` is {name!r}, which this algorithm cannot train: it needs a"
+            " gr00t_rl_ext.policy.actor.Actor. rsl_rl's MLP is gr00t_rl_ext.policy.mlp:MlpActor."
+        )
+    return resolve_callable(actor_class.PAIR)
 
 
 def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -128,20 +151,13 @@ def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]
     return obs_groups
 
 
-def _check_algorithm_fields(alg_class: type, alg_cfg: dict[str, Any]) -> None:
-    internal = ("actor", "critic", "storage", "actor_critic", "observations", "num_steps_per_env", "device")
-    internal = ("self", "kwargs", "multi_gpu_cfg", *internal)
-    known = {name for base in (alg_class, RslRlPPO) for name in inspect.signature(base.__init__).parameters}
+def _check_algorithm_fields(alg_class: Any, alg_cfg: dict[str, Any]) -> None:
     # fields of Isaac Lab's config for features of rsl_rl that this algorithm does not have
-    unsupported = ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders")
-    for name in unsupported:
+    for name in ("rnd_cfg", "symmetry_cfg", "share_cnn_encoders"):
         if alg_cfg.pop(name, None):
             raise ValueError(
                 f"`agent.algorithm.{name}` is set, which {alg_class.__name__} does not support. Leave it unset."
             )
-    check_fields("agent.algorithm", alg_cfg, known - {*internal, *unsupported})
-    if alg_cfg.get("schedule", "fixed") != "fixed":
-        raise ValueError(
-            f"`agent.algorithm.schedule` is {alg_cfg['schedule']!r}; {alg_class.__name__} supports 'fixed' and stops"
-            " the epochs of an iteration at `target_kl` instead."
-        )
+    check_fields("agent.algorithm", alg_cfg, [field.name for field in dataclasses.fields(alg_class.OPTIONS)])
+    # before anything is loaded
+    alg_class.OPTIONS(**alg_cfg)

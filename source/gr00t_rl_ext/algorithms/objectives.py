@@ -4,49 +4,133 @@
 """Pure tensor maths of policy optimisation: losses and diagnostics of a batch of decisions. No state; fp32.
 
 The log-ratio of a decision is the log-density of its action chunk under the current policy minus that under the
-rollout's policy, see :mod:`gr00t_rl_ext.policy.gaussian`.
+rollout's policy, see :mod:`gr00t_rl_ext.policy.gaussian`. Where each control step of a chunk has a ratio or a value of
+its own, the arguments are (B, H) and ``valid`` (B, H) bool marks the executed steps. Each of them weighs the same, so
+that the parts of a mini-batch weigh by their executed steps. The other entries may hold anything, NaN included.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+
+MAX_LOG_RATIO = 20.0
+"""Log-ratios above this count as this, a ratio of 4.9e8, and have no gradient.
+
+exp() overflows at 88. PPO's minimum picks the clipped term for a positive advantage, but 0 * inf makes the gradient of
+the other one NaN; for a negative advantage loss and gradient are infinite. Clipping the gradient's norm would turn even
+a finite one into a step for that sample alone, so the sample is left to the early stop at the target KL. Below -20
+nothing is needed: the ratio and its gradient go to 0.
+"""
 
 
-def clipped_surrogate_loss(log_ratio: torch.Tensor, advantages: torch.Tensor, clip: float) -> torch.Tensor:
-    """PPO's pessimistic surrogate, to be minimised (Schulman et al. 2017, arXiv 1707.06347, eq. 7). (B,) -> ()."""
-    ratio = log_ratio.exp()
-    return -torch.minimum(ratio * advantages, ratio.clamp(1.0 - clip, 1.0 + clip) * advantages).mean()
+def _masked(values: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """0 in place of the invalid entries. Before any function: masking its result leaves 0 * NaN in the gradient."""
+    return values if valid is None else torch.where(valid, values, 0.0)
+
+
+def _bounded(log_ratio: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    return _masked(log_ratio, valid).clamp(max=MAX_LOG_RATIO)
+
+
+def masked_mean(values: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean of the valid entries; of all without a mask. 0 if there are none. (...) -> ()."""
+    if valid is None:
+        return values.mean()
+    return _masked(values, valid).sum() / valid.sum().clamp(min=1)
+
+
+def normalize_advantages(advantages: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean 0 and standard deviation 1 over the valid entries, 0 in the others; same shape.
+
+    As rsl_rl: the unbiased standard deviation, plus 1e-8. It needs two valid entries; for one it is NaN.
+    """
+    if valid is None:
+        return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    deviations = _masked(advantages - masked_mean(advantages, valid), valid)
+    std = (deviations.square().sum() / (valid.sum() - 1)).sqrt()
+    return deviations / (std + 1e-8)
+
+
+def clipped_surrogate_loss(
+    log_ratio: torch.Tensor,
+    advantages: torch.Tensor,
+    clip: float,
+    valid: torch.Tensor | None = None,
+    clip_high: float | None = None,
+) -> torch.Tensor:
+    """PPO's pessimistic surrogate, to be minimised (Schulman et al. 2017, arXiv 1707.06347, eq. 7).
+
+    Finite, with a finite gradient, for any log-ratio that is a number, see :data:`MAX_LOG_RATIO`.
+
+    Args:
+        log_ratio: (B,), or (B, H) with ``valid``.
+        advantages: Like ``log_ratio``.
+        clip: A ratio below 1 - clip gains nothing.
+        valid: (B, H) bool.
+        clip_high: A ratio above 1 + clip_high gains nothing ("clip-higher", DAPO, arXiv 2503.14476, eq. 10). None:
+            ``clip``.
+
+    Returns:
+        The mean, ().
+    """
+    ratio, advantages = _bounded(log_ratio, valid).exp(), _masked(advantages, valid)
+    clipped = ratio.clamp(1.0 - clip, 1.0 + (clip if clip_high is None else clip_high))
+    return -masked_mean(torch.minimum(ratio * advantages, clipped * advantages), valid)
 
 
 def value_loss(
-    values: torch.Tensor, old_values: torch.Tensor, returns: torch.Tensor, clip: float | None
+    values: torch.Tensor,
+    old_values: torch.Tensor,
+    returns: torch.Tensor,
+    clip: float | None,
+    huber_delta: float | None = None,
+    valid: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean squared error of the values; with ``clip``, of the worse of the value and its clipped change.
 
     Args:
-        values: (B,).
-        old_values: Values at the time of the rollout, (B,).
-        returns: (B,).
+        values: (B,), or (B, H) with ``valid``.
+        old_values: Values at the time of the rollout, like ``values``.
+        returns: Like ``values``.
         clip: Largest change that counts (the 37 implementation details of PPO, no. 9). None: no clipping.
+        huber_delta: Errors beyond this count linearly: 2 delta |e| - delta^2 in place of e^2. It is twice Huber's loss,
+            so that the loss of a small error, and what its coefficient means, stay the same. None: never.
+        valid: (B, H) bool.
+
+    Returns:
+        The mean, ().
     """
-    error = (values - returns).square()
+    values, old_values, returns = (_masked(tensor, valid) for tensor in (values, old_values, returns))
+
+    def loss(predicted: torch.Tensor) -> torch.Tensor:
+        if huber_delta is None:
+            return (predicted - returns).square()
+        return 2.0 * F.huber_loss(predicted, returns, reduction="none", delta=huber_delta)
+
     if clip is None:
-        return error.mean()
+        return masked_mean(loss(values), valid)
     clipped = old_values + (values - old_values).clamp(-clip, clip)
-    return torch.maximum(error, (clipped - returns).square()).mean()
+    return masked_mean(torch.maximum(loss(values), loss(clipped)), valid)
 
 
-def approximate_kl(log_ratio: torch.Tensor) -> torch.Tensor:
+def approximate_kl(log_ratio: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
     """Estimate of KL(old || new) from samples of the old policy: mean of (r - 1) - log r.
 
-    Unbiased, never negative, of low variance (Schulman 2020, "Approximating KL divergence", estimator k3). (B,) -> ().
+    Unbiased, never negative, of low variance (Schulman 2020, "Approximating KL divergence", estimator k3). Log-ratios
+    above :data:`MAX_LOG_RATIO` count as that. (B,), or (B, H) with ``valid`` (B, H) -> ().
     """
-    return (log_ratio.exp() - 1.0 - log_ratio).mean()
+    log_ratio = _bounded(log_ratio, valid)
+    return masked_mean(log_ratio.exp() - 1.0 - log_ratio, valid)
 
 
-def clip_fraction(log_ratio: torch.Tensor, clip: float) -> torch.Tensor:
-    """Fraction of the samples whose ratio lies outside the clip range. (B,) -> ()."""
-    return ((log_ratio.exp() - 1.0).abs() > clip).float().mean()
+def clip_fraction(
+    log_ratio: torch.Tensor, clip: float, valid: torch.Tensor | None = None, clip_high: float | None = None
+) -> torch.Tensor:
+    """Fraction of the samples whose ratio lies outside the clip range. Arguments of the surrogate. (...) -> ()."""
+    change = _bounded(log_ratio, valid).exp() - 1.0
+    outside = (change < -clip) | (change > (clip if clip_high is None else clip_high))
+    return masked_mean(outside.float(), valid)
 
 
 def explained_variance(values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:

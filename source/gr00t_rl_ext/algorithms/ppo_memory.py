@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
+from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.policy.memory import MemoryModel
 
 if TYPE_CHECKING:
@@ -29,54 +29,66 @@ def ppo_memory(build: Callable[[TensorDict, int, int], Gr00tPPO], obs: TensorDic
         obs: Observations of any number of environments, for their shapes.
         device: Where the agent lives.
     """
-    shapes = {name: (value.shape[1:], value.dtype) for name, value in obs.items()}
+    shapes = {str(name): (value.shape[1:], value.dtype) for name, value in obs.items()}
 
     def observe(num_envs: int) -> TensorDict:
-        return TensorDict(
-            {
-                str(name): torch.empty(num_envs, *shape, dtype=dtype, device=device)
-                for name, (shape, dtype) in shapes.items()
-            },
-            batch_size=[num_envs],
-        )
+        groups = {
+            name: torch.zeros(num_envs, *shape, dtype=dtype, device=device) for name, (shape, dtype) in shapes.items()
+        }
+        return TensorDict(groups, batch_size=[num_envs])
 
-    def agent(num_envs: int, num_steps: int, num_parts: int) -> _TracedPPO:
+    def agent(num_envs: int, num_steps: int, num_parts: int) -> DrivenPPO:
         with contextlib.redirect_stdout(io.StringIO()):
-            return _TracedPPO(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
+            return DrivenPPO(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
 
     return MemoryModel(agent, device)
 
 
-class _TracedPPO:
+class DrivenPPO:
+    """Gr00tPPO, driven as rsl_rl's runner does, in an environment where nothing happens.
+
+    Every decision is cut off by a time-out, as bootstrapping may encode the images of that state.
+
+    Args:
+        algorithm: The algorithm.
+        observe: Makes the next observations.
+    """
+
     def __init__(self, algorithm: Gr00tPPO, observe: Callable[[], TensorDict]) -> None:
         self._algorithm = algorithm
         self._observe = observe
-        self._obs: TensorDict | None = None
+        self._obs = observe()
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
+        """The algorithm's."""
         return self._algorithm.optimizer
 
     @property
-    def storage(self) -> RolloutStorage:
+    def storage(self) -> DecisionStorage:
+        """The algorithm's."""
         return self._algorithm.storage
 
     @torch.no_grad()
     def rollout(self) -> None:
-        num_envs, device = self.storage.num_envs, self._algorithm.device
+        """All decisions of an iteration."""
+        algorithm, num_envs, device = self._algorithm, self.storage.num_envs, self._algorithm.device
         self.storage.clear()
-        obs = self._observe() if self._obs is None else self._obs
         for _ in range(self.storage.num_transitions_per_env):
-            self._algorithm.act(obs)
-            obs = self._observe()
-            executed = torch.full((num_envs,), self._algorithm.actor.chunk_length, device=device)
-            rewards = torch.zeros(num_envs, device=device)
-            dones = torch.zeros(num_envs, dtype=torch.long, device=device)
-            self._algorithm.process_env_step(obs, rewards, dones, {"executed_steps": executed})
-        self._algorithm.compute_returns(obs)
-        # the runner shows it to the next rollout again
-        self._obs = obs
+            algorithm.act(self._obs)
+            self._obs = self._observe()
+            dones = torch.ones(num_envs, dtype=torch.long, device=device)
+            extras = {
+                "executed_steps": torch.full((num_envs,), algorithm.actor.chunk_length, device=device),
+                "step_rewards": torch.zeros(num_envs, self.storage.chunk_length, device=device),
+                "time_outs": dones,
+                "final_observations": self._observe().select(*algorithm.final_observation_groups),
+            }
+            algorithm.process_env_step(self._obs, torch.zeros(num_envs, device=device), dones, extras)
+        # shown to the next rollout again
+        algorithm.compute_returns(self._obs)
 
     def update(self) -> None:
+        """The update on them."""
         with contextlib.redirect_stdout(io.StringIO()):
             self._algorithm.update()

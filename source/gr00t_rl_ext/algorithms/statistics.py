@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any
 
 import torch
+from torch import Tensor
 
 WINDOW = 100
 """Episodes that returns, lengths and the success rate are averaged over."""
@@ -23,37 +24,52 @@ _EPISODE_FIELDS = {
 
 
 class RolloutStatistics:
-    """Counts over one rollout, and the latest episodes over all of them."""
+    """Counts over one rollout, and the latest episodes over all of them.
+
+    The device is not waited for while the rollout runs: what it reports is kept, and looked at when it is asked for.
+    """
 
     def __init__(self) -> None:
         self._episodes: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in _EPISODE_FIELDS}
+        self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _EPISODE_FIELDS}
         self.start()
 
     def start(self) -> None:
         """A rollout begins."""
-        self._control_steps, self._reward_sum = 0, 0.0
+        self._executed: list[Tensor] = []
+        self._rewards: list[Tensor] = []
         self._began = time.perf_counter()
 
-    def record(
-        self, executed: torch.Tensor, rewards: torch.Tensor, dones: torch.Tensor, extras: dict[str, Any]
-    ) -> None:
+    def record(self, executed: Tensor, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
         """Count a decision: executed control steps, rewards and ends of episodes, each (num_envs,)."""
-        self._control_steps += int(executed.sum())
-        self._reward_sum += float(rewards.sum())
+        self._executed.append(executed.sum())
+        self._rewards.append(rewards.sum())
+        ended = dones > 0
         for name, key in _EPISODE_FIELDS.items():
             if key in extras:
-                self._episodes[name].extend(extras[key].to(dones.device)[dones > 0].float().tolist())
+                self._reported[name].append((extras[key].to(dones.device), ended))
+
+    def _look(self) -> None:
+        """Take in what was reported of episodes."""
+        for name, reported in self._reported.items():
+            if reported:
+                values, ended = (torch.cat(parts) for parts in zip(*reported, strict=True))
+                self._episodes[name].extend(values[ended].float().tolist())
+                reported.clear()
 
     def success_rate(self, min_episodes: int) -> float | None:
         """Success rate of the latest episodes; None for fewer than ``min_episodes``."""
+        self._look()
         successes = self._episodes["charts/success_rate"]
         return sum(successes) / len(successes) if len(successes) >= min_episodes else None
 
     def metrics(self) -> dict[str, float]:
         """The ``charts/*`` of an iteration."""
+        self._look()
         elapsed = time.perf_counter() - self._began
+        control_steps = int(torch.stack(self._executed).sum())
         metrics = {
-            "charts/SPS": self._control_steps / elapsed,
-            "charts/reward_per_step": self._reward_sum / self._control_steps,
+            "charts/SPS": control_steps / elapsed,
+            "charts/reward_per_step": float(torch.stack(self._rewards).sum()) / control_steps,
         }
         return metrics | {name: sum(values) / len(values) for name, values in self._episodes.items() if values}

@@ -4,9 +4,9 @@
 """Build the offline asset root once, from PyPI packages only.
 
 The root is a folder that ``ISAACSIM_ASSET_ROOT`` can name: it holds, below ``Isaac/``, each file that the stock
-Stack-Cube-Franka task looks up. It lives in the user's cache under a name that is a hash of the recipe (the source
-packages' versions and the modules that author the files), so that a changed recipe builds anew and never edits a
-root that another process reads.
+Stack-Cube-Franka and Cartpole tasks look up. It lives in the user's cache under a name that is a hash of the recipe
+(the source packages' versions and the modules that author the files), so that a changed recipe builds anew and never
+edits a root that another process reads.
 
 A root is built in a temporary folder beside its destination and renamed into place as the last step. The manifest
 in it lists each file with its SHA-256; a root whose files do not match is replaced.
@@ -26,7 +26,7 @@ import time
 import uuid
 from pathlib import Path
 
-from gr00t_rl_ext.assets import franka, props
+from gr00t_rl_ext.assets import cartpole, franka, props
 from gr00t_rl_ext.cache import CACHE_ENV_VAR, cache_directory
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ SOURCE_PACKAGES = ("example-robot-data", "urdf-usd-converter")
 
 FRANKA_USD = "Isaac/IsaacLab/Robots/FrankaEmika/franka_panda.usda"
 BLOCK_USD = "Isaac/Props/Blocks/{color}_block.usd"
+CARTPOLE_USD = "Isaac/IsaacLab/Robots/Classic/Cartpole/cartpole.usd"
 TABLE_USD = "Isaac/Props/Mounts/SeattleLabTable/table_instanceable.usd"
 GROUND_PLANE_USD = "Isaac/IsaacLab/Environments/Grid/default_ground_plane_checker_v1/default_ground_plane.usda"
 
@@ -105,9 +106,9 @@ def _populate(root: Path) -> None:
     """Write all assets below ``root``."""
     data_root, licence = _robot_sources()
     robot = root / FRANKA_USD
-    table, ground = root / TABLE_USD, root / GROUND_PLANE_USD
+    pole, table, ground = root / CARTPOLE_USD, root / TABLE_USD, root / GROUND_PLANE_USD
     blocks = {color: root / BLOCK_USD.format(color=color) for color in props.CUBE_COLORS}
-    for file in (robot, table, ground, *blocks.values()):
+    for file in (robot, pole, table, ground, *blocks.values()):
         file.parent.mkdir(parents=True, exist_ok=True)
     try:
         franka.write_franka(robot, data_root)
@@ -117,6 +118,7 @@ def _populate(root: Path) -> None:
     (robot.parent / "NOTICE").write_text(_notice(), encoding="utf-8")
     for color, file in blocks.items():
         props.write_cube(file, props.CUBE_COLORS[color])
+    cartpole.write_cartpole(pole)
     props.write_table(table)
     props.write_ground_plane(ground)
 
@@ -215,7 +217,7 @@ def _recipe_hash() -> str:
     digest = hashlib.sha256()
     for name in SOURCE_PACKAGES:
         digest.update(f"{name}=={_version(name)}\n".encode())
-    for module in (franka, props, sys.modules[__name__]):
+    for module in (cartpole, franka, props, sys.modules[__name__]):
         assert module.__file__ is not None
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:16]

@@ -51,7 +51,7 @@ def write_cube(output: Path, color: Color) -> None:
     """
     from pxr import Gf, UsdGeom, UsdPhysics, UsdShade
 
-    stage, root = _new_stage(output, "Cube")
+    stage, root = new_stage(output, "Cube")
     UsdPhysics.RigidBodyAPI.Apply(root)
     UsdPhysics.MassAPI.Apply(root).CreateMassAttr(0.1)
     cube = UsdGeom.Cube.Define(stage, "/Cube/geometry")
@@ -59,7 +59,7 @@ def write_cube(output: Path, color: Color) -> None:
     half = CUBE_EDGE / 2
     cube.CreateExtentAttr([Gf.Vec3f(-half), Gf.Vec3f(half)])
     UsdPhysics.CollisionAPI.Apply(cube.GetPrim())
-    _paint(cube.GetPrim(), "/Cube/Looks/Paint", color, roughness=0.45)
+    paint(cube.GetPrim(), "/Cube/Looks/Paint", color, roughness=0.45)
 
     material = UsdShade.Material.Define(stage, "/Cube/Looks/Friction")
     friction = UsdPhysics.MaterialAPI.Apply(material.GetPrim())
@@ -81,7 +81,7 @@ def write_table(output: Path) -> None:
     Args:
         output: File to write.
     """
-    stage, _ = _new_stage(output, "Table")
+    stage, _ = new_stage(output, "Table")
     length, width, thickness, leg = 1.5, 1.2, 0.05, 0.07
     top_z = TABLE_TOP - thickness / 2
     _box(stage, "/Table/Top", (length, width, thickness), (0.0, 0.0, top_z), _WOOD, roughness=0.6)
@@ -103,7 +103,7 @@ def write_ground_plane(output: Path) -> None:
     """
     from pxr import Gf, Sdf, UsdGeom, UsdPhysics
 
-    stage, _ = _new_stage(output, "GroundPlane")
+    stage, _ = new_stage(output, "GroundPlane")
     collision = UsdGeom.Plane.Define(stage, "/GroundPlane/CollisionPlane")
     collision.CreateAxisAttr("Z")
     collision.CreatePurposeAttr(UsdGeom.Tokens.guide)
@@ -123,11 +123,17 @@ def write_ground_plane(output: Path) -> None:
         "st", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.vertex
     )
     texture_coordinates.Set([Gf.Vec2f(-25, -25), Gf.Vec2f(25, -25), Gf.Vec2f(25, 25), Gf.Vec2f(-25, 25)])
-    _paint(mesh.GetPrim(), "/GroundPlane/Looks/theGrid", _FLOOR, roughness=0.8)
+    paint(mesh.GetPrim(), "/GroundPlane/Looks/theGrid", _FLOOR, roughness=0.8)
     stage.GetRootLayer().Save()
 
 
-def _new_stage(output: Path, name: str) -> tuple[Usd.Stage, Usd.Prim]:
+def new_stage(output: Path, name: str) -> tuple[Usd.Stage, Usd.Prim]:
+    """A new file in metres and kilograms, z up, and its default prim.
+
+    Args:
+        output: File to write; the caller saves it.
+        name: Name of the default prim.
+    """
     from pxr import Usd, UsdGeom, UsdPhysics
 
     stage = Usd.Stage.CreateNew(str(output))
@@ -150,10 +156,10 @@ def _box(stage: Usd.Stage, path: str, size: Color, center: Color, color: Color, 
     cube.AddScaleOp().Set(Gf.Vec3f(*size))
     UsdPhysics.CollisionAPI.Apply(cube.GetPrim())
     looks = f"{path.rsplit('/', 1)[0]}/Looks/{'Metal' if color == _METAL else 'Wood'}"
-    _paint(cube.GetPrim(), looks, color, roughness)
+    paint(cube.GetPrim(), looks, color, roughness)
 
 
-def _paint(prim: Usd.Prim, path: str, color: Color, roughness: float) -> UsdShade.Material:
+def paint(prim: Usd.Prim, path: str, color: Color, roughness: float) -> UsdShade.Material:
     """Give a prim a preview material, and the same display colour for renderers that read no materials."""
     from pxr import Gf, Sdf, UsdGeom, UsdShade
 

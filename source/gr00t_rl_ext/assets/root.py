@@ -100,8 +100,9 @@ def resolve_asset_root(mode: Mode | None = None, timeout: float = PROBE_TIMEOUT)
         return AssetRoot(default, "online")
     print(
         f"[gr00t_rl_ext] Isaac Lab's asset server is not reachable or lacks the robot (waited at most {timeout:g} s): "
-        f"using the offline assets in {build.offline_root_path()}, which cover the Stack-Cube-Franka tasks. Set "
-        f"{MODE_ENV_VAR}=online to use the server nevertheless, or {ASSET_ROOT_ENV_VAR} to use your own copy.",
+        f"using the offline assets in {build.offline_root_path()}, which cover the Stack-Cube-Franka and the Cartpole "
+        f"tasks. Set {MODE_ENV_VAR}=online to use the server nevertheless, or {ASSET_ROOT_ENV_VAR} to use your own "
+        "copy.",
         file=sys.stderr,
         flush=True,
     )

@@ -63,6 +63,8 @@ def _export(arguments: argparse.Namespace) -> int:
     file = _checkpoint_file(arguments.run)
     saved = _read(file)
     check_format(saved)
+    if saved["base_name"] is None:
+        raise UsageError(f"{str(file)!r} is of a policy without GR00T: there is no GR00T checkpoint to export.")
     changes = {"checkpoint": arguments.base, "tokenizer": arguments.tokenizer, "dtype": arguments.dtype}
     changes = {name: value for name, value in changes.items() if value is not None}
     recipe = export.recipe_of(saved, **changes)
@@ -80,7 +82,7 @@ def _export(arguments: argparse.Namespace) -> int:
     # first of all, because it refuses a directory that holds something
     with new_directory(arguments.out) as directory:
         actor = export.load_trained(saved, arguments.device, **changes)
-        parts = ", ".join(actor.encoder.freezing.parts)
+        parts = ", ".join(export.gr00t_of(actor).freezing.parts)
         expected = export.actions(actor, obs)
         export.write(actor, recipe, directory)
         del actor  # two models at once may be more than the memory holds

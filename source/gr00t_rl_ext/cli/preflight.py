@@ -98,7 +98,7 @@ def find_task(task: str | None) -> EnvSpec:
 
     import gr00t_rl_ext.tasks  # noqa: F401
 
-    ours = sorted(name for name, spec in gym.registry.items() if "gr00t_ppo" in (spec.kwargs or {}))
+    ours = sorted(name for name, spec in gym.registry.items() if _has_gr00t_agent(spec))
     if task is None:
         raise UsageError(f"--task is missing. Tasks with GR00T agents: {', '.join(ours)}.")
     name = task.split(":")[-1]
@@ -111,6 +111,10 @@ def find_task(task: str | None) -> EnvSpec:
             " all."
         )
     return gym.spec(name)
+
+
+def _has_gr00t_agent(spec: EnvSpec) -> bool:
+    return any(name.startswith("gr00t_") for name in spec.kwargs or {})
 
 
 def find_agent(spec: EnvSpec, agent: str) -> None:

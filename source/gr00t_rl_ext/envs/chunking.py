@@ -16,21 +16,28 @@ time step is one decision (a semi-Markov decision process; Sutton, Precup, Singh
 
 With ``H = 1`` the environment behaves as Isaac Lab's own, step by step.
 
+The actions of a direct task may be discrete (``Discrete``, ``MultiDiscrete``): see
+:mod:`gr00t_rl_ext.envs.action_layout`.
+
 The mixin extends Isaac Lab at its overridable methods and calls its ``step``; nothing of that loop is repeated here.
 Written against isaaclab 3.0.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
 import torch
 from isaaclab.envs import DirectRLEnv, ManagerBasedRLEnv
 from isaaclab.utils import replace
+from tensordict import TensorDict
 
 from gr00t_rl_ext.envs import cuda_guard
+from gr00t_rl_ext.envs.action_layout import ActionLayout
 
 cuda_guard.install()
 
@@ -50,12 +57,20 @@ class ActionChunkMixin:
     * ``success`` (num_envs,) bool: the episode ended in this chunk by the task's success term. Absent if the task
       declares none;
     * ``episode_return`` and ``episode_steps`` (num_envs,): undiscounted return and length in control steps of the
-      episode that ended in this chunk, zero where none did.
+      episode that ended in this chunk, zero where none did;
+    * ``step_rewards`` (num_envs, chunk_length): undiscounted reward of each control step, zero for steps that were not
+      executed;
+    * ``final_observations``, a TensorDict of groups (num_envs, ...): what was observed in the control step in which an
+      episode timed out, before the reset and before the neutral actions, for a bootstrap with the value of that state
+      (Pardo et al. 2018, "Time Limits in Reinforcement Learning"). Rows of environments whose ``truncated`` is False
+      are zero. Absent if no episode timed out in this chunk or no group was asked for.
     """
 
     num_envs: int
     device: str
+    sim: Any
     extras: dict
+    has_rtx_sensors: bool
     reset_buf: torch.Tensor
     reset_terminated: torch.Tensor
     reset_time_outs: torch.Tensor
@@ -63,7 +78,16 @@ class ActionChunkMixin:
     success_term: str = "success"
     """Name of the termination term (manager-based) or of the boolean attribute (direct) that means success."""
 
-    _control_action_dim: int
+    neutral_action: Sequence[float] = ()
+    """Action of an environment whose episode has ended, until the chunk ends, one number per dimension of the action
+    of a control step (a choice, counted from 0, where it is discrete). Empty for zeros: the default pose for joint
+    targets, no motion for relative poses, the first choice of each discrete component."""
+
+    single_action_space: Any
+    _control_action_space: Any
+    """The task's own action space, of one control step."""
+
+    _actions: ActionLayout
     _chunk_length: int = 1
     _step_discount: float = 1.0
     _in_chunk: bool = False
@@ -72,6 +96,16 @@ class ActionChunkMixin:
     _finished: torch.Tensor | None = None
     """Environments whose episode ended earlier in the current chunk. Shape (num_envs,). None outside a chunk."""
 
+    _final_groups: Sequence[str] = ()
+    _final_images: bool = False
+    """Whether one of the final groups holds images."""
+
+    _final_observations: TensorDict | None = None
+    """Final observations of the episodes that timed out in the current chunk; None as long as none did."""
+
+    _renders: bool = True
+    """`render_enabled` as it was before the chunk."""
+
     def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
         if cfg.scene.num_envs < 1:
             raise ValueError(f"The number of environments is {cfg.scene.num_envs}; expected at least 1 (--num_envs).")
@@ -79,6 +113,7 @@ class ActionChunkMixin:
         # in every run; it sets the output directory only when `--video` was given.
         cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
         super().__init__(cfg, *args, **kwargs)  # type: ignore[call-arg]
+        self._neutral = self._actions.neutral(self.neutral_action)
 
     @property
     def chunk_length(self) -> int:
@@ -87,8 +122,13 @@ class ActionChunkMixin:
 
     @property
     def control_action_dim(self) -> int:
-        """Width of the action of one control step."""
-        return self._control_action_dim
+        """Width of the action of one control step: numbers, or components of a discrete action."""
+        return self._actions.width
+
+    @property
+    def action_choices(self) -> tuple[int, ...]:
+        """Number of choices of each component of a discrete action; empty for continuous actions."""
+        return self._actions.choices
 
     def configure_decisions(
         self,
@@ -96,22 +136,35 @@ class ActionChunkMixin:
         *,
         step_discount: float = 1.0,
         observation_groups: Sequence[str] | None = None,
+        final_observation_groups: Sequence[str] = (),
     ) -> None:
         """Set what one decision of the learner is. Takes effect at once; environments are not reset.
 
         Args:
             chunk_length: Control steps H per :meth:`step`, at least 1.
             step_discount: Discount per control step inside the chunk, in (0, 1].
-            observation_groups: Observation groups to compute; the others cost nothing. None computes all.
+            observation_groups: Observation groups to compute; the others cost nothing, except that a direct task
+                computes all of them by one function. None computes all.
+            final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
+                They are computed, for all environments, in each control step in which an episode times out; a group
+                with images renders then. Histories and delays do not advance by it. Noise draws random numbers,
+                so later noise differs from that of a run without; a modifier or a term with a state of its own, and
+                a direct task whose observation function has one (a frame stack), is called once more.
 
         Raises:
-            ValueError: If a value is out of range or a group does not exist.
+            ValueError: If a value is out of range, a group does not exist, or discrete actions are clipped.
         """
         if chunk_length < 1:
             raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
         if not 0.0 < step_discount <= 1.0:
             raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
-        self._select_observation_groups(observation_groups)
+        if self.action_choices and isinstance(self.single_action_space, gym.spaces.Box):
+            # rsl_rl's wrapper puts a box there if the agent clips
+            raise ValueError(
+                f"The task's actions are choices ({self._control_action_space}), which cannot be clipped. Set"
+                " `agent.clip_actions=null`."
+            )
+        self._select_observation_groups(observation_groups, final_observation_groups)
         scale = chunk_length / self._chunk_length
         self._chunk_length = chunk_length
         self._step_discount = step_discount
@@ -128,22 +181,25 @@ class ActionChunkMixin:
         """Execute an action chunk.
 
         Args:
-            action: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim).
+            action: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim). Discrete
+                actions are integers stored as floats, counted from 0.
 
         Returns:
             The observations at the chunk's end, the discounted sum of the rewards, terminated, truncated (each of
             shape (num_envs,)) and the extras.
 
         Raises:
-            ValueError: If the action's shape does not fit the chunk.
+            ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
         """
         expected = (self.num_envs, self._chunk_length * self.control_action_dim)
         if tuple(action.shape) != expected:
             raise ValueError(
                 f"The action has shape {tuple(action.shape)}, expected {expected}: {self.num_envs} environments times"
                 f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
+                + (" The actions are discrete: one number per component." if self.action_choices else "")
             )
         chunk = action.to(self.device).view(self.num_envs, self._chunk_length, self.control_action_dim)
+        self._actions.check(chunk)
         finished = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         terminated, truncated = finished.clone(), finished.clone()
         success = finished.clone()
@@ -151,20 +207,23 @@ class ActionChunkMixin:
         reward = torch.zeros(self.num_envs, device=self.device)
         # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
         self.extras.pop("log", None)
-        render_enabled = self.render_enabled
+        self._renders = self.render_enabled
         self._finished = finished
+        self._final_observations = None
+        step_rewards: list[torch.Tensor] = []
         obs: Any = None
         try:
             for k in range(self._chunk_length):
                 self._in_chunk = k + 1 < self._chunk_length
-                self.render_enabled = render_enabled and not self._in_chunk
+                self.render_enabled = self._renders and not self._in_chunk
                 alive = ~finished
-                # the neutral action is zero: the default pose for joint targets, no motion for relative poses
-                step_action = torch.where(alive.unsqueeze(1), chunk[:, k], 0.0)
-                obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
-                reward += torch.where(alive, step_reward * self._step_discount**k, 0.0)
+                step_action = self._actions.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
+                with self._own_action_space():
+                    obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
+                step_rewards.append(torch.where(alive, step_reward, 0.0))
+                reward += step_rewards[-1] * self._step_discount**k
                 # not in place: what a rollout leaves here is an inference tensor, which later steps may not write to
-                self._episode_return = self._episode_return + torch.where(alive, step_reward, 0.0)
+                self._episode_return = self._episode_return + step_rewards[-1]
                 executed += alive
                 terminated |= alive & step_terminated
                 # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
@@ -179,9 +238,13 @@ class ActionChunkMixin:
         finally:
             self._in_chunk = False
             self._finished = None
-            self.render_enabled = render_enabled
+            self.render_enabled = self._renders
         self._episode_steps = self._episode_steps + executed
         self.extras["executed_steps"] = executed
+        self.extras["step_rewards"] = torch.stack(step_rewards, dim=1)
+        self.extras.pop("final_observations", None)
+        if self._final_observations is not None:
+            self.extras["final_observations"] = self._final_observations
         self.extras["episode_return"] = torch.where(finished, self._episode_return, 0.0)
         self.extras["episode_steps"] = torch.where(finished, self._episode_steps, 0)
         self._episode_return = torch.where(finished, 0.0, self._episode_return)
@@ -194,19 +257,56 @@ class ActionChunkMixin:
         """Reset as Isaac Lab does, and forget the running episodes."""
         self._episode_return = torch.zeros(self.num_envs, device=self.device)
         self._episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-        return super().reset(*args, **kwargs)  # type: ignore[misc]
+        with self._own_action_space():
+            return super().reset(*args, **kwargs)  # type: ignore[misc]
+
+    @contextmanager
+    def _own_action_space(self) -> Iterator[None]:
+        """For the task, which may ask what kind of space it has, its own one; for the learner that of a chunk."""
+        of_learner = self.single_action_space
+        self.single_action_space = self._control_action_space
+        try:
+            yield
+        finally:
+            self.single_action_space = of_learner
+
+    def _configure_gym_env_spaces(self) -> None:
+        super()._configure_gym_env_spaces()  # type: ignore[misc]
+        self._control_action_space = self.single_action_space
+        self._actions = ActionLayout(self._control_action_space, self.device)
 
     def _update_action_space(self) -> None:
-        width = self._chunk_length * self.control_action_dim
         space = self.single_action_space
         low = float(space.low.min()) if isinstance(space, gym.spaces.Box) else -float("inf")
         high = float(space.high.max()) if isinstance(space, gym.spaces.Box) else float("inf")
-        self.single_action_space = gym.spaces.Box(low=low, high=high, shape=(width,))
+        self.single_action_space = self._actions.chunk_space(self._chunk_length, low, high)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
+
+    def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
+        """Observe the state of the control step in progress, before anything is reset.
+
+        Args:
+            time_outs: Environments whose time is over and that did not terminate. Shape (num_envs,).
+        """
+        if not self._final_groups or self._finished is None:
+            return
+        time_outs = time_outs & ~self._finished
+        if not bool(time_outs.any()):
+            return
+        if self._final_images and self._in_chunk and self._renders and self.has_rtx_sensors:
+            # Isaac Sim's cameras show its last rendering, which was skipped in this step
+            self.sim.render()
+        observed = TensorDict(self._observations_of_state(), batch_size=[self.num_envs])
+        kept = torch.zeros_like(observed) if self._final_observations is None else self._final_observations
+        self._final_observations = torch.where(time_outs, observed, kept)
 
     # What the two kinds of environment do differently.
 
-    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
+    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
+        raise NotImplementedError
+
+    def _observations_of_state(self) -> Mapping[str, Any]:
+        """The final groups, computed without a trace in what is observed later."""
         raise NotImplementedError
 
     def _success_buffer(self) -> torch.Tensor | None:
@@ -233,7 +333,6 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
 
     def load_managers(self) -> None:
         super().load_managers()
-        self._control_action_dim = self.action_manager.total_action_dim
         self._observation_groups: list[str] = list(self.observation_manager.active_terms)
         self._remembered: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         # the managers are created by Isaac Lab, so their instances are the seam
@@ -244,6 +343,7 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
     def _dones_to_reset(self) -> torch.Tensor:
         """Evaluate the termination terms; return the environments to reset now. Shape (num_envs,)."""
         dones = self._evaluate_terminations()
+        self._keep_final_observations(self.termination_manager.time_outs & ~self.termination_manager.terminated)
         if self._in_chunk:
             return torch.zeros_like(dones)
         return dones if self._finished is None else dones | self._finished
@@ -266,8 +366,27 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         manager = self.observation_manager
         return bool(manager._group_obs_term_delay_buffer[group] or manager._group_obs_term_history_buffer[group])
 
-    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
-        self._observation_groups = _existing_groups(groups, list(self.observation_manager.active_terms))
+    def _observations_of_state(self) -> dict[str, Any]:
+        manager = self.observation_manager
+        observations = {}
+        for group in self._final_groups:
+            history, delay = manager._group_obs_term_history_buffer, manager._group_obs_term_delay_buffer
+            kept = history[group], delay[group]
+            try:
+                # the state belongs to the history that is observed, and not to the one that goes on
+                history[group], delay[group] = copy.deepcopy(kept)
+                observations[group] = manager.compute_group(group, update_history=self._counts_control_steps(group))
+            finally:
+                history[group], delay[group] = kept
+        return observations
+
+    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
+        available = list(self.observation_manager.active_terms)
+        selected, final = _existing_groups(groups, available), _existing_groups(final_groups, available)
+        self._observation_groups, self._final_groups = selected, final
+        # a term of an image has the shape (height, width, channels)
+        term_shapes = self.observation_manager.group_obs_term_dim
+        self._final_images = any(len(shape) > 2 for group in final for shape in term_shapes[group])
         self.obs_buf = self._observations_of_decision()
 
     def _success_buffer(self) -> torch.Tensor | None:
@@ -300,7 +419,6 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
 
     def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(cfg, *args, **kwargs)
-        self._control_action_dim = gym.spaces.flatdim(self.single_action_space)
         self._observation_groups: list[str] | None = None
         self._latest_success: torch.Tensor | None = None
 
@@ -315,6 +433,7 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         return terminated, time_outs
 
     def _reset_envs_from_buffer(self):
+        self._keep_final_observations(self.reset_time_outs & ~self.reset_terminated)
         if self._in_chunk:
             return torch.empty(0, dtype=torch.int32, device=self.device)
         return super()._reset_envs_from_buffer()
@@ -327,13 +446,17 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
             return observations
         return {group: observations[group] for group in self._observation_groups}
 
-    def _select_observation_groups(self, groups: Sequence[str] | None) -> None:
-        self._observation_groups = None
-        observations = self._compute_observations()
-        if groups is not None:
-            self._observation_groups = _existing_groups(groups, list(observations))
-            observations = {group: observations[group] for group in self._observation_groups}
-        self.obs_buf = observations
+    def _observations_of_state(self) -> dict[str, Any]:
+        observations = super()._compute_observations()
+        return {group: observations[group] for group in self._final_groups}
+
+    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
+        observations: Any = super()._compute_observations()
+        selected = None if groups is None else _existing_groups(groups, list(observations))
+        final = _existing_groups(final_groups, list(observations)) if final_groups else []
+        self._observation_groups, self._final_groups = selected, final
+        self._final_images = any(observations[group].ndim > 2 for group in final)
+        self.obs_buf = observations if selected is None else {group: observations[group] for group in selected}
 
     def _success_buffer(self) -> torch.Tensor | None:
         return self._latest_success

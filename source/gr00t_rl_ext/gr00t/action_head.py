@@ -259,7 +259,9 @@ class ActionHead(nn.Module):
         """Layer norm and self-attention over the backbone's features (B, S, D); masks (B, S)."""
         if self.config.attend_text_every_n_blocks is not None and image_mask is None:
             raise ValueError("image_mask is None; this head's blocks attend to either text or images and need it")
-        tokens = self.vlln(tokens.to(self.dtype))
+        # of its own: where parts of the head train, they are float32 among frozen layers of lower precision
+        norm = self.vlln.weight if isinstance(self.vlln, nn.LayerNorm) else self.action_decoder.layer1.weight
+        tokens = self.vlln(tokens.to(norm.dtype))
         if self.vl_self_attention is not None:
             tokens = self.vl_self_attention(tokens, _visible(padding_mask))
         return Gr00tContext(tokens, attention_mask, image_mask, padding_mask)

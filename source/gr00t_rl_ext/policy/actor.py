@@ -1,141 +1,219 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The Gaussian actor, with the interface that rsl_rl 5.5 expects of a policy model."""
+"""What every policy of ours is: a model of rsl_rl 5.5 that decides action chunks and scores stored decisions."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from tensordict import TensorDict
-from torch import nn
+from torch import Tensor, nn
 
-from gr00t_rl_ext.policy import gaussian
-from gr00t_rl_ext.policy.adapter import GaussianAdapter
-from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
+from gr00t_rl_ext.policy.protocols import Encoder
+from gr00t_rl_ext.policy.scored import Scored
+
+Parameters = tuple[Tensor, ...]
+"""Parameters of a distribution over action chunks, each with the batch as its first axis, fp32."""
 
 
-class Gr00tGaussianActor(nn.Module):
-    """GR00T's features and the robot's state -> Tanh adapter -> Gaussian over an action chunk.
+@dataclass(frozen=True)
+class Decisions:
+    """Stored decisions, as a policy needs them to score them again."""
 
-    The actions are those of the environment, in [-1, 1] per dimension; the runner clips samples to that range
-    (``clip_actions = 1``) after their log-probability was taken.
+    actions: Tensor
+    """What the policy decided, (B, H * A)."""
+
+    recorded: Parameters
+    """What the rollout recorded of them: the parameters of the distribution that they were drawn from, and whatever
+    else was drawn on the way."""
+
+    valid: Tensor
+    """Control steps that were executed, (B, H) bool."""
+
+
+class Actor(nn.Module, ABC):
+    """A policy over action chunks: H control steps with A actions each.
+
+    rsl_rl calls it as its own models (:meth:`forward` and the ``output_*`` properties). An update scores stored
+    decisions through :meth:`distribution` and :meth:`scored`, whatever the policy is.
 
     Args:
-        encoder: The shared frozen backbone.
+        encoder: Turns observations into what the policy reads.
         chunk_length: Control steps H per decision.
-        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter`.
     """
 
     is_recurrent = False
 
+    PAIR: ClassVar[str] = "gr00t_rl_ext.policy.actor_critic:Gr00tActorCritic"
+    """What builds it together with a critic, ``module:name``."""
+
     reads_head = False
     """Whether it acts through GR00T's action head."""
 
-    def __init__(self, encoder: Gr00tEncoder, chunk_length: int, **adapter: Any) -> None:
+    SECTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Nested sections of ``agent.actor`` beside ``gr00t`` and ``freezing``, with their fields. A section is an argument
+    of the constructor, as a mapping."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Plain fields of ``agent.actor`` beside ``chunk_length``: further arguments of the constructor."""
+
+    def __init__(self, encoder: Encoder, chunk_length: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.chunk_length = chunk_length
-        self.adapter = GaussianAdapter(
-            encoder.feature_shape[1], encoder.state_dim, chunk_length, encoder.spec.action_dim, **adapter
-        )
-        self._mean: torch.Tensor | None = None
+        self._recorded: Parameters | None = None
+
+    # What a policy must say
+
+    @abstractmethod
+    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
+        """Decide.
+
+        Args:
+            obs: Encoded observations.
+            stochastic: Draw from the policy's distribution, instead of taking its deterministic decision.
+
+        Returns:
+            Actions (B, H, A) for the environment, and what is to be recorded of the decision; None where a
+            deterministic decision has nothing to record.
+        """
+
+    @abstractmethod
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        """Parameters of the policy's distribution over the outcomes of stored decisions, as the networks are now.
+
+        Differentiable in what trains.
+
+        Args:
+            obs: The encoded observations of the decisions.
+            decisions: The decisions.
+        """
+
+    @property
+    @abstractmethod
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each of these parameters, for one decision."""
+
+    @abstractmethod
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        """The same parameters as they were when the decisions were made."""
+
+    @abstractmethod
+    def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
+        """Some distribution over the outcomes of decisions, as an object that knows their log-probabilities."""
+
+    @property
+    @abstractmethod
+    def output_std(self) -> Tensor:
+        """Spread of the actions, for rsl_rl's logger, any shape: std, or entropy where there is none."""
+
+    @abstractmethod
+    def as_jit(self) -> nn.Module:
+        """What ``isaaclab play`` exports as TorchScript."""
+
+    @abstractmethod
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        """What ``isaaclab play`` exports as ONNX, with the attributes that rsl_rl's exporter reads."""
+
+    entropy_has_gradient = True
+    """Whether an entropy bonus can change the policy."""
+
+    def start_iteration(self, iteration: int) -> None:
+        """An iteration begins, counted from 0. For schedules inside the policy."""
+
+    # What all of them do
+
+    def score(self, obs: TensorDict, decisions: Decisions) -> Scored:
+        """The policy's distribution over the outcomes of stored decisions; differentiable."""
+        return self.scored(self.distribution(obs, decisions), decisions)
+
+    def score_recorded(self, decisions: Decisions) -> Scored:
+        """The distribution that they were drawn from."""
+        return self.scored(self.recorded_distribution(decisions), decisions)
+
+    def frozen_copy(self) -> Self:
+        """A copy of the policy's own networks as they are now, over the same encoder; it does not train."""
+        memo: dict[int, Any] = {id(self.encoder): self.encoder}
+        # deepcopy would copy the storage of a buffer, which the estimate of memory's fake tensors do not have
+        memo |= {id(buffer): buffer.clone() for buffer in self.buffers()}
+        copied = copy.deepcopy(self, memo).requires_grad_(False)
+        copied._recorded = None
+        return copied.eval()
 
     def forward(
         self,
         obs: TensorDict,
-        masks: torch.Tensor | None = None,
+        masks: Tensor | None = None,
         hidden_state: Any = None,
         stochastic_output: bool = False,
-    ) -> torch.Tensor:
-        """Decide.
+    ) -> Tensor:
+        """Decide, and remember what is to be recorded of it.
 
         Args:
             obs: Observations, encoded or with images.
             masks: Unused; for recurrent models of rsl_rl.
             hidden_state: Unused; likewise.
-            stochastic_output: Sample, instead of returning the mean.
+            stochastic_output: Draw from the policy's distribution.
 
         Returns:
             The action chunk, step by step: (B, H * A).
         """
-        if FEATURES not in obs.keys():
+        if FEATURES not in obs.keys() or HIDDEN in obs.keys():
             obs = self.encoder.encode(obs)
-        self._mean = self.adapter.mean(obs[FEATURES], self.encoder.state(obs))
-        if not stochastic_output:
-            return self._mean.flatten(1)
-        return torch.normal(self._mean, self.output_std).flatten(1)
+        actions, self._recorded = self.decide(obs, stochastic_output)
+        return actions.flatten(1)
 
     @property
-    def output_mean(self) -> torch.Tensor:
-        """Mean of the latest decision, (B, H, A)."""
-        assert self._mean is not None, "forward() sets the distribution"
-        return self._mean
+    def output_distribution_params(self) -> Parameters:
+        """What is recorded of the latest decision."""
+        assert self._recorded is not None, "a stochastic forward() sets it"
+        return self._recorded
 
-    @property
-    def output_std(self) -> torch.Tensor:
-        """Standard deviation of the latest decision, (B, H, A); before the first one (H, A)."""
-        std = self.adapter.std()
-        return std if self._mean is None else std.expand_as(self._mean)
-
-    @property
-    def output_distribution_params(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of the latest decision, each (B, H, A)."""
-        return self.output_mean, self.output_std
-
-    def get_output_log_prob(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Log-density of whole chunks (B, H * A) under the latest decisions, (B,).
+    def get_output_log_prob(self, outputs: Tensor) -> Tensor:
+        """Log-probability of the latest decision, (B,), over all steps of the chunk.
 
         rsl_rl stores it with the rollout. The update does not read it: only afterwards is known how many steps of the
-        chunk were executed, so it recomputes the density over those from the stored mean and standard deviation.
+        chunk were executed, so it takes the density over those from what was recorded.
         """
-        mean, std = self.output_distribution_params
-        every_step = torch.ones(mean.shape[:2], dtype=torch.bool, device=mean.device)
-        return gaussian.log_prob(outputs.view_as(mean), mean, std, every_step)
+        every_step = torch.ones(outputs.shape[0], self.chunk_length, dtype=torch.bool, device=outputs.device)
+        decisions = Decisions(outputs, self.output_distribution_params, every_step)
+        return self.score_recorded(decisions).log_prob().sum(1)
 
-    def reset(self, dones: torch.Tensor | None = None, hidden_state: Any = None) -> None:
+    def reset(self, dones: Tensor | None = None, hidden_state: Any = None) -> None:
         """Nothing to reset: the policy has no memory."""
 
     def get_hidden_state(self) -> None:
         """The policy has no memory."""
 
-    def detach_hidden_state(self, dones: torch.Tensor | None = None) -> None:
+    def detach_hidden_state(self, dones: Tensor | None = None) -> None:
         """The policy has no memory."""
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Nothing to update: the state is normalised with the checkpoint's fixed statistics."""
 
-    def as_jit(self) -> nn.Module:
-        """A copy of the adapter for TorchScript: (features, state) -> action chunk.
 
-        ``isaaclab play`` exports it, which moves it to the CPU while the policy goes on acting.
-        """
-        return copy.deepcopy(self.adapter)
-
-    def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """A copy of the adapter for ONNX, with the attributes that rsl_rl's exporter reads."""
-        return _OnnxAdapter(copy.deepcopy(self.adapter), self.encoder.feature_shape[0])
-
-
-class _OnnxAdapter(nn.Module):
-    """The adapter with the names and example inputs that rsl_rl's ONNX export asks for."""
+class AdapterForOnnx(nn.Module):
+    """A small network over features and state, with the names and example inputs that rsl_rl's ONNX export asks for."""
 
     is_recurrent = False
     input_names = ("features", "state")
     output_names = ("actions",)
 
-    def __init__(self, adapter: GaussianAdapter, num_tokens: int) -> None:
+    def __init__(self, adapter: nn.Module, num_tokens: int, feature_dim: int, state_dim: int) -> None:
         super().__init__()
         self.adapter = adapter
-        self.num_tokens = num_tokens
+        self._shapes = (1, num_tokens, feature_dim), (1, state_dim)
 
-    def forward(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: Tensor, state: Tensor) -> Tensor:
         return self.adapter(features, state)
 
-    def get_dummy_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return (
-            torch.zeros(1, self.num_tokens, self.adapter.feature_dim),
-            torch.zeros(1, self.adapter.state_dim),
-        )
+    def get_dummy_inputs(self) -> tuple[Tensor, Tensor]:
+        features, state = self._shapes
+        return torch.zeros(features), torch.zeros(state)

@@ -8,17 +8,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 
-from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -37,7 +39,7 @@ class ActorRecipe:
     """Fields of ``agent.actor`` without ``class_name``."""
 
     @classmethod
-    def of(cls, actor_class: type[Gr00tGaussianActor], spec: TaskSpec, actor_cfg: Mapping[str, Any]) -> ActorRecipe:
+    def of(cls, actor_class: type[Actor], spec: TaskSpec, actor_cfg: Mapping[str, Any]) -> ActorRecipe:
         """The recipe of an actor of some class for a task."""
         return cls(
             f"{actor_class.__module__}:{actor_class.__qualname__}",
@@ -65,7 +67,7 @@ class ActorRecipe:
         options, spec = Gr00tOptions(**self.actor.get("gr00t", {})), TaskSpec(**self.spec)
         return options.directory(spec), options.fingerprint(spec)
 
-    def make(self, device: str) -> Gr00tGaussianActor:
+    def make(self, device: str) -> Actor:
         """Load GR00T and make the actor over it.
 
         Raises:
@@ -75,16 +77,16 @@ class ActorRecipe:
         spec = TaskSpec(**self.spec)
         cfg = dict(self.actor)
         gr00t_cfg, freezing_cfg = dict(cfg.pop("gr00t", {})), dict(cfg.pop("freezing", {}))
-        distribution_cfg = dict(cfg.pop("distribution_cfg", {}))
         chunk_length = cfg.pop("chunk_length", None)
+        if "distribution_cfg" not in actor_class.SECTIONS:
+            check_fields("agent.actor.distribution_cfg", cfg.pop("distribution_cfg", {}), ())
+        sections = {name: dict(cfg.pop(name)) for name in actor_class.SECTIONS if name in cfg}
         for name, fields, options in (("gr00t", gr00t_cfg, Gr00tOptions), ("freezing", freezing_cfg, FreezingOptions)):
             check_fields(f"agent.actor.{name}", fields, [field.name for field in dataclasses.fields(options)])
-        check_fields("agent.actor.distribution_cfg", distribution_cfg, ("init_std", "std_range"))
-        check_fields(
-            "agent.actor",
-            cfg,
-            ("gr00t", "freezing", "chunk_length", "distribution_cfg", "hidden_dims", "activation", "num_queries"),
-        )
+        for name, fields in sections.items():
+            check_fields(f"agent.actor.{name}", fields, actor_class.SECTIONS[name])
+        known = ("gr00t", "freezing", "chunk_length", *actor_class.SECTIONS, *actor_class.FIELDS)
+        check_fields("agent.actor", cfg, known)
         encoder = Gr00tEncoder.load(
             spec,
             Gr00tOptions(**gr00t_cfg),
@@ -99,7 +101,7 @@ class ActorRecipe:
                 f"`agent.actor.chunk_length` is {chunk_length}; the checkpoint predicts {horizon} steps, so it must lie"
                 f" in 1..{horizon}, or be null for all of them."
             )
-        return actor_class(encoder, chunk_length, **distribution_cfg, **cfg).to(device)
+        return actor_class(encoder, chunk_length, **sections, **cfg).to(device)
 
 
 class Gr00tActorCritic:
@@ -119,6 +121,9 @@ class Gr00tActorCritic:
         ValueError: If a field is not known or a value does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
     """
 
+    over_gr00t = True
+    """Whether the policy looks through cameras, by a GR00T that may train as well."""
+
     def __init__(
         self,
         spec: TaskSpec,
@@ -127,18 +132,16 @@ class Gr00tActorCritic:
         actor_cfg: Mapping[str, Any],
         critic_cfg: Mapping[str, Any],
         device: str,
-        actor_class: type[Gr00tGaussianActor] = Gr00tGaussianActor,
+        actor_class: type[Actor] = Gr00tGaussianActor,
         critic_class: type[Gr00tCritic] = Gr00tCritic,
     ) -> None:
-        critic_cfg = dict(critic_cfg)
-        if critic_cfg.pop("distribution_cfg", None) is not None:
-            raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
-        check_fields("agent.critic", critic_cfg, ("hidden_dims", "activation", "obs_normalization"))
         self.recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
         self.actor = self.recipe.make(device)
-        self.encoder = self.actor.encoder
+        self.encoder = cast(Gr00tEncoder, self.actor.encoder)
         self.chunk_length = self.actor.chunk_length
-        self.critic = critic_class(self.encoder, obs, obs_groups["critic"], **critic_cfg).to(device)
+        self.critic = build_critic(
+            critic_class, self.encoder, obs, obs_groups["critic"], self.chunk_length, critic_cfg
+        ).to(device)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
@@ -159,6 +162,27 @@ class Gr00tActorCritic:
         )
 
 
+def build_critic(
+    critic_class: type[Gr00tCritic],
+    encoder: Encoder,
+    obs: TensorDict,
+    obs_groups: Sequence[str],
+    chunk_length: int,
+    critic_cfg: Mapping[str, Any],
+) -> Gr00tCritic:
+    """The critic of a config: ``agent.critic`` without ``class_name``.
+
+    Raises:
+        ValueError: A field is not known or does not fit.
+    """
+    settings = dict(critic_cfg)
+    if settings.pop("distribution_cfg", None) is not None:
+        raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
+    fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach")
+    check_fields("agent.critic", settings, fields)
+    return critic_class(encoder, obs, obs_groups, chunk_length=chunk_length, **settings)
+
+
 def shell_argument(text: str) -> str:
     """An argument as one types it in a shell: lists of names have single quotes inside, so double ones around."""
     plain = not set('"$`\\!').intersection(text)
@@ -172,7 +196,7 @@ def _spell(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def check_fields(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_fields(where: str, given: Iterable[str], known: Collection[str]) -> None:
     """Reject config fields that nothing reads.
 
     Raises:
@@ -180,6 +204,5 @@ def check_fields(where: str, given: Iterable[str], known: Iterable[str]) -> None
     """
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ValueError(
-            f"`{where}` has no field {', '.join(map(repr, unknown))}. Its fields are: {', '.join(sorted(known))}."
-        )
+        fields = f"Its fields are: {', '.join(sorted(known))}" if known else "It is empty for this class"
+        raise ValueError(f"`{where}` has no field {', '.join(map(repr, unknown))}. {fields}.")

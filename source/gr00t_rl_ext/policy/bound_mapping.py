@@ -54,6 +54,11 @@ class BoundMapping:
     inverse_action_map: _Affine | None = None
     """None: by position."""
 
+    @property
+    def action_index(self) -> tuple[int, ...] | None:
+        """Dimension of the checkpoint's raw actions that each of the task's is made from; None: by position."""
+        return None if self.action_map is None else tuple(self.action_map.index.tolist())
+
     def state(self, raw: Tensor) -> Tensor:
         """The task's concatenated state (..., D) -> the checkpoint's raw one (..., D'), its keys in order, float32."""
         return raw.float() if self.state_map is None else self.state_map(raw)

@@ -81,7 +81,7 @@ class Gr00tFreezingCfg:
 
 @configclass
 class BoundedGaussianCfg:
-    """Gaussian whose standard deviation does not depend on the state (``agent.actor.distribution_cfg``)."""
+    """Gaussian with a bounded standard deviation (``agent.actor.distribution_cfg``)."""
 
     init_std: float = 0.1
     """Standard deviation of the actions at the start, in units of the action range [-1, 1]. For the stack task 0.1 is
@@ -90,12 +90,19 @@ class BoundedGaussianCfg:
     std_range: tuple[float, float] = (0.02, 1.0)
     """Smallest and largest standard deviation."""
 
+    state_dependent_std: bool = False
+    """Let the network say the standard deviation of each decision, instead of learning one for all."""
+
+    squash: bool = False
+    """Draw before Tanh instead of around it: no sample leaves [-1, 1], so that nothing is clipped. The standard
+    deviations are then those before Tanh."""
+
 
 @configclass
 class Gr00tGaussianActorCfg:
     """Tanh adapter with a Gaussian over the action chunk, on GR00T's features (``agent.actor``)."""
 
-    class_name: str = "gr00t_rl_ext.policy.actor:Gr00tGaussianActor"
+    class_name: str = "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"
 
     gr00t: Gr00tModelCfg = Gr00tModelCfg()
 
@@ -117,6 +124,109 @@ class Gr00tGaussianActorCfg:
 
 
 @configclass
+class Gr00tCategoricalActorCfg:
+    """Categoricals over the choices of a discrete action chunk, on GR00T's features (``agent.actor``)."""
+
+    class_name: str = "gr00t_rl_ext.policy.categorical_actor:Gr00tCategoricalActor"
+
+    gr00t: Gr00tModelCfg = Gr00tModelCfg()
+
+    freezing: Gr00tFreezingCfg = Gr00tFreezingCfg()
+
+    chunk_length: int | None = None
+    """Control steps per decision. None: the checkpoint's whole action horizon."""
+
+    hidden_dims: list[int] = [256, 256]
+    """Widths of the adapter's hidden layers."""
+
+    activation: str = "elu"
+    """Activation of the adapter."""
+
+    num_queries: int = 4
+    """Queries of the attention pooling over the features."""
+
+    distribution_cfg: dict = {}
+    """Empty. Isaac Lab 3.0 reads it of every actor; a categorical has no settings."""
+
+
+@configclass
+class MlpActorCfg(RslRlMLPModelCfg):
+    """rsl_rl's MLP on vectors, without GR00T (``agent.actor``)."""
+
+    class_name: str = "gr00t_rl_ext.policy.mlp:MlpActor"
+
+    hidden_dims: list[int] = [256, 128, 64]
+    """Widths of the hidden layers."""
+
+    activation: str = "elu"
+    """Activation."""
+
+    obs_normalization: bool = True
+    """Normalise the observations with running statistics."""
+
+    distribution_cfg: RslRlMLPModelCfg.DistributionCfg | None = RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5)
+    """``GaussianDistributionCfg`` or ``HeteroscedasticGaussianDistributionCfg``. None for discrete actions."""
+
+    chunk_length: int = 1
+    """Control steps per decision."""
+
+
+@configclass
+class FlowCfg:
+    """How GR00T's flow becomes a stochastic policy (``agent.actor.flow``)."""
+
+    noise: str = "sde"
+    """``sde``: noise of a given level that keeps the flow's marginals. ``learned``: a network says how much."""
+
+    score: str = "one_step"
+    """``one_step``: one step per decision is random and scored, drawn for each environment; the others are the flow's.
+    ``all_steps``: every step is random and scored, which costs as many calls of the network in the update."""
+
+    num_steps: int = 4
+    """Euler steps of a decision while training."""
+
+    num_eval_steps: int = 4
+    """Euler steps of a deterministic decision."""
+
+    noise_level: float = 0.5
+    """Level of the noise ``sde``: the std of the first step, in units of the normalised actions."""
+
+    final_noise_level: float | None = None
+    """Level that the noise ``sde`` has reached after ``noise_level_iterations``, linearly. None: it is constant."""
+
+    noise_level_iterations: int | None = None
+    """Iterations until ``final_noise_level``."""
+
+    std_range: tuple[float, float] = (0.08, 0.16)
+    """Smallest and largest std of the noise ``learned``."""
+
+    noise_hidden_dims: list[int] = [256]
+    """Widths of the hidden layers of the network that says the std of the noise ``learned``."""
+
+    deterministic_last_step: bool = False
+    """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
+
+
+@configclass
+class Gr00tFlowActorCfg:
+    """GR00T's flow-matching action head as the policy (``agent.actor``)."""
+
+    class_name: str = "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"
+
+    gr00t: Gr00tModelCfg = Gr00tModelCfg()
+
+    freezing: Gr00tFreezingCfg = Gr00tFreezingCfg(train=["projector", "dit"])
+
+    chunk_length: int | None = None
+    """Control steps per decision. None: the checkpoint's whole action horizon."""
+
+    flow: FlowCfg = FlowCfg()
+
+    distribution_cfg: dict = {}
+    """Empty. Isaac Lab 3.0 reads it of every actor; this one's settings are those of ``flow``."""
+
+
+@configclass
 class Gr00tCriticCfg(RslRlMLPModelCfg):
     """MLP on pooled features, state and privileged state (``agent.critic``)."""
 
@@ -130,3 +240,12 @@ class Gr00tCriticCfg(RslRlMLPModelCfg):
 
     obs_normalization: bool = True
     """Normalise state and privileged state with running statistics."""
+
+    obs_clip: float | None = 10.0
+    """Largest magnitude of a normalised entry. None: unbounded."""
+
+    values: str = "chunk"
+    """``chunk``: one value, advantage and ratio per decision. ``step``: one per control step of it."""
+
+    detach: bool = True
+    """Keep the value loss from changing what of GR00T trains below the features."""

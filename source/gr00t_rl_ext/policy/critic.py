@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rsl_rl.modules import MLP, EmpiricalNormalization
@@ -15,38 +15,52 @@ from torch import nn
 
 from gr00t_rl_ext.policy.adapter import initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.protocols import Encoder
 
 
 class Gr00tCritic(nn.Module):
-    """Value of a decision.
+    """Value of a decision, or of each of its control steps.
 
     Which inputs it has follows from ``agent.obs_groups["critic"]``: an image group there means the mean of the
     backbone's features, every other group enters as a vector.
 
     Args:
-        encoder: The shared frozen backbone.
+        encoder: What the actor is over: the shared GR00T, or none.
         obs: An observation, for the widths.
         obs_groups: Observation groups of the critic.
         hidden_dims: Widths of the hidden layers.
         activation: Name of the activation, as in rsl_rl.
         obs_normalization: Normalise the vectors with running statistics.
+        obs_clip: Largest magnitude of a normalised entry. None: unbounded.
+        values: ``chunk``: one value, of the state in which the decision is made. ``step``: also those of the states
+            before each further control step of the chunk, as far as that state tells.
+        detach: Keep the value loss from changing what of GR00T trains below the features.
+        chunk_length: Control steps H of a decision, for ``step``.
 
     Raises:
-        ValueError: If a group does not exist or is no vector.
+        ValueError: If a group does not exist or is no vector, or an option does not fit.
     """
 
     is_recurrent = False
 
     def __init__(
         self,
-        encoder: Gr00tEncoder,
+        encoder: Encoder,
         obs: TensorDict,
         obs_groups: Sequence[str],
         hidden_dims: tuple[int, ...] | list[int] = (256, 256),
         activation: str = "elu",
         obs_normalization: bool = True,
+        obs_clip: float | None = 10.0,
+        values: str = "chunk",
+        detach: bool = True,
+        chunk_length: int = 1,
     ) -> None:
         super().__init__()
+        if values not in ("chunk", "step"):
+            raise ValueError(f"`agent.critic.values` is {values!r}; expected one of chunk, step.")
+        if obs_clip is not None and not obs_clip > 0:
+            raise ValueError(f"`agent.critic.obs_clip` is {obs_clip}; expected a positive number, or null.")
         self.encoder = encoder
         self.reads_features = any(group in encoder.spec.image_groups for group in obs_groups)
         self.vector_groups = [group for group in obs_groups if group not in encoder.spec.image_groups]
@@ -58,25 +72,41 @@ class Gr00tCritic(nn.Module):
                     f" offers: {available}. Change `agent.obs_groups`."
                 )
         vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
-        feature_dim = encoder.feature_shape[1] if self.reads_features else 0
+        if not detach and not (self.reads_features and any(stage.train for stage in self._gr00t.freezing.stages)):
+            raise ValueError(
+                "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic"
+                " reads no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
+            )
+        feature_dim = self._gr00t.feature_shape[1] if self.reads_features else 0
         if vector_dim + feature_dim == 0:
             raise ValueError("The critic reads no observation group; name at least one in `agent.obs_groups`.")
         self.feature_norm = nn.LayerNorm(feature_dim) if self.reads_features else nn.Identity()
         self.normalizer = EmpiricalNormalization(vector_dim) if obs_normalization and vector_dim else nn.Identity()
-        self.mlp = MLP(vector_dim + feature_dim, 1, hidden_dims, activation)
+        self.obs_clip = obs_clip if obs_normalization else None
+        self.detach = detach
+        self.num_values = chunk_length if values == "step" else 1
+        """Values per decision."""
+
+        self.mlp = MLP(vector_dim + feature_dim, self.num_values, hidden_dims, activation)
         initialize_orthogonally(self.mlp, output_gain=1.0)
 
     def forward(self, obs: TensorDict, masks: torch.Tensor | None = None, hidden_state: Any = None) -> torch.Tensor:
-        """Value of encoded observations, (B, 1), fp32."""
+        """Values of observations, (B, 1) or (B, H), fp32. Not :attr:`detach`: differentiable in the features."""
         parts = []
         if self.reads_features:
             if FEATURES not in obs.keys():
                 obs = self.encoder.encode(obs)
-            # the value loss is no reason to change what the actor sees
-            parts.append(self.feature_norm(obs[FEATURES].detach().float().mean(dim=1)))
+            features = obs[FEATURES].detach() if self.detach else obs[FEATURES]
+            parts.append(self.feature_norm(self._gr00t.pool(features.float())))
         if self.vector_groups:
-            parts.append(self.normalizer(self._vectors(obs)))
+            vectors = self.normalizer(self._vectors(obs))
+            parts.append(vectors if self.obs_clip is None else vectors.clamp(-self.obs_clip, self.obs_clip))
         return self.mlp(torch.cat(parts, dim=-1)).float()
+
+    @property
+    def _gr00t(self) -> Gr00tEncoder:
+        # only that one has images, without which no features are read
+        return cast(Gr00tEncoder, self.encoder)
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, ...) into the running statistics."""

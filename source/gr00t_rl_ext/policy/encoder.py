@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tensordict import TensorDict
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import (
     Gr00tCheckpointError,
+    Gr00tContext,
     Gr00tInputs,
     build_tiny_checkpoint,
     load_gr00t,
@@ -38,6 +40,9 @@ FEATURES = "features"
 
 HIDDEN = "hidden"
 """Key of the language model's hidden states in an encoded observation, where layers above them train."""
+
+COMPILE_MODES = ("default", "max-autotune-no-cudagraphs")
+"""Accepted values of ``agent.torch_compile_mode``, beside None."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,11 @@ class Gr00tEncoder:
         return cls(trained, inputs, spec, options.fingerprint(spec), bound)
 
     @property
+    def base_name(self) -> str:
+        """Where the GR00T came from."""
+        return str(self.model.config.source)
+
+    @property
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
         return self.inputs.prompt_length(self.spec.instruction), self.model.feature_dim
@@ -204,7 +214,7 @@ class Gr00tEncoder:
         if FEATURES in obs.keys():
             return obs
         cut = self.freezing.cut
-        with self.autocast():
+        with self._own_precision():
             hidden = obs[HIDDEN] if HIDDEN in obs.keys() else self._hidden_states(obs, cut)
         completed = {**obs, FEATURES: self._read(hidden, cut)}
         return TensorDict(completed, batch_size=obs.batch_size)
@@ -215,10 +225,43 @@ class Gr00tEncoder:
             return obs
         return obs.exclude(FEATURES)
 
-    def autocast(self) -> torch.autocast:
-        """Runs float32 layers that train among frozen ones of lower precision in that precision."""
-        mixed = self.dtype != torch.float32 and bool(self.freezing.groups)
-        return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=mixed)
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Runs float32 layers that train among frozen ones of lower precision in that precision.
+
+        Elsewhere the precision stays what the caller made it.
+        """
+        return self._own_precision() if self._is_mixed else nullcontext()
+
+    @property
+    def _is_mixed(self) -> bool:
+        return self.dtype != torch.float32 and bool(self.freezing.groups)
+
+    def _own_precision(self) -> torch.autocast:
+        # the features of a rollout are made outside of the caller's autocast, so those of an update must be, too
+        return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=self._is_mixed)
+
+    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Mean of the tokens of an observation, padding left out: (B, S, D) -> (B, D)."""
+        _, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
+        weights = attention_mask.to(tokens.dtype).unsqueeze(-1)
+        return (weights * tokens).sum(dim=1) / weights.sum(dim=1)
+
+    def compile(self, mode: str) -> None:
+        """Compile the diffusion transformer with ``torch.compile``, in place.
+
+        Args:
+            mode: Entry of :data:`COMPILE_MODES`.
+
+        Raises:
+            ValueError: It is another mode.
+        """
+        if mode not in COMPILE_MODES:
+            raise ValueError(
+                f"`agent.torch_compile_mode` is {mode!r}; expected one of {', '.join(COMPILE_MODES)}, or null to"
+                " compile nothing. Modes with CUDA graphs overwrite what a call returned when the next one runs, while"
+                " the update still reads it."
+            )
+        self.model.action_head.model.compile(mode=mode)
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """Zeros of the shape of what :meth:`kept` leaves of :meth:`encode`'s result, which take no memory."""
@@ -249,7 +292,7 @@ class Gr00tEncoder:
     def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """From hidden states that enter a layer to the tokens that the policy reads."""
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, hidden.shape[0])
-        with self.autocast():
+        with self._own_precision():
             features = self.model.backbone.features(hidden, input_ids, attention_mask, layer=layer)
             tokens = self.model.condition(features).tokens if self.freezing.reads_head else features.tokens
         return tokens.to(self.dtype)
@@ -264,6 +307,32 @@ class Gr00tEncoder:
     def state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception, normalised with the checkpoint's statistics. Shape (num_envs, state_dim), fp32."""
         return self.inputs.embodiment.state.normalize(self.raw_state(obs))
+
+    def head_state(self, obs: TensorDict) -> torch.Tensor:
+        """Proprioception as the action head reads it: normalised and padded, (num_envs, 1, max_state_dim), fp32."""
+        return self.inputs.state(self.raw_state(obs))
+
+    def context(self, obs: TensorDict) -> Gr00tContext:
+        """What the action head knows of encoded observations, their state aside.
+
+        Only where the actor reads the head, so that :data:`FEATURES` are the tokens after VL self-attention.
+        """
+        tokens = obs[FEATURES]
+        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
+        return Gr00tContext(tokens, attention_mask.bool(), input_ids == self.model.backbone.image_token_index)
+
+    @property
+    def action_dims(self) -> tuple[int, ...]:
+        """Dimensions of the action head's output that reach the robot, in order; the others are padding or unused."""
+        action, index = self.inputs.embodiment.action, self.mapping.action_index
+        used = set(range(action.dim) if index is None else index)
+        at = action.slices()
+        for key in self.inputs.embodiment.relative:
+            # turning a relative pose into an absolute one mixes its dimensions
+            whole = range(*at[key].indices(action.dim))
+            if used.intersection(whole):
+                used.update(whole)
+        return tuple(sorted(used))
 
     def decode_action(self, normalized: torch.Tensor, obs: TensorDict) -> torch.Tensor:
         """What the action head says -> actions of the environment.

@@ -9,16 +9,17 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
 from gr00t_rl_ext.policy.embodiment_mapping import mapping_file
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 
 POLICY_DIRECTORY = "rl_policy"
 """In an exported checkpoint: the actor's own networks, which GR00T's format has no place for."""
@@ -28,7 +29,12 @@ _MAPPING_FILE = "mapping.yaml"
 _WEIGHTS_FILE = "actor.safetensors"
 
 
-def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Gr00tGaussianActor:
+def gr00t_of(actor: Actor) -> Gr00tEncoder:
+    """What an exported actor is over: only GR00T's can be exported."""
+    return cast(Gr00tEncoder, actor.encoder)
+
+
+def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Actor:
     """The actor of a training checkpoint, in the stage that it was in.
 
     Args:
@@ -54,7 +60,7 @@ def recipe_of(saved: Mapping[str, Any], **gr00t: Any) -> ActorRecipe:
     return dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": changed})
 
 
-def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> None:
+def write(actor: Actor, recipe: ActorRecipe, directory: Path) -> None:
     """Write a GR00T checkpoint with what was trained of it merged in, and the actor's own networks beside it.
 
     The actor cannot train any more afterwards.
@@ -64,7 +70,7 @@ def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> No
         recipe: How it was made.
         directory: Empty, or does not exist.
     """
-    actor.encoder.freezing.merge().save_pretrained(directory)
+    gr00t_of(actor).freezing.merge().save_pretrained(directory)
     (directory / POLICY_DIRECTORY).mkdir()
     # what trained is part of the weights now
     settings = {name: value for name, value in recipe.actor.items() if name != "freezing"}
@@ -77,7 +83,7 @@ def write(actor: Gr00tGaussianActor, recipe: ActorRecipe, directory: Path) -> No
     save_file(weights, directory / POLICY_DIRECTORY / _WEIGHTS_FILE)
 
 
-def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Gr00tGaussianActor:
+def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Actor:
     """The actor of a directory that :func:`write` wrote.
 
     Args:
@@ -105,7 +111,7 @@ def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Gr00tGaus
 
 
 @torch.no_grad()
-def actions(actor: Gr00tGaussianActor, obs: TensorDict) -> dict[str, Tensor]:
+def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
     """What a policy does in some observations, by what decides.
 
     Args:
@@ -116,10 +122,13 @@ def actions(actor: Gr00tGaussianActor, obs: TensorDict) -> dict[str, Tensor]:
         ``policy``: the deterministic action chunks (B, H * A) of the actor; ``GR00T``: those that GR00T's own inference
         samples from a fixed noise, normalised, (B, horizon, max_action_dim), on the CPU.
     """
-    encoder = actor.encoder
+    encoder = gr00t_of(actor)
     model = encoder.model
     obs = obs.to(str(model.device))
-    chunks = actor(obs)
+    with torch.random.fork_rng():
+        # a flow begins with noise
+        torch.manual_seed(0)
+        chunks = actor(obs)
     noise = torch.randn(
         obs.batch_size[0], model.action_horizon, model.max_action_dim, generator=torch.Generator().manual_seed(0)
     )

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from gr00t_rl_ext.policy import gaussian
+from gr00t_rl_ext.policy.scored import GaussianScored
 
 _WHERE = "agent.actor.flow"
 
@@ -69,6 +70,9 @@ class FlowOptions:
 
     std_range: tuple[float, float] = (0.08, 0.16)
     """Smallest and largest std of the noise ``learned``."""
+
+    noise_hidden_dims: tuple[int, ...] = (256,)
+    """Widths of the hidden layers of the network that says the std of the noise ``learned``."""
 
     deterministic_last_step: bool = False
     """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
@@ -156,45 +160,6 @@ class FlowChain(NamedTuple):
 
     std: Tensor
     """Stds of the scored steps when they were drawn, (B, S, H, A)."""
-
-
-@dataclass(frozen=True)
-class ScoredSteps:
-    """The Gaussians of the scored steps over the entries that count, and what was drawn from them.
-
-    S steps of a chunk with n action dimensions are laid out like one step with S x n of them.
-    """
-
-    outcome: Tensor
-    """What was drawn, (B, H', S * n)."""
-
-    mean: Tensor
-    """(B, H', S * n)."""
-
-    std: Tensor
-    """(B, H', S * n)."""
-
-    valid: Tensor
-    """Control steps that were executed, (B, H')."""
-
-    def log_prob(self) -> Tensor:
-        """Log-density of the scored steps, (B,)."""
-        return gaussian.log_prob(self.outcome, self.mean, self.std, self.valid)
-
-    def log_ratio(self, other: ScoredSteps) -> Tensor:
-        """``self.log_prob() - other.log_prob()`` of the same outcome, without its rounding, (B,)."""
-        return gaussian.log_ratio(self.outcome, self.mean, self.std, other.mean, other.std, self.valid)
-
-    def entropy(self) -> Tensor:
-        """Differential entropy of the scored steps, (B,)."""
-        return gaussian.entropy(self.std, self.valid)
-
-    def kl_divergence(self, other: ScoredSteps) -> Tensor:
-        """KL(self || other), summed over the scored steps, each at the point that the chain visited, (B,).
-
-        Over chains that ``self`` drew, its mean is the KL of the chains' scored steps (chain rule).
-        """
-        return gaussian.kl_divergence(self.mean, self.std, other.mean, other.std, self.valid)
 
 
 def sde_std(step: int, num_steps: int, noise_level: float) -> float:
@@ -303,8 +268,8 @@ def sample_chain(
     return x, FlowChain(torch.stack(points, dim=1)[row, before_and_after], *scored)
 
 
-def rollout_steps(chain: FlowChain, valid: Tensor, action_dims: Tensor) -> ScoredSteps:
-    """The scored steps under the policy that drew them.
+def rollout_steps(chain: FlowChain, valid: Tensor, action_dims: Tensor) -> GaussianScored:
+    """The scored steps under the policy that drew them, as :func:`scored_steps` lays them out.
 
     Args:
         chain: From :func:`sample_chain`.
@@ -314,13 +279,17 @@ def rollout_steps(chain: FlowChain, valid: Tensor, action_dims: Tensor) -> Score
     outcome, mean, std = (
         _entries(values, valid, action_dims) for values in (chain.points[:, 1:], chain.mean, chain.std)
     )
-    return ScoredSteps(outcome, mean, std, valid)
+    return GaussianScored(outcome, mean, std, valid)
 
 
 def scored_steps(
     field: VelocityField, chain: FlowChain, options: FlowOptions, valid: Tensor, action_dims: Tensor
-) -> ScoredSteps:
+) -> GaussianScored:
     """The scored steps of chains under a network, differentiable in its parameters.
+
+    S steps of a chunk with n action dimensions that count are laid out like one step with S * n of them: control step h
+    has (B, H', S * n). Its KL divergence is that of the steps, each at the point that the chain visited; over chains
+    that the policy drew itself, the mean of it is the KL of the chains' scored steps (chain rule).
 
     The network is called once per scored step with the batch of decisions, not once with S x B points: what it is
     conditioned on need not be repeated, and the same batch gives the same bits as it did in :func:`sample_chain`.
@@ -351,7 +320,7 @@ def scored_steps(
             std = _learned_std(None if raw_std is None else counted(raw_std), options)
         means.append(_step_mean(counted(x), counted(velocity), t, options, std))
         stds.append(std)
-    return ScoredSteps(outcome, torch.cat(means, dim=-1), torch.cat(stds, dim=-1), valid)
+    return GaussianScored(outcome, torch.cat(means, dim=-1), torch.cat(stds, dim=-1), valid)
 
 
 def _entries(values: Tensor, valid: Tensor, action_dims: Tensor) -> Tensor:

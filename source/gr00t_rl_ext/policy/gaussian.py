@@ -4,7 +4,8 @@
 """Densities of action chunks under diagonal Gaussians. Pure functions, fp32.
 
 An action chunk has the shape (B, H, A): batch, control steps, action dimensions. ``valid`` (B, H) marks the control
-steps that were executed; what came after the end of the episode changed nothing and must not count.
+steps that were executed; what came after the end of the episode changed nothing and must not count. Values are those of
+control steps (B, H), 0 where not executed: their sum over the steps is that of the chunk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def _where_valid(values: torch.Tensor, valid: torch.Tensor, other: float) -> torch.Tensor:
+def where_valid(values: torch.Tensor, valid: torch.Tensor, other: float) -> torch.Tensor:
     """``other`` in place of the invalid entries: (B, H, A) or (H, A), and (B, H) -> (B, H, A).
 
     To be applied before a function whose derivative may be infinite or NaN there: masking only its result leaves
@@ -25,9 +26,9 @@ def _where_valid(values: torch.Tensor, valid: torch.Tensor, other: float) -> tor
     return torch.where(valid.unsqueeze(-1), values, other)
 
 
-def _sum_over_valid(per_dimension: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """(B, H, A) and (B, H) -> (B,)."""
-    return _where_valid(per_dimension, valid, 0.0).sum(dim=(1, 2))
+def sum_of_valid(per_dimension: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Sum over the action dimensions, 0 where not executed: (B, H, A) and (B, H) -> (B, H)."""
+    return where_valid(per_dimension, valid, 0.0).sum(dim=-1)
 
 
 def bounded_std(raw: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -40,12 +41,12 @@ def bounded_std(raw: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 def _log_density(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
     """Log-density of each entry, finite in the invalid ones. (B, H, A)."""
-    deviation, std = _where_valid(actions - mean, valid, 0.0), _where_valid(std, valid, 1.0)
+    deviation, std = where_valid(actions - mean, valid, 0.0), where_valid(std, valid, 1.0)
     return -0.5 * (deviation / std).square() - std.log() - _HALF_LOG_TWO_PI
 
 
 def log_prob(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Log-density of a chunk under a diagonal Gaussian, over the executed steps.
+    """Log-density of each control step under a diagonal Gaussian.
 
     Args:
         actions: (B, H, A).
@@ -54,9 +55,9 @@ def log_prob(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, valid
         valid: (B, H) bool.
 
     Returns:
-        (B,).
+        (B, H).
     """
-    return _sum_over_valid(_log_density(actions, mean, std, valid), valid)
+    return sum_of_valid(_log_density(actions, mean, std, valid), valid)
 
 
 def log_ratio(
@@ -73,19 +74,19 @@ def log_ratio(
     in fp32 is more than a ratio near 1 may be off.
     """
     density, other = _log_density(actions, mean, std, valid), _log_density(actions, other_mean, other_std, valid)
-    return _sum_over_valid(density - other, valid)
+    return sum_of_valid(density - other, valid)
 
 
 def kl_divergence(
     mean: torch.Tensor, std: torch.Tensor, other_mean: torch.Tensor, other_std: torch.Tensor, valid: torch.Tensor
 ) -> torch.Tensor:
-    """KL(N(mean, std) || N(other_mean, other_std)) of a chunk, over the executed steps. (B, H, A) -> (B,)."""
-    shift = _where_valid(mean - other_mean, valid, 0.0)
-    std, other_std = _where_valid(std, valid, 1.0), _where_valid(other_std, valid, 1.0)
+    """KL(N(mean, std) || N(other_mean, other_std)) of each control step. (B, H, A) -> (B, H)."""
+    shift = where_valid(mean - other_mean, valid, 0.0)
+    std, other_std = where_valid(std, valid, 1.0), where_valid(other_std, valid, 1.0)
     divergence = other_std.log() - std.log() + (std.square() + shift.square()) / (2.0 * other_std.square()) - 0.5
-    return _sum_over_valid(divergence, valid)
+    return sum_of_valid(divergence, valid)
 
 
 def entropy(std: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Differential entropy of a chunk, over the executed steps. std (B, H, A) or (H, A) -> (B,)."""
-    return _sum_over_valid(_where_valid(std, valid, 1.0).log() + _HALF_LOG_TWO_PI + 0.5, valid)
+    """Differential entropy of each control step. std (B, H, A) or (H, A) -> (B, H)."""
+    return sum_of_valid(where_valid(std, valid, 1.0).log() + _HALF_LOG_TWO_PI + 0.5, valid)

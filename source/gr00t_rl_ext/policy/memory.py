@@ -10,14 +10,15 @@ not fit.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import psutil
 import torch
-from rsl_rl.storage import RolloutStorage
 from torch import Tensor
 
 from gr00t_rl_ext.policy.memory_trace import MemoryTrace, Timeline, extrapolate
@@ -27,6 +28,10 @@ HEADROOM = 0.05
 kernels."""
 
 _GIB = 2**30
+_NUM_ENVS = (4, 5)
+"""Environments in the two traces. Not 1, for which tensors are contiguous that otherwise are not, and no fewer than an
+agent may keep samples of: what is kept of the first four does not grow with their number."""
+
 _STEPS = 2
 """Decisions per environment in a trace: in the second one, what is left of the first one is there as well."""
 
@@ -58,6 +63,14 @@ class BatchSizes:
         return -(-(self.num_decisions // self.num_mini_batches) // self.gradient_accumulation_steps)
 
 
+class Storage(Protocol):
+    """What is kept of the decisions of a rollout."""
+
+    def tensors(self) -> Mapping[str, Sequence[Tensor]]:
+        """All that it holds, by what it is. Complete once it held a decision."""
+        ...
+
+
 class TracedAgent(Protocol):
     """An agent that the estimate can run: one built on fake tensors, with a rollout of the sizes asked for."""
 
@@ -67,7 +80,7 @@ class TracedAgent(Protocol):
         ...
 
     @property
-    def storage(self) -> RolloutStorage:
+    def storage(self) -> Storage:
         """What is kept of the decisions of a rollout."""
         ...
 
@@ -76,7 +89,7 @@ class TracedAgent(Protocol):
         ...
 
     def update(self) -> None:
-        """One step of the optimizer on all decisions in the storage, as one mini-batch."""
+        """One step of the optimizer on all decisions in the storage, as one mini-batch. Leaves no gradients behind."""
         ...
 
 
@@ -162,20 +175,19 @@ class MemoryModel:
         self._traces: dict[tuple[int, int], _IterationTrace] = {}
 
     def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
-        """Memory for some settings. The first call takes seconds for a model of full size, later ones nothing."""
+        """Memory for some settings. The first call takes seconds for a model of full size, later ones nothing.
+
+        An update is taken to need memory for its largest part. The few numbers per decision that it computes of all
+        decisions at once, such as their order, are not counted beyond that.
+        """
         # a third part finds the memory as the second does, with gradients
         num_parts = min(sizes.gradient_accumulation_steps, 2)
-        # not 1, for which tensors are contiguous that otherwise are not
-        num_envs = (2, 3)
-        part_sizes = (2 * _STEPS // num_parts, 3 * _STEPS // num_parts)
+        num_envs, part_sizes = _NUM_ENVS, (_NUM_ENVS[0] * _STEPS // num_parts, _NUM_ENVS[1] * _STEPS // num_parts)
         few, more = (self._trace(number, num_parts) for number in num_envs)
         rollout = extrapolate(few.rollout, more.rollout, num_envs, sizes.num_envs)
         update = extrapolate(few.update, more.update, part_sizes, sizes.part_size)
         # the latest observations are there as well, which number as the environments
         kept = extrapolate(few.update, more.update, num_envs, sizes.num_envs)["kept"]
-        # the mini-batch is copied out of the storage as a whole, of which the trace saw two parts
-        unseen = (sizes.gradient_accumulation_steps - num_parts) * sizes.part_size
-        copied = unseen * sum(few.storage.values())
         return MemoryEstimate(
             sizes=sizes,
             weights=few.weights,
@@ -185,7 +197,7 @@ class MemoryModel:
                 rollout["optimizer"],
                 rollout["other"] - few.late_storage * sizes.num_envs,
             ),
-            update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept + copied),
+            update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept),
         )
 
     def _trace(self, num_envs: int, num_parts: int) -> _IterationTrace:
@@ -222,30 +234,13 @@ class _IterationTrace:
     update: Timeline
 
 
-def storage_bytes(storage: RolloutStorage) -> dict[str, int]:
+def storage_bytes(storage: Storage) -> dict[str, int]:
     """Bytes that a rollout storage takes, by part. Complete once it held a decision."""
-    observations: dict[str, Any] = dict(storage.observations.items())
-    actions, rewards = _action_tensors(storage), _reward_tensors(storage)
-    return {
-        **{name: value.nbytes for name, value in observations.items()},
-        "actions and distribution": sum(tensor.nbytes for tensor in actions),
-        "rewards and values": sum(tensor.nbytes for tensor in rewards),
-    }
+    return {name: sum(tensor.nbytes for tensor in tensors) for name, tensors in storage.tensors().items()}
 
 
-def _storage_tensors(storage: RolloutStorage) -> list[Any]:
-    return [*storage.observations.values(), *_action_tensors(storage), *_reward_tensors(storage)]
-
-
-def _action_tensors(storage: RolloutStorage) -> list[Tensor]:
-    return [storage.actions, *(storage.distribution_params or ())]
-
-
-def _reward_tensors(storage: RolloutStorage) -> list[Tensor]:
-    return [
-        *(storage.rewards, storage.dones, storage.values),
-        *(storage.actions_log_prob, storage.returns, storage.advantages),
-    ]
+def _storage_tensors(storage: Storage) -> list[Tensor]:
+    return [tensor for tensors in storage.tensors().values() for tensor in tensors]
 
 
 def available_bytes(device: str) -> int:
@@ -306,22 +301,24 @@ def _fitting_sizes(model: MemoryModel, sizes: BatchSizes, usable: int) -> list[s
         return model.estimate(dataclasses.replace(sizes, **change)).total <= usable
 
     fitting = []
+    num_mini_batches = sizes.num_mini_batches
+    # mini-batches are of one size, and of two decisions at least: the spread of their advantages may be divided by
     for field, setting in (("num_envs", "--num_envs "), ("num_steps_per_env", "agent.num_steps_per_env=")):
-        # a mini-batch needs two decisions, because the spread of their advantages is divided by
         other = sizes.num_decisions // getattr(sizes, field)
-        low, high = -(-2 * sizes.num_mini_batches // other), getattr(sizes, field)
-        if low < high and fits(**{field: low}):
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if fits(**{field: middle}) else (low, middle)
-            fitting.append(f"{setting}{low}")
-    for field, largest in (
-        ("num_mini_batches", sizes.num_decisions // 2),
-        ("gradient_accumulation_steps", sizes.num_decisions // sizes.num_mini_batches),
-    ):
-        value = 2 * getattr(sizes, field)
-        while value <= largest and not fits(**{field: value}):
-            value *= 2
-        if value <= largest:
-            fitting.append(f"agent.algorithm.{field}={value}")
+        unit = num_mini_batches // math.gcd(num_mini_batches, other)
+        candidates = range(unit, getattr(sizes, field), unit)
+        candidates = candidates[-(-2 * num_mini_batches // (unit * other)) - 1 :]
+        # more of them take more memory
+        if count := bisect.bisect_left(candidates, True, key=lambda value: not fits(**{field: value})):
+            fitting.append(f"{setting}{candidates[count - 1]}")
+    largest = sizes.num_decisions // 2
+    more = (number for number in range(num_mini_batches + 1, largest + 1) if sizes.num_decisions % number == 0)
+    value = next((number for number in more if fits(num_mini_batches=number)), None)
+    if value is not None:
+        fitting.append(f"agent.algorithm.num_mini_batches={value}")
+    value, largest = 2 * sizes.gradient_accumulation_steps, sizes.num_decisions // num_mini_batches
+    while value <= largest and not fits(gradient_accumulation_steps=value):
+        value *= 2
+    if value <= largest:
+        fitting.append(f"agent.algorithm.gradient_accumulation_steps={value}")
     return fitting

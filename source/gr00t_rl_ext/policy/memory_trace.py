@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 KINDS = ("weights", "gradients", "optimizer", "storage", "kept", "other")
@@ -110,6 +111,7 @@ class MemoryTrace:
         self._contexts.enter_context(torch.random.fork_rng(devices))
         self._contexts.enter_context(self._mode)
         self._contexts.enter_context(self._tracker)
+        self._contexts.enter_context(_CopiesOfConstants())
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -132,7 +134,7 @@ class MemoryTrace:
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Count the gradients of the optimizer's parameters, and what it allocates in its steps, under their names.
 
-        It makes a step, so that there are gradients and its state, as there are in the course of training.
+        It makes a step, so that there is its state, as there is in the course of training. No gradients are left.
         """
         tracker = self._tracker
         trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
@@ -151,6 +153,7 @@ class MemoryTrace:
             parameter.grad = torch.zeros_like(parameter)
         self.label("gradients", [parameter.grad for parameter in trained if parameter.grad is not None])
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     @contextmanager
     def record(self) -> Iterator[Timeline]:
@@ -177,6 +180,16 @@ class _FakeMode(FakeTensorMode):
     def __deepcopy__(self, memo: Any) -> _FakeMode:
         """The copy of a fake tensor belongs to the same mode; a copied mode would crash the process."""
         return self
+
+
+class _CopiesOfConstants(TorchFunctionMode):
+    """Deep copies of tensors whose values are known. Their bytes are copied as uint8, which would be fake."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__ and not isinstance(args[0], FakeTensor):
+            with real_tensors():
+                return func(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
 
 class _Tracker(TorchDispatchMode):

@@ -40,6 +40,15 @@ class TaskSpec:
     action_terms: dict[str, int]
     """Terms of the action of one control step in order, with their widths."""
 
+    action_choices: tuple[int, ...] = ()
+    """Number of choices of each component of a discrete action, as many as the action is wide; empty for continuous
+    actions."""
+
+    def __post_init__(self) -> None:
+        # JSON, in which a checkpoint keeps the spec, knows no tuples
+        for name in ("image_groups", "cameras", "state_groups", "action_choices"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @property
     def num_cameras(self) -> int:
         """Images per observation, over all image groups."""
@@ -52,7 +61,7 @@ class TaskSpec:
 
     @property
     def action_dim(self) -> int:
-        """Width of the action of one control step."""
+        """Width of the action of one control step: numbers, or components of a discrete action."""
         return sum(self.action_terms.values())
 
     def digest(self) -> str:
@@ -60,16 +69,18 @@ class TaskSpec:
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
 
     @classmethod
-    def from_env(cls, env: Any, obs: TensorDict, actor_groups: Sequence[str]) -> TaskSpec:
+    def from_env(cls, env: Any, obs: TensorDict, actor_groups: Sequence[str], *, over_gr00t: bool = True) -> TaskSpec:
         """Read the spec from an Isaac Lab environment.
 
         Args:
             env: The unwrapped environment.
             obs: An observation, to tell images from vectors.
             actor_groups: Observation groups of the actor (``agent.obs_groups["actor"]``).
+            over_gr00t: Whether the actor is over GR00T, which needs images and the state. Else it reads vectors only.
 
         Raises:
-            ValueError: If a group does not exist, has another layout, or images or the state are missing.
+            ValueError: If a group does not exist, has another layout, or images or the state are missing; or if there
+                are images that the actor cannot read.
         """
         available = ", ".join(f"{name} {tuple(value.shape[1:])} {value.dtype}" for name, value in obs.items())
         for group in actor_groups:
@@ -80,7 +91,14 @@ class TaskSpec:
                 )
         image_groups = tuple(group for group in actor_groups if obs[group].dtype == torch.uint8)
         state_groups = tuple(group for group in actor_groups if group not in image_groups)
-        if not image_groups:
+        if image_groups and not over_gr00t:
+            vectors = [name for name, value in obs.items() if value.ndim == 2]
+            raise ValueError(
+                f"The actor reads vectors only, but `agent.obs_groups.actor` names {image_groups[0]!r}, which holds"
+                f" images. Leave it out; the task's groups of vectors are: {', '.join(vectors)}. Or use an agent with"
+                " GR00T, such as `gr00t_ppo`."
+            )
+        if over_gr00t and not image_groups:
             raise ValueError(
                 "GR00T needs at least one camera, but none of the actor's observation groups"
                 f" ({', '.join(actor_groups)}) holds uint8 images. The task offers: {available}. Add a group of"
@@ -111,6 +129,7 @@ class TaskSpec:
             state_groups=state_groups,
             state_terms=_state_terms(env, obs, state_groups),
             action_terms=_action_terms(env),
+            action_choices=tuple(getattr(env, "action_choices", ())),
         )
 
 

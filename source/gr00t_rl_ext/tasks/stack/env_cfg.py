@@ -10,8 +10,6 @@ groups by purpose, rewards, and physics that runs without Isaac Sim.
 
 from __future__ import annotations
 
-import importlib.util
-
 from isaaclab.envs import ManagerBasedRLEnvCfg
 from isaaclab.envs.utils.video_recorder_cfg import VideoRecorderCfg
 from isaaclab.managers import ObservationGroupCfg as ObsGroup
@@ -25,19 +23,8 @@ from isaaclab_physx.physics import PhysxCfg
 from isaaclab_tasks.contrib.stack.stack_env_cfg import PhysicsCfg as StockPhysicsCfg
 from isaaclab_tasks.utils import PresetCfg
 
+from gr00t_rl_ext.tasks.physics import default_physics
 from gr00t_rl_ext.tasks.stack import mdp
-
-
-def isaac_sim_is_installed() -> bool:
-    """Whether Isaac Sim's PhysX can run here."""
-    return importlib.util.find_spec("isaacsim") is not None
-
-
-def default_physics() -> str:
-    """Name of the physics preset for this machine: PhysX of Isaac Sim, PhysX without it, else Newton."""
-    if isaac_sim_is_installed():
-        return "isaacsim_physx"
-    return "ovphysx" if importlib.util.find_spec("ovphysx") is not None else "newton_mjwarp"
 
 
 @configclass

@@ -5,12 +5,24 @@
 
 import gymnasium as gym
 
+from gr00t_rl_ext.tasks.registration import agents
+
 _AGENTS = f"{__name__}.agents.rsl_rl_cfg"
 
 _TASKS = {
     "Isaac-Stack-Cube-Franka-v0": "FrankaStackCubeEnvCfg",
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": "FrankaStackCubeIkRelEnvCfg",
 }
+
+_RECIPES = agents(
+    _AGENTS,
+    {
+        "gr00t_ppo": "Gr00tPpoRunnerCfg",
+        "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+        "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
+        "mlp_ppo": "MlpPpoRunnerCfg",
+    },
+)
 
 for _task_id, _env_cfg in _TASKS.items():
     gym.register(
@@ -19,9 +31,7 @@ for _task_id, _env_cfg in _TASKS.items():
         disable_env_checker=True,
         kwargs={
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
-            "rsl_rl_cfg_entry_point": f"{_AGENTS}:MlpPpoRunnerCfg",
-            # `--agent` is looked up as it is typed; error messages list only names that end in `_cfg_entry_point`
-            "gr00t_ppo": f"{_AGENTS}:Gr00tPpoRunnerCfg",
-            "gr00t_ppo_cfg_entry_point": f"{_AGENTS}:Gr00tPpoRunnerCfg",
+            "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
+            **_RECIPES,
         },
     )

@@ -5,47 +5,50 @@
 
 from __future__ import annotations
 
-import torch
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tGaussianActorCfg
+from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, MlpActorCfg
+from gr00t_rl_ext.tasks import recipes
 
-
-def _default_device() -> str:
-    # Isaac Lab's default is cuda:0, and `--device cpu` does not change it
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+_OBS_GROUPS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
 
 
 @configclass
-class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
+class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo``."""
 
-    device = _default_device()
-    seed = 42
-    num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
-    max_iterations = 1000
-    save_interval = 50
     experiment_name = "gr00t_stack_cube_franka"
-    clip_actions = 1.0
-    init_at_random_ep_len = True
-    obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
-    actor = Gr00tGaussianActorCfg()
-    critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg()
+    obs_groups = _OBS_GROUPS
 
 
 @configclass
-class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
+class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo``."""
+
+    experiment_name = "gr00t_flow_stack_cube_franka"
+    obs_groups = _OBS_GROUPS
+
+
+@configclass
+class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
+    """``gr00t_lora_ppo``."""
+
+    experiment_name = "gr00t_lora_stack_cube_franka"
+    obs_groups = _OBS_GROUPS
+
+
+@configclass
+class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
 
-    device = _default_device()
+    device = recipes.default_device()
     seed = 42
     num_steps_per_env = 32
     max_iterations = 1500
     save_interval = 50
-    experiment_name = "mlp_stack_cube_franka"
+    experiment_name = "rsl_rl_stack_cube_franka"
     clip_actions = 1.0
     obs_groups = {"actor": ["state", "privileged"], "critic": ["state", "privileged"]}
     actor = RslRlMLPModelCfg(
@@ -65,6 +68,34 @@ class MlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
         lam=0.95,
         entropy_coef=0.005,
         desired_kl=0.01,
+        max_grad_norm=1.0,
+        value_loss_coef=1.0,
+        use_clipped_value_loss=True,
+        clip_param=0.2,
+    )
+
+
+@configclass
+class MlpPpoRunnerCfg(RslRlMlpPpoRunnerCfg):
+    """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
+
+    experiment_name = "mlp_stack_cube_franka"
+    # the algorithm checks as well, and names the environments
+    check_for_nan = False
+    actor = MlpActorCfg()
+    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
+    algorithm = Gr00tPpoAlgorithmCfg(
+        num_learning_epochs=5,
+        num_mini_batches=4,
+        learning_rate=1.0e-3,
+        critic_learning_rate=1.0e-3,
+        schedule="adaptive",
+        gamma=0.99,
+        lam=0.95,
+        entropy_coef=0.005,
+        desired_kl=0.01,
+        target_kl=None,
+        kl_to_base_coef=0.0,
         max_grad_norm=1.0,
         value_loss_coef=1.0,
         use_clipped_value_loss=True,

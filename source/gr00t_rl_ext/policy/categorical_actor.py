@@ -1,0 +1,86 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The policy for discrete actions: a small adapter on GR00T's features, one categorical per action."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
+from gr00t_rl_ext.policy.adapter import CategoricalAdapter
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.scored import CategoricalScored, Scored, mode, sample_categorical
+
+
+class Gr00tCategoricalActor(Actor):
+    """GR00T's features and the robot's state -> adapter -> independent categoricals over an action chunk.
+
+    For the action spaces ``Discrete`` and ``MultiDiscrete``. Actions are the numbers of the choices, as floats.
+
+    Args:
+        encoder: The shared frozen backbone.
+        chunk_length: Control steps H per decision.
+        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.CategoricalAdapter`.
+
+    Raises:
+        ValueError: The task's actions are continuous.
+    """
+
+    FIELDS = ("hidden_dims", "activation", "num_queries")
+
+    encoder: Gr00tEncoder
+
+    def __init__(self, encoder: Gr00tEncoder, chunk_length: int, **adapter: Any) -> None:
+        super().__init__(encoder, chunk_length)
+        self.choices = encoder.spec.action_choices
+        if not self.choices:
+            terms = ", ".join(f"{name} {width}" for name, width in encoder.spec.action_terms.items())
+            raise ValueError(
+                f"The task's actions are continuous ({terms}), but this actor chooses among discrete ones. Use the"
+                " agent `gr00t_ppo` or `gr00t_flow_ppo`, or a task with the action space Discrete or MultiDiscrete."
+            )
+        self.adapter = CategoricalAdapter(
+            encoder.feature_shape[1], encoder.state_dim, chunk_length, self.choices, **adapter
+        )
+
+    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
+        logits = self.adapter.logits(obs[FEATURES], self.encoder.state(obs))
+        chosen = sample_categorical(logits, self.choices) if stochastic else mode(logits, list(self.choices))
+        return chosen.float(), (logits,)
+
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        return (self.adapter.logits(obs[FEATURES], self.encoder.state(obs)),)
+
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.chunk_length, sum(self.choices)),)
+
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        return decisions.recorded
+
+    def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
+        (logits,) = distribution
+        chosen = decisions.actions.long().view(*logits.shape[:2], len(self.choices))
+        return CategoricalScored(chosen, logits, decisions.valid, self.choices)
+
+    @property
+    def output_std(self) -> Tensor:
+        """Probability of another choice than the likeliest one, per action; a uniform policy's before any decision."""
+        if self._recorded is None:
+            return torch.tensor([1.0 - 1.0 / count for count in self.choices])
+        parts = self._recorded[0].split(self.choices, dim=-1)
+        return torch.stack([1.0 - part.softmax(-1).amax(-1) for part in parts], dim=-1)
+
+    def as_jit(self) -> nn.Module:
+        """A copy of the adapter: (features, state) -> choices. The export moves it to the CPU."""
+        return copy.deepcopy(self.adapter)
+
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        """The same for ONNX."""
+        return AdapterForOnnx(copy.deepcopy(self.adapter), *self.encoder.feature_shape, self.encoder.state_dim)

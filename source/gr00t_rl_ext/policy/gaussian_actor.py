@@ -1,0 +1,115 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The Gaussian policy: a small adapter on GR00T's features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
+from gr00t_rl_ext.policy.adapter import GaussianAdapter
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.scored import GaussianScored, Scored, SquashedGaussianScored
+
+
+class Gr00tGaussianActor(Actor):
+    """GR00T's features and the robot's state -> adapter -> Gaussian over an action chunk.
+
+    The actions are those of the environment, in [-1, 1] per dimension. Without ``squash`` the mean is bounded by Tanh
+    and the samples are clipped to that range by the runner (``clip_actions = 1``), after their log-probability was
+    taken. With ``squash`` the Gaussian is the distribution of u, and the action is tanh(u) with its exact density
+    (Haarnoja et al. 2018, arXiv 1801.01290, appendix C).
+
+    Args:
+        encoder: The shared frozen backbone.
+        chunk_length: Control steps H per decision.
+        distribution_cfg: ``squash``: draw before Tanh, instead of around it; and those arguments of
+            :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter` that are about the std.
+        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter`.
+
+    Raises:
+        ValueError: The task's actions are discrete.
+    """
+
+    SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std", "squash")}
+    FIELDS = ("hidden_dims", "activation", "num_queries")
+
+    encoder: Gr00tEncoder
+
+    def __init__(
+        self,
+        encoder: Gr00tEncoder,
+        chunk_length: int,
+        distribution_cfg: Mapping[str, Any] | None = None,
+        **adapter: Any,
+    ) -> None:
+        super().__init__(encoder, chunk_length)
+        require_continuous_actions(encoder)
+        distribution = dict(distribution_cfg or {})
+        self.squash = bool(distribution.pop("squash", False))
+        self.adapter = GaussianAdapter(
+            encoder.feature_shape[1],
+            encoder.state_dim,
+            chunk_length,
+            encoder.spec.action_dim,
+            bounded_mean=not self.squash,
+            **distribution,
+            **adapter,
+        )
+
+    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
+        mean, std = self.adapter.distribution(obs[FEATURES], self.encoder.state(obs))
+        raw = torch.normal(mean, std) if stochastic else mean
+        if self.squash:
+            return torch.tanh(raw), (mean, std, raw)
+        return raw, (mean, std)
+
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        return self.adapter.distribution(obs[FEATURES], self.encoder.state(obs))
+
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.chunk_length, self.encoder.spec.action_dim),) * 2
+
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        return decisions.recorded[:2]
+
+    def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
+        mean, std = distribution
+        if not self.squash:
+            return GaussianScored(decisions.actions.view_as(mean), mean, std, decisions.valid)
+        old_mean, old_std, raw = decisions.recorded
+        return SquashedGaussianScored(raw, mean, std, decisions.valid, noise=(raw - old_mean) / old_std)
+
+    @property
+    def output_std(self) -> Tensor:
+        return torch.tensor(self.adapter.init_std) if self._recorded is None else self._recorded[1]
+
+    def as_jit(self) -> nn.Module:
+        """A copy of the adapter: (features, state) -> action chunk. The export moves it to the CPU."""
+        return copy.deepcopy(self.adapter)
+
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        """The same for ONNX."""
+        return AdapterForOnnx(copy.deepcopy(self.adapter), *self.encoder.feature_shape, self.encoder.state_dim)
+
+
+def require_continuous_actions(encoder: Gr00tEncoder) -> None:
+    """Check that a task's actions are numbers.
+
+    Raises:
+        ValueError: They are choices.
+    """
+    if encoder.spec.action_choices:
+        choices = ", ".join(map(str, encoder.spec.action_choices))
+        raise ValueError(
+            f"The task's actions are discrete ({choices} choices), which this actor cannot decide. Use the agent"
+            " `gr00t_categorical_ppo`, or a task with continuous actions."
+        )

@@ -1,0 +1,120 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What stands in for GR00T where a policy reads vectors only: nothing is encoded, and nothing of it trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
+from gr00t_rl_ext.policy.stages import Stage
+from gr00t_rl_ext.policy.task_spec import TaskSpec
+
+
+class NoGr00t:
+    """In place of :class:`~gr00t_rl_ext.policy.freezing.Freezing`: there is nothing to train, in one endless stage."""
+
+    stage = 0
+
+    def __init__(self) -> None:
+        self.groups: list[TrainedGroup] = []
+        self.stages = [Stage(train=())]
+
+    def advance(self, iteration: int, success_rate: float | None = None) -> list[TrainedGroup]:
+        """No stage ever opens."""
+        return []
+
+    def restore(self, stage: int) -> list[TrainedGroup]:
+        """There is one stage only."""
+        assert stage == 0, "a checkpoint of a policy over GR00T has another fingerprint"
+        return []
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """None."""
+        return {}
+
+    def reference(self) -> AbstractContextManager[None]:
+        """What is below the policy is the same at every step."""
+        return nullcontext()
+
+    def check_gradients(self) -> GradientReport:
+        """Nothing can have a gradient."""
+        return GradientReport({}, (), 0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing to load."""
+        assert not state, "a checkpoint of a policy over GR00T has another fingerprint"
+
+    def describe(self) -> str:
+        """For the log."""
+        return "there is no GR00T"
+
+
+class PlainEncoder:
+    """Observation groups of vectors, handed on as they are.
+
+    It has what an algorithm and the critic ask of :class:`~gr00t_rl_ext.policy.encoder.Gr00tEncoder`.
+
+    Args:
+        spec: The task, without image groups.
+        obs: An observation, for the widths of the actor's groups.
+    """
+
+    base_name = None
+    """There is no GR00T."""
+
+    dtype = torch.float32
+    """Data type of what does not train, if there was any."""
+
+    def __init__(self, spec: TaskSpec, obs: TensorDict) -> None:
+        assert not spec.image_groups, "TaskSpec.from_env refuses them"
+        self.spec = spec
+        self.freezing = NoGr00t()
+        self.calls = 0
+        """Passes through a backbone: there is none."""
+
+        self.group_widths = {group: int(obs[group].shape[-1]) for group in spec.state_groups}
+        """Observation group of the actor -> its width, in order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what the policy reads and decides. What a task tells GR00T changes nothing here."""
+        return f"vectors-{dataclasses.replace(self.spec, instruction='').digest()}"
+
+    def encode(self, obs: TensorDict) -> TensorDict:
+        """The same."""
+        return obs
+
+    def complete(self, obs: TensorDict) -> TensorDict:
+        """The same."""
+        return obs
+
+    def kept(self, obs: TensorDict) -> TensorDict:
+        """All of it."""
+        return obs
+
+    def encoded_example(self, obs: TensorDict) -> TensorDict:
+        """A copy of its structure, whose tensors are shared."""
+        return obs.clone(recurse=False)
+
+    def compile(self, mode: str) -> None:
+        """Refuse ``agent.torch_compile_mode``: an MLP this small has nothing to gain.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"`agent.torch_compile_mode` is {mode!r}, which compiles GR00T's diffusion transformer; this agent has"
+            " none. Leave it null."
+        )

@@ -1,0 +1,78 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The agents' recipes, whatever the task. A task's own recipe names its observation groups and an experiment."""
+
+from __future__ import annotations
+
+import torch
+from isaaclab.utils import configclass
+from isaaclab_rl.rsl_rl import RslRlOnPolicyRunnerCfg
+
+from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.policy.configs import (
+    Gr00tCategoricalActorCfg,
+    Gr00tCriticCfg,
+    Gr00tFlowActorCfg,
+    Gr00tFreezingCfg,
+    Gr00tGaussianActorCfg,
+)
+
+
+def default_device() -> str:
+    """Isaac Lab's default is cuda:0, and `--device cpu` does not change it."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+@configclass
+class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
+    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
+
+    device = default_device()
+    seed = 42
+    num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
+    max_iterations = 1000
+    save_interval = 50
+    experiment_name = "gr00t"
+    clip_actions = 1.0
+    # the algorithm checks as well, and names the environments
+    check_for_nan = False
+    init_at_random_ep_len = True
+    obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state"]}
+    actor = Gr00tGaussianActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_flow_ppo``: GR00T's own action head is the policy; its projectors and diffusion transformer train."""
+
+    # GR00T says actions in the units of its statistics, which may leave [-1, 1]
+    clip_actions = None
+    actor = Gr00tFlowActorCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(
+        learning_rate=5.0e-6,
+        num_learning_epochs=4,
+        clip_param=0.2,
+        target_kl=0.05,
+        huber_delta=1.0,
+        use_clipped_value_loss=False,
+        critic_warmup_iterations=2,
+    )
+
+
+@configclass
+class Gr00tLoraPpoRunnerCfg(Gr00tFlowPpoRunnerCfg):
+    """``gr00t_lora_ppo``: the same with low-rank adapters on the diffusion transformer."""
+
+    actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
+
+
+@configclass
+class Gr00tCategoricalPpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_categorical_ppo``: discrete actions; frozen GR00T backbone, categorical adapter, critic MLP."""
+
+    # choices are numbers that clipping would change
+    clip_actions = None
+    actor = Gr00tCategoricalActorCfg()

@@ -1,0 +1,21 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Registering agents with a task, by strings: this module imports nothing."""
+
+from __future__ import annotations
+
+
+def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
+    """Arguments of ``gym.register`` for agents.
+
+    ``--agent`` is looked up as it is typed; error messages of Isaac Lab list only names that end in
+    ``_cfg_entry_point``.
+
+    Args:
+        module: Module of the recipes.
+        recipes: Name of an agent -> class of its recipe.
+    """
+    return {
+        f"{name}{suffix}": f"{module}:{cfg}" for name, cfg in recipes.items() for suffix in ("", "_cfg_entry_point")
+    }

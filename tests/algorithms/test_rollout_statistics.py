@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""statistics: counts of a rollout and of the latest episodes, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from gr00t_rl_ext.algorithms.statistics import WINDOW, RolloutStatistics
+
+
+def record(statistics: RolloutStatistics, dones: list[int], rewards: list[float], **episodes: list[float]) -> None:
+    extras: dict[str, Any] = {name: torch.tensor(values) for name, values in episodes.items()}
+    statistics.record(torch.full((len(dones),), 3), torch.tensor(rewards), torch.tensor(dones), extras)
+
+
+def test_rewards_and_control_steps_are_those_of_the_rollout() -> None:
+    statistics = RolloutStatistics()
+    record(statistics, [0, 0], [100.0, 100.0])
+    statistics.start()
+    record(statistics, [0, 1], [1.0, 2.0])
+    record(statistics, [0, 0], [3.0, 6.0])
+    metrics = statistics.metrics()
+    assert metrics["charts/reward_per_step"] == 12.0 / (2 * 2 * 3)
+    assert metrics["charts/SPS"] > 0
+    assert metrics.keys() == {"charts/reward_per_step", "charts/SPS"}, "no episode was reported"
+
+
+def test_episodes_are_those_that_ended_and_are_kept_over_rollouts() -> None:
+    statistics = RolloutStatistics()
+    record(statistics, [1, 0], [0.0, 0.0], episode_return=[5.0, 99.0], success=[True, True])
+    assert statistics.success_rate(2) is None
+    statistics.start()
+    record(statistics, [0, 1], [0.0, 0.0], episode_return=[99.0, 8.0], success=[True, False])
+    assert statistics.success_rate(2) == 0.5
+    metrics = statistics.metrics()
+    assert metrics["charts/episodic_return"] == 6.5
+    assert metrics["charts/success_rate"] == 0.5
+    assert metrics == pytest.approx(statistics.metrics() | {"charts/SPS": metrics["charts/SPS"]}), (
+        "asking changes nothing"
+    )
+
+
+def test_only_the_latest_episodes_count() -> None:
+    statistics = RolloutStatistics()
+    record(statistics, [1] * WINDOW, [0.0] * WINDOW, success=[1.0] * WINDOW)
+    record(statistics, [1] * (WINDOW // 4), [0.0] * (WINDOW // 4), success=[0.0] * (WINDOW // 4))
+    assert statistics.success_rate(1) == 0.75
+
+
+def test_a_rollout_does_not_wait_for_the_device() -> None:
+    """On a GPU, reading a number or choosing by a mask would; the meta device allows neither."""
+    statistics = RolloutStatistics()
+    numbers, ends = (torch.zeros(4, device="meta", dtype=dtype) for dtype in (torch.float32, torch.long))
+    statistics.record(ends, numbers, ends, {"episode_return": numbers, "episode_steps": ends, "success": ends})
+    with pytest.raises(NotImplementedError):
+        statistics.metrics()

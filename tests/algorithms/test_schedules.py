@@ -1,0 +1,183 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""schedules: learning rates against hand values."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from gr00t_rl_ext.algorithms.schedules import FIELDS, LearningRates
+
+INITIAL = {"actor": 1e-5, "critic": 2e-4, "head": 4e-6}
+
+
+def made_optimizer() -> torch.optim.Optimizer:
+    return torch.optim.Adam(
+        [{"params": [nn.Parameter(torch.ones(2))], "lr": lr, "name": name} for name, lr in INITIAL.items()]
+    )
+
+
+def made(actor: str = "fixed", critic: str = "fixed", gr00t: str = "fixed", **settings: float | None) -> LearningRates:
+    schedules = {"actor": actor, "critic": critic, "gr00t": gr00t}
+    return LearningRates(made_optimizer(), schedules, **{"total_iterations": 100, "desired_kl": 0.01, **settings})
+
+
+def times(**factors: float) -> dict:
+    return pytest.approx({name: lr * factors.get(name, 1.0) for name, lr in INITIAL.items()}, rel=1e-9)
+
+
+def test_fixed_rates_stay() -> None:
+    rates = made(total_iterations=None, desired_kl=None)
+    rates.start_iteration(70)
+    rates.adapt(1.0)
+    assert rates.current == INITIAL
+
+
+def test_linear_rates_fall_to_zero_at_the_end() -> None:
+    rates = made(actor="linear", gr00t="linear")
+    for iteration, factor in ((0, 1.0), (1, 0.99), (25, 0.75), (99, 0.01)):
+        rates.start_iteration(iteration)
+        assert rates.current == times(actor=factor, head=factor)
+
+
+def test_after_the_end_a_linear_schedule_says_so() -> None:
+    rates = made(gr00t="linear")
+    message = (
+        "The linear schedule of head reached a learning rate of 0 after 100 iterations, and iteration 100 (counted from"
+        " 0) is to start. Raise `agent.max_iterations`, or choose another schedule."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        rates.start_iteration(100)
+    made(gr00t="adaptive").start_iteration(100)
+
+
+@pytest.mark.parametrize(
+    ("kl", "factor"),
+    [
+        (0.0201, 1 / 1.5),
+        (float("inf"), 1 / 1.5),
+        (0.0199, 1.0),
+        (0.0051, 1.0),
+        (0.0049, 1.5),
+        (0.0, 1.0),
+        (float("nan"), 1.0),
+    ],
+)
+def test_adaptive_rates_follow_the_kl(kl: float, factor: float) -> None:
+    rates = made(actor="adaptive")
+    rates.adapt(kl)
+    assert rates.current == times(actor=factor)
+
+
+def test_adaptive_rates_stay_within_a_factor_of_100() -> None:
+    rates = made(actor="adaptive", critic="adaptive", gr00t="adaptive")
+    for _ in range(50):
+        rates.adapt(1.0)
+    assert rates.current == times(actor=0.01, critic=0.01, head=0.01)
+    for _ in range(50):
+        rates.adapt(1e-6)
+    assert rates.current == times(actor=100.0, critic=100.0, head=100.0)
+
+
+def test_a_small_initial_rate_is_not_raised() -> None:
+    rates = made(gr00t="adaptive")  # 4e-6, below rsl_rl's least rate
+    rates.adapt(1.0)
+    assert rates.current == times(head=1 / 1.5)
+
+
+def test_each_group_follows_its_own_schedule() -> None:
+    rates = made(actor="adaptive", critic="linear", gr00t="fixed")
+    rates.start_iteration(50)
+    rates.adapt(1.0)
+    assert rates.current == times(actor=1 / 1.5, critic=0.5)
+    rates.start_iteration(75)
+    assert rates.current == times(actor=1 / 1.5, critic=0.25), "an adapted rate outlives the iteration"
+
+
+def test_the_optimizer_steps_with_the_rates() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([{"params": [weight], "lr": 0.5, "name": "actor"}])
+    rates = LearningRates(optimizer, {"actor": "linear"}, total_iterations=4, desired_kl=None)
+    rates.start_iteration(3)
+    weight.grad = torch.ones(1)
+    optimizer.step()
+    assert weight.item() == pytest.approx(-0.125)
+
+
+@pytest.mark.parametrize(("schedule", "factor"), [("fixed", 1.0), ("linear", 0.6), ("adaptive", 1.0)])
+def test_a_group_may_join_later(schedule: str, factor: float) -> None:
+    rates = made(actor="adaptive", gr00t=schedule)
+    rates.start_iteration(40)
+    rates.adapt(1.0)
+    rates.add_group({"params": [nn.Parameter(torch.ones(3))], "lr": 3e-6, "name": "vision"})
+    assert rates.current["vision"] == pytest.approx(3e-6 * factor)
+    assert rates.current["actor"] == pytest.approx(1e-5 / 1.5), "the others keep theirs"
+    if schedule == "adaptive":
+        rates.adapt(1.0)
+        assert rates.current["vision"] == pytest.approx(3e-6 / 1.5)
+
+
+def test_a_resumed_run_goes_on_where_it_was() -> None:
+    rates = made(actor="adaptive", critic="linear")
+    rates.start_iteration(30)
+    rates.adapt(1.0)
+    saved = copy.deepcopy((rates._optimizer.state_dict(), rates.state_dict()))
+    resumed = made(actor="adaptive", critic="linear")
+    resumed._optimizer.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1], 0)
+    assert resumed.current == rates.current
+    rates.adapt(1.0)
+    resumed.adapt(1.0)
+    assert resumed.current == rates.current == times(actor=1 / 1.5**2, critic=0.7)
+
+
+def test_a_finished_run_may_be_loaded_with_a_shorter_total() -> None:
+    rates = made(actor="linear")
+    rates.start_iteration(99)
+    shorter = made(actor="linear", total_iterations=50)
+    shorter.load_state_dict(rates.state_dict(), 0)
+    assert shorter.current == times(actor=0.0)
+
+
+def test_a_run_may_be_resumed_with_other_rates_and_schedules() -> None:
+    rates = made(actor="adaptive", critic="adaptive")
+    rates.adapt(1.0)
+    saved = copy.deepcopy((rates._optimizer.state_dict(), rates.state_dict()))
+    optimizer = made_optimizer()
+    optimizer.param_groups[0]["lr"] = 7e-5
+    schedules = {"actor": "adaptive", "critic": "fixed", "gr00t": "fixed"}
+    resumed = LearningRates(optimizer, schedules, total_iterations=None, desired_kl=0.01)
+    optimizer.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1], 0)
+    assert resumed.current == pytest.approx({"actor": 7e-5 / 1.5, "critic": 2e-4, "head": 4e-6})
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_an_unknown_schedule_is_named(key: str) -> None:
+    message = (
+        f"`{FIELDS[key]}` is 'cosine'. Available are 'fixed' (the initial rate throughout); 'linear' (from the initial"
+        " rate to 0 at the end of the run); 'adaptive' (lower while"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        made(**{key: "cosine"})
+
+
+@pytest.mark.parametrize("desired_kl", [None, 0.0, -0.01])
+def test_adaptive_needs_a_desired_kl(desired_kl: float | None) -> None:
+    field = "agent.algorithm.critic_schedule"
+    message = f"`{field}` is 'adaptive', which needs `agent.algorithm.desired_kl`; that is {desired_kl}. Expected"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        made(critic="adaptive", desired_kl=desired_kl)
+
+
+@pytest.mark.parametrize("total", [None, 0])
+def test_linear_needs_a_total(total: int | None) -> None:
+    message = "`agent.algorithm.gr00t_schedule` is 'linear', which needs the number of iterations of the run"
+    with pytest.raises(ValueError, match=re.escape(message) + rf".*that is {total}\. Expected 1 or more"):
+        made(gr00t="linear", total_iterations=total)
