@@ -178,16 +178,24 @@ def test_a_flow_policy_is_exported_into_gr00ts_own_head(trained_flow: Path) -> N
     assert all(name.startswith("action_head.model.transformer_blocks.") for name in changed)
 
 
-def test_stock_train_of_discrete_actions(tmp_path: Path) -> None:
+def test_stock_train_of_discrete_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with Weights & Biases as the logger, which gets every metric that TensorBoard gets."""
     from gr00t_rl_ext.cli.summary import read_scalars
 
-    settings = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=4")
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    settings = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=4", "agent.logger=wandb")
     task = "Isaac-Cartpole-Camera-Discrete-v0"
     succeeded(train(*settings, cwd=tmp_path, task=task, agent="gr00t_categorical_ppo"))
     scalars = read_scalars(run_directory(tmp_path, "gr00t_categorical_cartpole"))
     assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
     # two control steps per decision, three choices each
     assert scalars["train/entropy_loss"][0][1] == pytest.approx(-2 * math.log(3), abs=0.05)
+    (log,) = tmp_path.glob("**/offline-run-*/run-*.wandb")
+    recorded = log.read_bytes()
+    names = [name for name in scalars if name.startswith(("train/", "charts/", "perf/backbone"))]
+    assert len(names) >= 20
+    assert [name for name in names if name.encode() not in recorded] == []
 
 
 def test_stock_train_of_the_mlp_baseline(tmp_path: Path) -> None:
