@@ -241,10 +241,10 @@ TWO_STEPS = {"num_steps": 2, "num_eval_steps": 2}
         pytest.param(
             "flow, learned, all steps",
             TWO_STEPS | {"std_range": (0.2, 0.5)},
-            FLOW,
-            40,
+            FLOW | {"max_iterations": 70},
+            70,
             0.0,
-            0.8,
+            0.9,
             marks=pytest.mark.slow,
         ),
         pytest.param("flow, lora", TWO_STEPS, FLOW | {"learning_rate": 3e-3}, 40, 0.0, 0.2, marks=pytest.mark.slow),
