@@ -445,33 +445,39 @@ def main() -> None:
             print(report(run) + "\n")
             results.append(run)
     if args.json:
-        machine = {"device": device_name(args.device), "node": platform.node(), "torch": torch.__version__}
-        arguments = vars(args) | {"json": str(args.json)}
-        args.json.write_text(json.dumps({"machine": machine, "arguments": arguments, "runs": results}, indent=1))
+        write_json(args, results)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number of the command line that counts something."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{value} is not positive")
     return value
+
+
+def write_json(args: argparse.Namespace, runs: Any) -> None:
+    """Write figures to the file ``--json``, with the machine and the arguments."""
+    machine = {"device": device_name(args.device), "node": platform.node(), "torch": torch.__version__}
+    arguments = vars(args) | {"json": str(args.json)}
+    args.json.write_text(json.dumps({"machine": machine, "arguments": arguments, "runs": runs}, indent=1))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", nargs="+", default=["N1.5"], choices=("N1.5", "N1.7"))
     parser.add_argument("--size", nargs="+", default=["tiny", "scaled"], choices=SIZES)
-    parser.add_argument("--batch_sizes", nargs="+", type=_positive, default=[1, 4, 16], help="Environments per call.")
-    parser.add_argument("--chunk", type=_positive, default=16, help="Control steps that a decision is executed for.")
-    parser.add_argument("--steps", type=_positive, default=4, help="Denoising steps K.")
-    parser.add_argument("--cameras", type=_positive, default=1)
-    parser.add_argument("--resolution", type=_positive, help="Side of a camera's image (default: what the model sees).")
-    parser.add_argument("--max_batch", type=_positive, help="Most environments that pass through the model at once.")
-    parser.add_argument("--mini_batch", type=_positive, default=16, help="Decisions per step of the update.")
+    parser.add_argument("--batch_sizes", nargs="+", type=positive, default=[1, 4, 16], help="Environments per call.")
+    parser.add_argument("--chunk", type=positive, default=16, help="Control steps that a decision is executed for.")
+    parser.add_argument("--steps", type=positive, default=4, help="Denoising steps K.")
+    parser.add_argument("--cameras", type=positive, default=1)
+    parser.add_argument("--resolution", type=positive, help="Side of a camera's image (default: what the model sees).")
+    parser.add_argument("--max_batch", type=positive, help="Most environments that pass through the model at once.")
+    parser.add_argument("--mini_batch", type=positive, default=16, help="Decisions per step of the update.")
     parser.add_argument("--compile", nargs="+", default=["none"], choices=("none", "head", "all"))
     parser.add_argument("--cuda_graphs", action="store_true", help="Record what is compiled; on a GPU only.")
     parser.add_argument("--dtype", default="auto", choices=("auto", *DTYPES), help="Of what is frozen.")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repetitions", type=_positive, default=5)
+    parser.add_argument("--repetitions", type=positive, default=5)
     parser.add_argument("--peak_tflops", type=float, help="The device's (default: measured).")
     parser.add_argument("--estimate", action="store_true", help="Only count FLOPs and memory; needs --peak_tflops.")
     parser.add_argument("--json", type=Path, help="Write the figures to this file as well.")

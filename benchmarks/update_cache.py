@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import platform
 import statistics
 import sys
@@ -32,7 +31,7 @@ from typing import Any
 
 import torch
 from policy_call import SIZES, metered, observations, random_encoder
-from rollout import clock, device_name, flop_counter
+from rollout import clock, device_name, flop_counter, positive, write_json
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -302,15 +301,7 @@ def main() -> None:
         runs[name] = {"flops": flops, "summary": summarize(measured["seconds"])} | measured
         print(report(name, runs[name], args.size) + "\n")
     if args.json:
-        machine = {"device": device_name(args.device), "node": platform.node(), "torch": torch.__version__}
-        arguments = vars(args) | {"json": str(args.json)}
-        args.json.write_text(json.dumps({"machine": machine, "arguments": arguments, "runs": runs}, indent=1))
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
+        write_json(args, runs)
 
 
 def _parse() -> argparse.Namespace:
@@ -318,14 +309,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--policy", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
     parser.add_argument("--version", default="N1.5", choices=("N1.5", "N1.7"))
     parser.add_argument("--size", default="shallow", choices=SIZES)
-    parser.add_argument("--num_envs", type=_positive, default=8)
-    parser.add_argument("--num_steps", type=_positive, default=4, help="Decisions per environment.")
-    parser.add_argument("--mini_batches", type=_positive, default=4)
-    parser.add_argument("--chunk", type=_positive, default=16, help="Control steps of a decision.")
-    parser.add_argument("--cameras", type=_positive, default=1)
+    parser.add_argument("--num_envs", type=positive, default=8)
+    parser.add_argument("--num_steps", type=positive, default=4, help="Decisions per environment.")
+    parser.add_argument("--mini_batches", type=positive, default=4)
+    parser.add_argument("--chunk", type=positive, default=16, help="Control steps of a decision.")
+    parser.add_argument("--cameras", type=positive, default=1)
     parser.add_argument("--dtype", default="float32", choices=("auto", *DTYPES), help="Of what is frozen.")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repetitions", type=_positive, default=3)
+    parser.add_argument("--repetitions", type=positive, default=3)
     parser.add_argument("--json", type=Path, help="Write the figures to this file as well.")
     return parser.parse_args()
 

@@ -47,6 +47,21 @@ def run_directory(cwd: Path, experiment: str) -> Path:
     return sorted((cwd / "logs" / "rsl_rl" / experiment).iterdir())[-1]
 
 
+def export(cwd: Path, checkpoint: Path, tolerance: float) -> set[str]:
+    """Export the run of a training checkpoint, which must act alike; names of the parameters that the base has others
+    of."""
+    from gr00t_rl_ext.gr00t import load_gr00t
+
+    script = str(ROOT / "scripts" / "export_gr00t.py")
+    output = succeeded(run(sys.executable, script, str(checkpoint.parent), "exported", cwd=cwd))
+    differences = [float(line.split()[5].rstrip(",")) for line in output.splitlines() if line.startswith("parity of")]
+    assert len(differences) == 2
+    assert max(differences) < tolerance
+    saved = torch.load(checkpoint, weights_only=True)
+    base, exported = (load_gr00t(path, dtype=torch.float32) for path in (saved["base_name"], cwd / "exported"))
+    return {name for name, value in base.named_parameters() if not torch.equal(value, exported.get_parameter(name))}
+
+
 UNFREEZING = (
     "agent.actor.freezing.language_layers=1",
     "agent.actor.freezing.schedule=[{'train':['language_lora'],'at_iteration':1,'learning_rate':1e-3}]",
@@ -88,17 +103,7 @@ def test_stock_train(trained: Path) -> None:
 
 def test_a_run_is_exported(trained: Path) -> None:
     """To a checkpoint with another backbone than the base's, which acts like the trained policy."""
-    from gr00t_rl_ext.gr00t import load_gr00t
-
-    script = str(Path(__file__).parents[2] / "scripts" / "export_gr00t.py")
-    run_dir = run_directory(trained, "gr00t_stack_cube_franka")
-    output = succeeded(run(sys.executable, script, str(run_dir), "exported", cwd=trained))
-    differences = [float(line.split()[5].rstrip(",")) for line in output.splitlines() if line.startswith("parity of")]
-    assert len(differences) == 2
-    assert max(differences) < 1e-5
-    saved = torch.load(run_dir / "model_2.pt", weights_only=True)
-    base, exported = (load_gr00t(path, dtype=torch.float32) for path in (saved["base_name"], trained / "exported"))
-    changed = {name for name, value in base.named_parameters() if not torch.equal(value, exported.get_parameter(name))}
+    changed = export(trained, run_directory(trained, "gr00t_stack_cube_franka") / "model_2.pt", tolerance=1e-5)
     assert changed
     assert all(name.startswith("backbone.language_model.layers.1.") for name in changed)
 
@@ -163,17 +168,9 @@ def test_stock_train_and_play_of_the_flow_policy(trained_flow: Path) -> None:
 
 
 def test_a_flow_policy_is_exported_into_gr00ts_own_head(trained_flow: Path) -> None:
-    from gr00t_rl_ext.gr00t import load_gr00t
-
-    script = str(Path(__file__).parents[2] / "scripts" / "export_gr00t.py")
-    run_dir = run_directory(trained_flow, "gr00t_lora_stack_cube_franka")
-    output = succeeded(run(sys.executable, script, str(run_dir), "exported", cwd=trained_flow))
-    differences = [float(line.split()[5].rstrip(",")) for line in output.splitlines() if line.startswith("parity of")]
-    assert len(differences) == 2
-    assert max(differences) < 1e-4
-    saved = torch.load(run_dir / "model_1.pt", weights_only=True)
-    base, exported = (load_gr00t(path, dtype=torch.float32) for path in (saved["base_name"], trained_flow / "exported"))
-    changed = {name for name, value in base.named_parameters() if not torch.equal(value, exported.get_parameter(name))}
+    changed = export(
+        trained_flow, run_directory(trained_flow, "gr00t_lora_stack_cube_franka") / "model_1.pt", tolerance=1e-4
+    )
     assert changed
     assert all(name.startswith("action_head.model.transformer_blocks.") for name in changed)
 

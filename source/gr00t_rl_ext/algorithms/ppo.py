@@ -252,7 +252,7 @@ class Gr00tPPO(RslRlPPO):
     @property
     def final_observation_groups(self) -> list[str]:
         """Observation groups that bootstrapping reads in the state of a time-out."""
-        images = self.encoder.spec.image_groups if self.options.bootstrap_images and self.critic.reads_features else ()
+        images = self.encoder.spec.image_groups if self.options.bootstrap_images else ()
         return [*self.critic.vector_groups, *images]
 
     def compile(self, mode: str | None = None) -> None:
@@ -412,7 +412,7 @@ class Gr00tPPO(RslRlPPO):
         """
         with readable_errors():
             self._rates.start_iteration(self.iteration)
-        rollout_ratio_error = self._keep_distributions()
+        rollout_ratio_error = self._keep_distributions() if self.storage.kept else None
         sums: dict[str, float] = {}
         num_updates = 0
         first_ratio_error = 0.0
@@ -482,24 +482,21 @@ class Gr00tPPO(RslRlPPO):
             recorded it; None where the update takes what the rollout recorded. More than rounding here is a mismatch
             of the two, such as dropout in one of them.
         """
-        largest = None
-        if not self.storage.kept:
-            return largest
+        errors = []
         for which in self.storage.in_order(self._part_size):
             batch = self.storage.batch(which)
             with self._autocast():
                 obs = self.encoder.complete(batch.observations)
-                if "old" in self.storage.kept:
-                    distribution = self.actor.distribution(obs, batch.decisions)
-                    self.storage.keep("old", which, distribution)
             if "base" in self.storage.kept:
                 self.storage.keep("base", which, self._base_distribution(obs, batch))
             if "old" in self.storage.kept:
+                with self._autocast():
+                    distribution = self.actor.distribution(obs, batch.decisions)
+                self.storage.keep("old", which, distribution)
                 recorded = self.actor.score_recorded(batch.decisions)
                 log_ratio = self.actor.scored(distribution, batch.decisions).log_ratio(recorded).sum(1)
-                error = (log_ratio.exp() - 1.0).abs().max()
-                largest = error if largest is None else torch.maximum(largest, error)
-        return None if largest is None else float(largest)
+                errors.append((log_ratio.exp() - 1.0).abs().max())
+        return float(torch.stack(errors).max()) if errors else None
 
     def _base_distribution(self, obs: TensorDict, batch: Batch) -> tuple[Tensor, ...]:
         """Distribution of the policy at step 0 over stored decisions."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
 from gr00t_rl_ext.policy.adapter import CategoricalAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
-from gr00t_rl_ext.policy.scored import CategoricalScored, Scored, mode, sample_categorical
+from gr00t_rl_ext.policy.scored import Scored, choose, score_choices, uncertainty
 
 
 class Gr00tCategoricalActor(Actor):
@@ -51,8 +51,7 @@ class Gr00tCategoricalActor(Actor):
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
         logits = self.adapter.logits(obs[FEATURES], self.encoder.state(obs))
-        chosen = sample_categorical(logits, self.choices) if stochastic else mode(logits, list(self.choices))
-        return chosen.float(), (logits,)
+        return choose(logits, self.choices, stochastic), (logits,)
 
     def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
         return (self.adapter.logits(obs[FEATURES], self.encoder.state(obs)),)
@@ -66,16 +65,14 @@ class Gr00tCategoricalActor(Actor):
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         (logits,) = distribution
-        chosen = decisions.actions.long().view(*logits.shape[:2], len(self.choices))
-        return CategoricalScored(chosen, logits, decisions.valid, self.choices)
+        return score_choices(decisions.actions, logits, decisions.valid, self.choices)
 
     @property
     def output_std(self) -> Tensor:
         """Probability of another choice than the likeliest one, per action; a uniform policy's before any decision."""
         if self._recorded is None:
             return torch.tensor([1.0 - 1.0 / count for count in self.choices])
-        parts = self._recorded[0].split(self.choices, dim=-1)
-        return torch.stack([1.0 - part.softmax(-1).amax(-1) for part in parts], dim=-1)
+        return uncertainty(self._recorded[0], self.choices)
 
     def as_jit(self) -> nn.Module:
         """A copy of the adapter: (features, state) -> choices. The export moves it to the CPU."""

@@ -99,10 +99,8 @@ class BoundedGaussianCfg:
 
 
 @configclass
-class Gr00tGaussianActorCfg:
-    """Tanh adapter with a Gaussian over the action chunk, on GR00T's features (``agent.actor``)."""
-
-    class_name: str = "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"
+class Gr00tActorCfg:
+    """What every actor over GR00T has (``agent.actor``)."""
 
     gr00t: Gr00tModelCfg = Gr00tModelCfg()
 
@@ -110,6 +108,11 @@ class Gr00tGaussianActorCfg:
 
     chunk_length: int | None = None
     """Control steps per decision. None: the checkpoint's whole action horizon."""
+
+
+@configclass
+class Gr00tAdapterActorCfg(Gr00tActorCfg):
+    """What the adapters on GR00T's features have."""
 
     hidden_dims: list[int] = [256, 256]
     """Widths of the adapter's hidden layers."""
@@ -119,31 +122,22 @@ class Gr00tGaussianActorCfg:
 
     num_queries: int = 4
     """Queries of the attention pooling over the features."""
+
+
+@configclass
+class Gr00tGaussianActorCfg(Gr00tAdapterActorCfg):
+    """Tanh adapter with a Gaussian over the action chunk, on GR00T's features (``agent.actor``)."""
+
+    class_name: str = "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"
 
     distribution_cfg: BoundedGaussianCfg = BoundedGaussianCfg()
 
 
 @configclass
-class Gr00tCategoricalActorCfg:
+class Gr00tCategoricalActorCfg(Gr00tAdapterActorCfg):
     """Categoricals over the choices of a discrete action chunk, on GR00T's features (``agent.actor``)."""
 
     class_name: str = "gr00t_rl_ext.policy.categorical_actor:Gr00tCategoricalActor"
-
-    gr00t: Gr00tModelCfg = Gr00tModelCfg()
-
-    freezing: Gr00tFreezingCfg = Gr00tFreezingCfg()
-
-    chunk_length: int | None = None
-    """Control steps per decision. None: the checkpoint's whole action horizon."""
-
-    hidden_dims: list[int] = [256, 256]
-    """Widths of the adapter's hidden layers."""
-
-    activation: str = "elu"
-    """Activation of the adapter."""
-
-    num_queries: int = 4
-    """Queries of the attention pooling over the features."""
 
     distribution_cfg: dict = {}
     """Empty. Isaac Lab 3.0 reads it of every actor; a categorical has no settings."""
@@ -208,17 +202,12 @@ class FlowCfg:
 
 
 @configclass
-class Gr00tFlowActorCfg:
+class Gr00tFlowActorCfg(Gr00tActorCfg):
     """GR00T's flow-matching action head as the policy (``agent.actor``)."""
 
     class_name: str = "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"
 
-    gr00t: Gr00tModelCfg = Gr00tModelCfg()
-
     freezing: Gr00tFreezingCfg = Gr00tFreezingCfg(train=["projector", "dit"])
-
-    chunk_length: int | None = None
-    """Control steps per decision. None: the checkpoint's whole action horizon."""
 
     flow: FlowCfg = FlowCfg()
 

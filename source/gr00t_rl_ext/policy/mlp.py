@@ -20,7 +20,7 @@ from gr00t_rl_ext.policy.actor import Actor, Decisions, Parameters
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe, build_critic, check_fields
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.plain import PlainEncoder
-from gr00t_rl_ext.policy.scored import CategoricalScored, GaussianScored, Scored, mode, sample_categorical
+from gr00t_rl_ext.policy.scored import GaussianScored, Scored, choose, mode, score_choices, uncertainty
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 _WHERE = "agent.actor.distribution_cfg"
@@ -80,18 +80,14 @@ class _Categorical:
 
     def decide(self, parameters: Parameters, stochastic: bool) -> Tensor:
         (logits,) = parameters
-        chosen = sample_categorical(logits, self._choices) if stochastic else mode(logits, list(self._choices))
-        return chosen.float()
+        return choose(logits, self._choices, stochastic)
 
     def scored(self, parameters: Parameters, decisions: Decisions) -> Scored:
         (logits,) = parameters
-        chosen = decisions.actions.long().view(*logits.shape[:2], len(self._choices))
-        return CategoricalScored(chosen, logits, decisions.valid, self._choices)
+        return score_choices(decisions.actions, logits, decisions.valid, self._choices)
 
     def spread(self, parameters: Parameters) -> Tensor:
-        """Probability of another choice than the likeliest one, per component."""
-        components = parameters[0].split(self._choices, dim=-1)
-        return torch.stack([1.0 - logits.softmax(-1).amax(-1) for logits in components], dim=-1)
+        return uncertainty(parameters[0], self._choices)
 
 
 class MlpActor(Actor):

@@ -210,3 +210,21 @@ def sample_categorical(logits: Tensor, choices: Sequence[int], generator: torch.
 def mode(logits: Tensor, choices: list[int]) -> Tensor:
     """The likeliest choice of each component: (B, H, sum(choices)) -> (B, H, A) int64. Can be scripted."""
     return torch.stack([component.argmax(dim=-1) for component in logits.split(choices, dim=-1)], dim=-1)
+
+
+def choose(logits: Tensor, choices: Sequence[int], stochastic: bool) -> Tensor:
+    """Choices as an environment takes them, drawn or the likeliest: (B, H, sum(choices)) -> (B, H, A), as floats."""
+    chosen = sample_categorical(logits, choices) if stochastic else mode(logits, list(choices))
+    return chosen.float()
+
+
+def score_choices(actions: Tensor, logits: Tensor, valid: Tensor, choices: tuple[int, ...]) -> CategoricalScored:
+    """The categoricals of decisions from :func:`choose`, flattened (B, H * A)."""
+    outcome = actions.long().view(*logits.shape[:2], len(choices))
+    return CategoricalScored(outcome, logits, valid, choices)
+
+
+def uncertainty(logits: Tensor, choices: Sequence[int]) -> Tensor:
+    """Probability of another choice than the likeliest one: (B, H, sum(choices)) -> (B, H, A)."""
+    components = logits.split(list(choices), dim=-1)
+    return torch.stack([1.0 - component.softmax(-1).amax(-1) for component in components], dim=-1)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
@@ -39,6 +41,23 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
     obs_groups = _OBS_GROUPS
 
 
+_MLP_PPO: dict[str, Any] = {
+    "num_learning_epochs": 5,
+    "num_mini_batches": 4,
+    "learning_rate": 1.0e-3,
+    "schedule": "adaptive",
+    "gamma": 0.99,
+    "lam": 0.95,
+    "entropy_coef": 0.005,
+    "desired_kl": 0.01,
+    "max_grad_norm": 1.0,
+    "value_loss_coef": 1.0,
+    "use_clipped_value_loss": True,
+    "clip_param": 0.2,
+}
+"""Of PPO with an MLP, rsl_rl's and ours."""
+
+
 @configclass
 class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
@@ -58,21 +77,7 @@ class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
         distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5),
     )
     critic = RslRlMLPModelCfg(hidden_dims=[256, 128, 64], activation="elu", obs_normalization=True)
-    algorithm = RslRlPpoAlgorithmCfg(
-        class_name="gr00t_rl_ext.algorithms.baseline:MlpPPO",
-        num_learning_epochs=5,
-        num_mini_batches=4,
-        learning_rate=1.0e-3,
-        schedule="adaptive",
-        gamma=0.99,
-        lam=0.95,
-        entropy_coef=0.005,
-        desired_kl=0.01,
-        max_grad_norm=1.0,
-        value_loss_coef=1.0,
-        use_clipped_value_loss=True,
-        clip_param=0.2,
-    )
+    algorithm = RslRlPpoAlgorithmCfg(class_name="gr00t_rl_ext.algorithms.baseline:MlpPPO", **_MLP_PPO)
 
 
 @configclass
@@ -85,19 +90,5 @@ class MlpPpoRunnerCfg(RslRlMlpPpoRunnerCfg):
     actor = MlpActorCfg()
     critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
     algorithm = Gr00tPpoAlgorithmCfg(
-        num_learning_epochs=5,
-        num_mini_batches=4,
-        learning_rate=1.0e-3,
-        critic_learning_rate=1.0e-3,
-        schedule="adaptive",
-        gamma=0.99,
-        lam=0.95,
-        entropy_coef=0.005,
-        desired_kl=0.01,
-        target_kl=None,
-        kl_to_base_coef=0.0,
-        max_grad_norm=1.0,
-        value_loss_coef=1.0,
-        use_clipped_value_loss=True,
-        clip_param=0.2,
+        critic_learning_rate=_MLP_PPO["learning_rate"], target_kl=None, kl_to_base_coef=0.0, **_MLP_PPO
     )
