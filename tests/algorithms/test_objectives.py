@@ -114,6 +114,7 @@ def test_a_mask_is_the_mean_over_the_executed_steps(rest: float) -> None:
     both(objectives.clipped_surrogate_loss, ratios, advantages, clip=0.1)
     both(objectives.clipped_surrogate_loss, ratios, advantages, clip=0.1, clip_high=0.5)
     both(objectives.approximate_kl, ratios)
+    both(objectives.low_variance_kl, ratios)
     both(objectives.clip_fraction, ratios, clip=0.1)
     both(objectives.clip_fraction, ratios, clip=0.1, clip_high=0.5)
     both(objectives.value_loss, values, advantages, ratios, clip=None)
@@ -201,6 +202,88 @@ def test_approximate_kl_estimates_the_kl_between_old_and_new_policy() -> None:
     actions = old.sample((200_000,))
     estimate = objectives.approximate_kl(new.log_prob(actions) - old.log_prob(actions))
     assert estimate.item() == pytest.approx(torch.distributions.kl_divergence(old, new).item(), rel=0.02)
+
+
+def test_low_variance_kl_by_hand() -> None:
+    # the base makes the actions twice and half as likely: d = log 2 and -log 2
+    d = torch.tensor([math.log(2.0), -math.log(2.0)])
+    first, second = 2.0 - math.log(2.0) - 1.0, 0.5 + math.log(2.0) - 1.0
+    assert objectives.low_variance_kl(d).item() == pytest.approx((first + second) / 2)
+    weighted = objectives.low_variance_kl(d, log_ratio=logs(3.0, 0.25))
+    assert weighted.item() == pytest.approx((3.0 * first + 0.25 * second) / 2)
+    to_base, ratio = torch.tensor([[d[0], math.nan]]), torch.tensor([[math.log(3.0), math.inf]])
+    to_base.requires_grad_()
+    ratio.requires_grad_()
+    masked = objectives.low_variance_kl(to_base, torch.tensor([[True, False]]), ratio)
+    masked.backward()
+    assert masked.item() == pytest.approx(3.0 * first)
+    assert to_base.grad.flatten().tolist() == pytest.approx([3.0 * (2.0 - 1.0), 0.0])
+    assert ratio.grad.flatten().tolist() == pytest.approx([3.0 * first, 0.0])
+
+
+def test_low_variance_kl_has_its_minimum_at_the_base() -> None:
+    d = torch.zeros(3, requires_grad=True)
+    value = objectives.low_variance_kl(d)
+    value.backward()
+    assert value.item() == 0.0
+    assert (d.grad == 0.0).all()
+
+
+@pytest.mark.parametrize("weight", [None, -200.0, 0.0, 5.0, 1e4])
+@pytest.mark.parametrize("d", [1e30, math.inf, 89.0, 21.0, 19.0, -5.0, -200.0, -1e4])
+def test_a_base_far_away_gives_a_finite_penalty_and_gradient(d: float, weight: float | None) -> None:
+    to_base = torch.tensor([d, 0.5], requires_grad=True)
+    ratio = None if weight is None else torch.tensor([weight, 0.0], requires_grad=True)
+    value = objectives.low_variance_kl(to_base, log_ratio=ratio)
+    value.backward()
+    for tensor in (value, to_base.grad) if ratio is None else (value, to_base.grad, ratio.grad):
+        assert tensor.isfinite().all()
+    assert to_base.grad[1].item() == pytest.approx((math.exp(0.5) - 1.0) / 2), "the other sample is penalised as ever"
+
+
+def categorical_gradients(
+    penalty: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor], logits: torch.Tensor
+) -> torch.Tensor:
+    """Gradient in the logits of a penalty of (probabilities of the current policy, its logs, logs of the base)."""
+    logits = logits.clone().requires_grad_()
+    logs = logits.log_softmax(0)
+    penalty(logs.exp(), logs, torch.tensor([0.2, 0.5, 0.3]).log()).backward()
+    return logits.grad
+
+
+def test_what_the_gradient_of_the_low_variance_kl_estimates() -> None:
+    """Exact expectations over three actions, by one sample of each with its probability as weight."""
+    logits, rollout = torch.tensor([0.3, -0.4, 1.0]), torch.tensor([0.25, 0.35, 0.4])
+
+    def expected(samples: torch.Tensor, to_base: torch.Tensor, log_ratio: torch.Tensor | None) -> torch.Tensor:
+        ratios = None if log_ratio is None else log_ratio.split(1)
+        return sum(
+            weight * objectives.low_variance_kl(d, log_ratio=None if ratios is None else ratios[action])
+            for action, (weight, d) in enumerate(zip(samples.detach(), to_base.split(1), strict=True))
+        )
+
+    current_to_base = categorical_gradients(lambda p, logs, base: (p * (logs - base)).sum(), logits)
+    base_to_current = categorical_gradients(lambda p, logs, base: (base.exp() * (base - logs)).sum(), logits)
+    plain = categorical_gradients(lambda p, logs, base: expected(p, base - logs, None), logits)
+    weighted = categorical_gradients(lambda p, logs, base: expected(rollout, base - logs, logs - rollout.log()), logits)
+    torch.testing.assert_close(plain, base_to_current)
+    torch.testing.assert_close(weighted, current_to_base)
+    assert (plain - weighted).abs().max() > 0.05, "the two differ here"
+
+
+def test_low_variance_kl_estimates_the_kl_between_current_policy_and_base() -> None:
+    torch.manual_seed(0)
+    rollout, current, base = (torch.distributions.Normal(mean, std) for mean, std in ((0, 1), (0.1, 0.9), (0.4, 1.1)))
+    exact = torch.distributions.kl_divergence(current, base).item()
+    actions = current.sample((200_000,))
+    plain = objectives.low_variance_kl(base.log_prob(actions) - current.log_prob(actions))
+    assert plain.item() == pytest.approx(exact, rel=0.02)
+    actions = rollout.sample((200_000,))
+    to_base, ratio = (
+        base.log_prob(actions) - current.log_prob(actions),
+        current.log_prob(actions) - rollout.log_prob(actions),
+    )
+    assert objectives.low_variance_kl(to_base, log_ratio=ratio).item() == pytest.approx(exact, rel=0.02)
 
 
 def test_clip_fraction() -> None:

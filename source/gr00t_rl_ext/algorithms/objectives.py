@@ -114,14 +114,48 @@ def value_loss(
     return masked_mean(torch.maximum(loss(values), loss(clipped)), valid)
 
 
+def _k3(log_ratio: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    """r - 1 - log r: Schulman 2020, "Approximating KL divergence", estimator k3. Never negative, 0 at r = 1."""
+    log_ratio = _bounded(log_ratio, valid)
+    return log_ratio.exp() - 1.0 - log_ratio
+
+
 def approximate_kl(log_ratio: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
     """Estimate of KL(old || new) from samples of the old policy: mean of (r - 1) - log r.
 
     Unbiased, never negative, of low variance (Schulman 2020, "Approximating KL divergence", estimator k3). Log-ratios
     above :data:`MAX_LOG_RATIO` count as that. (B,), or (B, H) with ``valid`` (B, H) -> ().
     """
-    log_ratio = _bounded(log_ratio, valid)
-    return masked_mean(log_ratio.exp() - 1.0 - log_ratio, valid)
+    return masked_mean(_k3(log_ratio, valid), valid)
+
+
+def low_variance_kl(
+    log_ratio_to_base: torch.Tensor, valid: torch.Tensor | None = None, log_ratio: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Estimate of KL(current || base), as a penalty, for policies whose KL has no closed form.
+
+    The mean of exp(d) - d - 1 (GRPO, arXiv 2402.03300, eq. 4), which is never negative and has gradient 0 at d = 0. It
+    is unbiased for samples of the current policy; an update has those of the rollout's, to which the current one is
+    equal in the first mini-batch only. Even there its gradient is that of KL(base || current), because the gradient
+    does not see that the samples move with the policy. With ``log_ratio`` the estimate is weighted by pi_current /
+    pi_rollout (DeepSeek-V3.2, arXiv 2512.02556): value and gradient are then both unbiased for
+    KL(current || base), with the variance of the weights.
+
+    Finite with a finite gradient for any d from -1e4 on; above :data:`MAX_LOG_RATIO` d and ``log_ratio`` count as that
+    and have no gradient.
+
+    Args:
+        log_ratio_to_base: d = log pi_base - log pi_current of the sampled actions, (B,), or (B, H) with ``valid``.
+        valid: (B, H) bool.
+        log_ratio: log pi_current - log pi_rollout, like ``log_ratio_to_base``. None: no weights.
+
+    Returns:
+        The mean, ().
+    """
+    divergences = _k3(log_ratio_to_base, valid)
+    if log_ratio is not None:
+        divergences = _bounded(log_ratio, valid).exp() * divergences
+    return masked_mean(divergences, valid)
 
 
 def clip_fraction(
