@@ -1,0 +1,294 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Results of evaluations: what is kept of them, their file, and their table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from rich.markup import escape
+from rich.table import Table
+
+from gr00t_rl_ext.evaluation.statistics import (
+    CONFIDENCE,
+    Comparison,
+    Interval,
+    compare_returns,
+    compare_successes,
+    wilson_interval,
+)
+
+SCHEMA_VERSION = 1
+"""Of the file. Raised with every change that makes readers and files of other versions misfits."""
+
+
+class ReportError(ValueError):
+    """A file of results cannot be read, or its evaluations cannot be compared."""
+
+
+class Evaluation(BaseModel):
+    """What one checkpoint achieved. Entry i of each tuple is of episode i."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    """How tables call the checkpoint."""
+
+    fingerprint: str
+    """Identifies the weights."""
+
+    task: str
+    """Id of the task."""
+
+    agent: str
+    """Name of the agent."""
+
+    seed: int
+    """Of the environment and of the policy's noise."""
+
+    initial_states: tuple[str, ...] = Field(min_length=1)
+    """What tells the initial state of an episode from others, such as its seed or a digest of the state."""
+
+    successes: tuple[bool, ...]
+    """Whether the task's success term ended the episode."""
+
+    returns: tuple[FiniteFloat, ...]
+    """Sums of the rewards, undiscounted."""
+
+    lengths: tuple[PositiveInt, ...]
+    """Control steps."""
+
+    @model_validator(mode="after")
+    def _check_episodes(self) -> Self:
+        counts = {name: len(getattr(self, name)) for name in ("initial_states", "successes", "returns", "lengths")}
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise ValueError(f"there are {listed}; expected one of each per episode")
+        return self
+
+
+class Row(NamedTuple):
+    """What a table says of a checkpoint."""
+
+    name: str
+    episodes: int
+    success_rate: float
+    success_interval: Interval
+    success_difference: Comparison | None
+    """To the first checkpoint; None for that one."""
+    mean_return: float
+    return_difference: Comparison | None
+    """To the first checkpoint; None for that one."""
+    mean_length: float
+
+
+def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """Success, return and length of each checkpoint, and what the first is compared with the others.
+
+    Args:
+        evaluations: One or more, of the same task and initial states. The first is what the others are compared with.
+
+    Raises:
+        ReportError: They cannot be compared.
+    """
+    first, *others = evaluations
+    for other in others:
+        _check_comparable(first, other)
+    rows = []
+    for evaluation in evaluations:
+        episodes, successes = len(evaluation.successes), sum(evaluation.successes)
+        is_first = evaluation is first
+        rows.append(
+            Row(
+                name=evaluation.name,
+                episodes=episodes,
+                success_rate=successes / episodes,
+                success_interval=wilson_interval(successes, episodes),
+                success_difference=None if is_first else compare_successes(first.successes, evaluation.successes),
+                mean_return=sum(evaluation.returns) / episodes,
+                return_difference=None if is_first else compare_returns(first.returns, evaluation.returns),
+                mean_length=sum(evaluation.lengths) / episodes,
+            )
+        )
+    return rows
+
+
+def _check_comparable(first: Evaluation, other: Evaluation) -> None:
+    if first.task != other.task:
+        raise ReportError(
+            f"{first.name!r} was evaluated on the task {first.task!r}, but {other.name!r} on {other.task!r}. Results of"
+            " different tasks cannot be compared: evaluate both on the same one."
+        )
+    counts = len(first.initial_states), len(other.initial_states)
+    if counts[0] != counts[1]:
+        raise ReportError(
+            f"{first.name!r} was evaluated in {counts[0]} episodes, but {other.name!r} in {counts[1]}. Checkpoints are"
+            " compared episode by episode: evaluate both in the same number of episodes."
+        )
+    for episode, states in enumerate(zip(first.initial_states, other.initial_states, strict=True)):
+        if states[0] != states[1]:
+            raise ReportError(
+                f"{first.name!r} (seed {first.seed}) and {other.name!r} (seed {other.seed}) began in different initial"
+                f" states: episode {episode} in {states[0]!r} and in {states[1]!r}. Checkpoints are compared episode by"
+                " episode: evaluate both with the same seed and the same settings of the environment."
+            )
+
+
+# Tables
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """The table in Markdown, with a line below that says what its figures are. Ends with a line break."""
+    lines = [[" ".join(parts).replace("|", "\\|") for parts in line] for line in _cells(rows)]
+    lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{_caption(rows)}\n"
+
+
+def terminal_table(rows: Sequence[Row]) -> Table:
+    """The same table for the terminal."""
+    # one part of a cell below the other: side by side they need 150 columns
+    header, *lines = [[escape("\n".join(parts)) for parts in line] for line in _cells(rows)]
+    table = Table(caption=_caption(rows), caption_justify="left", show_lines=True)
+    for number, title in enumerate(header):
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
+    """The header and a line for each row, each cell in parts. Differences only if there is anything to compare."""
+    versus = [("vs.", rows[0].name)] if len(rows) > 1 else []
+    header = [("checkpoint",), ("episodes",), ("success, %",), *versus, ("return",), *versus, ("length",)]
+    lines: list[list[tuple[str, ...]]] = [header]
+    for row in rows:
+        successes = _comparison(row.success_difference, 100, decimals=1)
+        returns = _comparison(row.return_difference, 1, decimals=_decimals(row.return_difference))
+        lines.append(
+            [
+                (row.name,),
+                (str(row.episodes),),
+                (f"{100 * row.success_rate:.1f}", _interval(row.success_interval, 100, ".1f")),
+                *([successes] if versus else []),
+                (f"{row.mean_return:.4g}",),
+                *([returns] if versus else []),
+                (f"{row.mean_length:.1f}",),
+            ]
+        )
+    return lines
+
+
+def _interval(interval: Interval, scale: float, form: str) -> str:
+    return f"({scale * interval.low:{form}} to {scale * interval.high:{form}})"
+
+
+def _comparison(comparison: Comparison | None, scale: float, decimals: int) -> tuple[str, ...]:
+    if comparison is None:
+        return ()
+    form = f"+.{decimals}f"
+    p_value = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"
+    return f"{scale * comparison.difference:{form}}", _interval(comparison.interval, scale, form), p_value
+
+
+def _decimals(comparison: Comparison | None) -> int:
+    """Decimals that show two digits of the width of the interval, or of the difference if it has none."""
+    if comparison is None:
+        return 0
+    width = comparison.interval.high - comparison.interval.low
+    size = width if 0.0 < width < math.inf else abs(comparison.difference)
+    return max(0, 1 - math.floor(math.log10(size))) if size else 0
+
+
+def _caption(rows: Sequence[Row]) -> str:
+    sentences = [f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of the success rate."]
+    if len(rows) > 1:
+        sentences = [
+            f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of success rates, Newcombe's of their differences in"
+            " percentage points, the bootstrap's of differences of returns. Differences are paired by initial state; p"
+            " is that of the exact McNemar test and of the sign-flip test."
+        ]
+    if len(rows) > 2:
+        sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
+    return " ".join(sentences)
+
+
+# File
+
+
+def save(evaluations: Sequence[Evaluation], file: Path) -> None:
+    """Write evaluations as JSON, one field a line. The file is there completely or not at all.
+
+    Args:
+        evaluations: One or more, whether they can be compared or not.
+        file: Is replaced if it exists; its folder is made.
+    """
+    documents = [
+        ",\n".join(f"      {json.dumps(name)}: {json.dumps(value)}" for name, value in evaluation.model_dump().items())
+        for evaluation in evaluations
+    ]
+    listed = ",\n".join(f"    {{\n{document}\n    }}" for document in documents)
+    text = f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "evaluations": [\n{listed}\n  ]\n}}\n'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+_EVALUATIONS = TypeAdapter(tuple[Evaluation, ...])
+
+
+def load(file: Path) -> tuple[Evaluation, ...]:
+    """Read what :func:`save` wrote.
+
+    Raises:
+        ReportError: The file is not there, is damaged, is none of ours, or has another schema version.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ReportError(f"there are no results in {str(file)!r}: the file does not exist") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ReportError(f"the results in {str(file)!r} are damaged: {place}: {error.msg}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"the results in {str(file)!r} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.keys() != {"schema_version", "evaluations"}:
+        raise ReportError(
+            f"{str(file)!r} holds no results of an evaluation; expected an object with `schema_version` and"
+            " `evaluations`"
+        )
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise ReportError(
+            f"the results in {str(file)!r} have schema version {content['schema_version']!r}; this version of"
+            f" gr00t_rl_ext reads {SCHEMA_VERSION}. Use the version that wrote them, or evaluate again."
+        )
+    if not content["evaluations"]:
+        raise ReportError(f"the results in {str(file)!r} are empty: expected one evaluation or more")
+    try:
+        return _EVALUATIONS.validate_python(content["evaluations"])
+    except ValidationError as error:
+        problem, *more = error.errors()
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        rest = f" ({len(more)} more)" if more else ""
+        raise ReportError(f"the results in {str(file)!r} are damaged: evaluations{place}: {text}{rest}") from error

@@ -1,0 +1,264 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""report: tables, comparisons that are refused, and the file."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from rich.console import Console
+
+from gr00t_rl_ext.evaluation import report
+from gr00t_rl_ext.evaluation.report import Evaluation, ReportError
+from gr00t_rl_ext.evaluation.statistics import compare_returns, compare_successes, wilson_interval
+
+
+def evaluation(name: str, successes: str, /, **changes: Any) -> Evaluation:
+    """An evaluation of one episode per character, ``x`` for a success."""
+    won = [character == "x" for character in successes]
+    fields = {
+        "name": name,
+        "fingerprint": "sha256:0123",
+        "task": "My-Task-v0",
+        "agent": "gr00t_ppo",
+        "seed": 7,
+        "initial_states": [f"seed {7 + episode}" for episode in range(len(won))],
+        "successes": won,
+        "returns": [2.5 if success else 0.1 * episode for episode, success in enumerate(won)],
+        "lengths": [40 if success else 100 for success in won],
+    }
+    return Evaluation(**fields | changes)
+
+
+BASE = evaluation("base", "..x...x...")
+TRAINED = evaluation("ppo|lora", "xxxxx.xxxx")
+OTHER = evaluation("[red]grpo", ".xx.x.x.xx")
+
+
+def test_rows_are_those_of_the_statistics() -> None:
+    first, second = report.summarise([BASE, TRAINED])
+    assert first == (
+        "base",
+        10,
+        0.2,
+        wilson_interval(2, 10),
+        None,
+        pytest.approx((0.1 * (0 + 1 + 3 + 4 + 5 + 7 + 8 + 9) + 2 * 2.5) / 10),
+        None,
+        88.0,
+    )
+    assert second.success_difference == compare_successes(BASE.successes, TRAINED.successes)
+    assert second.success_difference.difference == pytest.approx(0.7)
+    assert second.success_difference.p_value == pytest.approx(2 / 2**7)
+    assert second.return_difference == compare_returns(BASE.returns, TRAINED.returns)
+
+
+def test_markdown_table() -> None:
+    assert report.markdown_table(report.summarise([BASE, TRAINED, OTHER])) == GOLDEN
+
+
+GOLDEN = (
+    "| checkpoint | episodes | success, % | vs. base | return | vs. base | length |\n"
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+    "| base | 10 | 20.0 (5.7 to 51.0) |  | 0.87 |  | 88.0 |\n"
+    "| ppo\\|lora | 10 | 90.0 (59.6 to 98.2) | +70.0 (+26.6 to +86.5) p = 0.016"
+    " | 2.3 | +1.4 (+0.7 to +1.9) p = 0.016 | 46.0 |\n"
+    "| [red]grpo | 10 | 60.0 (31.3 to 83.2) | +40.0 (+1.1 to +65.3) p = 0.125"
+    " | 1.65 | +0.8 (+0.2 to +1.5) p = 0.125 | 64.0 |\n"
+    "\n"
+    "In brackets 95% intervals: Wilson's of success rates, Newcombe's of their differences in percentage "
+    "points, the bootstrap's of differences of returns. Differences are paired by initial state; p is "
+    "that of the exact McNemar test and of the sign-flip test. No p-value is corrected for there being 2 "
+    "comparisons.\n"
+)
+
+
+def test_markdown_table_of_one_checkpoint() -> None:
+    assert report.markdown_table(report.summarise([BASE])) == (
+        "| checkpoint | episodes | success, % | return | length |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
+        "| base | 10 | 20.0 (5.7 to 51.0) | 0.87 | 88.0 |\n"
+        "\n"
+        "In brackets 95% intervals: Wilson's of the success rate.\n"
+    )
+
+
+def test_a_single_episode_makes_a_table() -> None:
+    table = report.markdown_table(report.summarise([evaluation("a", "."), evaluation("b", "x")]))
+    assert "| +100.0 (-12.2 to +100.0) p = 1.000 | 2.5 | +2.5 (-inf to +inf) p = 1.000 |" in table
+
+
+def test_equal_results_make_a_table() -> None:
+    table = report.markdown_table(report.summarise([BASE, BASE.model_copy(update={"name": "copy"})]))
+    assert "| 0.87 | +0 (+0 to +0) p = 1.000 |" in table
+
+
+@pytest.mark.parametrize(("returns", "shown"), [(10_000.0, "+20000 ("), (1e-3, "+0.0020 (")])
+def test_decimals_follow_the_interval(returns: float, shown: str) -> None:
+    first = evaluation("a", "....", returns=[0.0] * 4)
+    second = evaluation("b", "....", returns=[returns, 2 * returns, 2 * returns, 3 * returns])
+    assert shown in report.markdown_table(report.summarise([first, second]))
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_terminal_table(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(report.terminal_table(report.summarise([BASE, TRAINED, OTHER])))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= width
+    if width >= 100:
+        for shown in ("base", "ppo|lora", "[red]grpo", "20.0", "(5.7 to 51.0)", "+70.0", "p = 0.016", "88.0"):
+            assert shown in text
+
+
+# What cannot be compared
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            evaluation("b", "x.x", task="Other-v0"),
+            "'a' was evaluated on the task 'My-Task-v0', but 'b' on 'Other-v0'. Results of different tasks cannot be"
+            " compared: evaluate both on the same one.",
+        ),
+        (
+            evaluation("b", "x."),
+            "'a' was evaluated in 3 episodes, but 'b' in 2. Checkpoints are compared episode by episode: evaluate both"
+            " in the same number of episodes.",
+        ),
+        (
+            evaluation("b", "x.x", seed=8, initial_states=["seed 7", "seed 9", "seed 8"]),
+            "'a' (seed 7) and 'b' (seed 8) began in different initial states: episode 1 in 'seed 8' and in 'seed 9'."
+            " Checkpoints are compared episode by episode: evaluate both with the same seed and the same settings of"
+            " the environment.",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(other: Evaluation, message: str) -> None:
+    with pytest.raises(ReportError) as caught:
+        report.summarise([evaluation("a", "..x"), evaluation("same", "xxx"), other])
+    assert str(caught.value) == message
+
+
+def test_other_agents_can_be_compared() -> None:
+    assert len(report.summarise([BASE, evaluation("mlp", "xxxxxxxxxx", agent="mlp_ppo", fingerprint="x")])) == 2
+
+
+# Results that make no sense
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"lengths": [1, 2]},
+            "there are 3 initial_states, 3 successes, 3 returns, 2 lengths; expected one of each",
+        ),
+        ({"initial_states": []}, "at least 1 item"),
+        ({"returns": [1.0, float("nan"), 0.0]}, "should be a finite number"),
+        ({"lengths": [1, 0, 3]}, "greater than 0"),
+        ({"name": ""}, "at least 1 character"),
+        ({"videos": 3}, "Extra inputs are not permitted"),
+    ],
+)
+def test_results_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        evaluation("a", "x.x", **changes)
+
+
+# The file
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "folder" / "results.json"
+    evaluations = (BASE, TRAINED, evaluation('odd "name" ü', "x", task="Other-v0", returns=[1 / 3]))
+    report.save(evaluations, file)
+    assert report.load(file) == evaluations
+    assert [path.name for path in file.parent.iterdir()] == ["results.json"]
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert content["schema_version"] == report.SCHEMA_VERSION
+    assert content["evaluations"][0]["returns"][9] == 0.1 * 9
+
+
+def test_the_file_holds_one_field_a_line(tmp_path: Path) -> None:
+    report.save([BASE], tmp_path / "a.json")
+    assert '\n      "seed": 7,\n' in (tmp_path / "a.json").read_text()
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 11 + 2
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "results.json"
+    report.save([BASE], file)
+
+    def full(path: Path, text: str, **_: Any) -> None:
+        path.write_bytes(text.encode()[:20])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        report.save([TRAINED], file)
+    assert report.load(file) == (BASE,)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"^there are no results in '.*none.json': the file does not exist$"):
+        report.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{\n  "schema_version": 1,\n  "eval', "are damaged: line 3, column 3: Unterminated string"),
+        (b"", "are damaged: line 1, column 1: Expecting value"),
+        (b"\xff\xfe", "cannot be read: 'utf-8' codec can't decode"),
+        (b"[1, 2]", "holds no results of an evaluation; expected an object with `schema_version` and"),
+        (b'{"a": 1}', "holds no results of an evaluation; expected an object with `schema_version` and"),
+        (
+            b'{"schema_version": 99, "evaluations": []}',
+            "have schema version 99; this version of gr00t_rl_ext reads 1. Use the version that wrote them",
+        ),
+        (b'{"schema_version": 1, "evaluations": []}', "are empty: expected one evaluation or more$"),
+        (b'{"schema_version": 1, "evaluations": 7}', "are damaged: evaluations: Input should be a valid tuple$"),
+        (
+            b'{"schema_version": 1, "evaluations": [{"name": "a"}]}',
+            r"damaged: evaluations\[0\].fingerprint: .*\(7 more\)$",
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "results.json"
+    file.write_bytes(content)
+    with pytest.raises(ReportError, match=message) as caught:
+        report.load(file)
+    assert "results.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"successes": [false', '"successes": ["maybe"', r"evaluations\[0\].successes\[0\]: .* boolean"),
+        ('"returns": [0.0', '"returns": [NaN', r"evaluations\[0\].returns\[0\]: .* finite"),
+        (
+            '"returns": [0.0, ',
+            '"returns": [',
+            r"evaluations\[0\]: there are 10 initial_states, 10 successes, 9",
+        ),
+        ('"seed": 7', '"sede": 7', r"evaluations\[0\].seed: Field required \(1 more\)"),
+    ],
+)
+def test_damaged_results_say_where(tmp_path: Path, before: str, after: str, message: str) -> None:
+    file = tmp_path / "results.json"
+    report.save([BASE], file)
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+    with pytest.raises(ReportError, match=message):
+        report.load(file)
