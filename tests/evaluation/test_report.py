@@ -92,6 +92,7 @@ def test_markdown_table_of_one_checkpoint() -> None:
 def test_a_single_episode_makes_a_table() -> None:
     table = report.markdown_table(report.summarise([evaluation("a", "."), evaluation("b", "x")]))
     assert "| +100.0 (-12.2 to +100.0) p = 1.000 | 2.5 | +2.5 (-inf to +inf) p = 1.000 |" in table
+    assert table.endswith("sign-flip test.\n"), "there is one comparison, with nothing to correct"
 
 
 def test_equal_results_make_a_table() -> None:

@@ -122,7 +122,7 @@ def compare_successes(first: Sequence[bool], second: Sequence[bool]) -> Comparis
     phi = corrected / math.sqrt(margins) if margins else 0.0
 
     def combined(one: float, other: float) -> float:
-        return math.sqrt(max(0.0, one**2 - 2 * phi * one * other + other**2))
+        return math.sqrt(one**2 - 2 * phi * one * other + other**2)
 
     difference = rate_b - rate_a
     low = difference - combined(rate_b - interval_b.low, interval_a.high - rate_a)
