@@ -26,8 +26,8 @@ from allocated_memory import peak_allocated
 from policy_call import random_encoder
 from tensordict import TensorDict
 
+from gr00t_rl_ext.algorithms.memory import DrivenAlgorithm, algorithm_memory
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.algorithms.ppo_memory import DrivenPPO, ppo_memory
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
@@ -129,7 +129,7 @@ class Setting:
         def build(obs: TensorDict, num_steps: int, num_parts: int) -> Gr00tPPO:
             return self.build(obs, num_steps, num_mini_batches=1, gradient_accumulation_steps=num_parts)
 
-        return ppo_memory(build, self.observe(1), self.device).estimate(sizes)
+        return algorithm_memory(build, self.observe(1), self.device).estimate(sizes)
 
     def measure(self, sizes: BatchSizes) -> int:
         """Bytes at the peak of building it and of two iterations, as the allocator counts."""
@@ -141,7 +141,7 @@ class Setting:
                 num_mini_batches=sizes.num_mini_batches,
                 gradient_accumulation_steps=sizes.gradient_accumulation_steps,
             )
-            agent = DrivenPPO(algorithm, lambda: self.observe(sizes.num_envs))
+            agent = DrivenAlgorithm(algorithm, lambda: self.observe(sizes.num_envs))
             for _ in range(2):
                 agent.rollout()
                 agent.update()

@@ -146,7 +146,7 @@ class Learner:
         algorithm, storage = self.algorithm, self.algorithm.storage
         num_envs, chunk, device = storage.num_envs, storage.chunk_length, algorithm.device
         with torch.no_grad():
-            for _ in range(storage.num_transitions_per_env):
+            for _ in range(storage.num_steps):
                 algorithm.act(self.observe())
                 extras = {
                     "executed_steps": torch.full((num_envs,), chunk, device=device),

@@ -48,7 +48,7 @@ class Runner:
         alg, num_envs = self.alg, self.alg.storage.num_envs
         self.logs = []
         with torch.inference_mode():
-            for step in range(alg.storage.num_transitions_per_env):
+            for step in range(alg.storage.num_steps):
                 alg.act(self.obs)
                 self.obs = self.observe()
                 extras = extras_of(num_envs)

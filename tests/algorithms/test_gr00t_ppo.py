@@ -76,7 +76,7 @@ def test_mixed_precision_computes_the_network_in_bf16_and_stores_fp32(make: Make
     assert set(seen) == {torch.bfloat16}
     assert alg.actor.output_distribution_params[0].dtype == torch.float32
     assert {parameter.dtype for parameter in alg.actor.parameters()} == {torch.float32}
-    assert alg.storage.distribution_params[0].dtype == torch.float32
+    assert alg.storage.recorded[0].dtype == torch.float32
 
 
 def test_the_kl_to_base_starts_at_zero_in_mixed_precision(make: MakeAlgorithm) -> None:

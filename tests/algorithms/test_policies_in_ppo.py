@@ -60,7 +60,7 @@ def test_the_first_ratio_is_one_in_bf16(policy: Policy) -> None:
         assert log["train/first_ratio_error"] < 1e-3
         assert log["train/approx_kl"] > 1e-5
     assert {p.dtype for group in runner.alg.optimizer.param_groups for p in group["params"]} == {torch.float32}
-    assert all(values.dtype == torch.float32 for values in runner.alg.storage.distribution_params or ())
+    assert all(values.dtype == torch.float32 for values in runner.alg.storage.recorded or ())
 
 
 def test_dropout_in_the_update_alone_would_be_seen() -> None:
@@ -108,7 +108,7 @@ def test_what_happens_after_the_end_of_an_episode_changes_nothing(policy: Policy
         alg = make(policy, kl_to_base_coef=0.1)
         torch.manual_seed(1)
         Runner(alg).rollout(executed)
-        recorded = alg.storage.distribution_params
+        recorded = alg.storage.recorded
         assert recorded is not None
         with torch.inference_mode():
             if policy.actor_class.reads_head:

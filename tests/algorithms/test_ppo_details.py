@@ -99,9 +99,10 @@ def test_actions_are_stored_as_they_were_drawn(encoder: Gr00tEncoder) -> None:
         alg.process_env_step(obs, torch.zeros(N), torch.zeros(N), extras_of())
     assert actions.abs().max() > 1.0
     assert torch.equal(alg.storage.actions[0], actions)
-    mean, std = alg.storage.distribution_params
+    mean, std = alg.storage.recorded
     expected = torch.distributions.Normal(mean[0], std[0]).log_prob(actions.view(N, H, A)).sum((1, 2))
-    torch.testing.assert_close(alg.storage.actions_log_prob[0, :, 0], expected)
+    scored = alg.actor.score_recorded(alg.storage.batch(slice(0, N)).decisions)
+    torch.testing.assert_close(scored.log_prob().sum(1), expected)
 
 
 def test_agents_clip_actions_where_the_policy_is_bounded() -> None:
@@ -132,7 +133,7 @@ def test_rewards_are_divided_by_the_std_of_the_discounted_return(encoder: Gr00tE
         alg.compute_returns(obs)
     scaled = torch.stack(expected) if clip is None else torch.stack(expected).clamp(-clip, clip)
     # the statistics begin with a variance of 1, of the weight of 1e-4 samples
-    torch.testing.assert_close(alg.storage.rewards.squeeze(-1), scaled, rtol=1e-3, atol=0)
+    torch.testing.assert_close(alg.storage.rewards, scaled, rtol=1e-3, atol=0)
     alg.update()
     assert extras["log"]["charts/reward_per_step"] == pytest.approx(float(rewards.sum()) / (T * N * H), rel=1e-5)
     resumed = over(encoder, reward_normalization=True)

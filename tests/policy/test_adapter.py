@@ -15,7 +15,7 @@ from rsl_rl.runners import OnPolicyRunner
 from tiny_policy import SPEC, actor_critic, observations
 from torch import nn
 
-from gr00t_rl_ext.policy import gaussian
+from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.adapter import AttentionPooling, CategoricalAdapter, GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
@@ -228,10 +228,9 @@ def test_log_prob_is_that_of_the_whole_chunk(actor: Gr00tGaussianActor, encoder:
     actions = actor(encoder.encode(observations()), stochastic_output=True)
     mean, std = actor.output_distribution_params
     expected = torch.distributions.Normal(mean, std).log_prob(actions.view_as(mean)).sum(dim=(1, 2))
-    torch.testing.assert_close(actor.get_output_log_prob(actions), expected)
     every = torch.ones(4, 4, dtype=torch.bool)
-    steps = gaussian.log_prob(actions.view_as(mean), mean, std, every)
-    assert torch.equal(actor.get_output_log_prob(actions), steps.sum(1))
+    scored = actor.score_recorded(Decisions(actions, (mean, std), every))
+    torch.testing.assert_close(scored.log_prob().sum(1), expected)
 
 
 def test_torchscript_export_gives_the_same_actions(

@@ -87,7 +87,6 @@ def test_actions_are_those_of_the_chain(encoder: Gr00tEncoder, score: str) -> No
     scored = actor.score(obs, decisions)
     assert scored.log_prob().shape == (B, H)
     torch.testing.assert_close(scored.log_prob(), actor.score_recorded(decisions).log_prob(), rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(actor.get_output_log_prob(decisions.actions), scored.log_prob().sum(1))
 
 
 def test_the_random_step_is_drawn_for_each_environment(encoder: Gr00tEncoder) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
 
 
@@ -81,3 +81,16 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str |
         " is another one, or is seen through another mapping. Its adapter means nothing there. Set"
         " `agent.actor.gr00t.checkpoint` and `agent.actor.gr00t.mapping` to those that it was trained with."
     )
+
+
+def check_algorithm(loaded: dict[str, Any], algorithm: str) -> None:
+    """Check that a training checkpoint is the algorithm's own: others hold other networks and optimizer states.
+
+    Raises:
+        ValueError: Another algorithm wrote it.
+    """
+    if loaded["algorithm"] != algorithm:
+        raise ValueError(
+            f"This checkpoint was written by {loaded['algorithm']}, but the agent's algorithm is {algorithm}. Choose"
+            " the `--agent` that it was trained with."
+        )

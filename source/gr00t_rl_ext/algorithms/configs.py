@@ -5,28 +5,25 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING
+
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlPpoAlgorithmCfg
 
 
 @configclass
-class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
-    """PPO with conservative settings for fine-tuning (``agent.algorithm``)."""
+class OptimizationCfg:
+    """What every algorithm has (``agent.algorithm``)."""
 
-    class_name: str = "gr00t_rl_ext.algorithms.ppo:Gr00tPPO"
+    class_name: str = MISSING  # type: ignore[assignment]
+    """The algorithm, ``module:name``."""
 
     learning_rate: float = 1.0e-5
     """Learning rate of the actor's own networks, and of parts of GR00T that have none of their own."""
 
-    critic_learning_rate: float | None = None
-    """Learning rate of the critic. None: 20 times the actor's."""
-
     schedule: str = "fixed"
     """Of the learning rates: ``fixed``; ``linear``, to 0 at the end of the run (``agent.max_iterations``);
     ``adaptive``, by 1.5 up or down to keep the KL of a mini-batch between half and twice ``desired_kl``."""
-
-    critic_schedule: str | None = None
-    """Schedule of the critic's learning rate. None: the same."""
 
     gr00t_schedule: str | None = None
     """Schedule of the learning rates of parts of GR00T. None: the same."""
@@ -70,6 +67,19 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
     entropy_coef: float = 0.0
     """Weight of the entropy bonus."""
 
+
+@configclass
+class Gr00tPpoAlgorithmCfg(OptimizationCfg, RslRlPpoAlgorithmCfg):
+    """PPO with conservative settings for fine-tuning (``agent.algorithm``)."""
+
+    class_name: str = "gr00t_rl_ext.algorithms.ppo:Gr00tPPO"
+
+    critic_learning_rate: float | None = None
+    """Learning rate of the critic. None: 20 times the actor's."""
+
+    critic_schedule: str | None = None
+    """Schedule of the critic's learning rate. None: the same."""
+
     value_loss_coef: float = 1.0
     """Weight of the value loss."""
 
@@ -100,3 +110,60 @@ class Gr00tPpoAlgorithmCfg(RslRlPpoAlgorithmCfg):
     bootstrap_images: bool = False
     """At a time-out, render and encode what the cameras see then for the value that is bootstrapped from, which costs
     time. Else the critic takes the images of the last decision, and everything else as it is then."""
+
+
+@configclass
+class Gr00tGrpoAlgorithmCfg(OptimizationCfg):
+    """GRPO: no critic, groups of environments that start from the same state (``agent.algorithm``)."""
+
+    class_name: str = "gr00t_rl_ext.algorithms.grpo:Gr00tGRPO"
+
+    clip_param: float = 0.2
+    """A ratio below 1 - this gains nothing."""
+
+    clip_high: float | None = 0.28
+    """A ratio above 1 + this gains nothing ("clip-higher", DAPO). None: ``clip_param``."""
+
+    target_kl: float | None = 0.05
+    """Mean KL of an epoch beyond which no further epoch starts. None: never stop."""
+
+    group_size: int = 8
+    """Environments that start from the same state. ``--num_envs`` must be a multiple of it."""
+
+    num_rounds: int = 1
+    """Rollouts per update, one after the other: as many more groups without more environments. Takes effect with
+    ``scripts/rsl_rl/train.py``; Isaac Lab's own script runs one."""
+
+    max_resamples: int = 1
+    """How often the groups without a signal begin anew in a round, from other initial states. Takes effect with
+    ``scripts/rsl_rl/train.py``."""
+
+    success_range: tuple[float, float] | None = None
+    """Smallest and largest success rate of a group to learn from. None: any, if its members differ."""
+
+    segment_length: int | None = None
+    """Decisions after which a group goes on from the state of one of its members, and outcomes are compared anew. None:
+    never, whole episodes are compared."""
+
+    outcome: str = "success"
+    """What members are compared by: ``success``, or the undiscounted ``return``."""
+
+    baseline: str = "group_relative"
+    """Advantage of an episode: ``group_relative``, outcome minus the group's mean over its standard deviation;
+    ``mean_only``, without that division; ``leave_one_out``, minus the mean of the others; ``running``, minus the running
+    mean over all groups of earlier iterations."""
+
+    baseline_momentum: float = 0.9
+    """What remains of the baseline ``running`` at an iteration."""
+
+    std_floor: float = 0.01
+    """Smallest standard deviation that advantages are divided by. Groups whose outcomes differ by less have no signal."""
+
+    advantage_normalization: str = "none"
+    """Divide advantages by their standard deviation over the ``rollout`` or over the ``mini_batch`` as well."""
+
+    decision_weights: str = "episode"
+    """``episode``: every episode weighs the same; ``decision``: every decision, so that long episodes weigh more."""
+
+    signal_patience: int = 5
+    """Iterations without a signal in any group after which a warning says what to do."""

@@ -13,7 +13,7 @@ from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_callable, resolve_class
 from tensordict import TensorDict
 
-from gr00t_rl_ext.algorithms.ppo_memory import ppo_memory
+from gr00t_rl_ext.algorithms.memory import algorithm_memory
 from gr00t_rl_ext.policy.actor_critic import check_fields
 from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.policy.task_spec import TaskSpec
@@ -33,7 +33,6 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     """
     alg_class, alg_cfg = resolve_class(cfg["algorithm"])
     actor_class, actor_cfg = resolve_class(cfg["actor"])
-    critic_class, critic_cfg = resolve_class(cfg["critic"])
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
     if not hasattr(unwrapped, "configure_decisions"):
         raise ValueError(
@@ -41,12 +40,14 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
             " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or put"
             " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
         )
-    obs_groups = _require_obs_groups(cfg["obs_groups"])
     _check_algorithm_fields(alg_class, alg_cfg)
+    obs_groups = _require_obs_groups(cfg["obs_groups"], alg_class)
+    critic_class, critic_cfg = resolve_class(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
     pair_class = _pair_class(actor_class, cfg["actor"]["class_name"])
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=pair_class.over_gr00t)
 
     def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:
+        critic = {} if critic_class is None else {"critic_class": critic_class}
         actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}} if freezing else actor_cfg
         actor_critic = pair_class(
             spec,
@@ -56,33 +57,30 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
             critic_cfg,
             device,
             actor_class,
-            critic_class,
+            **critic,
         )
         return alg_class(actor_critic, observations, num_steps, device=device, **{**alg_cfg, **settings})
 
     used = list(dict.fromkeys(group for groups in obs_groups.values() for group in groups))
+    rounds = cfg.get("rollout_rounds", 1)
+    num_steps = cfg["num_steps_per_env"] * rounds
     obs = obs.select(*used).to(device)
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
     try:
-        estimate = _memory(make, obs, cfg["num_steps_per_env"], alg_cfg, num_stages, pair_class.over_gr00t, device)
+        estimate = _memory(make, obs, num_steps, alg_class, alg_cfg, num_stages, pair_class.over_gr00t, device)
         print(estimate.describe())
     except ValueError:
         raise
     except Exception as error:
         # it runs the agent on fake tensors, which newer versions of what it runs may not support
         print(f"memory: not estimated ({type(error).__name__}: {error})")
-    alg = make(
-        obs, cfg["num_steps_per_env"], {}, multi_gpu_cfg=cfg["multi_gpu"], max_iterations=cfg.get("max_iterations")
-    )
-    chunk_length = alg.actor_critic.chunk_length
-    unwrapped.configure_decisions(
-        chunk_length,
-        step_discount=alg.options.gamma ** (1.0 / chunk_length),
-        observation_groups=used,
-        final_observation_groups=alg.final_observation_groups,
-    )
-    env.num_actions = chunk_length * spec.action_dim
+    settings: dict[str, Any] = {"multi_gpu_cfg": cfg["multi_gpu"], "max_iterations": cfg.get("max_iterations")}
+    if rounds > 1:
+        settings["rounds"] = rounds
+    alg = make(obs, num_steps, {}, **settings)
+    alg.bind(env, used)
+    env.num_actions = alg.actor_critic.chunk_length * spec.action_dim
     print(alg.actor_critic.describe())
     alg.compile(cfg.get("torch_compile_mode"))
     return alg
@@ -92,6 +90,7 @@ def _memory(
     make: Callable[..., Any],
     obs: TensorDict,
     num_steps: int,
+    alg_class: Any,
     alg_cfg: dict[str, Any],
     num_stages: int,
     over_gr00t: bool,
@@ -102,23 +101,22 @@ def _memory(
     Raises:
         ValueError: It does not fit; the message says which settings would.
     """
-    small = {"num_mini_batches": 1, "num_learning_epochs": 1, "multi_gpu_cfg": None, "critic_warmup_iterations": 0}
-    # a run of one iteration has no schedule
-    small |= dict.fromkeys(("schedule", "critic_schedule", "gr00t_schedule"), "fixed") | {"desired_kl": None}
+    options = alg_class.OPTIONS(**alg_cfg)
 
     def model(stage: int, **freezing: Any) -> MemoryModel:
         def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:
+            small = options.for_estimate(observations.batch_size[0])
             alg = make(observations, num_steps, freezing, **small, gradient_accumulation_steps=num_parts)
             alg.open_stage(stage)
             return alg
 
-        return ppo_memory(build, obs, device)
+        return algorithm_memory(build, obs, device)
 
     sizes = BatchSizes(
         num_envs=obs.batch_size[0],
         num_steps_per_env=num_steps,
-        num_mini_batches=alg_cfg.get("num_mini_batches", 4),
-        gradient_accumulation_steps=alg_cfg.get("gradient_accumulation_steps", 1),
+        num_mini_batches=options.num_mini_batches,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
     )
     models = [model(stage) for stage in range(num_stages)]
     stage = max(range(num_stages), key=lambda stage: models[stage].estimate(sizes).total)
@@ -140,15 +138,17 @@ def _pair_class(actor_class: Any, name: str) -> Any:
     return resolve_callable(actor_class.PAIR)
 
 
-def _require_obs_groups(obs_groups: dict[str, list[str]]) -> dict[str, list[str]]:
-    missing = [name for name in ("actor", "critic") if not obs_groups.get(name)]
+def _require_obs_groups(obs_groups: dict[str, list[str]], alg_class: Any) -> dict[str, list[str]]:
+    """The observation groups of actor and critic, or of the actor where there is no critic."""
+    read = ("actor", "critic") if alg_class.HAS_CRITIC else ("actor",)
+    missing = [name for name in read if not obs_groups.get(name)]
     if missing:
         raise ValueError(
             f"`agent.obs_groups` names no observation groups for the {' and the '.join(missing)}; it has"
             f" {', '.join(obs_groups) or 'nothing'}. Expected e.g. {{'actor': ['rgb', 'state'], 'critic': ['rgb',"
             " 'state', 'privileged']}."
         )
-    return obs_groups
+    return {name: obs_groups[name] for name in read}
 
 
 def _check_algorithm_fields(alg_class: Any, alg_cfg: dict[str, Any]) -> None:

@@ -142,8 +142,8 @@ class RunningBaseline:
         self._seen = state["seen"].to(self._seen)
 
 
-def normalize(advantages: Tensor, std_floor: float, weights: Tensor | None = None) -> Tensor:
-    """Advantages over their standard deviation about 0, over a whole rollout or over a mini-batch.
+def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None) -> Tensor:
+    """Standard deviation of advantages about 0, over a whole rollout or over a mini-batch, to divide them by.
 
     One scale for all groups (REINFORCE++ with baseline, arXiv 2501.03262) in place of one per group, whose numerator
     and denominator depend on each other. REINFORCE++ also subtracts the mean. This does not: the baseline is subtracted
@@ -157,13 +157,13 @@ def normalize(advantages: Tensor, std_floor: float, weights: Tensor | None = Non
         weights: Like ``advantages``: a bool mask, or a weight of at least 0. Entries of weight 0 may hold anything.
 
     Returns:
-        Like ``advantages``; 0 where the weight is, and everywhere if all advantages are 0 or none counts.
+        (), at least ``std_floor``.
     """
     shares = torch.ones_like(advantages) if weights is None else weights.to(advantages.dtype)
     # before any function, as NaN times 0 is NaN
     counted = torch.where(shares > 0, advantages, 0.0)
     mean_square = (shares * counted.square()).sum() / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
-    return counted / mean_square.sqrt().clamp(min=std_floor)
+    return mean_square.sqrt().clamp(min=std_floor)
 
 
 def episode_weights(lengths: Tensor, mode: str) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -40,14 +41,22 @@ class RolloutStatistics:
         self._rewards: list[Tensor] = []
         self._began = time.perf_counter()
 
-    def record(self, executed: Tensor, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
-        """Count a decision: executed control steps, rewards and ends of episodes, each (num_envs,)."""
+    def record(self, executed: Tensor, rewards: Tensor) -> None:
+        """Count decisions: executed control steps and rewards, any shape."""
         self._executed.append(executed.sum())
         self._rewards.append(rewards.sum())
-        ended = dones > 0
+
+    def report_episodes(self, ended: Tensor, extras: Mapping[str, Any]) -> None:
+        """Take note of episodes.
+
+        Args:
+            ended: Where one ended, (num_envs,) bool.
+            extras: ``episode_return``, ``episode_steps`` and ``success`` of those, as far as they are known,
+                (num_envs,) each.
+        """
         for name, key in _EPISODE_FIELDS.items():
             if key in extras:
-                self._reported[name].append((extras[key].to(dones.device), ended))
+                self._reported[name].append((extras[key].to(ended.device), ended))
 
     def _look(self) -> None:
         """Take in what was reported of episodes."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The rollout storage: rsl_rl's, with what action chunks need beside it."""
+"""Rollout storages: what was decided, and what PPO keeps beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -22,22 +21,13 @@ EXECUTED = "executed"
 
 @dataclass(frozen=True)
 class Batch:
-    """Some stored decisions. W is 1, or H with a critic of control steps."""
+    """Some stored decisions."""
 
     observations: TensorDict
     """As they were kept, (B,)."""
 
     decisions: Decisions
     """What was decided."""
-
-    values: Tensor
-    """Values at the time of the rollout, (B, W)."""
-
-    returns: Tensor
-    """Targets of the values, (B, W)."""
-
-    advantages: Tensor
-    """(B, W)."""
 
     old: Parameters | None
     """Parameters of the policy's distribution before the first step of the update; None: as they were recorded."""
@@ -46,7 +36,7 @@ class Batch:
     """Those of the policy at step 0; None where they are not kept."""
 
 
-class DecisionStorage(RolloutStorage):
+class DecisionStorage:
     """Decisions of T steps in N environments, each of up to H control steps.
 
     Args:
@@ -55,7 +45,6 @@ class DecisionStorage(RolloutStorage):
         observations: An example of what is kept of the observations, (N,).
         chunk_length: H.
         action_dim: Action dimensions per control step.
-        num_values: W, values per decision: 1 or H.
         kept_distributions: Which distributions are kept beside the recorded one, ``old`` and ``base``.
         distribution_shapes: Shapes of the parameters of a distribution, for one decision.
         device: Where it lives.
@@ -68,28 +57,58 @@ class DecisionStorage(RolloutStorage):
         observations: TensorDict,
         chunk_length: int,
         action_dim: int,
-        num_values: int,
         kept_distributions: tuple[str, ...],
         distribution_shapes: tuple[tuple[int, ...], ...],
         device: str,
     ) -> None:
-        super().__init__("rl", num_envs, num_steps, observations, [chunk_length * action_dim], device)
-        self.chunk_length = chunk_length
-        self.num_values = num_values
+        self.num_envs, self.num_steps, self.chunk_length, self.device = num_envs, num_steps, chunk_length, device
+        self.observations = TensorDict(
+            {
+                key: torch.zeros(num_steps, *value.shape, dtype=value.dtype, device=device)
+                for key, value in observations.items()
+            },
+            batch_size=[num_steps, num_envs],
+            device=device,
+        )
+        """What is kept of the observations, and :data:`EXECUTED`. (T, N)."""
 
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(num_steps, num_envs, *shape, device=device)
+        self.actions = self._zeros(chunk_length * action_dim)
+        """(T, N, H * A)."""
 
-        if num_values > 1:
-            self.values, self.returns, self.advantages = (zeros(num_values) for _ in range(3))
-        self.step_rewards = zeros(chunk_length) if num_values > 1 else None
-        """Reward of each control step, (T, N, H); only for values of control steps."""
+        self.recorded: Parameters | None = None
+        """What the policy recorded of the decisions, (T, N, ...) each. Allocated with the first decision."""
 
-        self.final_values = zeros()
-        """Value of what follows an episode that ended: of the final observation at a time-out, 0 else. (T, N)."""
-
-        self.kept = {name: tuple(zeros(*shape) for shape in distribution_shapes) for name in kept_distributions}
+        self.kept = {name: tuple(self._zeros(*shape) for shape in distribution_shapes) for name in kept_distributions}
         """Parameters of further distributions, (T, N, ...) each."""
+
+        self.step = 0
+        """Steps that are filled."""
+
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(self.num_steps, self.num_envs, *shape, device=self.device)
+
+    def record(
+        self, observations: TensorDict, actions: Tensor, recorded: Parameters, envs: Tensor | slice = slice(None)
+    ) -> None:
+        """Put the decisions of some environments into the current step.
+
+        Args:
+            observations: What is kept of them, without :data:`EXECUTED`, (B,).
+            actions: (B, H * A).
+            recorded: (B, ...) each.
+            envs: The environments, as B indices.
+        """
+        if self.recorded is None:
+            self.recorded = tuple(self._zeros(*values.shape[1:]) for values in recorded)
+        for key, value in observations.items():
+            self.observations[key][self.step, envs] = value
+        self.actions[self.step, envs] = actions
+        for stored, values in zip(self.recorded, recorded, strict=True):
+            stored[self.step, envs] = values
+
+    def clear(self) -> None:
+        """Begin with the first step again."""
+        self.step = 0
 
     @property
     def executed(self) -> Tensor:
@@ -98,42 +117,39 @@ class DecisionStorage(RolloutStorage):
 
     @property
     def num_decisions(self) -> int:
-        """T * N."""
-        return self.num_envs * self.num_transitions_per_env
+        """Decisions to learn from: T * N."""
+        return self.num_envs * self.num_steps
 
     def shuffled(self, num_mini_batches: int) -> Iterator[Tensor]:
         """Indices of mini-batches of equal size: every decision once, in an order that is drawn anew."""
         order = torch.randperm(self.num_decisions, device=self.device)
         yield from order.split(self.num_decisions // num_mini_batches)
 
-    def in_order(self, size: int) -> Iterator[slice]:
+    def in_order(self, size: int) -> Iterator[Tensor | slice]:
         """All decisions in parts of a size."""
         for start in range(0, self.num_decisions, size):
             yield slice(start, min(start + size, self.num_decisions))
 
     def batch(self, which: Tensor | slice) -> Batch:
         """Some decisions, by their indices in the flattened (T * N) storage."""
+        return Batch(*self._parts(which))
 
-        def take(tensor: Tensor) -> Tensor:
-            return tensor.flatten(0, 1)[which]
-
-        assert self.distribution_params is not None, "the storage holds no decision"
+    def _parts(self, which: Tensor | slice) -> tuple[TensorDict, Decisions, Parameters | None, Parameters | None]:
+        assert self.recorded is not None, "the storage holds no decision"
         observations = self.observations.flatten(0, 1)[which]
         decisions = Decisions(
-            take(self.actions), tuple(take(p) for p in self.distribution_params), observations[EXECUTED]
+            self._take(self.actions, which),
+            tuple(self._take(values, which) for values in self.recorded),
+            observations[EXECUTED],
         )
-        kept = {name: tuple(take(parameter) for parameter in values) for name, values in self.kept.items()}
-        return Batch(
-            observations,
-            decisions,
-            take(self.values),
-            take(self.returns),
-            take(self.advantages),
-            old=kept.get("old"),
-            base=kept.get("base"),
-        )
+        kept = {name: tuple(self._take(values, which) for values in held) for name, held in self.kept.items()}
+        return observations, decisions, kept.get("old"), kept.get("base")
 
-    def keep(self, name: str, which: slice, parameters: Parameters) -> None:
+    @staticmethod
+    def _take(tensor: Tensor, which: Tensor | slice) -> Tensor:
+        return tensor.flatten(0, 1)[which]
+
+    def keep(self, name: str, which: Tensor | slice, parameters: Parameters) -> None:
         """Keep parameters of a distribution over some decisions."""
         for stored, values in zip(self.kept[name], parameters, strict=True):
             stored.flatten(0, 1)[which] = values
@@ -141,13 +157,58 @@ class DecisionStorage(RolloutStorage):
     def tensors(self) -> dict[str, list[Tensor]]:
         """All that it holds, by what it is."""
         kept = [parameter for parameters in self.kept.values() for parameter in parameters]
-        steps = [] if self.step_rewards is None else [self.step_rewards]
         observations: dict[str, Any] = dict(self.observations.items())
         return {
             **{name: [value] for name, value in observations.items()},
-            "actions and distribution": [self.actions, *(self.distribution_params or ()), *kept],
-            "rewards and values": [
-                *(self.rewards, self.dones, self.values, self.actions_log_prob, self.returns, self.advantages),
-                *(self.final_values, *steps),
-            ],
+            "actions and distribution": [self.actions, *(self.recorded or ()), *kept],
         }
+
+
+@dataclass(frozen=True)
+class ValuedBatch(Batch):
+    """Some decisions with values. W is 1, or H with a critic of control steps."""
+
+    values: Tensor
+    """Values at the time of the rollout, (B, W)."""
+
+    returns: Tensor
+    """Targets of the values, (B, W)."""
+
+    advantages: Tensor
+    """(B, W)."""
+
+
+class ValueStorage(DecisionStorage):
+    """Decisions, their rewards, and the values of a critic.
+
+    Args:
+        *args: As of :class:`DecisionStorage`.
+        num_values: W, values per decision: 1 or H.
+    """
+
+    def __init__(self, *args: Any, num_values: int) -> None:
+        super().__init__(*args)
+        self.rewards = self._zeros()
+        """(T, N)."""
+
+        self.dones = self._zeros().bool()
+        """Whether the episode ended in the decision, (T, N)."""
+
+        self.values, self.returns, self.advantages = (self._zeros(num_values) for _ in range(3))
+
+        self.step_rewards = self._zeros(self.chunk_length) if num_values > 1 else None
+        """Reward of each control step, (T, N, H); only for values of control steps."""
+
+        self.final_values = self._zeros()
+        """Value of what follows an episode that ended: of the final observation at a time-out, 0 else. (T, N)."""
+
+    def batch(self, which: Tensor | slice) -> ValuedBatch:
+        """Some decisions, by their indices in the flattened (T * N) storage."""
+        valued = (self._take(tensor, which) for tensor in (self.values, self.returns, self.advantages))
+        return ValuedBatch(*self._parts(which), *valued)
+
+    def tensors(self) -> dict[str, list[Tensor]]:
+        """All that it holds, by what it is."""
+        steps = [] if self.step_rewards is None else [self.step_rewards]
+        valued = [self.rewards, self.dones, self.values, self.returns, self.advantages, self.final_values, *steps]
+        return super().tensors() | {"rewards and values": valued}

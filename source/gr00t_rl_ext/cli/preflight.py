@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dataclasses
 import difflib
 import importlib.util
 import io
@@ -234,6 +235,32 @@ def check_observation_groups(env_cfg: Any, obs_groups: dict[str, list[str]]) -> 
                 f"`agent.obs_groups.{set_name}` names the observation group {', '.join(map(repr, missing))}, which the"
                 f" task does not have. It offers: {', '.join(available)}."
             )
+
+
+def check_algorithm(cfg: Any, num_envs: int) -> None:
+    """Check the fields of ``agent.algorithm``, and that the environments divide into groups where there are any.
+
+    Args:
+        cfg: ``agent.algorithm``.
+        num_envs: Environments to train in.
+
+    Raises:
+        UsageError: With one readable message.
+    """
+    from rsl_rl.utils import resolve_callable
+
+    from gr00t_rl_ext.envs.groups import check_group_size
+
+    options = getattr(resolve_callable(cfg.class_name), "OPTIONS", None)
+    if options is None:
+        return
+    known = {field.name for field in dataclasses.fields(options)}
+    try:
+        options(**{name: value for name, value in cfg.to_dict().items() if name in known})
+        if "group_size" in known:
+            check_group_size(num_envs, cfg.group_size)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_gr00t(cfg: Any) -> None:

@@ -31,15 +31,20 @@ FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
 SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_cameras",))
 """A GR00T agent on a CPU: the whole pipeline in a minute."""
 
+SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, presets=("small_cameras",))
+"""A GR00T agent on a CPU whose rollouts are whole episodes, in groups."""
+
 SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
 """An agent without cameras on a CPU."""
 
 
-def choose(arguments: Arguments, is_gr00t: bool) -> Profile:
+def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
     """The small profile on a CPU, the full one on a GPU."""
     if arguments.device != "cpu":
         return FULL
-    return SMALL_GR00T if is_gr00t else SMALL_MLP
+    if gr00t_config(agent_cfg) is None:
+        return SMALL_MLP
+    return SMALL_GROUPS if hasattr(agent_cfg.algorithm, "group_size") else SMALL_GR00T
 
 
 def task_presets(task: str) -> set[str]:

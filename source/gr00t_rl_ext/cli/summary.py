@@ -39,6 +39,7 @@ def rows(run_dir: Path, seconds: float) -> dict[str, str]:
         ("mean reward per control step", "charts/reward_per_step"),
         ("mean return of an episode", "Train/mean_reward"),
         ("KL to the initial policy", "train/kl_to_base"),
+        ("groups with a signal", "grpo/kept_groups"),
     ):
         if values := scalars.get(tag):
             result[label] = f"{values[0][1]:.3g} first, {values[-1][1]:.3g} last"

@@ -34,19 +34,22 @@ def _train(arguments: Arguments) -> int:
 
     agent_cfg = preflight.check_arguments(arguments)
     is_gr00t = preflight.gr00t_config(agent_cfg) is not None
-    chosen = profile.choose(arguments, is_gr00t)
+    chosen = profile.choose(arguments, agent_cfg)
     user_overrides = list(arguments.overrides)
     profile.apply(chosen, arguments)
     env_cfg, agent_cfg = preflight.check_configs(arguments)
+    preflight.check_algorithm(agent_cfg.algorithm, arguments.num_envs or env_cfg.scene.num_envs)
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
     from isaaclab_rl.entrypoints import run_train_cli
 
+    from gr00t_rl_ext.cli.runner import algorithms_runner
     from gr00t_rl_ext.policy.actor_critic import shell_argument
 
     stamp = arguments.run_timestamp or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     start = time.perf_counter()
-    status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
+    with algorithms_runner():
+        status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
     seconds = time.perf_counter() - start
     if status:
         return status

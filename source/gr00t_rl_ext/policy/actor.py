@@ -176,16 +176,6 @@ class Actor(nn.Module, ABC):
         assert self._recorded is not None, "a stochastic forward() sets it"
         return self._recorded
 
-    def get_output_log_prob(self, outputs: Tensor) -> Tensor:
-        """Log-probability of the latest decision, (B,), over all steps of the chunk.
-
-        rsl_rl stores it with the rollout. The update does not read it: only afterwards is known how many steps of the
-        chunk were executed, so it takes the density over those from what was recorded.
-        """
-        every_step = torch.ones(outputs.shape[0], self.chunk_length, dtype=torch.bool, device=outputs.device)
-        decisions = Decisions(outputs, self.output_distribution_params, every_step)
-        return self.score_recorded(decisions).log_prob().sum(1)
-
     def reset(self, dones: Tensor | None = None, hidden_state: Any = None) -> None:
         """Nothing to reset: the policy has no memory."""
 

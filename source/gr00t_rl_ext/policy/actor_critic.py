@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
+from torch import nn
 
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
@@ -112,7 +113,7 @@ class Gr00tActorCritic:
         obs: An observation with all groups that actor and critic read.
         obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
         actor_cfg: Fields of ``agent.actor`` without ``class_name``.
-        critic_cfg: Fields of ``agent.critic`` without ``class_name``.
+        critic_cfg: Fields of ``agent.critic`` without ``class_name``; None: there is no critic.
         device: Where the networks live.
         actor_class: Class of the actor.
         critic_class: Class of the critic.
@@ -130,7 +131,7 @@ class Gr00tActorCritic:
         obs: TensorDict,
         obs_groups: Mapping[str, Sequence[str]],
         actor_cfg: Mapping[str, Any],
-        critic_cfg: Mapping[str, Any],
+        critic_cfg: Mapping[str, Any] | None,
         device: str,
         actor_class: type[Actor] = Gr00tGaussianActor,
         critic_class: type[Gr00tCritic] = Gr00tCritic,
@@ -139,23 +140,23 @@ class Gr00tActorCritic:
         self.actor = self.recipe.make(device)
         self.encoder = cast(Gr00tEncoder, self.actor.encoder)
         self.chunk_length = self.actor.chunk_length
-        self.critic = build_critic(
-            critic_class, self.encoder, obs, obs_groups["critic"], self.chunk_length, critic_cfg
-        ).to(device)
+        self.critic = None
+        if critic_cfg is not None:
+            groups = obs_groups["critic"]
+            self.critic = build_critic(critic_class, self.encoder, obs, groups, self.chunk_length, critic_cfg)
+            self.critic.to(device)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
         encoder = self.encoder
         total = sum(p.numel() for p in encoder.model.parameters())
-        actor = sum(p.numel() for p in self.actor.parameters())
-        critic = sum(p.numel() for p in self.critic.parameters())
         tokens, width = encoder.feature_shape
         return (
             f"GR00T {encoder.model.version} from {encoder.model.config.source}\n"
             f"  {total / 1e6:.1f} M parameters, {str(encoder.dtype).removeprefix('torch.')} where frozen; features"
             f" {tokens} x {width} per decision\n"
             f"  {encoder.freezing.describe()}\n"
-            f"  trains beside it: actor {actor / 1e6:.2f} M, critic {critic / 1e6:.2f} M\n"
+            f"  trains beside it: {describe_networks(self.actor, self.critic)}\n"
             f"  decides {self.chunk_length} control steps x {encoder.spec.action_dim} actions from"
             f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
             f"  instruction: {encoder.spec.instruction!r}"
@@ -181,6 +182,14 @@ def build_critic(
     fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach")
     check_fields("agent.critic", settings, fields)
     return critic_class(encoder, obs, obs_groups, chunk_length=chunk_length, **settings)
+
+
+def describe_networks(actor: nn.Module, critic: nn.Module | None) -> str:
+    """Numbers of parameters, for the log."""
+    networks = {"actor": actor, "critic": critic}
+    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items() if net is not None}
+    text = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
+    return text if critic is not None else f"{text}, no critic"
 
 
 def shell_argument(text: str) -> str:

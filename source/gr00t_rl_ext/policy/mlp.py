@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from gr00t_rl_ext.policy.actor import Actor, Decisions, Parameters
-from gr00t_rl_ext.policy.actor_critic import ActorRecipe, build_critic, check_fields
+from gr00t_rl_ext.policy.actor_critic import ActorRecipe, build_critic, check_fields, describe_networks
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.plain import PlainEncoder
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored, choose, mode, score_choices, uncertainty
@@ -240,7 +240,7 @@ class MlpActorCritic:
         obs: An observation with all groups that actor and critic read.
         obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
         actor_cfg: Fields of ``agent.actor`` without ``class_name``.
-        critic_cfg: Fields of ``agent.critic`` without ``class_name``.
+        critic_cfg: Fields of ``agent.critic`` without ``class_name``; None: there is no critic.
         device: Where the networks live.
         actor_class: Class of the actor.
         critic_class: Class of the critic.
@@ -257,7 +257,7 @@ class MlpActorCritic:
         obs: TensorDict,
         obs_groups: Mapping[str, Sequence[str]],
         actor_cfg: Mapping[str, Any],
-        critic_cfg: Mapping[str, Any],
+        critic_cfg: Mapping[str, Any] | None,
         device: str,
         actor_class: type[MlpActor] = MlpActor,
         critic_class: type[Gr00tCritic] = Gr00tCritic,
@@ -269,17 +269,18 @@ class MlpActorCritic:
         if self.chunk_length < 1:
             raise ValueError(f"`agent.actor.chunk_length` is {self.chunk_length}; expected at least 1 control step.")
         self.actor = actor_class(self.encoder, **actor_cfg).to(device)
-        self.critic = build_critic(
-            critic_class, self.encoder, obs, obs_groups["critic"], self.chunk_length, critic_cfg
-        ).to(device)
+        self.critic = None
+        if critic_cfg is not None:
+            groups = obs_groups["critic"]
+            self.critic = build_critic(critic_class, self.encoder, obs, groups, self.chunk_length, critic_cfg)
+            self.critic.to(device)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
         spec = self.encoder.spec
-        actor, critic = (sum(p.numel() for p in network.parameters()) for network in (self.actor, self.critic))
         return (
             f"MLP without GR00T\n"
-            f"  trains: actor {actor / 1e6:.2f} M, critic {critic / 1e6:.2f} M\n"
+            f"  trains: {describe_networks(self.actor, self.critic)}\n"
             f"  decides {self.chunk_length} control steps x {spec.action_dim} actions from {spec.state_dim} dimensions"
             f" of {', '.join(spec.state_groups)}"
         )

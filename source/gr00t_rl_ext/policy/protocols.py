@@ -63,11 +63,12 @@ class Encoder(Protocol):
 
 
 class ActorCritic(Protocol):
-    """An actor and a critic over one encoder. :class:`~.actor_critic.Gr00tActorCritic` documents each member."""
+    """An actor, and a critic where there is one, over one encoder. :class:`~.actor_critic.Gr00tActorCritic` documents
+    each member."""
 
     recipe: ActorRecipe
     actor: Actor
-    critic: Gr00tCritic
+    critic: Gr00tCritic | None
     chunk_length: int
 
     @property

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING
+
 import torch
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlOnPolicyRunnerCfg
 
-from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import (
     Gr00tCategoricalActorCfg,
     Gr00tCriticCfg,
@@ -76,3 +78,23 @@ class Gr00tCategoricalPpoRunnerCfg(Gr00tPpoRunnerCfg):
     # choices are numbers that clipping would change
     clip_actions = None
     actor = Gr00tCategoricalActorCfg()
+
+
+@configclass
+class Gr00tGrpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_grpo``: the policy of ``gr00t_ppo``, trained without a critic by groups that start from one state."""
+
+    # every rollout begins with new episodes
+    init_at_random_ep_len = False
+    obs_groups = {"actor": ["rgb", "state"]}
+    critic = MISSING
+    algorithm = Gr00tGrpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tFlowGrpoRunnerCfg(Gr00tGrpoRunnerCfg):
+    """``gr00t_flow_grpo``: GRPO of GR00T's own action head."""
+
+    clip_actions = None
+    actor = Gr00tFlowActorCfg()
+    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4)

@@ -41,6 +41,26 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
     obs_groups = _OBS_GROUPS
 
 
+DECISIONS_PER_EPISODE = 38
+"""An episode of 30 s is 600 control steps, which chunks of 16 cover."""
+
+
+@configclass
+class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
+    """``gr00t_grpo``."""
+
+    experiment_name = "gr00t_grpo_stack_cube_franka"
+    num_steps_per_env = DECISIONS_PER_EPISODE
+
+
+@configclass
+class Gr00tFlowGrpoRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
+    """``gr00t_flow_grpo``."""
+
+    experiment_name = "gr00t_flow_grpo_stack_cube_franka"
+    num_steps_per_env = DECISIONS_PER_EPISODE
+
+
 _MLP_PPO: dict[str, Any] = {
     "num_learning_epochs": 5,
     "num_mini_batches": 4,

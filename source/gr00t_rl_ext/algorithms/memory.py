@@ -1,14 +1,14 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Gr00tPPO as the estimate of memory runs it."""
+"""An algorithm as the estimate of memory runs it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tensordict import TensorDict
@@ -17,11 +17,13 @@ from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.policy.memory import MemoryModel
 
 if TYPE_CHECKING:
-    from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+    from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 
 
-def ppo_memory(build: Callable[[TensorDict, int, int], Gr00tPPO], obs: TensorDict, device: str) -> MemoryModel:
-    """The memory of PPO.
+def algorithm_memory(
+    build: Callable[[TensorDict, int, int], PolicyOptimization], obs: TensorDict, device: str
+) -> MemoryModel:
+    """The memory of an algorithm.
 
     Args:
         build: (observations, decisions per environment, parts of a mini-batch) -> the algorithm with one mini-batch and
@@ -37,15 +39,15 @@ def ppo_memory(build: Callable[[TensorDict, int, int], Gr00tPPO], obs: TensorDic
         }
         return TensorDict(groups, batch_size=[num_envs])
 
-    def agent(num_envs: int, num_steps: int, num_parts: int) -> DrivenPPO:
+    def agent(num_envs: int, num_steps: int, num_parts: int) -> DrivenAlgorithm:
         with contextlib.redirect_stdout(io.StringIO()):
-            return DrivenPPO(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
+            return DrivenAlgorithm(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
 
     return MemoryModel(agent, device)
 
 
-class DrivenPPO:
-    """Gr00tPPO, driven as rsl_rl's runner does, in an environment where nothing happens.
+class DrivenAlgorithm:
+    """An algorithm, driven as rsl_rl's runner does, in an environment where nothing happens.
 
     Every decision is cut off by a time-out, as bootstrapping may encode the images of that state.
 
@@ -54,10 +56,11 @@ class DrivenPPO:
         observe: Makes the next observations.
     """
 
-    def __init__(self, algorithm: Gr00tPPO, observe: Callable[[], TensorDict]) -> None:
+    def __init__(self, algorithm: PolicyOptimization, observe: Callable[[], TensorDict]) -> None:
         self._algorithm = algorithm
         self._observe = observe
         self._obs = observe()
+        algorithm.pretend(observe)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -74,16 +77,17 @@ class DrivenPPO:
         """All decisions of an iteration."""
         algorithm, num_envs, device = self._algorithm, self.storage.num_envs, self._algorithm.device
         self.storage.clear()
-        for _ in range(self.storage.num_transitions_per_env):
+        for _ in range(self.storage.num_steps):
             algorithm.act(self._obs)
             self._obs = self._observe()
-            dones = torch.ones(num_envs, dtype=torch.long, device=device)
-            extras = {
-                "executed_steps": torch.full((num_envs,), algorithm.actor.chunk_length, device=device),
+            extras: dict[str, Any] = {
+                "executed_steps": torch.full((num_envs,), self.storage.chunk_length, device=device),
                 "step_rewards": torch.zeros(num_envs, self.storage.chunk_length, device=device),
-                "time_outs": dones,
+                "success": torch.zeros(num_envs, dtype=torch.bool, device=device),
+                "time_outs": torch.ones(num_envs, dtype=torch.long, device=device),
                 "final_observations": self._observe().select(*algorithm.final_observation_groups),
             }
+            dones = torch.zeros(num_envs, dtype=torch.long, device=device)
             algorithm.process_env_step(self._obs, torch.zeros(num_envs, device=device), dones, extras)
         # shown to the next rollout again
         algorithm.compute_returns(self._obs)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""ppo_memory: the estimate is what training really allocates, and what cannot fit is refused before it is allocated."""
+"""The estimate of memory is what training really allocates, and what cannot fit is refused before it is allocated."""
 
 from __future__ import annotations
 
