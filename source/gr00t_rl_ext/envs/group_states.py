@@ -158,7 +158,7 @@ class GroupStatesMixin:
         copied = self._mask(targets)
         self._unpark(copied)
         before = TensorDict(self.obs_buf, batch_size=[self.num_envs])
-        observed = TensorDict(self._observe_states(copied, begin), batch_size=[self.num_envs])
+        observed: Any = TensorDict(self._observe_states(copied, begin), batch_size=[self.num_envs])
         if begin:
             self._copy_histories(sources, targets)
         observed = torch.where(copied, observed, before)
@@ -184,8 +184,8 @@ class GroupStatesMixin:
                     f"Environment {int(targets[worst])} does not observe what its leader {int(sources[worst])} does:"
                     f" observation group '{group}' differs by up to {float(difference[worst]):.2g} although the state"
                     " was copied. A term that uses world coordinates must subtract `env.scene.env_origins`; one that"
-                    " keeps values of its own must declare them in `state_buffers`; a random one must go"
-                    f" (`env.observations.{group}.enable_corruption=false`)."
+                    " keeps values of its own must declare them in `state_buffers`; one that draws random numbers must"
+                    " leave that to the term's `noise`, which is not compared."
                 )
 
     # What the two kinds of environment do differently.

@@ -106,7 +106,8 @@ def check_scene(scene: InteractiveScene) -> None:
             " each environment stands on different ground. Use `env.scene.terrain.terrain_type=plane`, or use PPO."
         )
     plan = scene.clone_plan
-    if plan is not None and len(set(plan.topology.world_prototype_layout.tolist())) > 1:
+    layout: Any = () if plan is None else plan.topology.world_prototype_layout
+    if len({int(prototype) for prototype in layout}) > 1:
         raise ValueError(
             "Groups cannot start from the same state: the scene spawns different assets in different environments."
             " Give every entity of the scene one asset, or use PPO."
@@ -193,7 +194,7 @@ def check_observation_term(term_cfg: ObservationTermCfg, name: str) -> None:
     """
     keeps = None
     if isinstance(term_cfg.func, ManagerTermBase) and (
-        buffers_of_term(term_cfg.func, "observation", name) or term_cfg.params.get("frame_stack", 1) > 1
+        buffers_of_term(term_cfg.func, "observation", name) or term_cfg.params.get("frame_stack", 1) != 1
     ):
         keeps = type(term_cfg.func).__name__
     for modifier in term_cfg.modifiers or ():
@@ -243,7 +244,7 @@ def copy_scene(scene: InteractiveScene, sources: torch.Tensor, targets: torch.Te
         name: (command.position.torch[sources], command.velocity.torch[sources], command.effort.torch[sources])
         for name, command in commands.items()
     }
-    scene.reset_to(rows, targets, is_relative=True)
+    scene.reset_to(rows, targets, is_relative=True)  # type: ignore[arg-type]
     for name, command in commands.items():
         # Isaac Lab sets the targets to where the joints are, which would let go of what a gripper holds
         position, velocity, effort = wanted[name]
