@@ -122,6 +122,19 @@ def test_scene_entities(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             env.configure_groups(2)
 
 
+def test_solver_iterations_that_physx_mixes(
+    env: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    robot = env.scene["robot"].cfg.spawn.articulation_props[0]
+    for position, velocity in ((16, 1), (8, 0)):
+        monkeypatch.setattr(robot, "solver_position_iteration_count", position)
+        monkeypatch.setattr(robot, "solver_velocity_iteration_count", velocity)
+        caplog.clear()
+        env.configure_groups(2)
+        warned = "8 and 0: robot; 16 and 1: cube_1, cube_2, cube_3" in caplog.text
+        assert warned == (position == 8)
+
+
 def test_terms_that_keep_something(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from isaaclab.managers import ManagerTermBase
 

@@ -54,6 +54,7 @@ class GroupStatesMixin:
         if self.cfg.events:
             state_copy.check_events(self.event_manager)  # type: ignore[attr-defined]
         self._check_buffers()
+        state_copy.warn_of_mixed_iterations(self.scene)
         self._group_size = group_size
 
     def start_groups(self, groups: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ behind. Written against isaaclab 3.0.0.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,6 +22,8 @@ from isaaclab.scene import InteractiveScene
 from isaaclab.sensors import Camera
 from isaaclab.sensors.frame_transformer.base_frame_transformer import BaseFrameTransformer
 from isaaclab.utils.modifiers import ModifierBase
+
+logger = logging.getLogger(__name__)
 
 _STATE_EVENTS = {
     "isaaclab.envs.mdp.events": {
@@ -131,6 +134,35 @@ def check_scene(scene: InteractiveScene) -> None:
                 f"Groups cannot start from the same state: the sensor `{name}` shows the past, as it is updated every"
                 f" {sensor.cfg.update_period:g} s only. Set `env.scene.{name}.update_period=0`."
             )
+
+
+def warn_of_mixed_iterations(scene: InteractiveScene) -> None:
+    """Log a warning if PhysX will not simulate equal environments equally.
+
+    It solves bodies in batches that span environments, each with the largest iteration count among its bodies that are
+    awake. With a robot of 8 iterations and cubes of 16, equal actions moved 64 robots apart by up to 5e-3 rad until the
+    cubes slept; with 16 for all, by 6e-7 rad.
+    """
+    counts: dict[tuple[int | None, int | None], list[str]] = {}
+    for name, entity in (*scene.articulations.items(), *scene.rigid_objects.items()):
+        if "physx" not in entity.__backend_name__:
+            continue
+        for field in ("articulation_props", "rigid_props"):
+            properties = getattr(entity.cfg.spawn, field, None)
+            for cfg in properties if isinstance(properties, list) else [properties]:
+                position = getattr(cfg, "solver_position_iteration_count", None)
+                velocity = getattr(cfg, "solver_velocity_iteration_count", None)
+                if position is not None or velocity is not None:
+                    counts.setdefault((position, velocity), []).append(name)
+    if len(counts) > 1:
+        listed = "; ".join(f"{each[0]} and {each[1]}: {', '.join(names)}" for each, names in counts.items())
+        logger.warning(
+            "Members of a group will move apart a little although they start equal: the solver's position and velocity"
+            " iterations differ between the scene's entities (%s), and PhysX mixes them across environments. Give all"
+            " the largest counts (`solver_position_iteration_count`, `solver_velocity_iteration_count` of"
+            " `env.scene.<name>.spawn`).",
+            listed,
+        )
 
 
 def check_events(events: EventManager) -> None:
