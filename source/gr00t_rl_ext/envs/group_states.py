@@ -142,7 +142,7 @@ class GroupStatesMixin:
         followers = sources != targets
         state_copy.copy_scene(self.scene, sources[followers], targets[followers])
         self._copy_buffers(sources[followers], targets[followers])
-        self.sim.forward()
+        state_copy.refresh_frames(self.sim)
         for sensor in self.scene.sensors.values():
             # or it would show what it read before the copy
             sensor.reset(targets)

@@ -286,6 +286,14 @@ def copy_scene(scene: InteractiveScene, sources: torch.Tensor, targets: torch.Te
     scene.write_data_to_sim()
 
 
+def refresh_frames(sim: Any) -> None:
+    """Bring body poses, and what frame sensors read, up to a state that was written without a physics step."""
+    sim.forward()
+    # Newton's own sensors, from which Isaac Lab's frame sensors copy, follow physics steps only
+    for sensor in getattr(sim.physics_manager, "_newton_frame_transform_sensors", ()):
+        sensor.update(sim.physics_manager.backend.state_0)
+
+
 def copy_histories(group_buffers: Iterable[Any], sources: torch.Tensor, targets: torch.Tensor) -> None:
     """Copy rows of Isaac Lab's history and delay buffers."""
     for buffer in group_buffers:
