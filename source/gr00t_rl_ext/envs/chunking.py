@@ -19,6 +19,9 @@ With ``H = 1`` the environment behaves as Isaac Lab's own, step by step.
 The actions of a direct task may be discrete (``Discrete``, ``MultiDiscrete``): see
 :mod:`gr00t_rl_ext.envs.action_layout`.
 
+Environments can form groups that start from the same state, and idle when they are done: see
+:mod:`gr00t_rl_ext.envs.groups`.
+
 The mixin extends Isaac Lab at its overridable methods and calls its ``step``; nothing of that loop is repeated here.
 Written against isaaclab 3.0.0.
 """
@@ -38,11 +41,14 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.envs import cuda_guard
 from gr00t_rl_ext.envs.action_layout import ActionLayout
+from gr00t_rl_ext.envs.direct_states import DirectGroupStates
+from gr00t_rl_ext.envs.group_states import GroupStatesMixin
+from gr00t_rl_ext.envs.manager_states import ManagerGroupStates
 
 cuda_guard.install()
 
 
-class ActionChunkMixin:
+class ActionChunkMixin(GroupStatesMixin):
     """Turns H control steps of an Isaac Lab environment into one step. See the module's description.
 
     Put it before the environment class: ``class MyEnv(ActionChunkMixin, MyDirectEnv)``, or use
@@ -200,6 +206,9 @@ class ActionChunkMixin:
             )
         chunk = action.to(self.device).view(self.num_envs, self._chunk_length, self.control_action_dim)
         self._actions.check(chunk)
+        parked = self._parked
+        if parked is not None and bool(parked.all()):
+            return self._step_of_nobody()
         finished = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         terminated, truncated = finished.clone(), finished.clone()
         success = finished.clone()
@@ -212,11 +221,12 @@ class ActionChunkMixin:
         self._final_observations = None
         step_rewards: list[torch.Tensor] = []
         obs: Any = None
+        before_parked = [] if parked is None else [buffer[parked] for buffer in self._episode_buffers()]
         try:
             for k in range(self._chunk_length):
                 self._in_chunk = k + 1 < self._chunk_length
                 self.render_enabled = self._renders and not self._in_chunk
-                alive = ~finished
+                alive = ~finished if parked is None else ~(finished | parked)
                 step_action = self._actions.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
                 with self._own_action_space():
                     obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
@@ -239,6 +249,9 @@ class ActionChunkMixin:
             self._in_chunk = False
             self._finished = None
             self.render_enabled = self._renders
+        if parked is not None:
+            for buffer, values in zip(self._episode_buffers(), before_parked, strict=True):
+                buffer[parked] = values
         self._episode_steps = self._episode_steps + executed
         self.extras["executed_steps"] = executed
         self.extras["step_rewards"] = torch.stack(step_rewards, dim=1)
@@ -254,11 +267,26 @@ class ActionChunkMixin:
         return obs, reward, terminated, truncated, self.extras
 
     def reset(self, *args: Any, **kwargs: Any):
-        """Reset as Isaac Lab does, and forget the running episodes."""
+        """Reset as Isaac Lab does, and forget the running episodes and who is parked."""
+        self._parked = None
         self._episode_return = torch.zeros(self.num_envs, device=self.device)
         self._episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         with self._own_action_space():
             return super().reset(*args, **kwargs)  # type: ignore[misc]
+
+    def _step_of_nobody(self):
+        """What :meth:`step` returns when all environments are parked."""
+        nothing = torch.zeros(self.num_envs, device=self.device)
+        nobody = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        for name in ("log", "final_observations"):
+            self.extras.pop(name, None)
+        self.extras["executed_steps"] = nobody.long()
+        self.extras["step_rewards"] = nothing.unsqueeze(1).repeat(1, self._chunk_length)
+        self.extras["episode_return"] = nothing.clone()
+        self.extras["episode_steps"] = nobody.long()
+        if self._success_buffer() is not None:
+            self.extras["success"] = nobody.clone()
+        return self.obs_buf, nothing.clone(), nobody.clone(), nobody.clone(), self.extras
 
     @contextmanager
     def _own_action_space(self) -> Iterator[None]:
@@ -328,7 +356,7 @@ def _existing_groups(groups: Sequence[str] | None, available: list[str]) -> list
     return selected
 
 
-class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
+class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBasedRLEnv):
     """Isaac Lab's manager-based environment with action chunks."""
 
     def load_managers(self) -> None:
@@ -342,11 +370,23 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
 
     def _dones_to_reset(self) -> torch.Tensor:
         """Evaluate the termination terms; return the environments to reset now. Shape (num_envs,)."""
+        last_ends = self.termination_manager._last_episode_dones.clone() if self._parked is not None else None
         dones = self._evaluate_terminations()
+        if last_ends is not None:
+            dones = self._without_ends_of_parked(last_ends)
         self._keep_final_observations(self.termination_manager.time_outs & ~self.termination_manager.terminated)
         if self._in_chunk:
             return torch.zeros_like(dones)
         return dones if self._finished is None else dones | self._finished
+
+    def _without_ends_of_parked(self, last_ends: torch.Tensor) -> torch.Tensor:
+        """Withdraw what termination terms said of parked environments, also from Isaac Lab's statistics."""
+        manager, parked = self.termination_manager, self._parked
+        manager._truncated_buf[parked] = False
+        manager._terminated_buf[parked] = False
+        manager._term_dones[parked] = False
+        manager._last_episode_dones[parked] = last_ends[parked]
+        return manager.dones
 
     def _observations_of_decision(self, update_history: bool = False) -> dict:
         manager = self.observation_manager
@@ -410,7 +450,7 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         super()._reset_idx(env_ids)
 
 
-class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
+class ChunkedDirectRLEnv(DirectGroupStates, ActionChunkMixin, DirectRLEnv):
     """Isaac Lab's direct environment with action chunks. Mix :class:`ActionChunkMixin`'s methods into your own with
     ``class MyChunkedEnv(ChunkedDirectRLEnv, MyDirectEnv)``.
 
@@ -424,6 +464,8 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         terminated, time_outs = super()._get_dones()  # type: ignore[safe-super]
+        if self._parked is not None:
+            terminated, time_outs = terminated & ~self._parked, time_outs & ~self._parked
         # kept now: the task's reset, which follows in the same step, may clear it
         success = getattr(self, self.success_term, None)
         self._latest_success = None if success is None else success.clone()

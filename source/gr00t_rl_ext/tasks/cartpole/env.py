@@ -81,3 +81,6 @@ class CartpoleTask(CartpoleShowcaseEnv):
 
 class CartpoleCameraEnv(ChunkedDirectRLEnv, CartpoleTask):
     """The cartpole with action chunks."""
+
+    # `success` belongs to the step that was just made
+    state_buffers = ("_upright_steps",)
