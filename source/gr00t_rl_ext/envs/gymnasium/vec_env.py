@@ -1,0 +1,463 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Gymnasium environments as an rsl_rl environment whose step is an action chunk."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from gr00t_rl_ext.envs.action_layout import ActionLayout
+from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.env_block import FINAL, TaskFacts
+from gr00t_rl_ext.envs.gymnasium.images import choose_back_end
+from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups, ObservationTerms
+from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
+from gr00t_rl_ext.envs.gymnasium.workers import WorkerPool
+
+_OUTCOMES = ("executed", "step_rewards", "terminated", "truncated", "success")
+
+
+class GymnasiumVecEnv(VecEnv):
+    """Environments of one Gymnasium task in worker processes.
+
+    One :meth:`step` executes an action chunk of H control steps, with the semantics and the ``extras`` of
+    :class:`~gr00t_rl_ext.envs.chunking.ActionChunkMixin`, except that nothing is executed after an episode has ended.
+    The learner talks to the workers once per chunk; actions, observations, rewards and images are in shared memory.
+    Images are rendered when the policy looks, at the chunk's end. Continuous actions are clipped to the environment's
+    box.
+
+    Groups (:meth:`configure_groups`) are environments that continue from one state: group g holds the environments
+    g * G .. (g + 1) * G - 1, and its first one is the leader.
+
+    Args:
+        cfg: The task.
+
+    Raises:
+        ValueError: If the task cannot work; the text says why.
+    """
+
+    cfg: GymnasiumEnvCfg
+    num_envs: int
+    num_actions: int
+    max_episode_length: int
+    device: str
+
+    def __init__(self, cfg: GymnasiumEnvCfg) -> None:
+        self.cfg = cfg
+        self.num_envs, self.device = cfg.num_envs, cfg.device
+        self._seed = cfg.seed
+        self._back_end = choose_back_end() if cfg.rgb else None
+        self._num_workers = cfg.num_workers or len(os.sched_getaffinity(0))
+        self._group_size: int | None = None
+        self._chunk_length, self._step_discount = 1, 1.0
+        self._final_groups: list[str] = []
+        self._resources = _Resources()
+        self._close = weakref.finalize(self, self._resources.close)
+        facts = self._start(unit=1)
+        self._facts = facts
+        self.max_episode_length = facts.max_episode_length
+        self._layout = ActionLayout(facts.action_space, "cpu")
+        try:
+            self._groups = ObservationGroups(cfg, facts.entries)
+            self.action_manager = self._action_terms()
+            self._active_groups = list(self._groups.terms.active_terms)
+            self.num_actions = self.control_action_dim
+            self._allocate()
+            self.reset()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def unwrapped(self) -> GymnasiumVecEnv:
+        """This environment: there are no wrappers."""
+        return self
+
+    @property
+    def observation_manager(self) -> ObservationTerms:
+        """What the observation groups consist of."""
+        return self._groups.terms
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that run the environments."""
+        return len(self._pool.blocks)
+
+    @property
+    def chunk_length(self) -> int:
+        """Control steps per :meth:`step`."""
+        return self._chunk_length
+
+    @property
+    def control_action_dim(self) -> int:
+        """Width of the action of one control step: numbers, or components of a discrete action."""
+        return self._layout.width
+
+    @property
+    def action_choices(self) -> tuple[int, ...]:
+        """Number of choices of each component of a discrete action; empty for continuous actions."""
+        return self._layout.choices
+
+    @property
+    def episode_length_buf(self) -> torch.Tensor:
+        """Control steps that count towards the time limit, int64 (num_envs,). A copy: assign to change them, as rsl_rl
+        does to spread the episodes' ends (``init_at_random_ep_len``)."""
+        return torch.from_numpy(self._arrays["elapsed"].copy()).to(self.device)
+
+    @episode_length_buf.setter
+    def episode_length_buf(self, value: torch.Tensor) -> None:
+        steps = value.cpu().numpy()
+        if steps.shape != (self.num_envs,) or (steps < 0).any() or (steps >= self.max_episode_length).any():
+            raise ValueError(
+                f"`episode_length_buf` needs {self.num_envs} numbers of control steps in 0 .. "
+                f"{self.max_episode_length - 1}, got shape {steps.shape} with values {steps.min()} to {steps.max()}."
+            )
+        self._arrays["elapsed"][:] = steps
+
+    def configure_decisions(
+        self,
+        chunk_length: int,
+        *,
+        step_discount: float = 1.0,
+        observation_groups: Sequence[str] | None = None,
+        final_observation_groups: Sequence[str] = (),
+    ) -> None:
+        """Set what one decision of the learner is. Takes effect at once; environments are not reset.
+
+        Args:
+            chunk_length: Control steps H per :meth:`step`, at least 1.
+            step_discount: Discount per control step inside the chunk, in (0, 1].
+            observation_groups: Observation groups to compute; images of others are not rendered. None computes all.
+            final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
+
+        Raises:
+            ValueError: If a value is out of range or a group does not exist.
+        """
+        if chunk_length < 1:
+            raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
+        if not 0.0 < step_discount <= 1.0:
+            raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
+        self._active_groups = self._existing(observation_groups)
+        self._final_groups = self._existing(final_observation_groups)
+        self._chunk_length, self._step_discount = chunk_length, step_discount
+        self.num_actions = chunk_length * self.control_action_dim
+        self._allocate()
+
+    def reset(self, seed: int | None = None) -> tuple[TensorDict, dict[str, Any]]:
+        """Begin new episodes everywhere, and unpark all environments.
+
+        Args:
+            seed: Start from the first episodes of this seed; None goes on to each environment's next episode.
+        """
+        if seed is not None:
+            self._seed = seed
+            self._arrays["episodes"][:] = 0
+            self._attach()
+        self._arrays["parked"][:] = False
+        self._forget_episodes(slice(None))
+        self._call("reset", self._by_worker(range(self.num_envs)))
+        return self.get_observations(), {}
+
+    def get_observations(self) -> TensorDict:
+        """The current observations of the groups in use."""
+        return self._observations(self._active_groups, "")
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Execute an action chunk in all environments that are not parked.
+
+        Args:
+            actions: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim). Discrete
+                actions are integers stored as floats, counted from 0.
+
+        Returns:
+            The observations at the chunk's end, the discounted sum of the rewards, whether the episode ended (int64),
+            each of shape (num_envs,), and the extras.
+
+        Raises:
+            ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
+            WorkerError: If an environment failed.
+        """
+        arrays = self._arrays
+        expected = (self.num_envs, self._chunk_length * self.control_action_dim)
+        if tuple(actions.shape) != expected:
+            raise ValueError(
+                f"The action has shape {tuple(actions.shape)}, expected {expected}: {self.num_envs} environments times"
+                f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
+                + (" The actions are discrete: one number per component." if self.action_choices else "")
+            )
+        chunk = actions.detach().cpu().view(self.num_envs, self._chunk_length, self.control_action_dim)
+        self._layout.check(chunk)
+        arrays["actions"][:] = self._layout.for_task(chunk).numpy()
+        for name in _OUTCOMES:
+            arrays[name][:] = 0
+        awake = np.flatnonzero(~arrays["parked"])
+        self._call("step", dict.fromkeys(self._by_worker(awake), ()))
+        return self._outcome()
+
+    def _outcome(self) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        arrays = self._arrays
+        terminated, truncated = arrays["terminated"], arrays["truncated"]
+        ended = terminated | truncated
+        self._episode_return += arrays["step_rewards"].sum(axis=1)
+        self._episode_steps += arrays["executed"]
+        discounts = self._step_discount ** np.arange(self._chunk_length)
+        extras = {
+            "time_outs": self._tensor(truncated),
+            "executed_steps": self._tensor(arrays["executed"]),
+            "step_rewards": self._tensor(arrays["step_rewards"].astype(np.float32)),
+            "episode_return": self._tensor(np.where(ended, self._episode_return, 0.0).astype(np.float32)),
+            "episode_steps": self._tensor(np.where(ended, self._episode_steps, 0)),
+        }
+        self._forget_episodes(ended)
+        if self._facts.success_key is not None:
+            extras["success"] = self._tensor(arrays["success"])
+        if self._final_groups and truncated.any():
+            observed = self._observations(self._final_groups, FINAL)
+            extras["final_observations"] = torch.where(extras["time_outs"], observed, torch.zeros_like(observed))
+        rewards = self._tensor((arrays["step_rewards"] @ discounts).astype(np.float32))
+        return self.get_observations(), rewards, self._tensor(ended.astype(np.int64)), extras
+
+    def close(self) -> None:
+        """End the workers and give their memory back. Idempotent; also done when this object or the program ends."""
+        self._close()
+
+    # Groups.
+
+    def configure_groups(self, group_size: int) -> None:
+        """Let environments share states in groups of G. All environments start again from the first episodes of the
+        seed, because those of a group move into one process.
+
+        Raises:
+            ValueError: If the number of environments is not divisible by G, G is less than 2, or the environment's
+                state cannot be copied.
+        """
+        check_group_size(self.num_envs, group_size)
+        reason = self._call("obstacle_to_copies", {0: ()})[0]
+        if reason is not None:
+            raise ValueError(
+                f"The state of {self.cfg.env_id!r} cannot be copied, which groups need: {reason}. Use an agent without"
+                " groups, such as PPO."
+            )
+        if any(block[0] % group_size or len(block) % group_size for block in self._pool.blocks):
+            self._resources.close()
+            self._start(unit=group_size)
+            self._allocate(keep=False)
+        self._group_size = group_size
+        self.reset(self._seed)
+
+    def start_groups(self, groups: Sequence[int]) -> None:
+        """Begin a new episode in these groups: the leader's next one, in whose initial state all members are.
+
+        Raises:
+            ValueError: If a group does not exist, or :meth:`configure_groups` was not called.
+        """
+        size = self._size_of_groups()
+        wrong = [group for group in groups if not 0 <= group < self.num_envs // size]
+        if wrong:
+            raise ValueError(f"There are no groups {wrong}; there are {self.num_envs // size} (of {size}).")
+        leaders = [group * size for group in groups]
+        self._call("reset", self._by_worker(leaders))
+        self._share(leaders)
+        self._forget_episodes(self._members(leaders))
+
+    def share_states(self, leaders: Sequence[int]) -> None:
+        """Let the members of these environments' groups go on from their state as it is now, in mid-episode. What the
+        leader's episode has gained and how long it is holds for them as well.
+
+        Args:
+            leaders: Indices of environments, at most one of each group.
+
+        Raises:
+            ValueError: If an environment does not exist, two are of one group, or :meth:`configure_groups` was not
+                called.
+        """
+        size = self._size_of_groups()
+        if any(not 0 <= leader < self.num_envs for leader in leaders):
+            raise ValueError(f"`leaders` are {list(leaders)}; expected environments in 0 .. {self.num_envs - 1}.")
+        if len({leader // size for leader in leaders}) < len(leaders):
+            raise ValueError(f"`leaders` are {list(leaders)}, of which two are of one group (of {size}).")
+        self._share(leaders)
+        for leader in leaders:
+            members = self._members([leader])
+            self._episode_return[members] = self._episode_return[leader]
+            self._episode_steps[members] = self._episode_steps[leader]
+
+    def park(self, parked: torch.Tensor) -> None:
+        """Say which environments rest: they execute nothing, are not reset and report zeros, until they are unparked
+        here or by new states.
+
+        Args:
+            parked: bool (num_envs,); the others are unparked.
+        """
+        self._arrays["parked"][:] = parked.cpu().numpy()
+
+    def _size_of_groups(self) -> int:
+        if self._group_size is None:
+            raise ValueError("There are no groups so far: call `configure_groups(group_size)` first.")
+        return self._group_size
+
+    def _members(self, leaders: Sequence[int]) -> list[int]:
+        """All environments of the groups of these ones."""
+        size = self._size_of_groups()
+        return [leader // size * size + index for leader in leaders for index in range(size)]
+
+    def _share(self, leaders: Sequence[int]) -> None:
+        copies: dict[int, list[tuple[int, int]]] = {}
+        for leader in leaders:
+            worker = self._worker_of[leader]
+            pairs = [(leader, member) for member in self._members([leader]) if member != leader]
+            copies.setdefault(worker, []).extend(pairs)
+        self._call("share", {worker: (pairs,) for worker, pairs in copies.items()})
+        self._arrays["parked"][self._members(leaders)] = False
+
+    # Workers and memory.
+
+    @property
+    def _pool(self) -> WorkerPool:
+        assert self._resources.pool is not None, "the environment is closed"
+        return self._resources.pool
+
+    @property
+    def _arrays(self) -> SharedArrays:
+        assert self._resources.arrays is not None, "the environment is closed"
+        return self._resources.arrays
+
+    def _start(self, unit: int) -> TaskFacts:
+        """Start the workers, with blocks of environments that are multiples of ``unit``."""
+        units = np.array_split(np.arange(self.num_envs // unit), min(self._num_workers, self.num_envs // unit))
+        blocks = [range(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in units]
+        self._worker_of = {env: worker for worker, block in enumerate(blocks) for env in block}
+        self._resources.pool = WorkerPool(self.cfg, blocks, self._back_end)
+        return self._call("facts", {0: ()})[0]
+
+    def _allocate(self, keep: bool = True) -> None:
+        """Allocate what the current decisions need; the workers change over to it."""
+        N, H = self.num_envs, self._chunk_length
+        columns = sum(len(entry) for entry in self._facts.entries.values())
+        image = (*self.cfg.image_size, 3 * len(self.cfg.cameras))
+        specs: dict[str, tuple[tuple[int, ...], type]] = {
+            "actions": ((N, H, self.control_action_dim), np.float64),
+            "step_rewards": ((N, H), np.float64),
+            "flat": ((N, columns), np.float64),
+            **dict.fromkeys(("executed", "elapsed", "episodes"), ((N,), np.int64)),
+            **dict.fromkeys(("terminated", "truncated", "success", "parked"), ((N,), np.bool_)),
+        }
+        if IMAGES in self._active_groups:
+            specs[IMAGES] = ((N, *image), np.uint8)
+        if any(group != IMAGES for group in self._final_groups):
+            specs[f"{FINAL}flat"] = ((N, columns), np.float64)
+        if IMAGES in self._final_groups:
+            specs[f"{FINAL}{IMAGES}"] = ((N, *image), np.uint8)
+        old, new = self._resources.arrays, SharedArrays.create(specs)
+        self._resources.arrays = new
+        if old is not None and keep:
+            new.take_over(old)
+        self._attach()
+        if old is not None:
+            if IMAGES in new and IMAGES not in old:
+                self._call("observe_again", self._by_worker(range(N)))
+            old.close()
+
+    def _attach(self) -> None:
+        arguments = (self._arrays.layout, self._seed, self._facts.success_key)
+        self._call("attach", dict.fromkeys(range(self.num_workers), arguments))
+
+    def _by_worker(self, env_ids: Any) -> dict[int, tuple[list[int]]]:
+        """Worker -> those of the environments that it has, as the argument of a call."""
+        ids: dict[int, tuple[list[int]]] = {}
+        for env in env_ids:
+            ids.setdefault(self._worker_of[int(env)], ([],))[0].append(int(env))
+        return ids
+
+    def _call(self, method: str, arguments: dict[int, Any]) -> dict[int, Any]:
+        try:
+            return self._pool.call(method, arguments)
+        except (ValueError, RuntimeError):
+            self.close()
+            raise
+
+    def _forget_episodes(self, env_ids: Any) -> None:
+        if not hasattr(self, "_episode_return"):
+            self._episode_return = np.zeros(self.num_envs)
+            self._episode_steps = np.zeros(self.num_envs, np.int64)
+        self._episode_return[env_ids] = 0.0
+        self._episode_steps[env_ids] = 0
+
+    # Observations.
+
+    def _observations(self, groups: Sequence[str], prefix: str) -> TensorDict:
+        arrays = self._arrays
+        observed = {
+            group: self._tensor(arrays[f"{prefix}{IMAGES}"])
+            if group == IMAGES
+            else self._groups.vectors(group, arrays[f"{prefix}flat"]).to(self.device)
+            for group in groups
+        }
+        return TensorDict(observed, batch_size=[self.num_envs], device=self.device)
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        # a copy: the workers write into the array in the next step
+        return torch.from_numpy(array.copy()).to(self.device)
+
+    def _existing(self, groups: Sequence[str] | None) -> list[str]:
+        available = list(self._groups.terms.active_terms)
+        selected = available if groups is None else list(dict.fromkeys(groups))
+        missing = [group for group in selected if group not in available]
+        if missing:
+            raise ValueError(
+                f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
+                " Name the groups to use in `agent.obs_groups`"
+                + (", or ask for images (`env.rgb=true`)." if IMAGES in missing else ".")
+            )
+        return selected
+
+    def _action_terms(self) -> ActionTerms | None:
+        terms = self.cfg.action_terms
+        if not terms:
+            return None
+        if sum(terms.values()) != self.control_action_dim:
+            raise ValueError(
+                f"`action_terms` {terms} are {sum(terms.values())} wide together, but the action of"
+                f" {self.cfg.env_id!r} has {self.control_action_dim} numbers."
+            )
+        return ActionTerms(list(terms), list(terms.values()))
+
+
+class _Resources:
+    """What must be given back, held apart from the environment so that its end can be noticed."""
+
+    def __init__(self) -> None:
+        self.pool: WorkerPool | None = None
+        self.arrays: SharedArrays | None = None
+
+    def close(self) -> None:
+        """End the workers, give the memory back."""
+        if self.pool is not None:
+            self.pool.close()
+        if self.arrays is not None:
+            self.arrays.close()
+        self.pool = self.arrays = None
+
+
+def check_group_size(num_envs: int, group_size: int) -> None:
+    """Refuse groups that cannot be.
+
+    Raises:
+        ValueError: If the size is less than 2, or the number of environments is not divisible by it.
+    """
+    if group_size < 2:
+        raise ValueError(f"The group size is {group_size}; expected at least 2, to compare the members.")
+    if num_envs % group_size:
+        raise ValueError(
+            f"{num_envs} environments cannot be divided into groups of {group_size}. Expected a multiple of it:"
+            f" --num_envs {max(1, num_envs // group_size) * group_size}."
+        )
