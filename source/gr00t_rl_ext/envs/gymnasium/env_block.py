@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +48,19 @@ class EnvBlock:
     def __init__(self, cfg: GymnasiumEnvCfg, env_ids: Sequence[int]) -> None:
         self._cfg = cfg
         self.current = env_ids[0]
-        self._max_length = time_limit(cfg)
+        self._env_ids = env_ids
         self._seed = cfg.seed
         self._arrays: SharedArrays | None = None
         self._pictures: MujocoPictures | OwnPictures | None = None
         self._envs: dict[int, gym.Env] = {}
-        for env_id in env_ids:
+
+    def make(self) -> None:
+        """Make the environments."""
+        for env_id in self._env_ids:
             self.current = env_id
-            self._envs[env_id] = make_env(cfg)
-        self._one = self._envs[env_ids[0]]
+            self._envs[env_id] = make_env(self._cfg)
+        self._one = self._envs[self._env_ids[0]]
+        self._max_length = time_limit(self._cfg)
         self._space = self._one.observation_space
         self._actions = _action_reader(self._one.action_space)
 
@@ -117,17 +121,17 @@ class EnvBlock:
                     self._shared[name][target] = self._shared[name][source]
 
     def obstacle_to_copies(self) -> str | None:
-        """Why states cannot be copied; None if they can. Resets one environment."""
+        """Why states cannot be copied; None if they can."""
         reason = obstacle(self._one)
         if reason is not None:
             return reason
+        trial = make_env(self._cfg)
         digests = set()
         for seed in (0, 1):
-            self._one.reset(seed=seed)
-            digests.add(model_digest(self._one))
-        if len(digests) > 1:
-            return "its resets change the MuJoCo model itself, which is not copied"
-        return None
+            trial.reset(seed=seed)
+            digests.add(model_digest(trial))
+        trial.close()
+        return None if len(digests) == 1 else "a reset changes its MuJoCo model, which is not copied"
 
     def close(self) -> None:
         """Close the environments."""
@@ -188,7 +192,7 @@ class EnvBlock:
             self._pictures.render(self._envs[env_id], self._shared[f"{prefix}{IMAGES}"][env_id])
 
 
-def _action_reader(space: gym.Space) -> Callable[[np.ndarray], Sequence[Any]]:
+def _action_reader(space: gym.Space) -> Callable[[np.ndarray], Iterable[Any]]:
     """A function that turns the numbers of a chunk (length, width) into actions, clipped to a box."""
     if isinstance(space, gym.spaces.Box):
         low, high, shape, dtype = space.low, space.high, space.shape, space.dtype

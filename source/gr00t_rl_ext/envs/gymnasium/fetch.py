@@ -58,12 +58,14 @@ def fetch_settings(task: str) -> dict[str, Any]:
         "desired_goal": _GOAL,
         "goal_from_achieved": _difference("desired_goal", "achieved_goal"),
     }
+    # the puck's target is up to a metre away
+    lookat, distance = ((1.55, 0.75, 0.45), 1.5) if task == "Slide" else ((1.33, 0.75, 0.55), 1.0)
     return {
         "instruction": _INSTRUCTIONS[task],
         "groups": groups,
         "cameras": {
-            "front": CameraCfg(lookat=(1.3, 0.75, 0.5), distance=1.2, azimuth=180.0, elevation=-35.0),
-            "wrist": CameraCfg(model_camera="gripper_camera_rgb"),
+            "front": CameraCfg(lookat=lookat, distance=distance, azimuth=180.0, elevation=-35.0),
+            "side": CameraCfg(lookat=lookat, distance=distance, azimuth=90.0, elevation=-15.0),
         },
         "action_terms": {"gripper_displacement": 3, "finger_opening": 1},
         "success_key": "is_success",

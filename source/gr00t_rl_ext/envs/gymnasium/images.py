@@ -70,22 +70,23 @@ class MujocoPictures:
     def __init__(self, env: gym.Env, cameras: Mapping[str, CameraCfg], size: tuple[int, int]) -> None:
         import mujoco
 
-        self._mujoco: Any = mujoco
+        self._mujoco: Any = mujoco  # its types are in a compiled module
         model = vars(env.unwrapped)["model"]
         names = [model.camera(index).name for index in range(model.ncam)]
         self._cameras: list[Any] = []
         for name, cfg in cameras.items():
             if cfg.model_camera and cfg.model_camera not in names:
                 raise ValueError(
-                    f"`cameras.{name}.model_camera` is {cfg.model_camera!r}, which the environment's model does not have."
-                    f" It has: {', '.join(names) or 'none'}. Or give `lookat`, `distance`, `azimuth` and `elevation`."
+                    f"`cameras.{name}.model_camera` is {cfg.model_camera!r}, which the environment's model does not"
+                    f" have. It has: {', '.join(names) or 'none'}. Or give `lookat`, `distance`, `azimuth` and"
+                    " `elevation`."
                 )
             self._cameras.append(cfg.model_camera or self._free_camera(model, cfg))
         height, width = size
         buffer = model.vis.global_
         buffer.offheight, buffer.offwidth = max(buffer.offheight, height), max(buffer.offwidth, width)
         self._renderer = mujoco.Renderer(model, height, width)
-        self._kept = mujoco.MjData(model)
+        self._kept = self._mujoco.MjData(model)
 
     def _free_camera(self, model: Any, cfg: CameraCfg) -> Any:
         camera = self._mujoco.MjvCamera()
@@ -96,7 +97,7 @@ class MujocoPictures:
         return camera
 
     def render(self, env: gym.Env, image: np.ndarray) -> None:
-        """Write an environment's images into ``image``, uint8 (height, width, 3 * cameras). Its state stays as it is."""
+        """Write an environment's images into ``image``, uint8 (height, width, 3 * cameras); its state is unchanged."""
         robot = env.unwrapped
         model, data = vars(robot)["model"], vars(robot)["data"]
         show_goal = getattr(robot, "_render_callback", None)

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+import sys
 from typing import Any
 
 import gymnasium as gym
 from gymnasium import error
 
+from gr00t_rl_ext.envs.gymnasium import robotics_guard
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 
 OBSERVATION = "observation"
@@ -33,14 +36,19 @@ def load_spec(env_id: str) -> Any:
     Raises:
         TaskError: If there is no such environment.
     """
+    module, _, name = env_id.rpartition(":")
     try:
-        return gym.spec(env_id)
+        if module:
+            importlib.import_module(module)
+        return gym.spec(name)
     except ModuleNotFoundError as missing:
         raise TaskError(f"The environment {env_id!r} names a module that cannot be imported: {missing}.") from None
     except _UNKNOWN as unknown:
         reason = str(unknown)
     except error.Error as wrong:
         raise TaskError(f"{env_id!r} is no id of a Gymnasium environment: {wrong}") from None
+    if module:
+        raise TaskError(f"The module {module!r} registers no environment {name!r}: {reason}")
     try:
         # it advises users of other environments on standard error
         with contextlib.redirect_stderr(io.StringIO()):
@@ -50,9 +58,6 @@ def load_spec(env_id: str) -> Any:
             f"Gymnasium has no environment {env_id!r} ({reason}). If it is one of Gymnasium-Robotics, which is not"
             " installed: `pip install gr00t_rl_ext[gymnasium]` or `pip install gymnasium-robotics`."
         ) from None
-    from gr00t_rl_ext.envs.gymnasium import robotics_guard
-
-    robotics_guard.install()
     gym.register_envs(gymnasium_robotics)
     try:
         return gym.spec(env_id)
@@ -67,6 +72,8 @@ def make_env(cfg: GymnasiumEnvCfg) -> gym.Env:
         TaskError: If it does not exist, or something that it needs is not installed.
     """
     spec = load_spec(cfg.env_id)
+    if "gymnasium_robotics" in sys.modules:
+        robotics_guard.install()
     render = {"render_mode": "rgb_array"} if cfg.rgb else {}
     try:
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **render, **cfg.env_kwargs)

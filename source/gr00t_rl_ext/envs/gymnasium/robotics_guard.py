@@ -4,8 +4,8 @@
 """Let Gymnasium-Robotics' MuJoCo environments start with mujoco 3.12.
 
 ``gymnasium_robotics.utils.mujoco_utils`` 1.4.2 asserts ``joint_type in (mjtJoint.mjJNT_HINGE, mjtJoint.mjJNT_SLIDE)``
-for a ``numpy.int32``. In mujoco 3.12 no enum equals one when the enum stands on the left, which is where ``in`` puts it,
-so that every environment with a hinge fails.
+for a ``numpy.int32``. In mujoco 3.12 no enum equals one when the enum stands on the left, which is where ``in`` puts
+it, so that every environment with a hinge fails.
 
 :func:`install` gives that one module plain integers for the joint types.
 ``tests/envs/gymnasium/test_robotics_guard.py`` fails when the installed versions no longer need it: this module can

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +16,9 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.envs.action_layout import ActionLayout
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
-from gr00t_rl_ext.envs.gymnasium.env_block import FINAL, TaskFacts
-from gr00t_rl_ext.envs.gymnasium.images import choose_back_end
+from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
+from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
 from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups, ObservationTerms
-from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
-from gr00t_rl_ext.envs.gymnasium.workers import WorkerPool
 
 _OUTCOMES = ("executed", "step_rewards", "terminated", "truncated", "success")
 
@@ -54,28 +51,26 @@ class GymnasiumVecEnv(VecEnv):
     def __init__(self, cfg: GymnasiumEnvCfg) -> None:
         self.cfg = cfg
         self.num_envs, self.device = cfg.num_envs, cfg.device
-        self._seed = cfg.seed
-        self._back_end = choose_back_end() if cfg.rgb else None
-        self._num_workers = cfg.num_workers or len(os.sched_getaffinity(0))
         self._group_size: int | None = None
         self._chunk_length, self._step_discount = 1, 1.0
         self._final_groups: list[str] = []
-        self._resources = _Resources()
-        self._close = weakref.finalize(self, self._resources.close)
-        facts = self._start(unit=1)
-        self._facts = facts
+        self._episode_return = np.zeros(self.num_envs)
+        self._episode_steps = np.zeros(self.num_envs, np.int64)
+        self._fleet = Fleet(cfg)
+        self._close = weakref.finalize(self, self._fleet.close)
+        facts = self._fleet.facts
         self.max_episode_length = facts.max_episode_length
         self._layout = ActionLayout(facts.action_space, "cpu")
         try:
             self._groups = ObservationGroups(cfg, facts.entries)
             self.action_manager = self._action_terms()
-            self._active_groups = list(self._groups.terms.active_terms)
-            self.num_actions = self.control_action_dim
-            self._allocate()
-            self.reset()
-        except BaseException:
+        except ValueError:
             self.close()
             raise
+        self.num_actions = self.control_action_dim
+        self._active_groups = list(self._groups.terms.active_terms)
+        self._share_memory()
+        self.reset()
 
     @property
     def unwrapped(self) -> GymnasiumVecEnv:
@@ -90,7 +85,7 @@ class GymnasiumVecEnv(VecEnv):
     @property
     def num_workers(self) -> int:
         """Processes that run the environments."""
-        return len(self._pool.blocks)
+        return self._fleet.num_workers
 
     @property
     def chunk_length(self) -> int:
@@ -111,7 +106,7 @@ class GymnasiumVecEnv(VecEnv):
     def episode_length_buf(self) -> torch.Tensor:
         """Control steps that count towards the time limit, int64 (num_envs,). A copy: assign to change them, as rsl_rl
         does to spread the episodes' ends (``init_at_random_ep_len``)."""
-        return torch.from_numpy(self._arrays["elapsed"].copy()).to(self.device)
+        return torch.from_numpy(self._fleet["elapsed"].copy()).to(self.device)
 
     @episode_length_buf.setter
     def episode_length_buf(self, value: torch.Tensor) -> None:
@@ -121,7 +116,7 @@ class GymnasiumVecEnv(VecEnv):
                 f"`episode_length_buf` needs {self.num_envs} numbers of control steps in 0 .. "
                 f"{self.max_episode_length - 1}, got shape {steps.shape} with values {steps.min()} to {steps.max()}."
             )
-        self._arrays["elapsed"][:] = steps
+        self._fleet["elapsed"][:] = steps
 
     def configure_decisions(
         self,
@@ -146,11 +141,14 @@ class GymnasiumVecEnv(VecEnv):
             raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
         if not 0.0 < step_discount <= 1.0:
             raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
-        self._active_groups = self._existing(observation_groups)
-        self._final_groups = self._existing(final_observation_groups)
+        selected, final = self._existing(observation_groups), self._existing(final_observation_groups)
+        rendered_so_far = IMAGES in self._active_groups
+        self._active_groups, self._final_groups = selected, final
         self._chunk_length, self._step_discount = chunk_length, step_discount
         self.num_actions = chunk_length * self.control_action_dim
-        self._allocate()
+        self._share_memory()
+        if IMAGES in selected and not rendered_so_far:
+            self._fleet.call_for("observe_again", range(self.num_envs))
 
     def reset(self, seed: int | None = None) -> tuple[TensorDict, dict[str, Any]]:
         """Begin new episodes everywhere, and unpark all environments.
@@ -159,12 +157,12 @@ class GymnasiumVecEnv(VecEnv):
             seed: Start from the first episodes of this seed; None goes on to each environment's next episode.
         """
         if seed is not None:
-            self._seed = seed
-            self._arrays["episodes"][:] = 0
-            self._attach()
-        self._arrays["parked"][:] = False
+            self._fleet.seed = seed
+            self._fleet["episodes"][:] = 0
+            self._fleet.tell_workers()
+        self._fleet["parked"][:] = False
         self._forget_episodes(slice(None))
-        self._call("reset", self._by_worker(range(self.num_envs)))
+        self._fleet.call_for("reset", range(self.num_envs))
         return self.get_observations(), {}
 
     def get_observations(self) -> TensorDict:
@@ -186,7 +184,7 @@ class GymnasiumVecEnv(VecEnv):
             ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
             WorkerError: If an environment failed.
         """
-        arrays = self._arrays
+        arrays = self._fleet
         expected = (self.num_envs, self._chunk_length * self.control_action_dim)
         if tuple(actions.shape) != expected:
             raise ValueError(
@@ -199,12 +197,12 @@ class GymnasiumVecEnv(VecEnv):
         arrays["actions"][:] = self._layout.for_task(chunk).numpy()
         for name in _OUTCOMES:
             arrays[name][:] = 0
-        awake = np.flatnonzero(~arrays["parked"])
-        self._call("step", dict.fromkeys(self._by_worker(awake), ()))
+        awake = {arrays.worker_of(int(env)) for env in np.flatnonzero(~arrays["parked"])}
+        arrays.call("step", dict.fromkeys(awake, ()))
         return self._outcome()
 
     def _outcome(self) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
-        arrays = self._arrays
+        arrays = self._fleet
         terminated, truncated = arrays["terminated"], arrays["truncated"]
         ended = terminated | truncated
         self._episode_return += arrays["step_rewards"].sum(axis=1)
@@ -218,7 +216,7 @@ class GymnasiumVecEnv(VecEnv):
             "episode_steps": self._tensor(np.where(ended, self._episode_steps, 0)),
         }
         self._forget_episodes(ended)
-        if self._facts.success_key is not None:
+        if self._fleet.facts.success_key is not None:
             extras["success"] = self._tensor(arrays["success"])
         if self._final_groups and truncated.any():
             observed = self._observations(self._final_groups, FINAL)
@@ -233,26 +231,24 @@ class GymnasiumVecEnv(VecEnv):
     # Groups.
 
     def configure_groups(self, group_size: int) -> None:
-        """Let environments share states in groups of G. All environments start again from the first episodes of the
-        seed, because those of a group move into one process.
+        """Let environments share states in groups of G. If members of a group are in different processes they move into
+        one; then all environments begin the episodes again that they are in.
 
         Raises:
             ValueError: If the number of environments is not divisible by G, G is less than 2, or the environment's
                 state cannot be copied.
         """
         check_group_size(self.num_envs, group_size)
-        reason = self._call("obstacle_to_copies", {0: ()})[0]
+        reason = self._fleet.call("obstacle_to_copies", {0: ()})[0]
         if reason is not None:
             raise ValueError(
                 f"The state of {self.cfg.env_id!r} cannot be copied, which groups need: {reason}. Use an agent without"
                 " groups, such as PPO."
             )
-        if any(block[0] % group_size or len(block) % group_size for block in self._pool.blocks):
-            self._resources.close()
-            self._start(unit=group_size)
-            self._allocate(keep=False)
+        if self._fleet.keep_together(group_size):
+            self._fleet["episodes"][:] -= 1
+            self.reset()
         self._group_size = group_size
-        self.reset(self._seed)
 
     def start_groups(self, groups: Sequence[int]) -> None:
         """Begin a new episode in these groups: the leader's next one, in whose initial state all members are.
@@ -265,7 +261,7 @@ class GymnasiumVecEnv(VecEnv):
         if wrong:
             raise ValueError(f"There are no groups {wrong}; there are {self.num_envs // size} (of {size}).")
         leaders = [group * size for group in groups]
-        self._call("reset", self._by_worker(leaders))
+        self._fleet.call_for("reset", leaders)
         self._share(leaders)
         self._forget_episodes(self._members(leaders))
 
@@ -298,7 +294,7 @@ class GymnasiumVecEnv(VecEnv):
         Args:
             parked: bool (num_envs,); the others are unparked.
         """
-        self._arrays["parked"][:] = parked.cpu().numpy()
+        self._fleet["parked"][:] = parked.cpu().numpy()
 
     def _size_of_groups(self) -> int:
         if self._group_size is None:
@@ -313,36 +309,18 @@ class GymnasiumVecEnv(VecEnv):
     def _share(self, leaders: Sequence[int]) -> None:
         copies: dict[int, list[tuple[int, int]]] = {}
         for leader in leaders:
-            worker = self._worker_of[leader]
+            worker = self._fleet.worker_of(leader)
             pairs = [(leader, member) for member in self._members([leader]) if member != leader]
             copies.setdefault(worker, []).extend(pairs)
-        self._call("share", {worker: (pairs,) for worker, pairs in copies.items()})
-        self._arrays["parked"][self._members(leaders)] = False
+        self._fleet.call("share", {worker: (pairs,) for worker, pairs in copies.items()})
+        self._fleet["parked"][self._members(leaders)] = False
 
-    # Workers and memory.
+    # Memory.
 
-    @property
-    def _pool(self) -> WorkerPool:
-        assert self._resources.pool is not None, "the environment is closed"
-        return self._resources.pool
-
-    @property
-    def _arrays(self) -> SharedArrays:
-        assert self._resources.arrays is not None, "the environment is closed"
-        return self._resources.arrays
-
-    def _start(self, unit: int) -> TaskFacts:
-        """Start the workers, with blocks of environments that are multiples of ``unit``."""
-        units = np.array_split(np.arange(self.num_envs // unit), min(self._num_workers, self.num_envs // unit))
-        blocks = [range(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in units]
-        self._worker_of = {env: worker for worker, block in enumerate(blocks) for env in block}
-        self._resources.pool = WorkerPool(self.cfg, blocks, self._back_end)
-        return self._call("facts", {0: ()})[0]
-
-    def _allocate(self, keep: bool = True) -> None:
-        """Allocate what the current decisions need; the workers change over to it."""
+    def _share_memory(self) -> None:
+        """Allocate what the current decisions need."""
         N, H = self.num_envs, self._chunk_length
-        columns = sum(len(entry) for entry in self._facts.entries.values())
+        columns = sum(len(entry) for entry in self._fleet.facts.entries.values())
         image = (*self.cfg.image_size, 3 * len(self.cfg.cameras))
         specs: dict[str, tuple[tuple[int, ...], type]] = {
             "actions": ((N, H, self.control_action_dim), np.float64),
@@ -357,45 +335,16 @@ class GymnasiumVecEnv(VecEnv):
             specs[f"{FINAL}flat"] = ((N, columns), np.float64)
         if IMAGES in self._final_groups:
             specs[f"{FINAL}{IMAGES}"] = ((N, *image), np.uint8)
-        old, new = self._resources.arrays, SharedArrays.create(specs)
-        self._resources.arrays = new
-        if old is not None and keep:
-            new.take_over(old)
-        self._attach()
-        if old is not None:
-            if IMAGES in new and IMAGES not in old:
-                self._call("observe_again", self._by_worker(range(N)))
-            old.close()
-
-    def _attach(self) -> None:
-        arguments = (self._arrays.layout, self._seed, self._facts.success_key)
-        self._call("attach", dict.fromkeys(range(self.num_workers), arguments))
-
-    def _by_worker(self, env_ids: Any) -> dict[int, tuple[list[int]]]:
-        """Worker -> those of the environments that it has, as the argument of a call."""
-        ids: dict[int, tuple[list[int]]] = {}
-        for env in env_ids:
-            ids.setdefault(self._worker_of[int(env)], ([],))[0].append(int(env))
-        return ids
-
-    def _call(self, method: str, arguments: dict[int, Any]) -> dict[int, Any]:
-        try:
-            return self._pool.call(method, arguments)
-        except (ValueError, RuntimeError):
-            self.close()
-            raise
+        self._fleet.share_memory(specs)
 
     def _forget_episodes(self, env_ids: Any) -> None:
-        if not hasattr(self, "_episode_return"):
-            self._episode_return = np.zeros(self.num_envs)
-            self._episode_steps = np.zeros(self.num_envs, np.int64)
         self._episode_return[env_ids] = 0.0
         self._episode_steps[env_ids] = 0
 
     # Observations.
 
     def _observations(self, groups: Sequence[str], prefix: str) -> TensorDict:
-        arrays = self._arrays
+        arrays = self._fleet
         observed = {
             group: self._tensor(arrays[f"{prefix}{IMAGES}"])
             if group == IMAGES
@@ -430,22 +379,6 @@ class GymnasiumVecEnv(VecEnv):
                 f" {self.cfg.env_id!r} has {self.control_action_dim} numbers."
             )
         return ActionTerms(list(terms), list(terms.values()))
-
-
-class _Resources:
-    """What must be given back, held apart from the environment so that its end can be noticed."""
-
-    def __init__(self) -> None:
-        self.pool: WorkerPool | None = None
-        self.arrays: SharedArrays | None = None
-
-    def close(self) -> None:
-        """End the workers, give the memory back."""
-        if self.pool is not None:
-            self.pool.close()
-        if self.arrays is not None:
-            self.arrays.close()
-        self.pool = self.arrays = None
 
 
 def check_group_size(num_envs: int, group_size: int) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock
 from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 
 _CLOSING_SECONDS = 5.0
 """How long a worker may take to end before it is killed."""
@@ -38,8 +41,9 @@ class WorkerPool:
         self._cfg, self.blocks = cfg, blocks
         self._connections: list[Connection] = []
         self._processes: list[BaseProcess] = []
-        # not forked: the learner may hold threads and a GPU, which do not survive it
-        context = multiprocessing.get_context("spawn")
+        # not forked from the learner, which may hold threads and a GPU; neither survives it
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["gr00t_rl_ext.envs.gymnasium.env_block"])
         for index, block in enumerate(blocks):
             ours, theirs = context.Pipe()
             process = context.Process(
@@ -49,7 +53,7 @@ class WorkerPool:
             self._processes.append(process)
             process.start()
             theirs.close()  # so that its end shows
-        self._finish(range(len(blocks)))
+        self.call_all("make")
 
     def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
         """Let workers call a method of their :class:`~gr00t_rl_ext.envs.gymnasium.env_block.EnvBlock`, all at once.
@@ -86,10 +90,9 @@ class WorkerPool:
         self._connections, self._processes = [], []
 
     def _send(self, index: int, message: tuple[str, tuple[Any, ...]] | None) -> None:
-        try:
+        # one that has ended: receiving says how
+        with contextlib.suppress(BrokenPipeError):
             self._connections[index].send(message)
-        except BrokenPipeError:
-            pass  # it has ended; receiving says how
 
     def _finish(self, indices: Iterable[int]) -> dict[int, Any]:
         results: dict[int, Any] = {}
@@ -133,32 +136,18 @@ def serve(connection: Connection, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], 
     # Ctrl-C reaches all processes of a terminal; the learner ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if back_end is not None:
+        # MuJoCo reads it when it is imported, which the environments do
         os.environ[BACK_END_VARIABLE] = back_end
-    # imported here: MuJoCo reads the variable when it is imported
-    from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock
-    from gr00t_rl_ext.envs.gymnasium.registry import TaskError
-
-    block: EnvBlock | None = None
-    try:
-        message: tuple[str, tuple[Any, ...]] | None = ("__init__", ())
-        while message is not None:
+    block = EnvBlock(cfg, env_ids)
+    # an end of the connection is the end of the learner
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while (message := connection.recv()) is not None:
             method, arguments = message
             try:
-                if block is None:
-                    result = None
-                    block = EnvBlock.__new__(EnvBlock)
-                    block.__init__(cfg, env_ids)
-                else:
-                    result = getattr(block, method)(*arguments)
-                connection.send(("result", result))
+                connection.send(("result", getattr(block, method)(*arguments)))
             except TaskError as refusal:
                 connection.send(("refused", str(refusal)))
             except Exception as error:
                 summary = f"{type(error).__name__}: {error}"
-                connection.send(("failed", getattr(block, "current", env_ids[0]), summary, traceback.format_exc()))
-            message = connection.recv()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the learner is gone
-    finally:
-        if block is not None:
-            block.close()
+                connection.send(("failed", block.current, summary, traceback.format_exc()))
+    block.close()
