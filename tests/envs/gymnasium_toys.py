@@ -103,14 +103,14 @@ class Goal(Count):
         return {"place": np.array([1.0, 2.0]), "choice": 1, "aim": np.array([1.5, 4.0])}
 
 
-class Text(Count):
-    """Observes text."""
+class Varying(Count):
+    """Observes something of changing length."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.observation_space = gym.spaces.Text(10)
+        self.observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
 
 
-for _name in ("Count", "Goal", "Text"):
+for _name in ("Count", "Goal", "Varying"):
     gym.register(f"{_name}-v0", entry_point=f"{__name__}:{_name}", max_episode_steps=10)
 gym.register("Endless-v0", entry_point=f"{__name__}:Endless")

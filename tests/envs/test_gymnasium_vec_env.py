@@ -59,7 +59,8 @@ def test_a_chunk_is_executed_step_by_step(start) -> None:
     assert rewards.tolist() == [0.25 + 0.25 - 0.125 + 0.125] * N
     assert extras["step_rewards"].tolist() == [[0.25, 0.5, -0.5, 1.0]] * N
     assert extras["executed_steps"].tolist() == [4] * N
-    assert dones.tolist() == [0] * N and dones.dtype == torch.int64
+    assert dones.tolist() == [0] * N
+    assert dones.dtype == torch.int64
     assert not extras["time_outs"].any()
     assert extras["episode_return"].tolist() == [0.0] * N
     assert "final_observations" not in extras

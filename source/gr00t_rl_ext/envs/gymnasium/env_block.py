@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
-from gr00t_rl_ext.envs.gymnasium.images import MujocoPictures, OwnPictures
+from gr00t_rl_ext.envs.gymnasium.images import BackEnd, MujocoPictures, OwnPictures
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, make_env, observation_entries, success_key, time_limit
 from gr00t_rl_ext.envs.gymnasium.shared import Layout, SharedArrays
 from gr00t_rl_ext.envs.gymnasium.state_copy import copy_state, model_digest, obstacle
@@ -40,13 +40,14 @@ class EnvBlock:
     Args:
         cfg: The task.
         env_ids: Which of its environments.
+        back_end: How MuJoCo renders.
     """
 
     current: int
     """The environment in progress, for error messages."""
 
-    def __init__(self, cfg: GymnasiumEnvCfg, env_ids: Sequence[int]) -> None:
-        self._cfg = cfg
+    def __init__(self, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], back_end: BackEnd) -> None:
+        self._cfg, self._back_end = cfg, back_end
         self.current = env_ids[0]
         self._env_ids = env_ids
         self._seed = cfg.seed
@@ -80,16 +81,18 @@ class EnvBlock:
         self._arrays = SharedArrays.attach(layout)
         self._seed, self._success_key = seed, key
         if IMAGES in self._arrays and self._pictures is None:
-            cfg = self._cfg
-            is_mujoco = model_digest(self._one) is not None
-            try:
-                self._pictures = (
-                    MujocoPictures(self._one, cfg.cameras, cfg.image_size)
-                    if is_mujoco
-                    else OwnPictures(cfg.cameras, cfg.image_size)
-                )
-            except ValueError as wrong:
-                raise TaskError(str(wrong)) from None
+            self._pictures = self._make_pictures()
+
+    def _make_pictures(self) -> MujocoPictures | OwnPictures:
+        cfg = self._cfg
+        try:
+            if model_digest(self._one) is None:
+                return OwnPictures(cfg.cameras, cfg.image_size)
+            if self._back_end.problem is not None:
+                raise TaskError(self._back_end.problem)
+            return MujocoPictures(self._one, cfg.cameras, cfg.image_size)
+        except ValueError as wrong:
+            raise TaskError(str(wrong)) from None
 
     def reset(self, env_ids: Sequence[int]) -> None:
         """Begin new episodes in these environments."""

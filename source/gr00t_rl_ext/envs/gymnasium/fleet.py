@@ -13,7 +13,7 @@ import numpy as np
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import TaskFacts
-from gr00t_rl_ext.envs.gymnasium.images import choose_back_end
+from gr00t_rl_ext.envs.gymnasium.images import BackEnd, choose_back_end
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
 from gr00t_rl_ext.envs.gymnasium.workers import WorkerPool
 
@@ -35,7 +35,7 @@ class Fleet:
     def __init__(self, cfg: GymnasiumEnvCfg) -> None:
         self.seed = cfg.seed
         self._cfg = cfg
-        self._back_end = choose_back_end() if cfg.rgb else None
+        self._back_end = choose_back_end() if cfg.rgb else BackEnd(None)
         self._num_workers = cfg.num_workers or len(os.sched_getaffinity(0))
         self._pool: WorkerPool | None = None
         self._arrays: SharedArrays | None = None

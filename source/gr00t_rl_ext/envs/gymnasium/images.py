@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -25,34 +27,51 @@ _BACK_ENDS = {"egl": "libegl1 libegl-mesa0", "osmesa": "libosmesa6"}
 _TRIAL = "import mujoco; c = mujoco.GLContext(8, 8); c.make_current(); c.free()"
 
 
-def choose_back_end() -> str:
-    """A value of ``MUJOCO_GL`` that renders on this machine without a screen: the user's, or EGL, or OSMesa.
+@dataclass(frozen=True)
+class BackEnd:
+    """How MuJoCo renders without a screen."""
 
-    Raises:
-        ValueError: If none works.
-    """
+    name: str | None
+    """Value of ``MUJOCO_GL``; None if no value works."""
+
+    problem: str | None = None
+    """Why none works, and what to do."""
+
+
+def choose_back_end() -> BackEnd:
+    """What works on this machine: the user's choice of ``MUJOCO_GL`` if there is one, else EGL or OSMesa."""
     chosen = os.environ.get(BACK_END_VARIABLE)
     failures = {}
     for name in [chosen] if chosen else _BACK_ENDS:
-        # in a process of its own: one that has loaded a back end cannot change it
-        trial = subprocess.run(
-            [sys.executable, "-c", _TRIAL],
-            env=os.environ | {BACK_END_VARIABLE: name},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if trial.returncode == 0:
-            return name
-        failures[name] = (trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"])[-1]
+        reason = _failure(name)
+        if reason is None:
+            return BackEnd(name)
+        failures[name] = reason
     packages = " or ".join(f"`apt-get install {_BACK_ENDS[name]}` ({name})" for name in _BACK_ENDS)
-    raise ValueError(
+    return BackEnd(
+        None,
         "Images need MuJoCo's off-screen rendering, which does not work here: "
         + "; ".join(f"{BACK_END_VARIABLE}={name}: {reason}" for name, reason in failures.items())
-        + f". Install one of the system libraries: {packages}. "
+        + f". Install the system libraries of one back end: {packages}. "
         + (f"Or unset {BACK_END_VARIABLE}, to have the back end chosen. " if chosen else "")
-        + "Or train without the observation group `rgb`."
+        + "Or train without the observation group `rgb`.",
     )
+
+
+@functools.cache
+def _failure(name: str) -> str | None:
+    """Why a back end does not work; None if it does."""
+    # in a process of its own: one that has loaded a back end cannot change it
+    trial = subprocess.run(
+        [sys.executable, "-c", _TRIAL],
+        env=os.environ | {BACK_END_VARIABLE: name},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if trial.returncode == 0:
+        return None
+    return (trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"])[-1]
 
 
 class MujocoPictures:

@@ -8,7 +8,7 @@ for a ``numpy.int32``. In mujoco 3.12 no enum equals one when the enum stands on
 it, so that every environment with a hinge fails.
 
 :func:`install` gives that one module plain integers for the joint types.
-``tests/envs/gymnasium/test_robotics_guard.py`` fails when the installed versions no longer need it: this module can
+``tests/envs/test_robotics_guard.py`` fails when the installed versions no longer need it: this module can
 then go.
 """
 

@@ -18,12 +18,13 @@ from gr00t_rl_ext.envs.action_layout import ActionLayout
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
 from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
+from gr00t_rl_ext.envs.gymnasium.groups import GroupsMixin
 from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups, ObservationTerms
 
 _OUTCOMES = ("executed", "step_rewards", "terminated", "truncated", "success")
 
 
-class GymnasiumVecEnv(VecEnv):
+class GymnasiumVecEnv(GroupsMixin, VecEnv):
     """Environments of one Gymnasium task in worker processes.
 
     One :meth:`step` executes an action chunk of H control steps, with the semantics and the ``extras`` of
@@ -32,8 +33,7 @@ class GymnasiumVecEnv(VecEnv):
     Images are rendered when the policy looks, at the chunk's end. Continuous actions are clipped to the environment's
     box.
 
-    Groups (:meth:`configure_groups`) are environments that continue from one state: group g holds the environments
-    g * G .. (g + 1) * G - 1, and its first one is the leader.
+    Environments can go on from each other's states: see :class:`~gr00t_rl_ext.envs.gymnasium.groups.GroupsMixin`.
 
     Args:
         cfg: The task.
@@ -51,7 +51,6 @@ class GymnasiumVecEnv(VecEnv):
     def __init__(self, cfg: GymnasiumEnvCfg) -> None:
         self.cfg = cfg
         self.num_envs, self.device = cfg.num_envs, cfg.device
-        self._group_size: int | None = None
         self._chunk_length, self._step_discount = 1, 1.0
         self._final_groups: list[str] = []
         self._episode_return = np.zeros(self.num_envs)
@@ -228,93 +227,6 @@ class GymnasiumVecEnv(VecEnv):
         """End the workers and give their memory back. Idempotent; also done when this object or the program ends."""
         self._close()
 
-    # Groups.
-
-    def configure_groups(self, group_size: int) -> None:
-        """Let environments share states in groups of G. If members of a group are in different processes they move into
-        one; then all environments begin the episodes again that they are in.
-
-        Raises:
-            ValueError: If the number of environments is not divisible by G, G is less than 2, or the environment's
-                state cannot be copied.
-        """
-        check_group_size(self.num_envs, group_size)
-        reason = self._fleet.call("obstacle_to_copies", {0: ()})[0]
-        if reason is not None:
-            raise ValueError(
-                f"The state of {self.cfg.env_id!r} cannot be copied, which groups need: {reason}. Use an agent without"
-                " groups, such as PPO."
-            )
-        if self._fleet.keep_together(group_size):
-            self._fleet["episodes"][:] -= 1
-            self.reset()
-        self._group_size = group_size
-
-    def start_groups(self, groups: Sequence[int]) -> None:
-        """Begin a new episode in these groups: the leader's next one, in whose initial state all members are.
-
-        Raises:
-            ValueError: If a group does not exist, or :meth:`configure_groups` was not called.
-        """
-        size = self._size_of_groups()
-        wrong = [group for group in groups if not 0 <= group < self.num_envs // size]
-        if wrong:
-            raise ValueError(f"There are no groups {wrong}; there are {self.num_envs // size} (of {size}).")
-        leaders = [group * size for group in groups]
-        self._fleet.call_for("reset", leaders)
-        self._share(leaders)
-        self._forget_episodes(self._members(leaders))
-
-    def share_states(self, leaders: Sequence[int]) -> None:
-        """Let the members of these environments' groups go on from their state as it is now, in mid-episode. What the
-        leader's episode has gained and how long it is holds for them as well.
-
-        Args:
-            leaders: Indices of environments, at most one of each group.
-
-        Raises:
-            ValueError: If an environment does not exist, two are of one group, or :meth:`configure_groups` was not
-                called.
-        """
-        size = self._size_of_groups()
-        if any(not 0 <= leader < self.num_envs for leader in leaders):
-            raise ValueError(f"`leaders` are {list(leaders)}; expected environments in 0 .. {self.num_envs - 1}.")
-        if len({leader // size for leader in leaders}) < len(leaders):
-            raise ValueError(f"`leaders` are {list(leaders)}, of which two are of one group (of {size}).")
-        self._share(leaders)
-        for leader in leaders:
-            members = self._members([leader])
-            self._episode_return[members] = self._episode_return[leader]
-            self._episode_steps[members] = self._episode_steps[leader]
-
-    def park(self, parked: torch.Tensor) -> None:
-        """Say which environments rest: they execute nothing, are not reset and report zeros, until they are unparked
-        here or by new states.
-
-        Args:
-            parked: bool (num_envs,); the others are unparked.
-        """
-        self._fleet["parked"][:] = parked.cpu().numpy()
-
-    def _size_of_groups(self) -> int:
-        if self._group_size is None:
-            raise ValueError("There are no groups so far: call `configure_groups(group_size)` first.")
-        return self._group_size
-
-    def _members(self, leaders: Sequence[int]) -> list[int]:
-        """All environments of the groups of these ones."""
-        size = self._size_of_groups()
-        return [leader // size * size + index for leader in leaders for index in range(size)]
-
-    def _share(self, leaders: Sequence[int]) -> None:
-        copies: dict[int, list[tuple[int, int]]] = {}
-        for leader in leaders:
-            worker = self._fleet.worker_of(leader)
-            pairs = [(leader, member) for member in self._members([leader]) if member != leader]
-            copies.setdefault(worker, []).extend(pairs)
-        self._fleet.call("share", {worker: (pairs,) for worker, pairs in copies.items()})
-        self._fleet["parked"][self._members(leaders)] = False
-
     # Memory.
 
     def _share_memory(self) -> None:
@@ -336,10 +248,6 @@ class GymnasiumVecEnv(VecEnv):
         if IMAGES in self._final_groups:
             specs[f"{FINAL}{IMAGES}"] = ((N, *image), np.uint8)
         self._fleet.share_memory(specs)
-
-    def _forget_episodes(self, env_ids: Any) -> None:
-        self._episode_return[env_ids] = 0.0
-        self._episode_steps[env_ids] = 0
 
     # Observations.
 
@@ -379,18 +287,3 @@ class GymnasiumVecEnv(VecEnv):
                 f" {self.cfg.env_id!r} has {self.control_action_dim} numbers."
             )
         return ActionTerms(list(terms), list(terms.values()))
-
-
-def check_group_size(num_envs: int, group_size: int) -> None:
-    """Refuse groups that cannot be.
-
-    Raises:
-        ValueError: If the size is less than 2, or the number of environments is not divisible by it.
-    """
-    if group_size < 2:
-        raise ValueError(f"The group size is {group_size}; expected at least 2, to compare the members.")
-    if num_envs % group_size:
-        raise ValueError(
-            f"{num_envs} environments cannot be divided into groups of {group_size}. Expected a multiple of it:"
-            f" --num_envs {max(1, num_envs // group_size) * group_size}."
-        )

@@ -17,7 +17,7 @@ from typing import Any
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock
-from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE
+from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE, BackEnd
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 
 _CLOSING_SECONDS = 5.0
@@ -34,10 +34,10 @@ class WorkerPool:
     Args:
         cfg: The task.
         blocks: The environments of each worker.
-        back_end: Value of ``MUJOCO_GL`` in the workers; None leaves it as it is.
+        back_end: How the workers render.
     """
 
-    def __init__(self, cfg: GymnasiumEnvCfg, blocks: Sequence[Sequence[int]], back_end: str | None) -> None:
+    def __init__(self, cfg: GymnasiumEnvCfg, blocks: Sequence[Sequence[int]], back_end: BackEnd) -> None:
         self._cfg, self.blocks = cfg, blocks
         self._connections: list[Connection] = []
         self._processes: list[BaseProcess] = []
@@ -131,14 +131,14 @@ class WorkerPool:
         )
 
 
-def serve(connection: Connection, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], back_end: str | None) -> None:
+def serve(connection: Connection, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], back_end: BackEnd) -> None:
     """Run a block of environments until the other end closes. The main function of a worker."""
     # Ctrl-C reaches all processes of a terminal; the learner ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if back_end is not None:
+    if back_end.name is not None:
         # MuJoCo reads it when it is imported, which the environments do
-        os.environ[BACK_END_VARIABLE] = back_end
-    block = EnvBlock(cfg, env_ids)
+        os.environ[BACK_END_VARIABLE] = back_end.name
+    block = EnvBlock(cfg, env_ids, back_end)
     # an end of the connection is the end of the learner
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (message := connection.recv()) is not None:
