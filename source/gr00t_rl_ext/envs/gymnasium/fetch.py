@@ -59,7 +59,7 @@ def fetch_settings(task: str) -> dict[str, Any]:
         "goal_from_achieved": _difference("desired_goal", "achieved_goal"),
     }
     # the puck's target is up to a metre away
-    lookat, distance = ((1.55, 0.75, 0.45), 1.5) if task == "Slide" else ((1.33, 0.75, 0.55), 1.0)
+    lookat, distance = ((1.42, 0.75, 0.45), 1.5) if task == "Slide" else ((1.33, 0.75, 0.55), 1.0)
     return {
         "instruction": _INSTRUCTIONS[task],
         "groups": groups,

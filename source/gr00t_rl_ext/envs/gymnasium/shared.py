@@ -61,8 +61,8 @@ class SharedArrays:
             free = stats.f_bavail * stats.f_frsize
             if size > free:
                 raise ValueError(
-                    f"The environments need {size / 2**20:.0f} MiB of shared memory, {_FOLDER} has"
-                    f" {free / 2**20:.0f} MiB left. Enlarge it (Docker: --shm-size), or take fewer environments or"
+                    f"The environments need {size / 2**20:.1f} MiB of shared memory, {_FOLDER} has"
+                    f" {free / 2**20:.1f} MiB left. Enlarge it (Docker: --shm-size), or take fewer environments or"
                     " smaller images (`env.image_size`)."
                 )
         memory = SharedMemory(create=True, size=max(size, 1))
