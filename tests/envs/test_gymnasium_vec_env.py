@@ -252,7 +252,7 @@ def test_rollouts_in_inference_mode(start) -> None:
     env = start()
     with torch.inference_mode():
         env.step(given(0.5))
-    env.episode_length_buf = torch.randint_like(env.episode_length_buf, high=env.max_episode_length)
+    env.episode_length_buf = torch.randint_like(env.episode_length_buf, high=env.max_episode_length - 1)
     assert env.step(given(0.5))[0]["state"][:, STEP].tolist() == [2] * N
 
 
