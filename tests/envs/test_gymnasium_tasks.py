@@ -113,6 +113,30 @@ def test_cameras_see_what_moves_and_leave_the_physics_alone(fetch) -> None:
     assert not torch.equal(both[:, 0], both[:, 1])
 
 
+def test_an_episode_depends_on_its_number_and_not_on_what_was_done_before(fetch) -> None:
+    """Nor on the number of processes."""
+    chunk = 2 * torch.rand(2, 20, generator=torch.Generator().manual_seed(0)) - 1
+    fetch.configure_decisions(5, observation_groups=["privileged"])
+
+    def third_episode(env: Any, active: bool) -> list[torch.Tensor]:
+        env.reset(seed=4)
+        for _ in range(2):
+            if active:
+                for _ in range(4):
+                    env.step(chunk)
+            env.reset()
+        return [env.get_observations()["privileged"], *(env.step(chunk)[0]["privileged"] for _ in range(4))]
+
+    expected = third_episode(fetch, active=True)
+    assert all(map(torch.equal, third_episode(fetch, active=False), expected))
+    spread = make("gym:FetchPickAndPlace-v4", num_envs=2, num_workers=2)
+    try:
+        spread.configure_decisions(5)
+        assert all(map(torch.equal, third_episode(spread, active=False), expected))
+    finally:
+        spread.close()
+
+
 @pytest.mark.parametrize(
     ("task", "settings", "message"),
     [

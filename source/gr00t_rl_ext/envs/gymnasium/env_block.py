@@ -167,7 +167,7 @@ class EnvBlock:
         ended = False
         for k, action in enumerate(self._actions(shared["actions"][env_id])):
             observation, reward, terminated, truncated, info = env.step(action)
-            succeeded = self._success_key is not None and bool(info[self._success_key])
+            succeeded = self._success_key is not None and bool(info.get(self._success_key, False))
             rewards[k] = float(succeeded) if cfg.reward == "sparse_success" else reward
             shared["executed"][env_id] += 1
             shared["elapsed"][env_id] += 1
