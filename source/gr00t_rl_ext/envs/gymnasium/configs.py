@@ -1,0 +1,130 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Config of a task made from a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+IMAGES = "rgb"
+"""The observation group with images, uint8 (num_envs, height, width, 3 * cameras)."""
+
+
+class _Cfg(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnsCfg(_Cfg):
+    """Some columns of an entry of the environment's observation."""
+
+    key: str = "observation"
+    """Entry of a dictionary observation. Observations that are no dictionary have one entry, ``observation``."""
+
+    start: int = 0
+    """First column of the flattened entry."""
+
+    stop: int | None = None
+    """Column after the last; None for the entry's end."""
+
+
+class TermCfg(ColumnsCfg):
+    """A term of an observation group: columns of the observation, or the difference of two such."""
+
+    minus: ColumnsCfg | None = None
+    """What is subtracted, of the same width."""
+
+
+class CameraCfg(_Cfg):
+    """A view of a MuJoCo environment. With the defaults, MuJoCo's own free camera, which sees the whole model."""
+
+    model_camera: str | None = None
+    """A camera of the MuJoCo model by name; the other fields then have no use."""
+
+    lookat: tuple[float, float, float] | None = None
+    """Point that the camera looks at [m]."""
+
+    distance: float | None = Field(default=None, gt=0)
+    """Distance to that point [m]."""
+
+    azimuth: float | None = None
+    """Direction of view around the vertical axis [degrees]; 0 looks along +x, 90 along +y."""
+
+    elevation: float | None = None
+    """Direction of view against the horizontal plane [degrees]; -90 looks straight down."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> CameraCfg:
+        pose = {name: getattr(self, name) for name in ("lookat", "distance", "azimuth", "elevation")}
+        given = [name for name, value in pose.items() if value is not None]
+        if given and (self.model_camera or len(given) < len(pose)):
+            raise ValueError(
+                f"a camera is `model_camera`, or all of {', '.join(pose)}, or nothing of these; got"
+                f" {', '.join((['model_camera'] if self.model_camera else []) + given)}"
+            )
+        return self
+
+
+class GymnasiumEnvCfg(_Cfg):
+    """A task made from a Gymnasium environment."""
+
+    env_id: str
+    """Id of the environment, such as ``FetchPickAndPlace-v4``; ``my_module:MyEnv-v0`` imports a module first."""
+
+    env_kwargs: dict[str, Any] = {}
+    """Arguments for ``gymnasium.make``."""
+
+    num_envs: PositiveInt = 16
+    """Environments."""
+
+    num_workers: PositiveInt | None = None
+    """Processes that the environments are spread over; None for one per available core. Never more than
+    environments."""
+
+    device: str = "cpu"
+    """Where observations, rewards and actions are for the learner. The environments run on the CPU."""
+
+    seed: int = Field(default=0, ge=0)
+    """Episode k of environment i depends on this seed, i and k, and not on the number of workers."""
+
+    instruction: str = "perform the default behavior"
+    """What a vision-language-action policy is told."""
+
+    groups: dict[str, dict[str, TermCfg]] = {}
+    """Observation group -> name of the term -> what it is. Empty for one group ``state`` with the whole
+    observation, each entry a term."""
+
+    rgb: bool = False
+    """Whether there is an observation group ``rgb`` with an image of each camera."""
+
+    cameras: dict[str, CameraCfg] = {"view": CameraCfg()}
+    """Name of the image -> camera. Environments without MuJoCo have one view, their own."""
+
+    image_size: tuple[PositiveInt, PositiveInt] = (64, 64)
+    """Height and width of an image [pixels]."""
+
+    action_terms: dict[str, PositiveInt] = {}
+    """Terms of the action of one control step in order, with their widths. Empty for one term ``action``."""
+
+    success_key: str | None = None
+    """Entry of ``info`` that says whether the goal is reached. None looks for ``is_success`` and ``success`` in a first
+    step; a task whose environment gives neither reports no success. An episode is a success if its last step is one."""
+
+    terminate_on_success: bool = False
+    """Whether reaching the goal ends the episode, as a termination."""
+
+    reward: Literal["env", "sparse_success"] = "env"
+    """``env``: the environment's. ``sparse_success``: 1 for a step in which the goal is reached, else 0."""
+
+    max_episode_steps: PositiveInt | None = None
+    """Time limit [control steps]; None for the one that the environment is registered with."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GymnasiumEnvCfg:
+        if IMAGES in self.groups:
+            raise ValueError(f"`groups` cannot define {IMAGES!r}: it is the group of the images (`rgb`, `cameras`)")
+        if self.rgb and not self.cameras:
+            raise ValueError("`rgb` asks for images, but `cameras` is empty")
+        return self

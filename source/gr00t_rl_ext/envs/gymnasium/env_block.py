@@ -1,0 +1,205 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The environments of one worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.images import BackEnd, MujocoPictures, OwnPictures
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError, make_env, observation_entries, success_key, time_limit
+from gr00t_rl_ext.envs.gymnasium.shared import Layout, SharedArrays
+from gr00t_rl_ext.envs.gymnasium.state_copy import copy_state, model_digest, obstacle
+
+FINAL = "final_"
+"""Before the name of an array: of the step in which an episode timed out, before the reset."""
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What the learner must know of the environments."""
+
+    entries: dict[str, range]
+    """Entry of the observation -> its columns in the flattened observation."""
+
+    action_space: gym.Space
+    max_episode_length: int
+    success_key: str | None
+
+
+class EnvBlock:
+    """Some environments of a task, and what is shared of all of them.
+
+    Args:
+        cfg: The task.
+        env_ids: Which of its environments.
+        back_end: How MuJoCo renders.
+    """
+
+    current: int
+    """The environment in progress, for error messages."""
+
+    def __init__(self, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], back_end: BackEnd) -> None:
+        self._cfg, self._back_end = cfg, back_end
+        self.current = env_ids[0]
+        self._env_ids = env_ids
+        self._seed = cfg.seed
+        self._arrays: SharedArrays | None = None
+        self._pictures: MujocoPictures | OwnPictures | None = None
+        self._envs: dict[int, gym.Env] = {}
+
+    def make(self) -> None:
+        """Make the environments."""
+        for env_id in self._env_ids:
+            self.current = env_id
+            self._envs[env_id] = make_env(self._cfg)
+        self._one = self._envs[self._env_ids[0]]
+        self._max_length = time_limit(self._cfg)
+        self._space = self._one.observation_space
+        self._actions = _action_reader(self._one.action_space)
+
+    def facts(self) -> TaskFacts:
+        """What the environments are like. Steps one of them."""
+        return TaskFacts(
+            observation_entries(self._space, self._cfg.env_id),
+            self._one.action_space,
+            self._max_length,
+            success_key(self._cfg, self._one),
+        )
+
+    def attach(self, layout: Layout, seed: int, key: str | None) -> None:
+        """Use this shared memory from now on. With it come the seed, and the entry of ``info`` that means success."""
+        if self._arrays is not None:
+            self._arrays.close()
+        self._arrays = SharedArrays.attach(layout)
+        self._seed, self._success_key = seed, key
+        if IMAGES in self._arrays and self._pictures is None:
+            self._pictures = self._make_pictures()
+
+    def _make_pictures(self) -> MujocoPictures | OwnPictures:
+        cfg = self._cfg
+        try:
+            if model_digest(self._one) is None:
+                return OwnPictures(cfg.cameras, cfg.image_size)
+            if self._back_end.problem is not None:
+                raise TaskError(self._back_end.problem)
+            return MujocoPictures(self._one, cfg.cameras, cfg.image_size)
+        except ValueError as wrong:
+            raise TaskError(str(wrong)) from None
+
+    def reset(self, env_ids: Sequence[int]) -> None:
+        """Begin new episodes in these environments."""
+        for env_id in env_ids:
+            self.current = env_id
+            self._observe(env_id, self._begin(env_id), "")
+
+    def observe_again(self, env_ids: Sequence[int]) -> None:
+        """Render images that have not been rendered so far; vectors are always there."""
+        if self._pictures is not None:
+            for env_id in env_ids:
+                self.current = env_id
+                self._render(env_id, "")
+
+    def step(self) -> None:
+        """Execute the chunk of every environment that is not parked."""
+        for env_id in self._envs:
+            if not self._shared["parked"][env_id]:
+                self.current = env_id
+                self._chunk(env_id)
+
+    def share(self, copies: Sequence[tuple[int, int]]) -> None:
+        """Put environments into the state of others: pairs (from, to)."""
+        for source, target in copies:
+            self.current = target
+            copy_state(self._envs[source], self._envs[target])
+            for name in ("flat", "elapsed", IMAGES):
+                if name in self._shared:
+                    self._shared[name][target] = self._shared[name][source]
+
+    def obstacle_to_copies(self) -> str | None:
+        """Why states cannot be copied; None if they can."""
+        reason = obstacle(self._one)
+        if reason is not None:
+            return reason
+        trial = make_env(self._cfg)
+        digests = set()
+        for seed in (0, 1):
+            trial.reset(seed=seed)
+            digests.add(model_digest(trial))
+        trial.close()
+        return None if len(digests) == 1 else "a reset changes its MuJoCo model, which is not copied"
+
+    def close(self) -> None:
+        """Close the environments."""
+        if self._pictures is not None:
+            self._pictures.close()
+        for env in self._envs.values():
+            env.close()
+        if self._arrays is not None:
+            self._arrays.close()
+
+    @property
+    def _shared(self) -> SharedArrays:
+        assert self._arrays is not None
+        return self._arrays
+
+    def _begin(self, env_id: int) -> Any:
+        """Start the next episode of an environment's own sequence; returns its observation."""
+        shared = self._shared
+        episode = int(shared["episodes"][env_id])
+        shared["episodes"][env_id] = episode + 1
+        shared["elapsed"][env_id] = 0
+        words = np.random.SeedSequence((self._seed, env_id, episode)).generate_state(2)
+        observation, _ = self._envs[env_id].reset(seed=int(words[0]) << 32 | int(words[1]))
+        return observation
+
+    def _chunk(self, env_id: int) -> None:
+        shared, cfg, env = self._shared, self._cfg, self._envs[env_id]
+        rewards = shared["step_rewards"][env_id]
+        observation: Any = None
+        ended = False
+        for k, action in enumerate(self._actions(shared["actions"][env_id])):
+            observation, reward, terminated, truncated, info = env.step(action)
+            succeeded = self._success_key is not None and bool(info.get(self._success_key, False))
+            rewards[k] = float(succeeded) if cfg.reward == "sparse_success" else reward
+            shared["executed"][env_id] += 1
+            shared["elapsed"][env_id] += 1
+            terminated = terminated or (succeeded and cfg.terminate_on_success)
+            # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
+            truncated = not terminated and (truncated or shared["elapsed"][env_id] >= self._max_length)
+            if terminated or truncated:
+                ended = True
+                shared["terminated"][env_id] = terminated
+                shared["truncated"][env_id] = truncated
+                shared["success"][env_id] = succeeded
+                if truncated:
+                    self._observe(env_id, observation, FINAL)
+                break
+        self._observe(env_id, self._begin(env_id) if ended else observation, "")
+
+    def _observe(self, env_id: int, observation: Any, prefix: str) -> None:
+        if f"{prefix}flat" in self._shared:
+            self._shared[f"{prefix}flat"][env_id] = gym.spaces.flatten(self._space, observation)
+        self._render(env_id, prefix)
+
+    def _render(self, env_id: int, prefix: str) -> None:
+        if f"{prefix}{IMAGES}" in self._shared:
+            assert self._pictures is not None
+            self._pictures.render(self._envs[env_id], self._shared[f"{prefix}{IMAGES}"][env_id])
+
+
+def _action_reader(space: gym.Space) -> Callable[[np.ndarray], Iterable[Any]]:
+    """A function that turns the numbers of a chunk (length, width) into actions, clipped to a box."""
+    if isinstance(space, gym.spaces.Box):
+        low, high, shape, dtype = space.low, space.high, space.shape, space.dtype
+        return lambda chunk: np.clip(chunk.reshape(-1, *shape), low, high).astype(dtype)
+    if isinstance(space, gym.spaces.Discrete):
+        return lambda chunk: [int(choice) for choice in chunk[:, 0]]
+    return lambda chunk: chunk.astype(np.int64)

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Tasks by name: ``gym:`` and the id of a Gymnasium environment."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.fetch import fetch_settings
+from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+
+PREFIX = "gym:"
+"""How the name of a task begins that is a Gymnasium environment."""
+
+_FETCH = re.compile(r"Fetch(Reach|Push|Slide|PickAndPlace)(Dense)?-v\d+")
+
+
+def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
+    """The config of a task.
+
+    Args:
+        task: ``gym:<id>``, such as ``gym:FetchPickAndPlace-v4``; ``gym:my_module:MyEnv-v0`` imports a module first.
+            Gymnasium-Robotics' Fetch environments have observation groups, an instruction, cameras and a success; the
+            groups of any other are by default one, ``state``, with the whole observation.
+        settings: Fields of :class:`~gr00t_rl_ext.envs.gymnasium.configs.GymnasiumEnvCfg` in place of the task's.
+
+    Raises:
+        ValueError: If the name is none of such a task, or a setting is unknown or wrong.
+    """
+    if not task.startswith(PREFIX) or task == PREFIX:
+        raise ValueError(f"{task!r} is no Gymnasium task. Expected e.g. '{PREFIX}FetchPickAndPlace-v4' (--task).")
+    env_id = task.removeprefix(PREFIX)
+    fetch = _FETCH.fullmatch(env_id)
+    own = fetch_settings(fetch[1]) if fetch else {}
+    try:
+        return GymnasiumEnvCfg(env_id=env_id, **{**own, **settings})
+    except ValidationError as wrong:
+        problems = "; ".join(_problem(error) for error in wrong.errors())
+        raise ValueError(f"The task {task!r} cannot have these settings: {problems}") from None
+
+
+def make(task: str, **settings: Any) -> GymnasiumVecEnv:
+    """A task's environments, ready to run. See :func:`task_cfg` for the arguments, of which the usual ones are
+    ``num_envs``, ``device``, ``seed`` and ``rgb``.
+
+    Raises:
+        ValueError: If the task or a setting does not exist, or something that it needs is missing.
+    """
+    return GymnasiumVecEnv(task_cfg(task, **settings))
+
+
+def _problem(error: Any) -> str:
+    place = ".".join(("env", *map(str, error["loc"])))
+    text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"`{place}` does not exist; there are {', '.join(GymnasiumEnvCfg.model_fields)}"
+    if not error["loc"]:
+        return text
+    return f"`{place}` is {error['input']!r}: {text}"

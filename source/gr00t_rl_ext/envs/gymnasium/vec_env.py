@@ -1,0 +1,289 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Gymnasium environments as an rsl_rl environment whose step is an action chunk."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from gr00t_rl_ext.envs.action_layout import ActionLayout
+from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
+from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
+from gr00t_rl_ext.envs.gymnasium.groups import GroupsMixin
+from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups, ObservationTerms
+
+_OUTCOMES = ("executed", "step_rewards", "terminated", "truncated", "success")
+
+
+class GymnasiumVecEnv(GroupsMixin, VecEnv):
+    """Environments of one Gymnasium task in worker processes.
+
+    One :meth:`step` executes an action chunk of H control steps, with the semantics and the ``extras`` of
+    :class:`~gr00t_rl_ext.envs.chunking.ActionChunkMixin`, except that nothing is executed after an episode has ended.
+    The learner talks to the workers once per chunk; actions, observations, rewards and images are in shared memory.
+    Images are rendered when the policy looks, at the chunk's end. Continuous actions are clipped to the environment's
+    box.
+
+    Environments can go on from each other's states: see :class:`~gr00t_rl_ext.envs.gymnasium.groups.GroupsMixin`.
+
+    Args:
+        cfg: The task.
+
+    Raises:
+        ValueError: If the task cannot work; the text says why.
+    """
+
+    cfg: GymnasiumEnvCfg
+    num_envs: int
+    num_actions: int
+    max_episode_length: int
+    device: str
+
+    def __init__(self, cfg: GymnasiumEnvCfg) -> None:
+        self.cfg = cfg
+        self.num_envs, self.device = cfg.num_envs, cfg.device
+        self._chunk_length, self._step_discount = 1, 1.0
+        self._final_groups: list[str] = []
+        self._episode_return = np.zeros(self.num_envs)
+        self._episode_steps = np.zeros(self.num_envs, np.int64)
+        self._fleet = Fleet(cfg)
+        self._close = weakref.finalize(self, self._fleet.close)
+        facts = self._fleet.facts
+        self.max_episode_length = facts.max_episode_length
+        self._layout = ActionLayout(facts.action_space, "cpu")
+        try:
+            self._groups = ObservationGroups(cfg, facts.entries)
+            self.action_manager = self._action_terms()
+        except ValueError:
+            self.close()
+            raise
+        self.num_actions = self.control_action_dim
+        self._active_groups = list(self._groups.terms.active_terms)
+        self._share_memory()
+        self.reset()
+
+    @property
+    def unwrapped(self) -> GymnasiumVecEnv:
+        """This environment: there are no wrappers."""
+        return self
+
+    @property
+    def observation_manager(self) -> ObservationTerms:
+        """What the observation groups consist of."""
+        return self._groups.terms
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that run the environments."""
+        return self._fleet.num_workers
+
+    @property
+    def chunk_length(self) -> int:
+        """Control steps per :meth:`step`."""
+        return self._chunk_length
+
+    @property
+    def control_action_dim(self) -> int:
+        """Width of the action of one control step: numbers, or components of a discrete action."""
+        return self._layout.width
+
+    @property
+    def action_choices(self) -> tuple[int, ...]:
+        """Number of choices of each component of a discrete action; empty for continuous actions."""
+        return self._layout.choices
+
+    @property
+    def episode_length_buf(self) -> torch.Tensor:
+        """Control steps that count towards the time limit, int64 (num_envs,). A copy: assign to change them, as rsl_rl
+        does to spread the episodes' ends (``init_at_random_ep_len``)."""
+        return torch.from_numpy(self._fleet["elapsed"].copy()).to(self.device)
+
+    @episode_length_buf.setter
+    def episode_length_buf(self, value: torch.Tensor) -> None:
+        steps = value.cpu().numpy()
+        if steps.shape != (self.num_envs,) or (steps < 0).any() or (steps >= self.max_episode_length).any():
+            raise ValueError(
+                f"`episode_length_buf` needs {self.num_envs} numbers of control steps in 0 .. "
+                f"{self.max_episode_length - 1}, got shape {steps.shape} with values {steps.min()} to {steps.max()}."
+            )
+        self._fleet["elapsed"][:] = steps
+
+    def configure_decisions(
+        self,
+        chunk_length: int,
+        *,
+        step_discount: float = 1.0,
+        observation_groups: Sequence[str] | None = None,
+        final_observation_groups: Sequence[str] = (),
+    ) -> None:
+        """Set what one decision of the learner is. Takes effect at once; environments are not reset.
+
+        Args:
+            chunk_length: Control steps H per :meth:`step`, at least 1.
+            step_discount: Discount per control step inside the chunk, in (0, 1].
+            observation_groups: Observation groups to compute; images of others are not rendered. None computes all.
+            final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
+
+        Raises:
+            ValueError: If a value is out of range or a group does not exist.
+        """
+        if chunk_length < 1:
+            raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
+        if not 0.0 < step_discount <= 1.0:
+            raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
+        selected, final = self._existing(observation_groups), self._existing(final_observation_groups)
+        rendered_so_far = IMAGES in self._active_groups
+        self._active_groups, self._final_groups = selected, final
+        self._chunk_length, self._step_discount = chunk_length, step_discount
+        self.num_actions = chunk_length * self.control_action_dim
+        self._share_memory()
+        if IMAGES in selected and not rendered_so_far:
+            self._fleet.call_for("observe_again", range(self.num_envs))
+
+    def reset(self, seed: int | None = None) -> tuple[TensorDict, dict[str, Any]]:
+        """Begin new episodes everywhere, and unpark all environments.
+
+        Args:
+            seed: Start from the first episodes of this seed; None goes on to each environment's next episode.
+        """
+        if seed is not None:
+            self._fleet.seed = seed
+            self._fleet["episodes"][:] = 0
+            self._fleet.tell_workers()
+        self._fleet["parked"][:] = False
+        self._forget_episodes(slice(None))
+        self._fleet.call_for("reset", range(self.num_envs))
+        return self.get_observations(), {}
+
+    def get_observations(self) -> TensorDict:
+        """The current observations of the groups in use."""
+        return self._observations(self._active_groups, "")
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Execute an action chunk in all environments that are not parked.
+
+        Args:
+            actions: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim). Discrete
+                actions are integers stored as floats, counted from 0.
+
+        Returns:
+            The observations at the chunk's end, the discounted sum of the rewards, whether the episode ended (int64),
+            each of shape (num_envs,), and the extras.
+
+        Raises:
+            ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
+            WorkerError: If an environment failed.
+        """
+        arrays = self._fleet
+        expected = (self.num_envs, self._chunk_length * self.control_action_dim)
+        if tuple(actions.shape) != expected:
+            raise ValueError(
+                f"The action has shape {tuple(actions.shape)}, expected {expected}: {self.num_envs} environments times"
+                f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
+                + (" The actions are discrete: one number per component." if self.action_choices else "")
+            )
+        chunk = actions.detach().cpu().view(self.num_envs, self._chunk_length, self.control_action_dim)
+        self._layout.check(chunk)
+        arrays["actions"][:] = self._layout.for_task(chunk).numpy()
+        for name in _OUTCOMES:
+            arrays[name][:] = 0
+        awake = {arrays.worker_of(int(env)) for env in np.flatnonzero(~arrays["parked"])}
+        arrays.call("step", dict.fromkeys(awake, ()))
+        return self._outcome()
+
+    def _outcome(self) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        arrays = self._fleet
+        terminated, truncated = arrays["terminated"], arrays["truncated"]
+        ended = terminated | truncated
+        self._episode_return += arrays["step_rewards"].sum(axis=1)
+        self._episode_steps += arrays["executed"]
+        discounts = self._step_discount ** np.arange(self._chunk_length)
+        extras = {
+            "time_outs": self._tensor(truncated),
+            "executed_steps": self._tensor(arrays["executed"]),
+            "step_rewards": self._tensor(arrays["step_rewards"].astype(np.float32)),
+            "episode_return": self._tensor(np.where(ended, self._episode_return, 0.0).astype(np.float32)),
+            "episode_steps": self._tensor(np.where(ended, self._episode_steps, 0)),
+        }
+        self._forget_episodes(ended)
+        if self._fleet.facts.success_key is not None:
+            extras["success"] = self._tensor(arrays["success"])
+        if self._final_groups and truncated.any():
+            observed = self._observations(self._final_groups, FINAL)
+            extras["final_observations"] = torch.where(extras["time_outs"], observed, torch.zeros_like(observed))
+        rewards = self._tensor((arrays["step_rewards"] @ discounts).astype(np.float32))
+        return self.get_observations(), rewards, self._tensor(ended.astype(np.int64)), extras
+
+    def close(self) -> None:
+        """End the workers and give their memory back. Idempotent; also done when this object or the program ends."""
+        self._close()
+
+    # Memory.
+
+    def _share_memory(self) -> None:
+        """Allocate what the current decisions need."""
+        N, H = self.num_envs, self._chunk_length
+        columns = sum(len(entry) for entry in self._fleet.facts.entries.values())
+        image = (*self.cfg.image_size, 3 * len(self.cfg.cameras))
+        specs: dict[str, tuple[tuple[int, ...], type]] = {
+            "actions": ((N, H, self.control_action_dim), np.float64),
+            "step_rewards": ((N, H), np.float64),
+            "flat": ((N, columns), np.float64),
+            **dict.fromkeys(("executed", "elapsed", "episodes"), ((N,), np.int64)),
+            **dict.fromkeys(("terminated", "truncated", "success", "parked"), ((N,), np.bool_)),
+        }
+        if IMAGES in self._active_groups:
+            specs[IMAGES] = ((N, *image), np.uint8)
+        if any(group != IMAGES for group in self._final_groups):
+            specs[f"{FINAL}flat"] = ((N, columns), np.float64)
+        if IMAGES in self._final_groups:
+            specs[f"{FINAL}{IMAGES}"] = ((N, *image), np.uint8)
+        self._fleet.share_memory(specs)
+
+    # Observations.
+
+    def _observations(self, groups: Sequence[str], prefix: str) -> TensorDict:
+        arrays = self._fleet
+        observed = {
+            group: self._tensor(arrays[f"{prefix}{IMAGES}"])
+            if group == IMAGES
+            else self._groups.vectors(group, arrays[f"{prefix}flat"]).to(self.device)
+            for group in groups
+        }
+        return TensorDict(observed, batch_size=[self.num_envs], device=self.device)
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        # a copy: the workers write into the array in the next step
+        return torch.from_numpy(array.copy()).to(self.device)
+
+    def _existing(self, groups: Sequence[str] | None) -> list[str]:
+        available = list(self._groups.terms.active_terms)
+        selected = available if groups is None else list(dict.fromkeys(groups))
+        missing = [group for group in selected if group not in available]
+        if missing:
+            raise ValueError(
+                f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
+                " Name the groups to use in `agent.obs_groups`"
+                + (", or ask for images (`env.rgb=true`)." if IMAGES in missing else ".")
+            )
+        return selected
+
+    def _action_terms(self) -> ActionTerms | None:
+        terms = self.cfg.action_terms
+        if not terms:
+            return None
+        if sum(terms.values()) != self.control_action_dim:
+            raise ValueError(
+                f"`action_terms` {terms} are {sum(terms.values())} wide together, but the action of"
+                f" {self.cfg.env_id!r} has {self.control_action_dim} numbers."
+            )
+        return ActionTerms(list(terms), list(terms.values()))

@@ -1,0 +1,116 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Gymnasium environments whose every number is known, registered as ``gymnasium_toys:Count-v0`` and so on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+SPACES = {
+    "box": gym.spaces.Box(-1.0, 1.0, (2,)),
+    "discrete": gym.spaces.Discrete(3, start=5),
+    "multi": gym.spaces.MultiDiscrete([3, 2]),
+}
+DRAW, NOISE, STEP, GIVEN = 0, 1, 2, 3
+"""Columns of the observation."""
+
+
+class Count(gym.Env):
+    """Counts its steps.
+
+    Observes a number drawn at the reset, one drawn in the step, the number of steps, and the action's first number.
+    The reward is that first number.
+
+    Args:
+        space: Key of ``SPACES``.
+        goal: Step from which on ``info["is_success"]`` is true; None for no such entry.
+        end: Step in which the episode terminates.
+        crash: Step that raises; None for never.
+        vanish: Step in which the process ends.
+        secret: Whether it holds an object that nobody knows how to copy.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        space: str = "box",
+        goal: int | None = None,
+        end: int | None = None,
+        crash: int | None = None,
+        vanish: int | None = None,
+        secret: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        self.action_space = SPACES[space]
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (4,))
+        self.goal, self.end, self.crash, self.vanish = goal, end, crash, vanish
+        self.render_mode = render_mode
+        self.state = np.zeros(4)
+        if secret:
+            self.secret = Secret()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.state = np.array([self.np_random.uniform(), 0.0, 0.0, 0.0])
+        return self.state.copy(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        assert self.action_space.contains(action), action
+        given = float(np.ravel(action)[0])
+        self.state = np.array([self.state[DRAW], self.np_random.uniform(), self.state[STEP] + 1, given])
+        count = self.state[STEP]
+        if count == self.crash:
+            raise ArithmeticError("the toy is broken")
+        if count == self.vanish:
+            os._exit(3)
+        info = {} if self.goal is None else {"is_success": count >= self.goal}
+        return self.state.copy(), given, count == self.end, False, info
+
+    def render(self) -> np.ndarray:
+        return np.full((20, 40, 3), int(self.state[STEP]), np.uint8)
+
+
+class Secret:
+    """Something that changes unseen."""
+
+
+class Endless(Count):
+    """Has no time limit."""
+
+
+class Goal(Count):
+    """Observes a dictionary."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        box = gym.spaces.Box(-np.inf, np.inf, (2,))
+        self.observation_space = gym.spaces.Dict({"place": box, "choice": gym.spaces.Discrete(3), "aim": box})
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        return (self._observation(), *super().step(action)[1:])
+
+    def _observation(self) -> dict[str, Any]:
+        return {"place": np.array([1.0, 2.0]), "choice": 1, "aim": np.array([1.5, 4.0])}
+
+
+class Varying(Count):
+    """Observes something of changing length."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
+
+
+for _name in ("Count", "Goal", "Varying"):
+    gym.register(f"{_name}-v0", entry_point=f"{__name__}:{_name}", max_episode_steps=10)
+gym.register("Endless-v0", entry_point=f"{__name__}:Endless")

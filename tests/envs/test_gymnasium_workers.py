@@ -1,0 +1,155 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Worker processes: their errors reach the user, and nothing of them outlives the learner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gr00t_rl_ext.envs.gymnasium import shared
+from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
+from gr00t_rl_ext.envs.gymnasium.tasks import make
+from gr00t_rl_ext.envs.gymnasium.workers import WorkerError
+
+COUNT = "gym:gymnasium_toys:Count-v0"
+
+
+def blocks() -> set[str]:
+    """Shared memory of Python programs on this machine."""
+    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+
+
+def processes(env: Any) -> list[Any]:
+    return list(env._fleet._pool._processes)
+
+
+def test_an_error_names_environment_and_worker() -> None:
+    before = blocks()
+    env = make(COUNT, num_envs=4, num_workers=2, env_kwargs={"crash": 2})
+    workers = processes(env)
+    env.park(torch.tensor([True, True, True, False]))
+    env.step(torch.zeros(4, 2))
+    message = r"^Environment 3 \(gymnasium_toys:Count-v0\) in worker 2 of 2 failed: ArithmeticError: the toy is broken"
+    with pytest.raises(WorkerError, match=message) as failure:
+        env.step(torch.zeros(4, 2))
+    assert 'raise ArithmeticError("the toy is broken")' in str(failure.value)
+    assert all(worker.exitcode == 0 for worker in workers)
+    assert blocks() <= before
+    with pytest.raises(RuntimeError, match="The environments are closed"):
+        env.step(torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("how", "message"), [("exit", "exit code 3"), ("kill", "killed by signal 9, perhaps for want")]
+)
+def test_a_worker_that_ends_is_named(how: str, message: str) -> None:
+    env = make(COUNT, num_envs=4, num_workers=2, env_kwargs={"vanish": 2 if how == "exit" else None})
+    workers = processes(env)
+    if how == "kill":
+        workers[1].kill()
+    else:
+        env.park(torch.tensor([True, True, False, False]))
+        env.step(torch.zeros(4, 2))
+    with pytest.raises(WorkerError, match=rf"^Worker 2 of 2, with the environments 2 to 3 .* has ended: {message}"):
+        env.step(torch.zeros(4, 2))
+    assert not any(worker.is_alive() for worker in workers)
+
+
+def test_closing_leaves_nothing_and_may_be_done_twice() -> None:
+    before = blocks()
+    env = make(COUNT, num_envs=2, num_workers=2)
+    workers = processes(env)
+    assert blocks() > before
+    env.close()
+    env.close()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert blocks() <= before
+    # the same without being asked
+    env = make(COUNT, num_envs=2, num_workers=1)
+    workers = processes(env)
+    del env
+    assert [worker.exitcode for worker in workers] == [0]
+    assert blocks() <= before
+
+
+def test_workers_die_with_a_killed_learner(tmp_path: Path) -> None:
+    program = tmp_path / "learner.py"
+    program.write_text(
+        "import time\n"
+        "from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg\n"
+        "from gr00t_rl_ext.envs.gymnasium.images import BackEnd\n"
+        "from gr00t_rl_ext.envs.gymnasium.workers import WorkerPool\n"
+        "if __name__ == '__main__':\n"
+        "    pool = WorkerPool(GymnasiumEnvCfg(env_id='CartPole-v1'), [range(1), range(1, 2)], BackEnd(None))\n"
+        "    print(*(process.pid for process in pool._processes), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    learner = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
+    assert learner.stdout is not None
+    pids = [int(pid) for pid in learner.stdout.readline().split()]
+    assert len(pids) == 2
+    assert all(alive(pid) for pid in pids)
+    learner.send_signal(signal.SIGKILL)
+    learner.wait()
+    learner.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(alive(pid) for pid in pids)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_interrupting_the_terminal_does_not_stop_the_workers() -> None:
+    """Ctrl-C reaches the workers, too; the learner ends them."""
+    env = make(COUNT, num_envs=1, num_workers=1)
+    try:
+        os.kill(processes(env)[0].pid, signal.SIGINT)
+        assert env.step(torch.tensor([[0.5, 0.0]]))[1].item() == 0.5
+    finally:
+        env.close()
+
+
+def test_never_more_workers_than_environments() -> None:
+    env = make(COUNT, num_envs=2, num_workers=5)
+    assert env.num_workers == 2
+    env.close()
+
+
+def test_too_little_shared_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = blocks()
+    monkeypatch.setattr(shared.os, "statvfs", lambda path: type("Stats", (), {"f_bavail": 1, "f_frsize": 4096}))
+    with pytest.raises(ValueError, match=r"need 1.9 MiB of shared memory, /dev/shm has 0.0 MiB left. .*--shm-size"):
+        make(COUNT, num_envs=40, num_workers=1, rgb=True, image_size=(128, 128))
+    assert blocks() <= before
+
+
+def test_shared_arrays() -> None:
+    owner = SharedArrays.create({"a": ((2, 3), np.float64), "b": ((5,), np.bool_)})
+    other = SharedArrays.attach(owner.layout)
+    owner["a"][1, 2] = 4.5
+    other["b"][3] = True
+    assert other["a"].tolist() == [[0, 0, 0], [0, 0, 4.5]]
+    assert owner["b"].tolist() == [False, False, False, True, False]
+    larger = SharedArrays.create({"a": ((2, 3), np.float64), "b": ((6,), np.bool_)})
+    larger.take_over(owner)
+    assert larger["a"][1, 2] == 4.5
+    assert not larger["b"].any()
+    for arrays in (other, owner, larger):
+        arrays.close()
