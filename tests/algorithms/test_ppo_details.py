@@ -446,7 +446,8 @@ def test_with_fp16_gradients_are_unscaled_before_they_are_limited() -> None:
     limited: list[list[float]] = []
 
     def look(*_: Any) -> None:
-        groups = [alg._policy_parameters(), list(alg.critic.parameters())]
+        policy = [*alg.actor.parameters(), *alg.freezing.parameters().values()]
+        groups = [policy, list(alg.critic.parameters())]
         norms = [nn.utils.get_total_norm([p.grad for p in group if p.grad is not None]) for group in groups]
         limited.append([float(norm) for norm in norms])
 

@@ -15,7 +15,8 @@ from gr00t_rl_ext.algorithms.statistics import WINDOW, RolloutStatistics
 
 def record(statistics: RolloutStatistics, dones: list[int], rewards: list[float], **episodes: list[float]) -> None:
     extras: dict[str, Any] = {name: torch.tensor(values) for name, values in episodes.items()}
-    statistics.record(torch.full((len(dones),), 3), torch.tensor(rewards), torch.tensor(dones), extras)
+    statistics.record(torch.full((len(dones),), 3), torch.tensor(rewards))
+    statistics.report_episodes(torch.tensor(dones) > 0, extras)
 
 
 def test_rewards_and_control_steps_are_those_of_the_rollout() -> None:
@@ -56,6 +57,7 @@ def test_a_rollout_does_not_wait_for_the_device() -> None:
     """On a GPU, reading a number or choosing by a mask would; the meta device allows neither."""
     statistics = RolloutStatistics()
     numbers, ends = (torch.zeros(4, device="meta", dtype=dtype) for dtype in (torch.float32, torch.long))
-    statistics.record(ends, numbers, ends, {"episode_return": numbers, "episode_steps": ends, "success": ends})
+    statistics.record(ends, numbers)
+    statistics.report_episodes(ends > 0, {"episode_return": numbers, "episode_steps": ends, "success": ends})
     with pytest.raises(NotImplementedError):
         statistics.metrics()

@@ -26,7 +26,7 @@ def test_it_is_checked_and_described_as_an_agent_without_gr00t(task: str) -> Non
     arguments.device = "cpu"
     agent_cfg = preflight.check_arguments(arguments)
     assert preflight.gr00t_config(agent_cfg) is None
-    chosen = profile.choose(arguments, is_gr00t=False)
+    chosen = profile.choose(arguments, agent_cfg)
     profile.apply(chosen, arguments)
     assert (arguments.num_envs, arguments.max_iterations) == (64, 50)
     rows = profile.describe(chosen, arguments, *preflight.check_configs(arguments))

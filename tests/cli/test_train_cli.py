@@ -13,6 +13,8 @@ import pytest
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
 from gr00t_rl_ext.cli import profile, summary
+from gr00t_rl_ext.tasks import recipes
+from gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg import MlpPpoRunnerCfg
 
 TASK = "Isaac-Stack-Cube-Franka-v0"
 
@@ -39,7 +41,7 @@ def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras", "ovphysx"})
     arguments = parse("--task", TASK, "--num_envs", "2")
     arguments.device = "cpu"
-    profile.apply(profile.choose(arguments, is_gr00t=True), arguments)
+    profile.apply(profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()), arguments)
     assert arguments.num_envs == 2
     assert arguments.max_iterations == profile.SMALL_GR00T.max_iterations
     assert "presets=small_cameras" in arguments.forwarded
@@ -63,10 +65,11 @@ def test_a_task_without_the_preset_keeps_its_cameras(monkeypatch: pytest.MonkeyP
 def test_profiles_by_device() -> None:
     arguments = parse("--task", TASK)
     arguments.device = "cuda:0"
-    assert profile.choose(arguments, is_gr00t=True) is profile.FULL
+    assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.FULL
     arguments.device = "cpu"
-    assert profile.choose(arguments, is_gr00t=True) is profile.SMALL_GR00T
-    assert profile.choose(arguments, is_gr00t=False) is profile.SMALL_MLP
+    assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.SMALL_GR00T
+    assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_GROUPS
+    assert profile.choose(arguments, MlpPpoRunnerCfg()) is profile.SMALL_MLP
 
 
 def test_the_full_profile_changes_nothing() -> None:

@@ -150,14 +150,14 @@ class Gr00tGrpoAlgorithmCfg(OptimizationCfg):
 
     baseline: str = "group_relative"
     """Advantage of an episode: ``group_relative``, outcome minus the group's mean over its standard deviation;
-    ``mean_only``, without that division; ``leave_one_out``, minus the mean of the others; ``running``, minus the running
+    ``mean_only``, without that division; ``leave_one_out``, minus the mean of the others; ``running``, minus a running
     mean over all groups of earlier iterations."""
 
     baseline_momentum: float = 0.9
     """What remains of the baseline ``running`` at an iteration."""
 
     std_floor: float = 0.01
-    """Smallest standard deviation that advantages are divided by. Groups whose outcomes differ by less have no signal."""
+    """Smallest standard deviation that advantages are divided by. Outcomes that differ by less are no signal."""
 
     advantage_normalization: str = "none"
     """Divide advantages by their standard deviation over the ``rollout`` or over the ``mini_batch`` as well."""

@@ -14,6 +14,7 @@ from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
+from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
 
 
 class GrpoRunner(OnPolicyRunner):
@@ -35,7 +36,7 @@ class GrpoRunner(OnPolicyRunner):
 
     def __init__(self, env: VecEnv, train_cfg: dict, log_dir: str | None = None, device: str = "cpu") -> None:
         algorithm = train_cfg["algorithm"]
-        rounds = algorithm.get("num_rounds", Gr00tGRPO.OPTIONS().num_rounds)
+        rounds = algorithm.get("num_rounds", GrpoOptions().num_rounds)
         super().__init__(env, train_cfg | {"rollout_rounds": rounds}, log_dir, device)
         self.alg.may_go_on = True
 

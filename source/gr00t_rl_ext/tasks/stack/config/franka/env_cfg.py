@@ -8,7 +8,8 @@ from __future__ import annotations
 import isaaclab.sim as sim_utils
 from isaaclab.envs import ManagerBasedRLEnvCfg
 from isaaclab.sensors import CameraCfg
-from isaaclab.utils import configclass
+from isaaclab.utils import configclass, replace
+from isaaclab_physx.sim.schemas import PhysxArticulationCfg
 from isaaclab_tasks.contrib.stack.config.franka import stack_ik_rel_env_cfg, stack_joint_pos_env_cfg
 from isaaclab_tasks.utils import preset
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
@@ -54,6 +55,15 @@ def _add_franka(cfg: ManagerBasedRLEnvCfg) -> None:
         focal_length=24.0,
         moving=True,
     )
+    # PhysX solves bodies in batches that span environments, with the largest iteration counts among them: with fewer
+    # than the cubes have, the arm's motion would depend on who shares its batch (5e-3 rad among 64 environments)
+    spawn = cfg.scene.robot.spawn
+    spawn.articulation_props = [
+        replace(properties, solver_position_iteration_count=16, solver_velocity_iteration_count=1)
+        if isinstance(properties, PhysxArticulationCfg)
+        else properties
+        for properties in spawn.articulation_props
+    ]
     add_stack_task(cfg)
 
 
