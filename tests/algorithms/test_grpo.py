@@ -11,13 +11,12 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from made_up_experience import same
 from policies import POLICIES, H, Policy
 from tiny_policy import observations
-from toy_agents import CHUNK, DECISIONS, grpo, grpo_runner, ppo, stock_runner
+from toy_agents import CHUNK, DECISIONS, grpo, grpo_runner, ppo, stock_runner, success_rate
 from toy_reach import ToyReach
 
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
@@ -641,16 +640,3 @@ def test_ppo_solves_it_too() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         runner.learn(45)
     assert success_rate(runner.alg.get_policy()) >= 0.95
-
-
-def success_rate(policy: Any) -> float:
-    """Of the deterministic policy over 256 episodes from initial states of their own."""
-    env = ToyReach(256, seed=1000)
-    env.configure_decisions(CHUNK)
-    ended, succeeded = np.zeros(256, dtype=bool), np.zeros(256, dtype=bool)
-    with torch.inference_mode():
-        for _ in range(DECISIONS):
-            _, _, dones, extras = env.step(policy(env.get_observations()))
-            succeeded |= ~ended & extras["success"].numpy()
-            ended |= dones.bool().numpy()
-    return float(succeeded.mean())

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Agents with a small MLP for the toy task of benchmarks/toy_reach.py."""
+"""Agents with a small MLP for the toy task of toy_reach.py."""
 
 from __future__ import annotations
 
@@ -89,3 +89,16 @@ def _make(runner_class: Any, algorithm: Any, num_envs: int, seed: int, log_dir: 
     torch.manual_seed(seed)
     with contextlib.redirect_stdout(io.StringIO()):
         return runner_class(ToyReach(num_envs, seed), config(algorithm, **runner), log_dir and str(log_dir), "cpu")
+
+
+def success_rate(policy: Any) -> float:
+    """Of the deterministic policy over 256 episodes from initial states of their own."""
+    env = ToyReach(256, seed=1000)
+    env.configure_decisions(CHUNK)
+    ended, succeeded = torch.zeros(256, dtype=torch.bool), torch.zeros(256, dtype=torch.bool)
+    with torch.inference_mode():
+        for _ in range(DECISIONS):
+            _, _, dones, extras = env.step(policy(env.get_observations()))
+            succeeded |= ~ended & extras["success"]
+            ended |= dones.bool()
+    return float(succeeded.float().mean())
