@@ -154,6 +154,11 @@ def test_an_episode_depends_on_its_number_and_not_on_what_was_done_before(fetch)
         (f"{TOYS}Endless-v0", {}, r"registered without a time limit. Set one \(`env.max_episode_steps`\)"),
         (f"{TOYS}Varying-v0", {}, r"has no fixed number of columns. Supported are Box"),
         (f"{TOYS}Count-v0", {"env_kwargs": {"goul": 3}}, r"refuses its arguments {'goul': 3} \(`env_kwargs`\)"),
+        (
+            f"{TOYS}Count-v0",
+            {"env_kwargs": {"space": "binary"}},
+            r"action space is MultiBinary\(2\). Supported are Box",
+        ),
         (f"{TOYS}Count-v0", {"num_env": 3}, r"`env.num_env` does not exist; there are env_id,"),
         (f"{TOYS}Count-v0", {"num_envs": 0}, r"`env.num_envs` is 0: Input should be greater than 0"),
         (f"{TOYS}Count-v0", {"reward": "dense"}, r"`env.reward` is 'dense': Input should be 'env' or 'sparse_success'"),
