@@ -125,6 +125,8 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     vectors = [group for group in env.observation_manager.active_terms if group != "rgb"]
     layouts = {"vectors": vectors} | ({"images": [*vectors, "rgb"]} if images else {})
     steps = args.steps // args.chunk_length * args.chunk_length
+    decided = args.repetitions * args.num_envs * steps // args.chunk_length
+    executed = dict.fromkeys(("bare", *layouts), 0)
     speeds: dict[str, list[float]] = {"bare": [], **{name: [] for name in layouts}}
     for turn in range(WARM_UP + args.repetitions):
         for name in speeds if turn % 2 else reversed(speeds):
@@ -134,9 +136,10 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
                 env.configure_decisions(args.chunk_length, observation_groups=layouts[name])
                 run = decisions(env, args.chunk_length)
             start = time.perf_counter()
-            executed = run(steps)
+            done = run(steps)
             if turn >= WARM_UP:
-                speeds[name].append(executed / (time.perf_counter() - start))
+                speeds[name].append(done / (time.perf_counter() - start))
+                executed[name] += done
     result: dict[str, Any] = {
         "workers": env.num_workers,
         "steps_per_second": speeds,
@@ -145,7 +148,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
         },
     }
     if images:
-        images_per_step = len(env.observation_manager.active_terms["rgb"]) / args.chunk_length
+        images_per_step = len(env.observation_manager.active_terms["rgb"]) * decided / executed["images"]
         result["core_ms_per_image"] = [
             1e3 * (1 / with_images - 1 / without) * env.num_workers / images_per_step
             for with_images, without in zip(speeds["images"], speeds["vectors"], strict=True)
