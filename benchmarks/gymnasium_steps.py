@@ -68,6 +68,7 @@ class Bare:
 
     def __init__(self, cfg: GymnasiumEnvCfg, num_workers: int) -> None:
         self._connections = []
+        self._num_envs = cfg.num_envs
         context = multiprocessing.get_context("spawn")
         for part in np.array_split(np.arange(cfg.num_envs), num_workers):
             ours, theirs = context.Pipe()
@@ -76,12 +77,13 @@ class Bare:
         for connection in self._connections:
             connection.recv()
 
-    def run(self, steps: int) -> None:
-        """Let every environment do so many control steps."""
+    def run(self, steps: int) -> int:
+        """Let every environment do so many control steps. Returns how many were executed together."""
         for connection in self._connections:
             connection.send(steps)
         for connection in self._connections:
             connection.recv()
+        return self._num_envs * steps
 
     def close(self) -> None:
         """End the processes."""
@@ -89,8 +91,11 @@ class Bare:
             connection.send(None)
 
 
-def decisions(env: Any, chunk_length: int) -> Callable[[int], None]:
-    """A function that lets every environment of the task do so many control steps, in chunks of random actions."""
+def decisions(env: Any, chunk_length: int) -> Callable[[int], int]:
+    """A function that offers every environment of the task so many control steps, in chunks of random actions.
+
+    It returns how many were executed: what follows the end of an episode in a chunk is not.
+    """
     import torch
 
     width = env.num_actions
@@ -100,9 +105,11 @@ def decisions(env: Any, chunk_length: int) -> Callable[[int], None]:
     else:
         chunks = [2 * torch.rand(env.num_envs, width) - 1 for _ in range(32)]
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> int:
+        executed = 0
         for step in range(steps // chunk_length):
-            env.step(chunks[step % 32])
+            executed += int(env.step(chunks[step % 32])[-1]["executed_steps"].sum())
+        return executed
 
     return run
 
@@ -118,33 +125,34 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     vectors = [group for group in env.observation_manager.active_terms if group != "rgb"]
     layouts = {"vectors": vectors} | ({"images": [*vectors, "rgb"]} if images else {})
     steps = args.steps // args.chunk_length * args.chunk_length
-    seconds: dict[str, list[float]] = {"bare": [], **{name: [] for name in layouts}}
+    decided = args.repetitions * args.num_envs * steps // args.chunk_length
+    executed = dict.fromkeys(("bare", *layouts), 0)
+    speeds: dict[str, list[float]] = {"bare": [], **{name: [] for name in layouts}}
     for turn in range(WARM_UP + args.repetitions):
-        for name in seconds if turn % 2 else reversed(seconds):
+        for name in speeds if turn % 2 else reversed(speeds):
             if name == "bare":
-                run: Callable[[int], None] = bare.run
+                run: Callable[[int], int] = bare.run
             else:
                 env.configure_decisions(args.chunk_length, observation_groups=layouts[name])
                 run = decisions(env, args.chunk_length)
             start = time.perf_counter()
-            run(steps)
+            done = run(steps)
             if turn >= WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
+                speeds[name].append(done / (time.perf_counter() - start))
+                executed[name] += done
     result: dict[str, Any] = {
         "workers": env.num_workers,
-        "steps_per_second": {
-            name: [args.num_envs * steps / value for value in values] for name, values in seconds.items()
-        },
+        "steps_per_second": speeds,
         "ratios": {
-            name: [base / value for base, value in zip(seconds["bare"], seconds[name], strict=True)] for name in layouts
+            name: [ours / base for base, ours in zip(speeds["bare"], speeds[name], strict=True)] for name in layouts
         },
     }
     if images:
-        pictures = args.num_envs * steps // args.chunk_length * len(env.observation_manager.active_terms["rgb"])
-        extra = [
-            with_images - without for with_images, without in zip(seconds["images"], seconds["vectors"], strict=True)
+        images_per_step = len(env.observation_manager.active_terms["rgb"]) * decided / executed["images"]
+        result["core_ms_per_image"] = [
+            1e3 * (1 / with_images - 1 / without) * env.num_workers / images_per_step
+            for with_images, without in zip(speeds["images"], speeds["vectors"], strict=True)
         ]
-        result["core_ms_per_image"] = [1e3 * value * env.num_workers / pictures for value in extra]
     env.close()
     bare.close()
     return result

@@ -14,6 +14,7 @@ import numpy as np
 SPACES = {
     "box": gym.spaces.Box(-1.0, 1.0, (2,)),
     "discrete": gym.spaces.Discrete(3, start=5),
+    "binary": gym.spaces.MultiBinary(2),
     "multi": gym.spaces.MultiDiscrete([3, 2]),
 }
 DRAW, NOISE, STEP, GIVEN = 0, 1, 2, 3

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,9 @@ import pytest
 import torch
 
 from gr00t_rl_ext.envs.gymnasium import images
+from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.tasks import make, task_cfg
+from gr00t_rl_ext.policy.task_spec import TaskSpec
 
 TOYS = "gym:gymnasium_toys:"
 
@@ -150,6 +154,11 @@ def test_an_episode_depends_on_its_number_and_not_on_what_was_done_before(fetch)
         (f"{TOYS}Endless-v0", {}, r"registered without a time limit. Set one \(`env.max_episode_steps`\)"),
         (f"{TOYS}Varying-v0", {}, r"has no fixed number of columns. Supported are Box"),
         (f"{TOYS}Count-v0", {"env_kwargs": {"goul": 3}}, r"refuses its arguments {'goul': 3} \(`env_kwargs`\)"),
+        (
+            f"{TOYS}Count-v0",
+            {"env_kwargs": {"space": "binary"}},
+            r"action space is MultiBinary\(2\). Supported are Box",
+        ),
         (f"{TOYS}Count-v0", {"num_env": 3}, r"`env.num_env` does not exist; there are env_id,"),
         (f"{TOYS}Count-v0", {"num_envs": 0}, r"`env.num_envs` is 0: Input should be greater than 0"),
         (f"{TOYS}Count-v0", {"reward": "dense"}, r"`env.reward` is 'dense': Input should be 'env' or 'sparse_success'"),
@@ -202,6 +211,35 @@ def test_what_is_not_there(task: str, settings: dict, message: str) -> None:
 def test_settings_replace_the_tasks_own() -> None:
     cfg = task_cfg("gym:FetchPush-v4", terminate_on_success=False, num_envs=7)
     assert (cfg.terminate_on_success, cfg.num_envs, cfg.success_key) == (False, 7, "is_success")
+    assert (cfg.reward, task_cfg("gym:FetchPushDense-v4").reward) == ("sparse_success", "env")
+
+
+def test_what_the_loggers_store_is_json() -> None:
+    stored = json.loads(json.dumps(task_cfg("gym:FetchSlide-v4", num_envs=7).to_dict()))
+    assert stored["num_envs"] == 7
+    assert GymnasiumEnvCfg(**stored) == task_cfg("gym:FetchSlide-v4", num_envs=7)
+
+
+def test_what_a_gr00t_policy_knows_of_fetch(fetch) -> None:
+    fetch.configure_decisions(1)
+    spec = TaskSpec.from_env(fetch, fetch.get_observations(), ["rgb", "state"])
+    assert spec.cameras == ("front", "side")
+    assert spec.image_groups == ("rgb",)
+    assert spec.state_terms == {
+        "gripper_position": 3,
+        "finger_opening": 2,
+        "gripper_velocity": 3,
+        "finger_velocity": 2,
+        "goal_position": 3,
+    }
+    assert spec.action_terms == {"gripper_displacement": 3, "finger_opening": 1}
+    assert spec.instruction == "pick up the block and move it to the red target"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pygame") is not None, reason="pygame is installed")
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(ValueError, match=r'pygame is not installed, run `pip install "gymnasium\[classic'):
+        make("gym:CartPole-v1", num_envs=1, rgb=True)
 
 
 def test_without_gymnasium_robotics_the_error_says_how_to_get_it() -> None:

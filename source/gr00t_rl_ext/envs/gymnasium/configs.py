@@ -128,3 +128,7 @@ class GymnasiumEnvCfg(_Cfg):
         if self.rgb and not self.cameras:
             raise ValueError("`rgb` asks for images, but `cameras` is empty")
         return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """What rsl_rl's loggers store."""
+        return self.model_dump(mode="json")

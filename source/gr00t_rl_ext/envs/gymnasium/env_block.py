@@ -161,19 +161,21 @@ class EnvBlock:
         return observation
 
     def _chunk(self, env_id: int) -> None:
-        shared, cfg, env = self._shared, self._cfg, self._envs[env_id]
-        rewards = shared["step_rewards"][env_id]
+        shared, env, key = self._shared, self._envs[env_id], self._success_key
+        sparse, ends_at_success = self._cfg.reward == "sparse_success", self._cfg.terminate_on_success
+        rewards: list[float] = []
+        steps_left = self._max_length - int(shared["elapsed"][env_id])
+        succeeded = ended = False
         observation: Any = None
-        ended = False
-        for k, action in enumerate(self._actions(shared["actions"][env_id])):
+        # plain numbers in the loop: small simulators take less time than a few accesses to arrays
+        for action in self._actions(shared["actions"][env_id]):
             observation, reward, terminated, truncated, info = env.step(action)
-            succeeded = self._success_key is not None and bool(info.get(self._success_key, False))
-            rewards[k] = float(succeeded) if cfg.reward == "sparse_success" else reward
-            shared["executed"][env_id] += 1
-            shared["elapsed"][env_id] += 1
-            terminated = terminated or (succeeded and cfg.terminate_on_success)
+            if key is not None:
+                succeeded = bool(info.get(key, False))
+                terminated = terminated or (succeeded and ends_at_success)
+            rewards.append(float(succeeded) if sparse else float(reward))
             # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
-            truncated = not terminated and (truncated or shared["elapsed"][env_id] >= self._max_length)
+            truncated = not terminated and (truncated or len(rewards) >= steps_left)
             if terminated or truncated:
                 ended = True
                 shared["terminated"][env_id] = terminated
@@ -182,6 +184,9 @@ class EnvBlock:
                 if truncated:
                     self._observe(env_id, observation, FINAL)
                 break
+        shared["step_rewards"][env_id, : len(rewards)] = rewards
+        shared["executed"][env_id] = len(rewards)
+        shared["elapsed"][env_id] += len(rewards)
         self._observe(env_id, self._begin(env_id) if ended else observation, "")
 
     def _observe(self, env_id: int, observation: Any, prefix: str) -> None:

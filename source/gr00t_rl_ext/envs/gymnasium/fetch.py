@@ -24,7 +24,7 @@ _INSTRUCTIONS = {
 _GOAL = TermCfg(key="desired_goal")
 
 
-def fetch_settings(task: str) -> dict[str, Any]:
+def fetch_settings(task: str, dense: bool) -> dict[str, Any]:
     """Settings of :class:`~gr00t_rl_ext.envs.gymnasium.configs.GymnasiumEnvCfg` for a Fetch environment.
 
     Observation groups: ``state`` (13: gripper and goal, what a robot knows), ``object`` (18: the object's pose and
@@ -32,6 +32,7 @@ def fetch_settings(task: str) -> dict[str, Any]:
 
     Args:
         task: ``Reach``, ``Push``, ``Slide`` or ``PickAndPlace``.
+        dense: Whether the environment's own reward, the negative distance to the goal, is asked for by its id.
     """
     has_object = task != "Reach"
     fingers, velocity = (9, 20) if has_object else (3, 5)
@@ -70,7 +71,7 @@ def fetch_settings(task: str) -> dict[str, Any]:
         "action_terms": {"gripper_displacement": 3, "finger_opening": 1},
         "success_key": "is_success",
         "terminate_on_success": True,
-        "reward": "sparse_success",
+        "reward": "env" if dense else "sparse_success",
     }
 
 

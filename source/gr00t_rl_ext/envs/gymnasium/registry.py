@@ -77,8 +77,6 @@ def make_env(cfg: GymnasiumEnvCfg) -> gym.Env:
     render = {"render_mode": "rgb_array"} if cfg.rgb else {}
     try:
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **render, **cfg.env_kwargs)
-    except error.DependencyNotInstalled as missing:
-        raise TaskError(f"The environment {cfg.env_id!r} needs something that is not installed: {missing}") from None
     except TypeError as wrong:
         raise TaskError(
             f"The environment {cfg.env_id!r} refuses its arguments {render | cfg.env_kwargs} (`env_kwargs`): {wrong}"

@@ -36,7 +36,7 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
         raise ValueError(f"{task!r} is no Gymnasium task. Expected e.g. '{PREFIX}FetchPickAndPlace-v4' (--task).")
     env_id = task.removeprefix(PREFIX)
     fetch = _FETCH.fullmatch(env_id)
-    own = fetch_settings(fetch[1]) if fetch else {}
+    own = fetch_settings(fetch[1], dense=bool(fetch[2])) if fetch else {}
     try:
         return GymnasiumEnvCfg(env_id=env_id, **{**own, **settings})
     except ValidationError as wrong:

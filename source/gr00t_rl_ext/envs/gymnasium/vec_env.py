@@ -59,8 +59,8 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
         self._close = weakref.finalize(self, self._fleet.close)
         facts = self._fleet.facts
         self.max_episode_length = facts.max_episode_length
-        self._layout = ActionLayout(facts.action_space, "cpu")
         try:
+            self._layout = ActionLayout(facts.action_space, "cpu")
             self._groups = ObservationGroups(cfg, facts.entries)
             self.action_manager = self._action_terms()
         except ValueError:

@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from gymnasium.error import DependencyNotInstalled
+
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock
 from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE, BackEnd
@@ -145,7 +147,7 @@ def serve(connection: Connection, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], 
             method, arguments = message
             try:
                 connection.send(("result", getattr(block, method)(*arguments)))
-            except TaskError as refusal:
+            except (TaskError, DependencyNotInstalled) as refusal:
                 connection.send(("refused", str(refusal)))
             except Exception as error:
                 summary = f"{type(error).__name__}: {error}"
