@@ -10,11 +10,12 @@ scene in every step, so that it corrects what noise, or a policy that acted befo
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gr00t_rl_ext.imitation.experts.motion import ServoLaw, nearest_square_turn, turn_to_yaw, yaw_of
+from gr00t_rl_ext.imitation.experts.motion import QUARTER, ServoLaw, nearest_square_turn, turn_to_yaw, yaw_of
 from gr00t_rl_ext.imitation.experts.scene import CubeScene
 
 CUBE_HEIGHT = 0.0468
@@ -51,6 +52,10 @@ CLEARANCE = 0.03
 HELD_OPENING = (0.4, 0.66)
 """Openings between which the fingers hold a cube, whose width is 0.585 of the whole; below, they closed on nothing."""
 
+FINGER_ROOM = (0.045, 0.095)
+"""How far another cube's centre must be from the grasped one's, along the fingers' sides or in their direction [m]:
+half of its diagonal plus half of a finger, or plus an open finger's outer side."""
+
 PATIENCE = 30
 """Control steps after which an expert that got stuck in a phase starts again."""
 
@@ -67,12 +72,16 @@ class CubeExpert:
     cubes = ("cube_1", "cube_2", "cube_3")
     """Names of the cubes in the scene, in the order of :class:`CubeScene`: blue, red, green."""
 
+    binary = 6
+    """Index of the gripper's action, which is 1 or -1."""
+
     def __init__(self, num_envs: int, device: torch.device | str = "cpu", law: ServoLaw | None = None) -> None:
         self.law = law or ServoLaw()
         self.phase = torch.zeros(num_envs, dtype=torch.long, device=device)
         """Of each environment. Shape (N,)."""
         self._steps = torch.zeros_like(self.phase)
         self._cube = torch.zeros_like(self.phase)
+        self._crosswise = torch.zeros_like(self.phase, dtype=torch.bool)
         self._rows = torch.arange(num_envs, device=device)
         self._next, self._gripper = _NEXT.to(device), _GRIPPER.to(device)
 
@@ -80,6 +89,10 @@ class CubeExpert:
         """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
         self.phase[done] = Phase.APPROACH
         self._steps[done] = 0
+
+    def action(self, env: Any) -> Tensor:
+        """The action for an Isaac Lab environment's current state: :meth:`act` on what it reads there."""
+        return self.act(CubeScene.read(env, self.cubes))
 
     def act(self, scene: CubeScene) -> Tensor:
         """The action for the current state.
@@ -96,7 +109,7 @@ class CubeExpert:
 
         move = self._moves(scene, cube, goal)[self.phase, self._rows]
         tool_yaw = yaw_of(scene.gripper_quat)
-        pick = nearest_square_turn(torch.zeros_like(cube_yaw), cube_yaw)
+        pick = self._pick_yaw(scene, cube, cube_yaw, approaching)
         align = tool_yaw + nearest_square_turn(cube_yaw, goal_yaw)
         yaw = torch.stack((pick, pick, pick, tool_yaw, align, align, tool_yaw, tool_yaw))[self.phase, self._rows]
         turn = turn_to_yaw(scene.gripper_quat, yaw)
@@ -122,6 +135,25 @@ class CubeExpert:
 
     carries = True
     """Whether the cube is put somewhere; else it is held where it was lifted to."""
+
+    def _pick_yaw(self, scene: CubeScene, cube: Tensor, cube_yaw: Tensor, approaching: Tensor) -> Tensor:
+        """Heading of the gripper to grasp a cube with: along its sides with the smallest turn from the rest pose, or
+        across if a neighbour leaves the fingers no room there. Shape (N,)."""
+        along = nearest_square_turn(torch.zeros_like(cube_yaw), cube_yaw)
+        across = along - QUARTER * torch.sign(along)
+        offset = scene.cube_position - cube[:, None]
+
+        def blocked(yaw: Tensor) -> Tensor:
+            x, y = offset[..., 0], offset[..., 1]
+            cos, sin = yaw.cos()[:, None], yaw.sin()[:, None]
+            # the fingers open along the gripper's y-axis
+            beside, between = (cos * x + sin * y).abs(), (cos * y - sin * x).abs()
+            near = (beside < FINGER_ROOM[0]) & (between < FINGER_ROOM[1])
+            near[self._rows, self._cube] = False
+            return near.any(dim=1)
+
+        self._crosswise = torch.where(approaching, blocked(along) & ~blocked(across), self._crosswise)
+        return torch.where(self._crosswise, across, along)
 
     def _moves(self, scene: CubeScene, cube: Tensor, goal: Tensor) -> Tensor:
         """Displacement of the gripper that each phase wants. Shape (phases, N, 3)."""
