@@ -22,7 +22,7 @@ GIVE_UP_AFTER = 20
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
-    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     from gr00t_rl_ext.assets.build import AssetBuildError
     from gr00t_rl_ext.assets.root import AssetRootError, apply_asset_root
     from gr00t_rl_ext.imitation.layout import DatasetError
@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line."""
     parser = argparse.ArgumentParser(
         prog="record_demonstrations.py",
         description="Record demonstrations of a scripted expert as a LeRobot v2.1 dataset with GR00T's modality file.",
@@ -53,7 +54,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=0.0,
         help="Gaussian noise on what the arm does, in units of the action; recorded is the action without it. With"
-        " 0.03 the experts of the cube tasks still succeed always, with 0.1 the tower rarely stands (default: %(default)s).",
+        " 0.03 the experts of the cube tasks still succeed, with 0.1 few towers stand (default: %(default)s).",
     )
     parser.add_argument("--keep_failures", action="store_true", help="Record episodes without success as well.")
     parser.add_argument("--resume", action="store_true", help="Add to the dataset that is there.")
