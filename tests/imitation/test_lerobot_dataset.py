@@ -206,6 +206,13 @@ def test_resuming_with_another_format_is_refused(tmp_path: Path, change: dict, n
         LeRobotWriter(tmp_path, dataclasses.replace(FORMAT, **change), "resume")
 
 
+def test_resuming_a_dataset_with_a_corrupt_episode_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, episode()) / "data/chunk-000/episode_000000.parquet"
+    file.write_bytes(b"PAR1")
+    with pytest.raises(DatasetError, match="episode_000000.parquet' cannot be read as parquet"):
+        LeRobotWriter(tmp_path, FORMAT, "resume")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -138,7 +138,7 @@ class DemonstrationDataset:
         chunk = index // int(self._info.get("chunks_size", layout.CHUNKS_SIZE))
         place = {"episode_index": index, "episode_chunk": chunk}
         file = self.directory / self._info["data_path"].format(**place)
-        table = self._table(file)
+        table = read_table(file)
         if table.num_rows != row["length"] or table.num_rows == 0:
             raise DatasetError(
                 f"{str(file)!r} has {table.num_rows} rows, but {layout.EPISODES} says {row['length']}. It is truncated,"
@@ -158,16 +158,6 @@ class DemonstrationDataset:
             videos=videos,
         )
 
-    def _table(self, file: Path) -> pa.Table:
-        try:
-            return pq.read_table(file)
-        except FileNotFoundError:
-            raise DatasetError(f"{str(file)!r} is missing, but {layout.EPISODES} lists its episode.") from None
-        except (pa.ArrowException, OSError) as error:
-            raise DatasetError(
-                f"{str(file)!r} cannot be read as parquet ({error}). Copy or record the episode again."
-            ) from error
-
     def _instruction(self, table: pa.Table, file: Path) -> str:
         named = {name: source for name, source in self.modality.annotation.items() if name.endswith("task_description")}
         columns = [source.original_key or f"annotation.{name}" for name, source in named.items()] or ["task_index"]
@@ -180,6 +170,22 @@ class DemonstrationDataset:
                 f" {', '.join(map(str, self._tasks)) or 'none'}."
             )
         return self._tasks[index]
+
+
+def read_table(file: Path) -> pa.Table:
+    """The rows of an episode.
+
+    Raises:
+        DatasetError: The file is missing or cannot be read.
+    """
+    try:
+        return pq.read_table(file)
+    except FileNotFoundError:
+        raise DatasetError(f"{str(file)!r} is missing, but {layout.EPISODES} lists its episode.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(
+            f"{str(file)!r} cannot be read as parquet ({error}). Copy or record the episode again."
+        ) from error
 
 
 def _split(table: pa.Table, keys: Mapping[str, Slice], default: str, file: Path) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gr00t_rl_ext.imitation import layout, video
+from gr00t_rl_ext.imitation.dataset import read_table
 from gr00t_rl_ext.imitation.layout import DatasetError
 
 Mode = Literal["new", "resume", "overwrite"]
@@ -280,7 +281,7 @@ class LeRobotWriter:
             self.sessions = layout.read_json(self.directory / layout.RECORDING)["sessions"]
         for index in range(len(self)):
             place = {"episode_index": index, "episode_chunk": index // layout.CHUNKS_SIZE}
-            table = pq.read_table(self.directory / layout.DATA_PATH.format(**place), columns=list(self._vectors))
+            table = read_table(self.directory / layout.DATA_PATH.format(**place))
             for name, known in self._vectors.items():
                 known.append(np.array(table[name].to_pylist(), dtype=np.float32))
 
