@@ -168,6 +168,19 @@ def test_the_fingers_avoid_a_neighbour() -> None:
         assert abs(abs(float(yaw_of(scene.tool)[0])) - heading) < 0.16, neighbour
 
 
+@pytest.mark.parametrize(("storeys", "heading"), [(1, 0.0), (2, math.pi / 2)])
+def test_the_hand_avoids_a_tower(storeys: int, heading: float) -> None:
+    """12 cm away there is room for the fingers, but not for the hand, which reaches to the second storey."""
+    scene = ToyScene(1)
+    far, beside = torch.tensor([0.3, -0.3, REST_HEIGHT]), torch.tensor([0.5, 0.12, REST_HEIGHT])
+    above = beside + torch.tensor([0.0, 0.0, CUBE_HEIGHT])
+    scene.position[0] = torch.stack((beside, torch.tensor([0.5, 0.0, REST_HEIGHT]), above if storeys == 2 else far))
+    scene.yaw[0, 1] = 0.01
+    run(LiftExpert(1), scene, 40)
+    assert scene.held[0] == 1
+    assert abs(abs(float(yaw_of(scene.tool)[0])) - heading) < 0.16
+
+
 def test_a_cube_counts_as_placed_only_if_everything_below_is() -> None:
     scene = ToyScene(3)
     tower = scene.position[:, :1] + torch.tensor(

@@ -146,7 +146,9 @@ class DemonstrationDataset:
             )
         videos = {}
         for name, source in self.modality.video.items():
-            key = source.original_key or layout.video_column(name)
+            # as GR00T reads a file without it, where there is such a video
+            known = self._info.get("features", {})
+            key = source.original_key or (name if name in known else layout.video_column(name))
             videos[name] = self.directory / self._info["video_path"].format(video_key=key, **place)
             if not videos[name].is_file():
                 raise DatasetError(f"The video {str(videos[name])!r} of episode {index} is missing.")

@@ -56,6 +56,9 @@ FINGER_ROOM = (0.045, 0.095)
 """How far another cube's centre must be from the grasped one's, along the fingers' sides or in their direction [m]:
 half of its diagonal plus half of a finger, or plus an open finger's outer side."""
 
+HAND_ROOM = (0.07, 0.135)
+"""Likewise for a cube that lies on another, beside the hand: 66 by 204 mm wide, 45 mm above the fingertips."""
+
 PATIENCE = 30
 """Control steps after which an expert that got stuck in a phase starts again."""
 
@@ -148,7 +151,10 @@ class CubeExpert:
             cos, sin = yaw.cos()[:, None], yaw.sin()[:, None]
             # the fingers open along the gripper's y-axis
             beside, between = (cos * x + sin * y).abs(), (cos * y - sin * x).abs()
+            # a tower reaches up to the hand, which is wider than the fingers
+            tall = offset[..., 2] > 0.5 * CUBE_HEIGHT
             near = (beside < FINGER_ROOM[0]) & (between < FINGER_ROOM[1])
+            near |= tall & (beside < HAND_ROOM[0]) & (between < HAND_ROOM[1])
             near[self._rows, self._cube] = False
             return near.any(dim=1)
 
