@@ -1,0 +1,16 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Scripted experts, which know the simulator's state and solve a task without learning."""
+
+from gr00t_rl_ext.imitation.experts.cubes import CubeExpert, LiftExpert, Phase, StackExpert
+from gr00t_rl_ext.imitation.experts.motion import ServoLaw
+from gr00t_rl_ext.imitation.experts.scene import CubeScene
+
+EXPERTS: dict[str, type[CubeExpert]] = {
+    "Isaac-Lift-Cube-Franka-IK-Rel-v0": LiftExpert,
+    "Isaac-Stack-Cube-Franka-IK-Rel-v0": StackExpert,
+}
+"""Task -> its expert."""
+
+__all__ = ["EXPERTS", "CubeExpert", "CubeScene", "LiftExpert", "Phase", "ServoLaw", "StackExpert"]

@@ -1,0 +1,240 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Scripted experts that lift and stack cubes: one state machine per environment, all of them stepped as tensors.
+
+An expert keeps only the phase of each environment and how long it has lasted; where to go is computed anew from the
+scene in every step, so that it corrects what noise, or a policy that acted before it, did.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gr00t_rl_ext.imitation.experts.motion import QUARTER, ServoLaw, nearest_square_turn, turn_to_yaw, yaw_of
+from gr00t_rl_ext.imitation.experts.scene import CubeScene
+
+CUBE_HEIGHT = 0.0468
+"""Edge of the stock cubes [m]."""
+
+REST_HEIGHT = 0.0203
+"""Height at which the stock reset puts the centre of a cube [m]."""
+
+OPEN, CLOSE = 1.0, -1.0
+
+
+class Phase(IntEnum):
+    """What the gripper is doing."""
+
+    APPROACH = 0
+    DESCEND = 1
+    GRASP = 2
+    LIFT = 3
+    CARRY = 4
+    PLACE = 5
+    RELEASE = 6
+    RETREAT = 7
+
+
+_NEXT = torch.tensor([*range(1, len(Phase)), Phase.APPROACH])
+_GRIPPER = torch.tensor([OPEN, OPEN, CLOSE, CLOSE, CLOSE, CLOSE, OPEN, OPEN])
+
+ABOVE = 0.075
+"""Height of the gripper above a cube before it descends, and after it let go [m]."""
+
+CLEARANCE = 0.03
+"""Distance between a carried cube and the tower below it [m]."""
+
+HELD_OPENING = (0.4, 0.66)
+"""Openings between which the fingers hold a cube, whose width is 0.585 of the whole; below, they closed on nothing."""
+
+FINGER_ROOM = (0.045, 0.095)
+"""How far another cube's centre must be from the grasped one's, along the fingers' sides or in their direction [m]:
+half of its diagonal plus half of a finger, or plus an open finger's outer side."""
+
+HAND_ROOM = (0.07, 0.135)
+"""Likewise for a cube that lies on another, beside the hand: 66 by 204 mm wide, 45 mm above the fingertips."""
+
+PATIENCE = 30
+"""Control steps after which an expert that got stuck in a phase starts again."""
+
+
+class CubeExpert:
+    """What lifting and stacking have in common: pick up a cube, and perhaps put it somewhere.
+
+    Args:
+        num_envs: Number of environments N.
+        device: Where the phases are kept.
+        law: How an error of the gripper's pose becomes an action.
+    """
+
+    cubes = ("cube_1", "cube_2", "cube_3")
+    """Names of the cubes in the scene, in the order of :class:`CubeScene`: blue, red, green."""
+
+    binary = 6
+    """Index of the gripper's action, which is 1 or -1."""
+
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu", law: ServoLaw | None = None) -> None:
+        self.law = law or ServoLaw()
+        self.phase = torch.zeros(num_envs, dtype=torch.long, device=device)
+        """Of each environment. Shape (N,)."""
+        self._steps = torch.zeros_like(self.phase)
+        self._cube = torch.zeros_like(self.phase)
+        self._crosswise = torch.zeros_like(self.phase, dtype=torch.bool)
+        self._rows = torch.arange(num_envs, device=device)
+        self._next, self._gripper = _NEXT.to(device), _GRIPPER.to(device)
+
+    def reset(self, done: Tensor) -> None:
+        """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
+        self.phase[done] = Phase.APPROACH
+        self._steps[done] = 0
+
+    def action(self, env: Any) -> Tensor:
+        """The action for an Isaac Lab environment's current state: :meth:`act` on what it reads there."""
+        return self.act(CubeScene.read(env, self.cubes))
+
+    def act(self, scene: CubeScene) -> Tensor:
+        """The action for the current state.
+
+        Returns:
+            Position, rotation (relative, in the units of the action term) and gripper. Shape (N, 7), in [-1, 1].
+        """
+        approaching = self.phase == Phase.APPROACH
+        chosen, idle = self.choose(scene)
+        self._cube = torch.where(approaching, chosen, self._cube)
+        cube = scene.cube_position[self._rows, self._cube]
+        cube_yaw = yaw_of(scene.cube_quat[self._rows, self._cube])
+        goal, goal_yaw = self.destination(scene, self._cube)
+
+        move = self._moves(scene, cube, goal)[self.phase, self._rows]
+        tool_yaw = yaw_of(scene.gripper_quat)
+        pick = self._pick_yaw(scene, cube, cube_yaw, approaching)
+        align = tool_yaw + nearest_square_turn(cube_yaw, goal_yaw)
+        yaw = torch.stack((pick, pick, pick, tool_yaw, align, align, tool_yaw, tool_yaw))[self.phase, self._rows]
+        turn = turn_to_yaw(scene.gripper_quat, yaw)
+        waiting = idle & approaching
+        move = torch.where(waiting[:, None], 0.0, move)
+        turn = torch.where(waiting[:, None], 0.0, turn)
+
+        gripper = self._gripper[self.phase]
+        self._advance(scene, move, turn, waiting)
+        return torch.cat((self.law.arm_action(move, turn), gripper[:, None]), dim=1)
+
+    def choose(self, scene: CubeScene) -> tuple[Tensor, Tensor]:
+        """Index of the cube to pick up, and whether there is nothing to do. Shapes (N,)."""
+        raise NotImplementedError
+
+    def destination(self, scene: CubeScene, cube: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the centre of the cube shall be at the end, (N, 3), and its heading, (N,)."""
+        raise NotImplementedError
+
+    def lift_height(self, goal: Tensor) -> Tensor:
+        """Height of the cube's centre before it is carried sideways [m]. Shape (N,)."""
+        return goal[:, 2] + CLEARANCE
+
+    carries = True
+    """Whether the cube is put somewhere; else it is held where it was lifted to."""
+
+    def _pick_yaw(self, scene: CubeScene, cube: Tensor, cube_yaw: Tensor, approaching: Tensor) -> Tensor:
+        """Heading of the gripper to grasp a cube with: along its sides with the smallest turn from the rest pose, or
+        across if a neighbour leaves the fingers no room there. Shape (N,)."""
+        along = nearest_square_turn(torch.zeros_like(cube_yaw), cube_yaw)
+        across = along - QUARTER * torch.sign(along)
+        offset = scene.cube_position - cube[:, None]
+
+        def blocked(yaw: Tensor) -> Tensor:
+            x, y = offset[..., 0], offset[..., 1]
+            cos, sin = yaw.cos()[:, None], yaw.sin()[:, None]
+            # the fingers open along the gripper's y-axis
+            beside, between = (cos * x + sin * y).abs(), (cos * y - sin * x).abs()
+            # a tower reaches up to the hand, which is wider than the fingers
+            tall = offset[..., 2] > 0.5 * CUBE_HEIGHT
+            near = (beside < FINGER_ROOM[0]) & (between < FINGER_ROOM[1])
+            near |= tall & (beside < HAND_ROOM[0]) & (between < HAND_ROOM[1])
+            near[self._rows, self._cube] = False
+            return near.any(dim=1)
+
+        self._crosswise = torch.where(approaching, blocked(along) & ~blocked(across), self._crosswise)
+        return torch.where(self._crosswise, across, along)
+
+    def _moves(self, scene: CubeScene, cube: Tensor, goal: Tensor) -> Tensor:
+        """Displacement of the gripper that each phase wants. Shape (phases, N, 3)."""
+        to_cube = cube - scene.gripper_position
+        above = torch.zeros_like(to_cube)
+        above[:, 2] = ABOVE
+        # what is held moves with the gripper, so errors are those of the cube
+        up = torch.zeros_like(to_cube)
+        up[:, 2] = self.lift_height(goal) - cube[:, 2]
+        over = goal - cube
+        place = goal - cube
+        over[:, 2] = up[:, 2]
+        stay = torch.zeros_like(to_cube)
+        # straight up: the open fingers stand beside the cube
+        away = stay.clone()
+        away[:, 2] = (to_cube + above)[:, 2]
+        return torch.stack((to_cube + above, to_cube, to_cube, up, over, place, stay, away))
+
+    def _advance(self, scene: CubeScene, move: Tensor, turn: Tensor, waiting: Tensor) -> None:
+        """Go on to the next phase where this one is over, or back to the first where it failed."""
+        self._steps += 1
+        sideways, height, angle = move[:, :2].norm(dim=1), move[:, 2].abs(), turn.norm(dim=1)
+        low, high = HELD_OPENING
+        over = torch.stack(
+            (
+                (sideways < 0.02) & (height < 0.03) & (angle < 0.2) & ~waiting,
+                (sideways < 0.012) & (height < 0.012) & (angle < 0.15),
+                (scene.opening < high) & (self._steps >= 2),
+                (height < 0.015) & self.carries,
+                (sideways < 0.012) & (angle < 0.15),
+                (sideways < 0.012) & (height < 0.006),
+                scene.opening > 0.8,
+                height < 0.02,
+            )
+        )[self.phase, self._rows]
+        holding = (self.phase > Phase.GRASP) & (self.phase < Phase.RELEASE)
+        lost = holding & (scene.opening < low)
+        stuck = (self._steps > PATIENCE) & ~waiting & (holding.logical_not() | self.carries)
+        following = torch.where(over, self._next[self.phase], self.phase)
+        following = torch.where(lost | stuck, Phase.APPROACH.value, following)
+        self._steps = torch.where(following == self.phase, self._steps, 0)
+        self.phase = following
+
+
+class LiftExpert(CubeExpert):
+    """Lifts the red cube and holds it."""
+
+    carries = False
+    rise = 0.12
+    """How far the cube is lifted [m]: the task asks for 0.10."""
+
+    def choose(self, scene: CubeScene) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(self.phase), torch.zeros_like(self.phase, dtype=torch.bool)
+
+    def destination(self, scene: CubeScene, cube: Tensor) -> tuple[Tensor, Tensor]:
+        goal = scene.cube_position[self._rows, cube].clone()
+        goal[:, 2] = REST_HEIGHT + self.rise
+        return goal, yaw_of(scene.gripper_quat)
+
+    def lift_height(self, goal: Tensor) -> Tensor:
+        return goal[:, 2]
+
+
+class StackExpert(CubeExpert):
+    """Puts the red cube on the blue one, then the green one on the red one. A cube that fell off is put back."""
+
+    def choose(self, scene: CubeScene) -> tuple[Tensor, Tensor]:
+        offset = scene.cube_position[:, 1:] - scene.cube_position[:, :-1]
+        on_top = (offset[..., :2].norm(dim=-1) < 0.03) & ((offset[..., 2] - CUBE_HEIGHT).abs() < 0.01)
+        # a cube counts only if everything below it is in place
+        placed = on_top.long().cummin(dim=1).values.sum(dim=1)
+        return (placed + 1).clamp(max=offset.shape[1]), placed == offset.shape[1]
+
+    def destination(self, scene: CubeScene, cube: Tensor) -> tuple[Tensor, Tensor]:
+        below = (cube - 1).clamp(min=0)
+        goal = scene.cube_position[self._rows, below].clone()
+        goal[:, 2] += CUBE_HEIGHT
+        return goal, yaw_of(scene.cube_quat[self._rows, below])

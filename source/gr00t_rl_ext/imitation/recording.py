@@ -1,0 +1,120 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""An expert acts in an Isaac Lab environment, and its episodes are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from gr00t_rl_ext.imitation.experts import CubeExpert
+from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode
+from gr00t_rl_ext.policy.task_spec import TaskSpec
+
+GROUPS = ("rgb", "state")
+"""Observation groups that are recorded."""
+
+
+@dataclass
+class Quality:
+    """How an expert does: all episodes that it tried, whether they were recorded or not."""
+
+    lengths: list[int] = field(default_factory=list)
+    """Control steps of the successful episodes."""
+    attempted: int = 0
+
+    @property
+    def succeeded(self) -> int:
+        return len(self.lengths)
+
+    def add(self, episode: Episode) -> None:
+        """Count an episode."""
+        self.attempted += 1
+        if episode.success:
+            self.lengths.append(len(episode))
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, share of successes, and the lengths of the successful episodes in control steps."""
+        counts = {"attempted": self.attempted, "succeeded": self.succeeded}
+        rate = {"success_rate": round(self.succeeded / max(self.attempted, 1), 4)}
+        if not self.lengths:
+            return counts | rate
+        steps = {"shortest": min(self.lengths), "longest": max(self.lengths)}
+        return counts | rate | {"steps": {"median": float(np.median(self.lengths)), **steps}}
+
+
+def dataset_format(spec: TaskSpec, env: Any, robot_type: str) -> DatasetFormat:
+    """Format of the episodes of a task: its terms are the dataset's keys.
+
+    Args:
+        spec: The task.
+        env: The environment; it must observe the groups of the spec.
+        robot_type: Name of the robot.
+    """
+    heights = {group: tuple(env.obs_buf[group].shape[1:3]) for group in spec.image_groups}
+    sizes = [size for group, size in heights.items() for _ in range(env.obs_buf[group].shape[-1] // 3)]
+    return DatasetFormat(
+        fps=round(1.0 / env.step_dt),
+        state=spec.state_terms,
+        action=spec.action_terms,
+        cameras=dict(zip(spec.cameras, sizes, strict=True)),
+        robot_type=robot_type,
+    )
+
+
+def collect(
+    env: Any, spec: TaskSpec, expert: CubeExpert, *, noise_std: float = 0.0, generator: torch.Generator | None = None
+) -> Iterator[Episode]:
+    """Let an expert act for ever; yield each episode when it ends, failures included.
+
+    With noise, the arm does what the expert says plus a Gaussian of that standard deviation, and what is recorded is
+    what the expert says: the demonstrations then visit states beside the expert's own path, with the correction as
+    label (DART, Laskey et al. 2017, arXiv 1703.09327). The gripper's action, which is binary, gets none.
+
+    Whoever stops after n episodes leaves out those that are still running, which are rather the long ones.
+
+    Args:
+        env: Chunked Isaac Lab environment, one control step per decision, just reset.
+        spec: The task.
+        expert: Acts from the simulator's state.
+        noise_std: In the units of the action, before the task scales it.
+        generator: Of the noise, on the CPU.
+    """
+    running: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+    while True:
+        images = _images(env, spec)
+        state = torch.cat([env.obs_buf[group] for group in spec.state_groups], dim=1).cpu().numpy().copy()
+        label = expert.action(env)
+        executed = label
+        if noise_std:
+            noise = noise_std * torch.randn(label.shape, generator=generator).to(label)
+            noise[:, expert.binary] = 0.0
+            executed = (label + noise).clamp(-1.0, 1.0)
+        _, _, terminated, truncated, extras = env.step(executed)
+        done = terminated | truncated
+        expert.reset(done)
+        action, reward = label.cpu().numpy(), extras["step_rewards"][:, 0].cpu().numpy()
+        for i, rows in enumerate(running):
+            rows.append((state[i], action[i], reward[i], [camera[i] for camera in images]))
+        for i in done.nonzero().flatten().tolist():
+            states, actions, rewards, frames = zip(*running[i], strict=True)
+            yield Episode(
+                state=np.stack(states),
+                action=np.stack(actions),
+                reward=np.stack(rewards),
+                images={name: np.stack([f[c] for f in frames]) for c, name in enumerate(spec.cameras)},
+                instruction=spec.instruction,
+                success=bool(extras["success"][i]),
+            )
+            running[i] = []
+
+
+def _images(env: Any, spec: TaskSpec) -> list[np.ndarray]:
+    """Images of each camera, (num_envs, H, W, 3), uint8."""
+    groups = [env.obs_buf[group].cpu().numpy().copy() for group in spec.image_groups]
+    return [group[..., c : c + 3] for group in groups for c in range(0, group.shape[-1], 3)]

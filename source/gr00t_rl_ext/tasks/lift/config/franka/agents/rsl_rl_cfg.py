@@ -1,0 +1,45 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""rsl_rl agents: those of the stack task."""
+
+from __future__ import annotations
+
+from isaaclab.utils import configclass
+
+from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
+
+
+@configclass
+class Gr00tPpoRunnerCfg(stack.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo``."""
+
+    experiment_name = "gr00t_lift_cube_franka"
+
+
+@configclass
+class Gr00tFlowPpoRunnerCfg(stack.Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo``."""
+
+    experiment_name = "gr00t_flow_lift_cube_franka"
+
+
+@configclass
+class Gr00tLoraPpoRunnerCfg(stack.Gr00tLoraPpoRunnerCfg):
+    """``gr00t_lora_ppo``."""
+
+    experiment_name = "gr00t_lora_lift_cube_franka"
+
+
+@configclass
+class RslRlMlpPpoRunnerCfg(stack.RslRlMlpPpoRunnerCfg):
+    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state."""
+
+    experiment_name = "rsl_rl_lift_cube_franka"
+
+
+@configclass
+class MlpPpoRunnerCfg(stack.MlpPpoRunnerCfg):
+    """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
+
+    experiment_name = "mlp_lift_cube_franka"

@@ -1,0 +1,197 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Reading datasets: what was written comes back, and what is broken is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from recordings import episode, write
+
+from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
+from gr00t_rl_ext.imitation.layout import DatasetError
+
+PARQUET = "data/chunk-000/episode_000000.parquet"
+VIDEO = "videos/chunk-000/observation.images.front/episode_000000.mp4"
+
+
+def edit(file: Path, change: Callable[[Any], None]) -> None:
+    """Change a JSON file in place."""
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    written = [episode(4), episode(6, seed=1, instruction="stack them")]
+    dataset = DemonstrationDataset(write(tmp_path, *written), action_width=3)
+    assert (len(dataset), dataset.fps, dataset.cameras) == (2, 20, ["front"])
+    for one, expected in zip(dataset, written, strict=True):
+        assert len(one) == len(expected)
+        assert one.instruction == expected.instruction
+        assert list(one.state) == ["joints", "pose"]
+        assert list(one.action) == ["arm", "gripper"]
+        np.testing.assert_array_equal(np.hstack(list(one.state.values())), expected.state)
+        np.testing.assert_array_equal(np.hstack(list(one.action.values())), expected.action)
+        images = one.images("front")
+        assert images.shape == expected.images["front"].shape
+        assert np.abs(images.astype(int) - expected.images["front"]).mean() < 2.5
+
+
+def test_statistics_per_key(tmp_path: Path) -> None:
+    written = [episode(4), episode(6, seed=1)]
+    found = DemonstrationDataset(write(tmp_path, *written)).statistics
+    arm = np.concatenate([one.action[:, :2] for one in written]).astype(np.float64)
+    assert found["action"]["arm"]["max"] == arm.max(0).tolist()
+    assert found["action"]["arm"]["q99"] == pytest.approx(np.quantile(arm, 0.99, axis=0).tolist())
+    assert {kind: list(keys) for kind, keys in found.items()} == {
+        "state": ["joints", "pose"],
+        "action": ["arm", "gripper"],
+    }
+
+
+def test_failures_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, episode(4, success=False), episode(6, seed=1))
+    assert [one.index for one in DemonstrationDataset(tmp_path)] == [1]
+    assert [one.index for one in DemonstrationDataset(tmp_path, only_successes=False)] == [0, 1]
+
+
+def test_a_recording_by_hand_without_marks_and_annotation(tmp_path: Path) -> None:
+    """What LeRobot's own recorder writes, with a minimal modality file and slices in another order."""
+    first = episode(4)
+    write(tmp_path, first)
+    rows = tmp_path / "meta/episodes.jsonl"
+    edit(rows, lambda row: row.pop("success"))
+    table = pq.read_table(tmp_path / PARQUET).drop_columns(["annotation.human.action.task_description"])
+    state = pa.array(table["observation.state"].to_pylist(), pa.list_(pa.float64()))
+    pq.write_table(table.set_column(0, "observation.state", state), tmp_path / PARQUET)
+    modality = {"state": {"pose": {"start": 3, "end": 5}}, "action": {"arm": {"start": 0, "end": 2}}}
+    modality["video"] = {"front": {}}
+    (tmp_path / "meta/modality.json").write_text(json.dumps(modality))
+    edit(tmp_path / "meta/info.json", lambda info: info.update(codebase_version="v2.0"))
+    (one,) = DemonstrationDataset(tmp_path)
+    assert one.instruction == "lift the red cube"
+    np.testing.assert_array_equal(one.state["pose"], first.state[:, 3:])
+    assert one.images("front").shape[0] == 4
+
+
+def test_no_modality_file(tmp_path: Path) -> None:
+    (write(tmp_path, episode()) / "meta/modality.json").unlink()
+    with pytest.raises(DatasetError, match="has no meta/modality.json.*data preparation guide"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_a_modality_file_that_is_none(tmp_path: Path) -> None:
+    file = write(tmp_path, episode()) / "meta/modality.json"
+    edit(file, lambda modality: modality["action"]["arm"].update(end=0))
+    with pytest.raises(DatasetError, match="modality.json' is not a modality file: action.arm: .*0 <= start < end"):
+        DemonstrationDataset(tmp_path)
+    file.write_text("{")
+    with pytest.raises(DatasetError, match="modality.json' is not valid JSON"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_another_action_width(tmp_path: Path) -> None:
+    write(tmp_path, episode())
+    with pytest.raises(DatasetError, match=r"3 numbers wide \(arm 2, gripper 1\), but the task takes 7"):
+        DemonstrationDataset(tmp_path, action_width=7)
+
+
+def test_slices_beyond_the_data(tmp_path: Path) -> None:
+    write(tmp_path, episode())
+    edit(tmp_path / "meta/modality.json", lambda modality: modality["action"]["gripper"].update(end=9))
+    with pytest.raises(DatasetError, match=r"2 to 9 of 'action' for 'gripper', but in .*000000.parquet' it is 3 wide"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_no_episodes(tmp_path: Path) -> None:
+    write(tmp_path, episode())
+    (tmp_path / "meta/episodes.jsonl").write_text("")
+    with pytest.raises(DatasetError, match="episodes.jsonl' lists no episodes"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_no_successes(tmp_path: Path) -> None:
+    write(tmp_path, episode(success=False), episode(seed=1, success=False))
+    with pytest.raises(DatasetError, match="None of the 2 episodes that .*episodes.jsonl' lists is a success"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_a_corrupt_parquet(tmp_path: Path) -> None:
+    file = write(tmp_path, episode()) / PARQUET
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DatasetError, match="episode_000000.parquet' cannot be read as parquet"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_a_parquet_of_another_length(tmp_path: Path) -> None:
+    file = write(tmp_path, episode(5)) / PARQUET
+    pq.write_table(pq.read_table(file).slice(0, 3), file)
+    with pytest.raises(DatasetError, match="episode_000000.parquet' has 3 rows, but meta/episodes.jsonl says 5"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_numbers_that_are_not_finite(tmp_path: Path) -> None:
+    file = write(tmp_path, episode(2)) / PARQUET
+    table = pq.read_table(file)
+    broken = pa.array([[0.0, float("nan"), 0.0]] * 2)
+    pq.write_table(table.set_column(table.column_names.index("action"), "action", broken), file)
+    with pytest.raises(DatasetError, match="'action' in .*000000.parquet' holds numbers that are not finite"):
+        DemonstrationDataset(tmp_path)
+
+
+def test_vectors_of_several_widths(tmp_path: Path) -> None:
+    file = write(tmp_path, episode(2)) / PARQUET
+    table = pq.read_table(file)
+    ragged = pa.array([[0.0, 1.0, 0.0], [1.0]])
+    pq.write_table(table.set_column(table.column_names.index("action"), "action", ragged), file)
+    with pytest.raises(DatasetError, match="'action' in .*000000.parquet' is not a vector of one width"):
+        DemonstrationDataset(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 300], ids=["empty", "truncated"])
+def test_a_corrupt_video(tmp_path: Path, keep: int) -> None:
+    file = write(tmp_path, episode()) / VIDEO
+    file.write_bytes(file.read_bytes()[:keep])
+    dataset = DemonstrationDataset(tmp_path)
+    with pytest.raises(DatasetError, match="episode_000000.mp4' cannot be decoded"):
+        dataset[0].images("front")
+
+
+def test_a_video_of_another_episode(tmp_path: Path) -> None:
+    write(tmp_path, episode(4), episode(6))
+    (tmp_path / VIDEO).write_bytes((tmp_path / VIDEO.replace("000000", "000001")).read_bytes())
+    with pytest.raises(DatasetError, match="episode_000000.mp4' has 6 frames, but its episode has 4 steps"):
+        DemonstrationDataset(tmp_path)[0].images("front")
+
+
+def test_missing_files_and_cameras(tmp_path: Path) -> None:
+    write(tmp_path, episode())
+    with pytest.raises(DatasetError, match="no camera 'wrist'; there are: front"):
+        DemonstrationDataset(tmp_path)[0].images("wrist")
+    (tmp_path / VIDEO).unlink()
+    with pytest.raises(DatasetError, match="episode_000000.mp4' of episode 0 is missing"):
+        DemonstrationDataset(tmp_path)
+    (tmp_path / PARQUET).unlink()
+    with pytest.raises(DatasetError, match="episode_000000.parquet' is missing, but meta/episodes.jsonl lists"):
+        DemonstrationDataset(tmp_path)
+    (tmp_path / "meta/info.json").unlink()
+    with pytest.raises(DatasetError, match="info.json' is missing: .* is not a LeRobot v2 dataset"):
+        DemonstrationDataset(tmp_path)
+    with pytest.raises(DatasetError, match="no directory"):
+        DemonstrationDataset(tmp_path / "nowhere")
+
+
+def test_another_version(tmp_path: Path) -> None:
+    write(tmp_path, episode())
+    edit(tmp_path / "meta/info.json", lambda info: info.update(codebase_version="v3.0"))
+    with pytest.raises(DatasetError, match="LeRobot version v3.0; needed is 2.0 or 2.1"):
+        DemonstrationDataset(tmp_path)
