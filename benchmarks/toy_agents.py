@@ -72,10 +72,16 @@ def ppo(**settings: Any) -> dict[str, Any]:
 
 
 def grpo_runner(
-    num_envs: int = 16, seed: int = 0, log_dir: Path | None = None, num_steps: int = DECISIONS, **settings: Any
+    num_envs: int = 16,
+    seed: int = 0,
+    log_dir: Path | None = None,
+    num_steps: int = DECISIONS,
+    max_iterations: int | None = None,
+    **settings: Any,
 ) -> GrpoRunner:
     """GrpoRunner on the toy task."""
-    return _make(GrpoRunner, grpo(**settings), num_envs, seed, log_dir, num_steps_per_env=num_steps)
+    runner = {"num_steps_per_env": num_steps, "max_iterations": max_iterations}
+    return _make(GrpoRunner, grpo(**settings), num_envs, seed, log_dir, **runner)
 
 
 def stock_runner(

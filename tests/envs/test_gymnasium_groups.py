@@ -12,7 +12,6 @@ import pytest
 import torch
 from gymnasium_toys import DRAW, STEP
 
-from gr00t_rl_ext.envs.gymnasium.groups import check_group_size
 from gr00t_rl_ext.envs.gymnasium.tasks import make
 
 COUNT = "gym:gymnasium_toys:Count-v0"
@@ -221,10 +220,13 @@ def shared_pairs() -> Iterator[Any]:
     env.close()
 
 
-def test_sizes() -> None:
-    check_group_size(8, 4)
-    with pytest.raises(ValueError, match="Use `--num_envs` 4, or another"):
-        check_group_size(3, 4)
+def test_environments_must_divide_into_groups() -> None:
+    env = make(COUNT, num_envs=3, num_workers=1)
+    try:
+        with pytest.raises(ValueError, match="3 environments do not divide into groups of 2. Use `--num_envs` 2 or 4"):
+            env.configure_groups(2)
+    finally:
+        env.close()
 
 
 def test_unknown_state_is_refused() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gr00t_rl_ext.envs.groups import check_group_size
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
 
@@ -117,19 +118,3 @@ class GroupsMixin:
     def _forget_episodes(self, env_ids: Any) -> None:
         self._episode_return[env_ids] = 0.0
         self._episode_steps[env_ids] = 0
-
-
-def check_group_size(num_envs: int, group_size: int) -> None:
-    """Raise a ValueError, with the nearest numbers that work, unless the environments divide into groups."""
-    if group_size < 2:
-        raise ValueError(
-            f"The group size is {group_size}; expected at least 2, as members are compared with each other"
-            " (`agent.algorithm.group_size`)."
-        )
-    if num_envs % group_size:
-        below = num_envs // group_size * group_size
-        nearest = " or ".join(str(count) for count in (below, below + group_size) if count)
-        raise ValueError(
-            f"{num_envs} environments do not divide into groups of {group_size}. Use `--num_envs` {nearest}, or"
-            " another `agent.algorithm.group_size`."
-        )
