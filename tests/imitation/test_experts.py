@@ -13,7 +13,7 @@ from isaaclab.utils import math as math_utils
 from torch import Tensor
 
 from gr00t_rl_ext.imitation.experts import CubeExpert, CubeScene, LiftExpert, Phase, ServoLaw, StackExpert
-from gr00t_rl_ext.imitation.experts.cubes import CUBE_HEIGHT, PATIENCE, REST_HEIGHT
+from gr00t_rl_ext.imitation.experts.cubes import ABOVE, CUBE_HEIGHT, PATIENCE, REST_HEIGHT
 from gr00t_rl_ext.imitation.experts.motion import nearest_square_turn, turn_to_yaw, yaw_of
 
 CUBE_OPENING = 0.585
@@ -115,9 +115,12 @@ def test_every_tower_is_built_in_order() -> None:
 def test_a_finished_tower_is_left_alone() -> None:
     scene = ToyScene(2)
     run(expert := StackExpert(2), scene, 160)
-    for _ in range(2 * PATIENCE):
-        action = expert.act(scene.read())
-        assert torch.equal(action, torch.tensor([[0.0] * 6 + [1.0]] * 2))
+    tower = scene.position.clone()
+    scene.gripper[0] += torch.tensor([0.02, 0.0, -0.01])
+    assert (torch.stack(run(expert, scene, 2 * PATIENCE)) == Phase.APPROACH).all()
+    assert torch.equal(scene.position, tower)
+    torch.testing.assert_close(scene.gripper - tower[:, 2], torch.tensor([[0.0, 0.0, ABOVE]] * 2), atol=1e-4, rtol=0)
+    assert (scene.opening == 1.0).all()
 
 
 def test_a_reset_begins_anew_where_asked() -> None:

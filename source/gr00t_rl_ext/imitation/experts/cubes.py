@@ -114,11 +114,11 @@ class CubeExpert:
         tool_yaw = yaw_of(scene.gripper_quat)
         pick = self._pick_yaw(scene, cube, cube_yaw, approaching)
         align = tool_yaw + nearest_square_turn(cube_yaw, goal_yaw)
+        pick = torch.where(idle, tool_yaw, pick)
         yaw = torch.stack((pick, pick, pick, tool_yaw, align, align, tool_yaw, tool_yaw))[self.phase, self._rows]
         turn = turn_to_yaw(scene.gripper_quat, yaw)
+        # above the last cube, so that noise does not let the gripper drift into it
         waiting = idle & approaching
-        move = torch.where(waiting[:, None], 0.0, move)
-        turn = torch.where(waiting[:, None], 0.0, turn)
 
         gripper = self._gripper[self.phase]
         self._advance(scene, move, turn, waiting)
@@ -228,7 +228,7 @@ class StackExpert(CubeExpert):
 
     def choose(self, scene: CubeScene) -> tuple[Tensor, Tensor]:
         offset = scene.cube_position[:, 1:] - scene.cube_position[:, :-1]
-        on_top = (offset[..., :2].norm(dim=-1) < 0.03) & ((offset[..., 2] - CUBE_HEIGHT).abs() < 0.01)
+        on_top = (offset[..., :2].norm(dim=-1) < 0.03) & ((offset[..., 2] - CUBE_HEIGHT).abs() < 0.005)
         # a cube counts only if everything below it is in place
         placed = on_top.long().cummin(dim=1).values.sum(dim=1)
         return (placed + 1).clamp(max=offset.shape[1]), placed == offset.shape[1]
