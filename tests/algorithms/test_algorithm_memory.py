@@ -17,6 +17,7 @@ from made_up_experience import H, Runner
 from tiny_policy import OBS_GROUPS, SPEC, observations
 
 from gr00t_rl_ext.algorithms import construction
+from gr00t_rl_ext.algorithms.memory import DrivenAlgorithm
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
 from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
@@ -46,14 +47,13 @@ class Agent:
     flow: dict[str, Any] | None = None
     """None: the Gaussian policy."""
 
-    def build(self) -> Gr00tPPO:
+    def build(self) -> Any:
         """As rsl_rl's runner does, over an environment that is asked for nothing."""
         actor_class, sections = (GAUSSIAN, {}) if self.flow is None else (FLOW, {"flow": self.flow})
         freezing = {"train": list(self.train), "lora_rank": 4} | self.freezing
         cfg = {
             "algorithm": {
                 "class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO",
-                "gamma": 0.99,
                 "schedule": "fixed",
                 "num_learning_epochs": 1,
                 **self.algorithm,
@@ -98,13 +98,20 @@ def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> tuple[Me
     def train() -> None:
         alg = agent.build()
         alg.train_mode()
-        Runner(alg).iterate(2)
+        if isinstance(alg, Gr00tPPO):
+            Runner(alg).iterate(2)
+            return
+        driven = DrivenAlgorithm(alg, lambda: observations(NUM_ENVS).select("rgb", "state"))
+        for _ in range(2):
+            driven.rollout()
+            driven.update()
 
     return estimate, peak_allocated(train)
 
 
 HEAD = ("projector", "dit")
 NO_KL = {"kl_to_base_coef": 0.0}
+GRPO = {"class_name": "gr00t_rl_ext.algorithms.grpo:Gr00tGRPO"}
 SMALL = {"num_steps": 2}
 """Steps of the flow."""
 
@@ -117,15 +124,18 @@ AGENTS = {
     "flow, all steps, values of steps": Agent(HEAD, critic={"values": "step"}, flow=SMALL | {"score": "all_steps"}),
     "flow, accumulation": Agent(HEAD, algorithm={"gradient_accumulation_steps": 3, "num_mini_batches": 1}, flow=SMALL),
     "flow, LoRA, no KL": Agent(("dit_lora",), algorithm=NO_KL, flow=SMALL),
+    "GRPO, Gaussian": Agent(algorithm=GRPO),
+    "GRPO, flow": Agent(HEAD, algorithm=GRPO | NO_KL, flow=SMALL),
     "flow, VL self-attention": Agent(("vl_self_attention", *HEAD), critic={"detach": False}, flow=SMALL),
 }
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_estimate_is_the_measured_peak(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within 3 %, a fifth of the 15 % that are promised. The second iteration of "stages" is in another stage."""
+    """Within 3 % (GRPO, which copies the observations of environments that go on: 5 %); 15 % are promised. The second
+    iteration of "stages" is in another stage."""
     estimate, peak = estimate_and_peak(monkeypatch, AGENTS[name])
-    assert estimate.total == pytest.approx(peak, rel=0.03)
+    assert estimate.total == pytest.approx(peak, rel=0.05 if "GRPO" in name else 0.03)
 
 
 def test_images_at_time_outs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

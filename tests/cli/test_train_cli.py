@@ -48,6 +48,16 @@ def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPat
     assert arguments.forwarded.count("--num_envs") == 1
 
 
+def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "task_presets", lambda task: set())
+    arguments = parse("--task", TASK, "--agent", "gr00t_grpo")
+    profile.apply(profile.SMALL_GROUPS, arguments)
+    assert "agent.algorithm.outcome=return" in arguments.forwarded
+    told = parse("--task", TASK, "--agent", "gr00t_grpo", "agent.algorithm.outcome=success")
+    profile.apply(profile.SMALL_GROUPS, told)
+    assert [item for item in told.overrides if "outcome" in item] == ["agent.algorithm.outcome=success"]
+
+
 def test_the_small_profile_respects_chosen_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras"})
     arguments = parse("--task", TASK, "env.scene.table_cam.width=128")

@@ -23,6 +23,8 @@ class Profile:
     max_iterations: int | None
     presets: tuple[str, ...]
     """Presets of the task to select, as with ``presets=NAME``."""
+    overrides: tuple[str, ...] = ()
+    """Other overrides, ``path=value``."""
 
 
 FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
@@ -31,8 +33,15 @@ FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
 SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_cameras",))
 """A GR00T agent on a CPU: the whole pipeline in a minute."""
 
-SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, presets=("small_cameras",))
-"""A GR00T agent on a CPU whose rollouts are whole episodes, in groups."""
+SMALL_GROUPS = Profile(
+    "small",
+    num_envs=16,
+    max_iterations=3,
+    presets=("small_cameras",),
+    overrides=("agent.algorithm.outcome=return",),
+)
+"""A GR00T agent on a CPU whose rollouts are whole episodes, in groups. A random policy succeeds never, so that groups
+would have no signal."""
 
 SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
 """An agent without cameras on a CPU."""
@@ -64,6 +73,10 @@ def apply(profile: Profile, arguments: Arguments) -> None:
         if getattr(arguments, name) is None and value is not None:
             setattr(arguments, name, value)
             arguments.forwarded += [f"--{name}", str(value)]
+    for override in profile.overrides:
+        if not arguments.overrides_under(override.partition("=")[0]):
+            arguments.overrides.append(override)
+            arguments.forwarded.append(override)
     if not profile.presets or arguments.overrides_under("presets", "env.scene"):
         return
     declared = task_presets(str(arguments.task))
@@ -90,6 +103,9 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
         " decisions per environment",
         "physics": type(env_cfg.sim.physics).__name__.removesuffix("Cfg"),
     }
+    algorithm = getattr(agent_cfg, "algorithm", None)
+    if hasattr(algorithm, "group_size"):
+        rows["groups"] = f"of {algorithm.group_size}, compared by {algorithm.outcome}"
     if gr00t_cfg is not None:
         from gr00t_rl_ext.policy.encoder import TINY
 
