@@ -156,7 +156,7 @@ class Gr00tGrpoAlgorithmCfg(OptimizationCfg):
     baseline_momentum: float = 0.9
     """What remains of the baseline ``running`` at an iteration."""
 
-    std_floor: float = 0.01
+    std_floor: float = 1.0e-4
     """Smallest standard deviation that advantages are divided by. Outcomes that differ by less are no signal."""
 
     advantage_normalization: str = "none"

@@ -35,7 +35,7 @@ class GrpoOptions(OptimizationOptions):
     outcome: str = "success"
     baseline: str = "group_relative"
     baseline_momentum: float = 0.9
-    std_floor: float = 0.01
+    std_floor: float = 1.0e-4
     advantage_normalization: str = "none"
     decision_weights: str = "episode"
     signal_patience: int = 5

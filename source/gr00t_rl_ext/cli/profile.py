@@ -103,7 +103,7 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
         " decisions per environment",
         "physics": type(env_cfg.sim.physics).__name__.removesuffix("Cfg"),
     }
-    algorithm = getattr(agent_cfg, "algorithm", None)
+    algorithm: Any = getattr(agent_cfg, "algorithm", None)
     if hasattr(algorithm, "group_size"):
         rows["groups"] = f"of {algorithm.group_size}, compared by {algorithm.outcome}"
     if gr00t_cfg is not None:
