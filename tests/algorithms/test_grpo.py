@@ -550,6 +550,27 @@ def test_under_rsl_rls_runner_the_rollout_has_a_fixed_length_and_idle_steps_cost
     assert alg.storage.rounds == 1
 
 
+def test_idle_steps_move_nothing_either_where_there_are_segments() -> None:
+    ends = torch.zeros(6, G, dtype=torch.bool)
+    ends[0] = True
+    alg, env = make(torch.zeros(6, G), ends=ends, segment_length=1)
+    obs = env.get_observations()
+    with torch.inference_mode():
+        for _ in range(6):
+            obs, rewards, dones, extras = env.step(alg.act(obs))
+            alg.process_env_step(obs, rewards, dones, extras)
+    assert alg.rollout_complete
+    assert not [name for name, _ in env.calls if name == "share_states"]
+
+
+def test_a_checkpoint_keeps_observations_of_different_groups() -> None:
+    runner = grpo_runner(16, group_size=4)
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner.learn(1)
+    recorded = runner.alg.save()["recorded_observations"]["state"]
+    assert len(recorded.unique(dim=0)) == len(recorded) == 4
+
+
 def test_episodes_longer_than_the_rollout_are_announced(capsys: pytest.CaptureFixture[str]) -> None:
     grpo_runner(8, group_size=4, num_steps=5).learn(1)
     out = capsys.readouterr().out

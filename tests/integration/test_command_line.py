@@ -223,6 +223,7 @@ def test_train_script_of_the_flow_by_grpo(tmp_path: Path) -> None:
     assert [value for _, value in scalars["perf/backbone_calls"]] == [4.0, 4.0], "two rounds of two decisions"
     assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
     assert [value for _, value in scalars["charts/episodic_length"]] == [32.0, 32.0]
+    assert export(tmp_path, run_dir / "model_1.pt", tolerance=1e-4), "other weights than the base's"
     refused = run(*command[:-4], "--num_envs", "5", "agent.algorithm.group_size=2", cwd=tmp_path)
     assert refused.returncode == 2
     assert "5 environments do not divide into groups of 2. Use `--num_envs` 4 or 6" in refused.stderr

@@ -176,21 +176,22 @@ class Gr00tGRPO(PolicyOptimization):
             SystemExit: An observation is not finite, or the members of a group are not in the same state.
         """
         with readable_errors():
+            chunk = self.actor.chunk_length * self.encoder.spec.action_dim
+            actions = torch.zeros(self._num_envs, chunk, device=self.device)
             if not self._in_rollout:
                 self._start_rollout_of_groups()
+            elif self.rollout_complete:
+                return actions
             elif self._step_of_round and self._step_of_round % self.storage.segment_length == 0:
                 self._share_states()
             if self._moved:
                 obs = self._env.get_observations().to(self.device)
                 self._moved = False
-            chunk = self.actor.chunk_length * self.encoder.spec.action_dim
-            actions = torch.zeros(self._num_envs, chunk, device=self.device)
-            if self.rollout_complete:
-                return actions
-            active = obs[self._ids]
+            active = obs if self._active.all() else obs[self._ids]
             require_finite_observations(active)
         if self._row == 0 and self._attempt == 0:
-            self._start_rollout(active)
+            # the members of a group see the same
+            self._start_rollout(active[:: self.options.group_size])
         self.storage.step = self._row
         actions[self._ids] = self._decide(self.encoder.encode(active), self._ids)
         return actions
