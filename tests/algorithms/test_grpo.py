@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,12 +20,19 @@ from tiny_policy import observations
 from toy_agents import CHUNK, DECISIONS, grpo, grpo_runner, ppo, stock_runner, success_rate
 from toy_reach import ToyReach
 
+from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
 from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
 from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.runners.grpo_runner import GrpoRunner
 
 G = 4
+
+
+@pytest.fixture(autouse=True)
+def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate of memory takes seconds, and has tests of its own."""
+    monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=str))
 
 
 def actor_weights(alg: Gr00tGRPO) -> dict[str, torch.Tensor]:

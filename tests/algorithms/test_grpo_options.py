@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from toy_agents import grpo_runner
 
+from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
 
 ROUGH = {"learning_rate": 3e-2, "num_learning_epochs": 6, "outcome": "return"}
@@ -52,6 +54,12 @@ TABLE: dict[str, tuple[dict[str, Any], Any]] = {
 
 ELSEWHERE = {"gr00t_schedule", "max_skipped_steps"}
 """What PPO shares and tests: see test_no_dead_options.py."""
+
+
+@pytest.fixture(autouse=True)
+def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate of memory takes seconds, and has tests of its own."""
+    monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=str))
 
 
 def test_the_table_has_every_field_and_no_other() -> None:
