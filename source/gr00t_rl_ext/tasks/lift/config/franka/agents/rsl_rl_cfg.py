@@ -31,6 +31,26 @@ class Gr00tLoraPpoRunnerCfg(stack.Gr00tLoraPpoRunnerCfg):
     experiment_name = "gr00t_lora_lift_cube_franka"
 
 
+DECISIONS_PER_EPISODE = 13
+"""An episode of 5 s is 100 control steps, which chunks of 8 cover."""
+
+
+@configclass
+class Gr00tGrpoRunnerCfg(stack.Gr00tGrpoRunnerCfg):
+    """``gr00t_grpo``."""
+
+    experiment_name = "gr00t_grpo_lift_cube_franka"
+    num_steps_per_env = DECISIONS_PER_EPISODE
+
+
+@configclass
+class Gr00tFlowGrpoRunnerCfg(stack.Gr00tFlowGrpoRunnerCfg):
+    """``gr00t_flow_grpo``."""
+
+    experiment_name = "gr00t_flow_grpo_lift_cube_franka"
+    num_steps_per_env = DECISIONS_PER_EPISODE
+
+
 @configclass
 class RslRlMlpPpoRunnerCfg(stack.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state."""
