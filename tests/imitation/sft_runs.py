@@ -30,7 +30,14 @@ def tiny(directory: Path, **arguments: Any) -> Path:
     )
 
 
-def run(dataset: Path, checkpoint: Path | str, steps: int = 6, learning_rate: float = 3e-3, **request: Any) -> SftRun:
+def run(
+    dataset: Path,
+    checkpoint: Path | str,
+    steps: int = 6,
+    learning_rate: float = 3e-3,
+    batch_size: int = 8,
+    **request: Any,
+) -> SftRun:
     """A run that has not begun."""
-    options = SftOptions(steps=steps, batch_size=8, learning_rate=learning_rate, seed=1)
+    options = SftOptions(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=1)
     return SftRun.prepare(SftRequest(dataset, str(checkpoint), **{"holdout": 0.25} | request), options)

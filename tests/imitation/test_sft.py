@@ -18,6 +18,7 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_embodiment, load_gr00t
+from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
 from gr00t_rl_ext.imitation import sft_checkpoint
 from gr00t_rl_ext.imitation.sft import SftOptions, TimeDistribution
 from gr00t_rl_ext.imitation.sft_run import SftRun
@@ -42,16 +43,18 @@ def weights(run: SftRun) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in run.trainer.model.state_dict().items()}
 
 
-def test_it_learns_its_demonstrations_by_heart(data: Path, base: Path):
-    run = sft_runs.run(data, base, steps=300, holdout=0.0, train=("projector", "dit", "vl_self_attention"))
+def test_it_learns_its_demonstrations_by_heart(base: Path, tmp_path: Path):
+    data = recordings.write(tmp_path / "data", recordings.episode(6), recordings.episode(4, seed=1))
+    train = ("projector", "dit", "vl_self_attention")
+    run = sft_runs.run(data, base, steps=240, batch_size=32, holdout=0.0, train=train)
     first = run.evaluate(0.0)
-    while run.trainer.steps_done < 300:
+    while run.trainer.steps_done < 240:
         run.trainer.step()
     last = run.evaluate(0.0)
-    assert last.loss < 0.25 * first.loss
-    # random actions in [-1, 1]: a constant would be off by 0.5
+    assert last.loss < 0.15 * first.loss
+    # the actions are uniform in [-1, 1]: the best constant would be off by 0.5
     assert first.action_error > 0.4
-    assert last.action_error < 0.12
+    assert last.action_error < 0.2
     assert last.action_error == pytest.approx((2 * last.action_errors["arm"] + last.action_errors["gripper"]) / 3)
 
 
@@ -140,19 +143,21 @@ def test_resuming_needs_the_same_settings(data: Path, base: Path, tmp_path: Path
     run = sft_runs.run(data, base)
     run.save(tmp_path / "out")
     other = sft_runs.run(data, base, learning_rate=1e-3, holdout=0.5)
-    with pytest.raises(ValueError, match=r"other settings; now learning_rate 0.001, then 0.003; holdout 0.5, then 0.25"):
+    with pytest.raises(
+        ValueError, match=r"other settings; now learning_rate 0.001, then 0.003; holdout 0.5, then 0.25"
+    ):
         other.resume(tmp_path / "out")
     (tmp_path / "out/sft/state.pt").write_bytes(b"no")
     with pytest.raises(ValueError, match="cannot be read"):
         run.resume(tmp_path / "out")
 
 
-def policy(checkpoint: Path, cameras: dict[str, int]) -> Gr00tFlowActor:
+def policy(checkpoint: Path) -> Gr00tFlowActor:
     """The flow policy of a task whose state and action have the dataset's order, under names of their own."""
     spec = TaskSpec(
         instruction="lift the red cube",
         image_groups=("rgb",),
-        cameras=tuple(cameras),
+        cameras=("camera",),
         state_groups=("proprioception",),
         state_terms={"q": 3, "hand": 2},
         action_terms={"move": 2, "grip": 1},
@@ -174,11 +179,9 @@ def test_the_policy_acts_as_the_trainer(data: Path, base: Path, tmp_path: Path, 
     with torch.no_grad():
         expected = run.trainer.sample(chunks, np.random.default_rng(3))
 
-    actor = policy(tmp_path / "out", {"camera": 1})
+    actor = policy(tmp_path / "out")
     state = torch.from_numpy(np.concatenate(list(one.state.values()), axis=1))
-    obs = TensorDict(
-        {"rgb": torch.from_numpy(one.images("front")), "proprioception": state}, batch_size=[len(one)]
-    )
+    obs = TensorDict({"rgb": torch.from_numpy(one.images("front")), "proprioception": state}, batch_size=[len(one)])
     shape = len(one), 4, 8
     noise = torch.from_numpy(np.random.default_rng(3).standard_normal(shape, dtype=np.float32))
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
@@ -208,19 +211,13 @@ def test_what_is_written(data: Path, base: Path, tmp_path: Path):
     # the slots of other robots
     slot = model.embodiment_slot
     name = "action_head.state_encoder.layer1.b"
-    before, after = (sft_checkpoint_tensor(path, name) for path in (base, tmp_path / "out"))
+    before, after = (CheckpointWeights(path).read(name) for path in (base, tmp_path / "out"))
     others = [index for index in range(32) if index != slot]
     assert torch.equal(before[others], after[others])
     assert not torch.equal(before[slot], after[slot])
     # not taken for a random one, which may be replaced
     with pytest.raises(FileExistsError):
         sft_runs.tiny(tmp_path / "out")
-
-
-def sft_checkpoint_tensor(directory: Path, name: str) -> torch.Tensor:
-    from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
-
-    return CheckpointWeights(directory).read(name)
 
 
 def test_statistics_of_the_checkpoint_may_be_kept(data: Path, tmp_path: Path):
@@ -245,17 +242,13 @@ def test_a_small_gr00t_is_made_for_a_dataset(data: Path):
 
 def test_n1_7_with_its_own_statistics(data: Path, tmp_path: Path):
     keys = {"state_keys": {"joints": 3, "pose": 2}, "action_keys": {"arm": 2, "gripper": 1}}
-    base = build_n1_7(tmp_path / "n1_7", **keys)
+    base = sft_runs.tiny(tmp_path / "base", version="N1.7", image_size=256, video_keys=["front"], **keys)
     run = sft_runs.run(data, base, keep_statistics=True)
     assert math.isfinite(run.trainer.step().loss)
     run.save(tmp_path / "out")
     assert load_gr00t(tmp_path / "out").version == "N1.7"
     with pytest.raises(Gr00tCheckpointError, match="is a GR00T N1.7.*Use --keep-statistics"):
         sft_runs.run(data, base)
-
-
-def build_n1_7(directory: Path, **arguments) -> Path:
-    return sft_runs.tiny(directory, version="N1.7", image_size=256, video_keys=["front"], **arguments)
 
 
 def test_times_follow_the_published_distribution():
@@ -308,7 +301,7 @@ def test_option_errors(changes: dict, text: str):
         ({"cameras": ["front", "wrist"]}, "has no camera 'wrist'; it has front"),
         ({"holdout": 1.0}, "--holdout is 1.0"),
         ({"train": ["language"]}, "--language-layers is 0"),
-        ({"embodiment_tag": "robot"}, "no statistics for embodiment tag 'robot'|embodiment_slot is None|robot"),
+        ({"embodiment_tag": "robot"}, "embodiment tag 'robot' has no published slot"),
     ],
 )
 def test_request_errors(data: Path, base: Path, request_: dict, text: str):

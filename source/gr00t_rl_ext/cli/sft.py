@@ -152,7 +152,7 @@ def _prepare(arguments: argparse.Namespace) -> SftRun:
             request,
             options,
             report=lambda done, total: progress.update(bar, completed=done, total=total),
-            announce=lambda text: print(f"kept of the frames: {text}"),
+            announce=print,
         )
 
 

@@ -29,32 +29,34 @@ class CachePlan:
     """Folder of its file; None: in memory."""
 
     @classmethod
-    def of(cls, row: TensorDict, num_rows: int, limit_gib: float, directory: Path) -> CachePlan:
+    def of(cls, row: TensorDict, num_rows: int, memory_per_row: float, directory: Path) -> CachePlan:
         """Plan a cache.
 
         Args:
             row: What one row looks like, with a batch size of 1.
             num_rows: N.
-            limit_gib: Size above which it becomes a file.
+            memory_per_row: Size of a row in bytes above which it becomes a file.
             directory: Folder of that file; it is made where needed.
 
         Raises:
             ValueError: There is no room on that disk.
         """
-        size = num_rows * sum(math.prod(value.shape) * value.element_size() for value in row.values())
-        if size <= limit_gib * GIB:
+        row_size = sum(math.prod(value.shape) * value.element_size() for value in row.values())
+        size = num_rows * row_size
+        if row_size <= memory_per_row:
             return cls(size, None)
         directory.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(directory).free
         if size > free:
             raise ValueError(
-                f"The features of {num_rows} frames take {size / GIB:.1f} GiB, more than --cache-gib = {limit_gib:g},"
-                f" and {str(directory)!r} has {free / GIB:.1f} GiB free. Use fewer cameras or episodes, or set"
-                " GR00T_RL_EXT_CACHE to a larger disk."
+                f"The features of {num_rows} frames take {size / GIB:.1f} GiB, more memory than --cache-gib leaves for"
+                f" them, and {str(directory)!r} has {free / GIB:.1f} GiB free. Raise --cache-gib, use fewer cameras or"
+                " episodes, or set GR00T_RL_EXT_CACHE to a directory on a larger disk."
             )
         return cls(size, directory)
 
     def describe(self) -> str:
+        """Size and place."""
         place = "in memory" if self.directory is None else f"in a file in {str(self.directory)!r}"
         return f"{self.num_bytes / 1024**2:.1f} MiB {place}"
 

@@ -93,7 +93,8 @@ def dataset_embodiment(model: Gr00tModel, metadata: Mapping[str, Any], tag: str)
         )
     with tempfile.TemporaryDirectory() as scratch:
         set_robot_metadata(Path(scratch), tag, metadata)
-        return load_embodiment(scratch, tag, slot=model.embodiment_slot)
+        # without a slot, which must be a published one: nobody could load the checkpoint otherwise
+        return load_embodiment(scratch, tag)
 
 
 def check_same_robot(embodiment: Embodiment, dataset: DemonstrationDataset) -> None:

@@ -17,6 +17,7 @@ from gr00t_rl_ext.gr00t import Gr00tInputs, load_embodiment, load_gr00t, load_to
 from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
+from gr00t_rl_ext.imitation.feature_cache import GIB
 from gr00t_rl_ext.imitation.sft import Evaluation, SftOptions, SftTrainer
 from gr00t_rl_ext.imitation.sft_checkpoint import SMALL_NAME, SavedRun
 from gr00t_rl_ext.imitation.training_data import TrainingData
@@ -142,7 +143,7 @@ class SftRun:
 
         start = time.perf_counter()
         cache: dict[str, Any] = {
-            "limit_gib": request.cache_gib,
+            "memory_per_frame": request.cache_gib * GIB / total,
             "cache_directory": cache_directory() / "features",
             "announce": announce,
             "report": count,

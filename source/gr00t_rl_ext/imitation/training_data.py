@@ -114,8 +114,9 @@ class Frames:
         encoder: For that instruction.
         episodes: The episodes.
         cameras: Cameras in order.
-        limit_gib: Size above which the features go to a file.
+        memory_per_frame: Bytes above which what is kept of the frames goes to a file.
         cache_directory: Folder of that file.
+        announce: Called with what will be kept, before it is computed.
         report: Called with a number of frames when they have been encoded.
     """
 
@@ -125,7 +126,7 @@ class Frames:
         episodes: Sequence[Demonstration],
         cameras: Sequence[str],
         *,
-        limit_gib: float,
+        memory_per_frame: float,
         cache_directory: Path,
         announce: Callable[[str], None] = lambda _: None,
         report: Callable[[int], None] = lambda _: None,
@@ -139,8 +140,8 @@ class Frames:
             obs = _observations(one, cameras)
             if cache is None:
                 row = encoder.encoded_example(obs[:1])
-                plan = CachePlan.of(row, len(self), limit_gib, cache_directory)
-                announce(plan.describe())
+                plan = CachePlan.of(row, len(self), memory_per_frame, cache_directory)
+                announce(f"keeping {len(self)} frames: {plan.describe()}")
                 cache = FeatureCache(row, len(self), plan)
             for part in obs.split(ENCODED_AT_ONCE):
                 kept = encoder.kept(encoder.encode(part.to(str(encoder.model.device))))
