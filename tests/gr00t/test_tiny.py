@@ -25,7 +25,9 @@ from gr00t_rl_ext.gr00t import (
     load_gr00t,
     load_tokenizer,
 )
+from gr00t_rl_ext.gr00t.backbone_eagle import EagleBackbone
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import Qwen3VLBackbone
+from gr00t_rl_ext.gr00t.tiny import small_image_size
 from gr00t_rl_ext.gr00t.tiny.__main__ import main
 
 
@@ -140,6 +142,53 @@ def test_arguments(tmp_path: Path):
     assert load_embodiment(path, "so100").state.normalize(torch.tensor([[1.0, 4.0, -2.0]])).tolist() == [[0, 1, -1]]
 
 
+def test_shape_of_n1_5(tmp_path: Path):
+    path = build_tiny_checkpoint(
+        tmp_path / "out",
+        image_size=48,
+        patch_size=16,
+        vision_layers=3,
+        vision_width=32,
+        vision_heads=2,
+        text_layers=3,
+        text_width=48,
+        text_heads=6,
+        vl_layers=2,
+        dit_layers=6,
+        dit_width=40,
+        dit_heads=5,
+        num_future_tokens=3,
+    )
+    model = load_gr00t(path, dtype=torch.float32)
+    backbone, head = model.backbone, model.config.action_head
+    assert isinstance(backbone, EagleBackbone)
+    vision, text = backbone.vision_model.config, backbone.language_model.config
+    assert (vision.num_hidden_layers, vision.hidden_size, vision.num_attention_heads) == (3, 32, 2)
+    assert (text.num_hidden_layers, text.num_attention_heads, text.num_key_value_heads) == (3, 6, 3)
+    assert (model.feature_dim, backbone.tokens_per_image) == (48, 9)
+    assert head.vl_self_attention is not None
+    assert (head.vl_self_attention.num_layers, head.vl_self_attention.num_attention_heads) == (2, 6)
+    assert (head.diffusion_model.num_layers, head.diffusion_model.width, head.num_future_tokens) == (6, 40, 3)
+    context = model.condition(
+        model.encode(
+            pixel_values=torch.zeros(1, 3, 48, 48),
+            input_ids=torch.tensor([[1, *[backbone.image_token_index] * 9, 2]]),
+        )
+    )
+    assert model.sample(context, torch.zeros(1, 1, 64), torch.zeros(1, 16, 32)).isfinite().all()
+
+
+def test_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    main([str(tmp_path / "out"), "--size", "small", "--horizon", "8"])
+    model = load_gr00t(tmp_path / "out")
+    assert (model.version, model.backbone.image_size, model.action_horizon) == ("N1.5", 64, 8)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == 0.99, "as its documentation says"
+    assert [small_image_size(*size) for size in ((64, 64), (200, 85), (480, 640), (20, 40))] == [64, 80, 128, 32]
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "other"), "--size", "small", "--version", "N1.7"])
+    assert "--size small is a GR00T N1.5" in capsys.readouterr().err
+
+
 def test_shape_of_n1_7(tmp_path: Path):
     path = build_tiny_checkpoint(
         tmp_path / "out",
@@ -198,6 +247,7 @@ def test_shape_of_n1_7(tmp_path: Path):
             {"version": "N1.7", "state_keys": {"arm": 133}},
             r"state_keys \{'arm': 133\} add up to 133; expected 1 to 132",
         ),
+        ({"dit_heads": 3}, "dit_heads is 3; expected a divisor of dit_width = 64"),
         ({"image_size": 64}, "image_size is 64; expected a positive multiple of the patch size 14"),
         ({"embodiment_tag": "robot"}, "embodiment_tag is 'robot'; expected one of new_embodiment"),
         ({"action_keys": {"arm": 33}}, r"action_keys \{'arm': 33\} add up to 33; expected 1 to 32 dimensions"),

@@ -7,11 +7,16 @@ Run ``python -m gr00t_rl_ext.gr00t.tiny OUT [--version N1.7]``. The result goes 
 all published keys (the unused ones included), 32 embodiment slots, shards with an index, statistics, and a tokenizer.
 1.5 M parameters and 6 MB (N1.5), 1.8 M and 7 MB (N1.7). What it cannot do is act: its weights are noise.
 
-``build`` writes, ``n1_5`` and ``n1_7`` know what the files of their version hold, ``spec`` is what both share.
+``--size small`` makes an N1.5 that is wide enough to learn and small enough to do so on two CPU cores;
+``scripts/sft.py --checkpoint small`` makes one for a dataset and trains it.
+
+``build`` writes, ``n1_5`` and ``n1_7`` know what the files of their version hold, ``spec`` is what both share,
+``small`` is the shape of the model that learns.
 """
 
 from .build import TINY_SHAPES, build_tiny_checkpoint
 from .n1_5 import TinyN15
 from .n1_7 import TinyN17
+from .small import SMALL, small_image_size
 
-__all__ = ["TINY_SHAPES", "TinyN15", "TinyN17", "build_tiny_checkpoint"]
+__all__ = ["SMALL", "TINY_SHAPES", "TinyN15", "TinyN17", "build_tiny_checkpoint", "small_image_size"]

@@ -13,10 +13,8 @@ from ..backbone import Backbone
 from ..backbone_eagle import EAGLE_CONFIG_FILE, EagleBackbone
 from ..checkpoint import CONFIG_FILE
 from ..embodiment import EMBODIMENT_SLOTS, METADATA_FILE
+from ..metadata import Camera, robot_metadata
 from .spec import VOCAB_SIZE, TinyRobot, TinyShape
-
-PATCH_SIZE = 14
-WIDTH = 64
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class TinyN15(TinyShape):
     """Two SigLIP layers, the first two of four Qwen3 layers, one layer of VL self-attention, four DiT blocks.
 
     Raises:
-        ValueError: ``image_size`` is no multiple of the patch size 14.
+        ValueError: ``image_size`` is no multiple of the patch size, or heads do not divide a width.
     """
 
     SPECIAL_TOKENS: ClassVar[tuple[str, ...]] = (
@@ -41,11 +39,56 @@ class TinyN15(TinyShape):
     max_state_dim: int = 64
     max_action_dim: int = 32
 
+    patch_size: int = 14
+    """Side of a patch of the vision model in pixels."""
+
+    vision_layers: int = 2
+    """Layers of the vision model."""
+
+    vision_width: int = 48
+    """Width of the vision model; its MLPs are twice as wide."""
+
+    vision_heads: int = 4
+    """Attention heads of the vision model."""
+
+    text_layers: int = 2
+    """Layers kept of the language model. It is said to have two more, as the published one has more than are kept."""
+
+    text_width: int = 64
+    """Width of the language model and of the features; its MLPs are twice as wide."""
+
+    text_heads: int = 4
+    """Attention heads of the language model, two for each head of keys and values, and of the VL self-attention."""
+
+    vl_layers: int = 1
+    """Layers of VL self-attention."""
+
+    dit_layers: int = 4
+    """Blocks of the diffusion transformer; those that attend to the features and to themselves alternate."""
+
+    dit_width: int = 64
+    """Width of the diffusion transformer; its MLPs are four times as wide."""
+
+    dit_heads: int = 4
+    """Attention heads of the diffusion transformer."""
+
+    num_future_tokens: int = 4
+    """Learned tokens between state and actions."""
+
     def __post_init__(self) -> None:
-        if self.image_size < PATCH_SIZE or self.image_size % PATCH_SIZE:
+        if self.image_size < self.patch_size or self.image_size % self.patch_size:
             raise ValueError(
-                f"image_size is {self.image_size}; expected a positive multiple of the patch size {PATCH_SIZE}"
+                f"image_size is {self.image_size}; expected a positive multiple of the patch size {self.patch_size}"
             )
+        for heads, width in (
+            ("vision_heads", "vision_width"),
+            ("text_heads", "text_width"),
+            ("dit_heads", "dit_width"),
+        ):
+            if getattr(self, width) % getattr(self, heads):
+                raise ValueError(
+                    f"{heads} is {getattr(self, heads)}; expected a divisor of {width} = {getattr(self, width)}"
+                )
 
     def check(self, robot: TinyRobot) -> None:
         if robot.embodiment_tag not in EMBODIMENT_SLOTS:
@@ -56,16 +99,8 @@ class TinyN15(TinyShape):
         super().check(robot)
 
     def files(self, robot: TinyRobot, token_ids: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        statistics = robot.statistics()
-        modalities: dict[str, Any] = {
-            modality: {
-                key: {"absolute": True, "rotation_type": None, "shape": [dim], "continuous": True}
-                for key, dim in keys.items()
-            }
-            for modality, keys in robot.vectors().items()
-        }
-        modalities["video"] = {key: {"resolution": [256, 256], "channels": 3, "fps": 20.0} for key in robot.video_keys}
-        metadata = {"statistics": statistics, "modalities": modalities, "embodiment_tag": robot.embodiment_tag}
+        cameras = {name: Camera() for name in robot.video_keys}
+        metadata = robot_metadata(robot.embodiment_tag, robot.statistics(), cameras)
         return {
             CONFIG_FILE: self._config(),
             EAGLE_CONFIG_FILE: self._eagle_config(token_ids[EagleBackbone.IMAGE_TOKEN]),
@@ -73,30 +108,31 @@ class TinyN15(TinyShape):
         }
 
     def _config(self) -> dict[str, Any]:
-        attention = {
-            "attention_head_dim": 16,
-            "dropout": 0.2,
-            "final_dropout": True,
-            "num_attention_heads": WIDTH // 16,
-            "positional_embeddings": None,
-        }
+        attention = {"dropout": 0.2, "final_dropout": True, "positional_embeddings": None}
         return {
             "action_dim": self.max_action_dim,
-            "action_head_cfg": self.head_fields(WIDTH)
+            "action_head_cfg": self.head_fields(self.text_width)
             | {
                 "action_dim": self.max_action_dim,
                 "diffusion_model_cfg": attention
                 | {
-                    "cross_attention_dim": WIDTH,
+                    "attention_head_dim": self.dit_width // self.dit_heads,
+                    "cross_attention_dim": self.text_width,
                     "interleave_self_attention": True,
                     "norm_type": "ada_norm",
-                    "num_layers": 4,
-                    "output_dim": WIDTH,
+                    "num_attention_heads": self.dit_heads,
+                    "num_layers": self.dit_layers,
+                    "output_dim": self.dit_width,
                 },
-                "hidden_size": WIDTH,
-                "input_embedding_dim": WIDTH,
-                "num_target_vision_tokens": 4,
-                "vl_self_attention_cfg": attention | {"num_layers": 1},
+                "hidden_size": self.dit_width,
+                "input_embedding_dim": self.dit_width,
+                "num_target_vision_tokens": self.num_future_tokens,
+                "vl_self_attention_cfg": attention
+                | {
+                    "attention_head_dim": self.text_width // self.text_heads,
+                    "num_attention_heads": self.text_heads,
+                    "num_layers": self.vl_layers,
+                },
             },
             "action_horizon": self.horizon,
             "architectures": ["GR00T_N1_5"],
@@ -106,13 +142,13 @@ class TinyN15(TinyShape):
                 "load_bf16": False,
                 "project_to_dim": None,
                 "reproject_vision": False,
-                "select_layer": 2,
+                "select_layer": self.text_layers,
                 "tune_llm": False,
                 "tune_visual": True,
                 "use_flash_attention": False,
             },
             "compute_dtype": "float32",
-            "hidden_size": WIDTH,
+            "hidden_size": self.text_width,
             "model_dtype": "float32",
             "model_type": "gr00t_n1_5",
             "torch_dtype": "float32",
@@ -131,13 +167,13 @@ class TinyN15(TinyShape):
             "text_config": {
                 "architectures": ["Qwen3ForCausalLM"],
                 "model_type": "qwen3",
-                "hidden_size": WIDTH,
-                "intermediate_size": 2 * WIDTH,
+                "hidden_size": self.text_width,
+                "intermediate_size": 2 * self.text_width,
                 # more than backbone_cfg.select_layer keeps, as in the published model
-                "num_hidden_layers": 4,
-                "num_attention_heads": 4,
-                "num_key_value_heads": 2,
-                "head_dim": 16,
+                "num_hidden_layers": self.text_layers + 2,
+                "num_attention_heads": self.text_heads,
+                "num_key_value_heads": self.text_heads // 2,
+                "head_dim": self.text_width // self.text_heads,
                 "vocab_size": VOCAB_SIZE,
                 "rms_norm_eps": 1e-6,
                 "rope_theta": 1000000,
@@ -148,13 +184,13 @@ class TinyN15(TinyShape):
             },
             "vision_config": {
                 "model_type": "siglip_vision_model",
-                "hidden_size": 48,
-                "intermediate_size": 96,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 4,
+                "hidden_size": self.vision_width,
+                "intermediate_size": 2 * self.vision_width,
+                "num_hidden_layers": self.vision_layers,
+                "num_attention_heads": self.vision_heads,
                 "num_channels": 3,
                 "image_size": self.image_size,
-                "patch_size": PATCH_SIZE,
+                "patch_size": self.patch_size,
                 "layer_norm_eps": 1e-6,
                 "hidden_act": "gelu_pytorch_tanh",
             },

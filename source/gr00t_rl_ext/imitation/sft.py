@@ -1,0 +1,239 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Supervised fine-tuning of GR00T's action head by flow matching, as its authors train it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gr00t_rl_ext.gr00t import Gr00tModel
+from gr00t_rl_ext.imitation.training_data import Chunks, TrainingData
+from gr00t_rl_ext.policy.freezing import Freezing
+
+SCHEDULES = ("cosine", "constant")
+"""Learning rate after the warm-up."""
+
+EVALUATED_FRAMES = 256
+"""Frames of an evaluation, evenly spaced over the episodes."""
+
+
+@dataclass(frozen=True)
+class SftOptions:
+    """How to train; the command line documents the fields."""
+
+    steps: int = 2000
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 1e-5
+    max_grad_norm: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, fits, expected in (
+            ("steps", self.steps >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("learning_rate", self.learning_rate > 0, "a positive number"),
+            ("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+            ("warmup", 0 <= self.warmup < 1, "a share in [0, 1)"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("max_grad_norm", self.max_grad_norm > 0, "a positive number"),
+        ):
+            if not fits:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} is {getattr(self, name)!r}; expected {expected}.")
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of step 0, 1, ...: a linear warm-up, then constant or half a cosine down to 0."""
+        warmup = round(self.warmup * self.steps)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        if self.schedule == "constant":
+            return self.learning_rate
+        progress = (step - warmup) / (self.steps - warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class TimeDistribution:
+    """GR00T's distribution of the time of a training sample: t = (s - x) / s with x ~ Beta(alpha, beta), not below 0.
+
+    As :math:`\\pi_0` (Black et al. 2024, arXiv 2410.24164) it prefers times near 0, where there is most noise.
+    """
+
+    alpha: float
+    beta: float
+    s: float
+
+    @classmethod
+    def of(cls, model: Gr00tModel) -> TimeDistribution:
+        """As the checkpoint says."""
+        raw = model.config.raw
+        head = raw.get("action_head_cfg", raw)
+        return cls(
+            float(head.get("noise_beta_alpha", 1.5)),
+            float(head.get("noise_beta_beta", 1.0)),
+            float(head.get("noise_s", 0.999)),
+        )
+
+    def sample(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Times (count,) in [0, 1), float32."""
+        x = rng.beta(self.alpha, self.beta, count)
+        return torch.from_numpy(np.clip((self.s - x) / self.s, 0.0, 1.0 - 1e-6)).float()
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step of training was like."""
+
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    """Before clipping."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the policy does on demonstrations, without a simulator."""
+
+    loss: float
+    """Flow-matching loss."""
+
+    action_error: float
+    """Mean absolute difference of sampled and demonstrated actions over all steps of the chunk, in action units."""
+
+    action_errors: Mapping[str, float]
+    """The same by key of the action."""
+
+
+class SftTrainer:
+    """Trains what a :class:`~gr00t_rl_ext.policy.freezing.Freezing` has opened.
+
+    Random numbers come from a generator of its own on the CPU, so that a run depends on its seed alone and can be
+    resumed: frames are drawn uniformly with replacement, noise is standard normal, time as :class:`TimeDistribution`.
+
+    Args:
+        freezing: The model and what of it trains.
+        train: Frames to train on.
+        held_out: Frames to measure on.
+        options: How to train.
+    """
+
+    def __init__(self, freezing: Freezing, train: TrainingData, held_out: TrainingData, options: SftOptions) -> None:
+        self.freezing = freezing
+        self.model = freezing.model
+        self.train = train
+        self.held_out = held_out
+        self.options = options
+        self.times = TimeDistribution.of(self.model)
+        self.steps_done = 0
+        self._rng = np.random.default_rng(options.seed)
+        self._parameters = list(freezing.parameters().values())
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=options.learning_rate, betas=(0.95, 0.999), weight_decay=options.weight_decay
+        )
+
+    def step(self) -> StepReport:
+        """One step of the optimizer.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        options = self.options
+        rate = options.learning_rate_at(self.steps_done)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        rows = self._rng.integers(len(self.train), size=options.batch_size)
+        self._optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for chunks in self.train.chunks(rows, self._horizon):
+            share = len(chunks.actions) / options.batch_size
+            loss = share * self._loss(chunks, self._rng)
+            loss.backward()
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise FloatingPointError(
+                f"The loss of step {self.steps_done} is {total}. Lower --learning-rate ({options.learning_rate:g})."
+            )
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, options.max_grad_norm)
+        self._optimizer.step()
+        self.steps_done += 1
+        return StepReport(total, rate, float(norm))
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Measure on the held-out frames: always the same ones, with the same noise."""
+        rng = np.random.default_rng(self.options.seed + 1)
+        count = min(EVALUATED_FRAMES, len(self.held_out))
+        rows = np.unique(np.linspace(0, len(self.held_out) - 1, count).round().astype(np.int64))
+        loss, error, steps = 0.0, torch.zeros(()), 0
+        for chunks in self.held_out.chunks(rows, self._horizon):
+            loss += len(chunks.actions) / len(rows) * float(self._loss(chunks, rng))
+            difference = (self.sample(chunks, rng) - chunks.actions).abs() * chunks.real[..., None]
+            error = error + difference.sum(dim=(0, 1)).cpu()
+            steps += int(chunks.real.sum())
+        error = error / steps
+        by_key = {
+            key: float(error[at].mean())
+            for key, at in self.held_out.parts[0].encoder.inputs.embodiment.action.slices().items()
+        }
+        return Evaluation(loss, float(error.mean()), by_key)
+
+    def sample(self, chunks: Chunks, rng: np.random.Generator) -> Tensor:
+        """Actions (B, H, A) that the policy takes in some frames, in the dataset's units."""
+        encoder = chunks.encoder
+        obs = encoder.complete(chunks.obs)
+        with encoder.autocast():
+            sampled = self.model.sample(
+                encoder.context(obs), encoder.head_state(obs), self._noise(rng, len(chunks.actions))
+            )
+        return encoder.decode_action(sampled, obs)
+
+    def _loss(self, chunks: Chunks, rng: np.random.Generator) -> Tensor:
+        encoder, count = chunks.encoder, len(chunks.actions)
+        obs = encoder.complete(chunks.obs)
+        action = encoder.encode_action(chunks.actions, obs)
+        # where the robot's chunks are shorter than the model's
+        action = F.pad(action, (0, 0, 0, self.model.action_horizon - action.shape[1]))
+        noise = self._noise(rng, count)
+        t = self.times.sample(rng, count).to(noise.device)
+        with encoder.autocast():
+            return self.model.flow_matching_loss(
+                encoder.context(obs), encoder.head_state(obs), action, encoder.inputs.action_mask(count), noise, t
+            )
+
+    def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
+        shape = count, self.model.action_horizon, self.model.max_action_dim
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(self.model.device)
+
+    @property
+    def _horizon(self) -> int:
+        return self.train.parts[0].encoder.action_horizon
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` needs to go on as if nothing had happened."""
+        return {
+            "steps_done": self.steps_done,
+            "trained": self.freezing.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "rng": json.dumps(self._rng.bit_generator.state),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, with the same options, model and data."""
+        self.steps_done = state["steps_done"]
+        self.freezing.load_state_dict(state["trained"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rng.bit_generator.state = json.loads(state["rng"])

@@ -1,0 +1,231 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The GR00T that supervised fine-tuning starts from, and the checkpoint that it writes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import pickle
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gr00t_rl_ext.cache import cache_directory
+from gr00t_rl_ext.gr00t import Embodiment, Gr00tCheckpointError, Gr00tModel, build_tiny_checkpoint, load_embodiment
+from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, new_directory, read_json
+from gr00t_rl_ext.gr00t.metadata import Camera, robot_metadata, set_robot_metadata
+from gr00t_rl_ext.gr00t.tiny import SMALL, small_image_size
+from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
+
+SMALL_NAME = "small"
+"""Value of ``--checkpoint`` that stands for a small fresh GR00T made for the dataset."""
+
+STATE_DIRECTORY = "sft"
+"""Folder of an SFT checkpoint with what resuming needs, and the curve."""
+
+_STATE, _SETTINGS, _CURVE = "state.pt", "settings.json", "curve"
+
+
+def small_checkpoint(
+    dataset: DemonstrationDataset, cameras: Sequence[str], *, horizon: int, seed: int, tag: str
+) -> Path:
+    """Directory of the small fresh GR00T for a dataset, built on first use. Its statistics are made up.
+
+    Args:
+        dataset: Says widths and image size.
+        cameras: Cameras in order.
+        horizon: Actions per chunk.
+        seed: Of the weights.
+        tag: Embodiment tag.
+
+    Raises:
+        ValueError: The dataset does not fit any such model, or ``tag`` is not a published one.
+    """
+    height, width = dataset[0].images(cameras[0]).shape[1:3]
+    state, action = (
+        {k: s.width for k, s in keys.items()} for keys in (dataset.modality.state, dataset.modality.action)
+    )
+    arguments = {
+        **SMALL,
+        "image_size": small_image_size(height, width),
+        "horizon": horizon,
+        "seed": seed,
+        "embodiment_tag": tag,
+        "state_keys": state,
+        "action_keys": action,
+        "video_keys": list(cameras),
+        # GR00T's own widths take any robot that fits the published checkpoints
+        "max_state_dim": max(64, sum(state.values())),
+        "max_action_dim": max(32, sum(action.values())),
+    }
+    name = hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:12]
+    directory = cache_directory() / "small" / name
+    if not (directory / CONFIG_FILE).is_file():
+        build_tiny_checkpoint(directory, **arguments)
+    return directory
+
+
+def dataset_metadata(dataset: DemonstrationDataset, cameras: Sequence[str], tag: str) -> dict[str, Any]:
+    """What a checkpoint says of the robot that a dataset shows."""
+    sizes = {name: dataset[0].images(name).shape[1:3] for name in cameras}
+    views = {name: Camera(width=width, height=height, fps=dataset.fps) for name, (height, width) in sizes.items()}
+    return robot_metadata(tag, dataset.statistics, views)
+
+
+def dataset_embodiment(model: Gr00tModel, metadata: Mapping[str, Any], tag: str) -> Embodiment:
+    """The robot in a model's slot, with statistics of a dataset.
+
+    Raises:
+        Gr00tCheckpointError: The model is not a GR00T N1.5, whose statistics alone can be set from a dataset.
+    """
+    if model.version != "N1.5":
+        raise Gr00tCheckpointError(
+            f"{str(model.config.source)!r} is a GR00T {model.version}: its statistics belong to a processor config and"
+            " cannot be set from a dataset here. Use --keep-statistics with statistics that describe the dataset's"
+            " robot, which GR00T's own fine-tuning writes."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        set_robot_metadata(Path(scratch), tag, metadata)
+        # without a slot, which must be a published one: nobody could load the checkpoint otherwise
+        return load_embodiment(scratch, tag)
+
+
+def check_same_robot(embodiment: Embodiment, dataset: DemonstrationDataset) -> None:
+    """Check that a checkpoint's statistics are of the robot in a dataset: the same keys, widths and order.
+
+    Raises:
+        Gr00tCheckpointError: They are not.
+    """
+    for name, vector in (("state", embodiment.state), ("action", embodiment.action)):
+        known = [(spec.key, spec.dim) for spec in vector.specs]
+        found = [(key, part.width) for key, part in getattr(dataset.modality, name).items()]
+        if known != found:
+            shown = [", ".join(f"{key} {width}" for key, width in keys) for keys in (known, found)]
+            raise Gr00tCheckpointError(
+                f"The checkpoint's statistics of {embodiment.tag!r} describe the {name} as {shown[0]}, but the dataset"
+                f" has {shown[1]}. Leave out --keep-statistics to take the dataset's."
+            )
+
+
+def check_out(out: Path, checkpoint: str, *, resume: bool) -> None:
+    """Check that a checkpoint may be written to a directory, before anything expensive is done.
+
+    Raises:
+        FileExistsError: It holds something, or is the checkpoint to start from.
+        FileNotFoundError: There is nothing to resume.
+    """
+    if out.resolve() == Path(checkpoint).expanduser().resolve():
+        raise FileExistsError(f"--out is {str(out)!r}, the checkpoint to start from. Give another directory.")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out is {str(out)!r}, a file. Give a directory that does not exist yet.")
+    if resume and not is_sft_checkpoint(out):
+        raise FileNotFoundError(
+            f"{str(out)!r} holds no run to resume (no {STATE_DIRECTORY}/{_STATE}). Leave out --resume to start one."
+        )
+    if not resume and out.is_dir() and any(out.iterdir()):
+        raise FileExistsError(
+            f"{str(out)!r} is not empty. Give another directory, remove it, or go on with the run in it (--resume)."
+        )
+
+
+def is_sft_checkpoint(directory: Path) -> bool:
+    """Whether supervised fine-tuning wrote a directory, so that a later step of the run may replace it."""
+    return (directory / STATE_DIRECTORY / _STATE).is_file()
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run as it stands in a checkpoint."""
+
+    settings: Mapping[str, Any]
+    """What determines the run."""
+
+    state: Mapping[str, Any]
+    """Of the trainer."""
+
+    curve: list[dict[str, float]]
+    """One row per evaluation."""
+
+
+def write_checkpoint(
+    out: Path, model: Gr00tModel, run: SavedRun, *, tag: str, metadata: Mapping[str, Any] | None
+) -> None:
+    """Write a GR00T checkpoint in the published layout, and the run beside it. It appears complete or not at all.
+
+    Args:
+        out: Directory; a former state of the run is replaced.
+        model: The model; the checkpoint that it was loaded from must still be there.
+        run: The run.
+        tag: Embodiment tag.
+        metadata: Of the robot; None: those of the checkpoint.
+
+    Raises:
+        FileExistsError: The directory holds something else.
+    """
+    with new_directory(out, may_replace=is_sft_checkpoint) as target:
+        model.save_pretrained(target)
+        if metadata is not None:
+            set_robot_metadata(target, tag, metadata)
+        _disown(target / CONFIG_FILE)
+        beside = target / STATE_DIRECTORY
+        beside.mkdir()
+        torch.save(dict(run.state), beside / _STATE)
+        _write_json(beside / _SETTINGS, run.settings)
+        _write_json(beside / f"{_CURVE}.json", run.curve)
+        names = list(dict.fromkeys(name for row in run.curve for name in row))
+        with (beside / f"{_CURVE}.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, names)
+            writer.writeheader()
+            writer.writerows(run.curve)
+
+
+def _disown(config: Path) -> None:
+    """Let no one take a trained model for a fresh one, which may be replaced."""
+    content = read_json(config)
+    if content.pop("generator", None) is not None:
+        _write_json(config, content)
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_run(out: Path, settings: Mapping[str, Any]) -> SavedRun:
+    """The run in a checkpoint.
+
+    Args:
+        out: Directory of the checkpoint.
+        settings: What the run is to be resumed with.
+
+    Raises:
+        ValueError: It was trained with other settings, or its files cannot be read.
+    """
+    beside = out / STATE_DIRECTORY
+    try:
+        former = json.loads((beside / _SETTINGS).read_text(encoding="utf-8"))
+        curve = json.loads((beside / f"{_CURVE}.json").read_text(encoding="utf-8"))
+        state = torch.load(beside / _STATE, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"The run in {str(beside)!r} cannot be read ({reason}). Start it again without --resume."
+        ) from error
+    now = json.loads(json.dumps(settings))
+    different = [
+        f"{name} {now.get(name)!r}, then {former.get(name)!r}"
+        for name in {**former, **now}
+        if former.get(name) != now.get(name)
+    ]
+    if different:
+        raise ValueError(
+            f"The run in {str(out)!r} was started with other settings; now {'; '.join(different)}. Resume with those,"
+            " or start another run from it with --checkpoint."
+        )
+    return SavedRun(former, state, curve)
