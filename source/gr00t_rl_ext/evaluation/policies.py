@@ -19,9 +19,6 @@ from torch import Tensor
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
 from gr00t_rl_ext.runners.choice import for_installed_rsl_rl, make_runner
 
-BASE = "base"
-"""In place of a checkpoint: the policy before reinforcement learning."""
-
 _POLICY = ("actor_state_dict", "gr00t_state_dict")
 """Of a training checkpoint, what the policy's decisions depend on."""
 
@@ -52,7 +49,9 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
     """
     cfg = for_installed_rsl_rl(agent_cfg)
     # nothing is learnt: no memory for rollouts
-    cfg.num_steps_per_env = 1
+    cfg.num_steps_per_env = cfg.algorithm.num_mini_batches = 1
+    if hasattr(cfg.algorithm, "gradient_accumulation_steps"):
+        cfg.algorithm.gradient_accumulation_steps = 1
     torch.manual_seed(cfg.seed)
     # what it says is about training
     with contextlib.redirect_stdout(io.StringIO()):
