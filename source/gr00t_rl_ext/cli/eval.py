@@ -205,8 +205,10 @@ def _environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any, Fil
             arguments.task, arguments.agent, arguments.overrides, arguments.num_envs, arguments.device, arguments.seed
         )
         with contextlib.closing(gymnasium_run.make_env(env_cfg)) as env:
-            yield env, agent_cfg, lambda env, episodes, videos: film_gymnasium(
-                env_cfg, episodes, arguments.seed, videos
+            yield (
+                env,
+                agent_cfg,
+                lambda env, episodes, videos: film_gymnasium(env_cfg, episodes, arguments.seed, videos),
             )
         return
     with _isaac_lab(arguments) as (env, agent_cfg):

@@ -52,8 +52,8 @@ def film_gymnasium(env_cfg: Any, episodes: Episodes, seed: int, videos: Mapping[
 
 
 def film_isaac_lab(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
-    """The same for an Isaac Lab task, by its own cameras, in the environments that ran the episodes. They observe
-    something else afterwards."""
+    """The same for an Isaac Lab task, by its own cameras, in the environments that ran the episodes. Decisions must be
+    configured anew afterwards. There is an image every :data:`STRIDE` control steps."""
     import torch
 
     env.unwrapped.configure_decisions(1)
@@ -63,6 +63,8 @@ def film_isaac_lab(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path
         return "none: the task has no observation group with images."
     watched = sorted({episode for shown in videos.values() for episode in shown})
     footage = replay(env, episodes, seed, watched, groups[0], STRIDE)
+    # all groups again, for whoever comes next
+    env.unwrapped.configure_decisions(1)
     return write(footage, videos, max(1, round(1 / (env.unwrapped.step_dt * STRIDE))))
 
 
@@ -79,7 +81,7 @@ def write(footage: Mapping[int, Footage], videos: Mapping[Path, Sequence[int]], 
         images = np.concatenate(parts)
         # H.264 wants even sides
         write_video(file, images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2], fps)
-    text = ", ".join(str(file) for file in videos) if len(videos) < 3 else f"{len(videos)} in {next(iter(videos)).parent}"
+    text = ", ".join(map(str, videos)) if len(videos) < 3 else f"{len(videos)} in {next(iter(videos)).parent}"
     different = [episode for episode, seen in footage.items() if not seen.is_the_same]
     if different:
         text += (

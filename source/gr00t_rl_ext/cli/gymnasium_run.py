@@ -201,19 +201,21 @@ def _learn(
     from isaaclab_rl.entrypoints.backends.cli_args_rsl_rl import checkpoint_load_cfg
     from isaaclab_rl.entrypoints.common import write_run_manifest
 
-    from gr00t_rl_ext.runners.choice import for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.runners.choice import errors_for_callers, for_installed_rsl_rl, make_runner
 
     start = time.perf_counter()
     agent_cfg = for_installed_rsl_rl(agent_cfg)
     with contextlib.closing(make_env(env_cfg)) as env:
         configure_seed(agent_cfg.seed)
         try:
-            runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
+            with errors_for_callers():
+                runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
+                if resumed is not None:
+                    print(f"Resuming {resumed}")
+                    load_cfg = checkpoint_load_cfg(with_optimizer)
+                    runner.load(str(resumed), load_cfg=load_cfg, map_location=agent_cfg.device)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        if resumed is not None:
-            print(f"Resuming {resumed}")
-            runner.load(str(resumed), load_cfg=checkpoint_load_cfg(with_optimizer), map_location=agent_cfg.device)
         write_run_manifest(
             str(run_dir), library="rsl_rl", task=str(arguments.task), metadata={"agent": arguments.agent}
         )

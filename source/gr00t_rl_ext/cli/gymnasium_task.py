@@ -56,9 +56,7 @@ def resolve(
     family = family_of(env_id)
     if agent not in family.agents:
         names = [name for name in family.agents if not name.endswith("_cfg_entry_point")]
-        raise UsageError(
-            f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point."
-        )
+        raise UsageError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
     from rsl_rl.utils import resolve_callable
 
     agent_class: Any = resolve_callable(family.agents[agent])

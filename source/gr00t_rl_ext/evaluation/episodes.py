@@ -95,8 +95,8 @@ def run_episodes(
     unwrapped: Any = env.unwrapped
     if not hasattr(unwrapped, "park"):
         raise EvaluationError(
-            f"The task's environment class {type(unwrapped).__name__} cannot be evaluated: environments whose episode is"
-            " over must rest. Register the task with"
+            f"The task's environment class {type(unwrapped).__name__} cannot be evaluated: environments whose episode"
+            " is over must rest. Register the task with"
             " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or put"
             " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
         )

@@ -179,7 +179,10 @@ def terminal_table(rows: Sequence[Row]) -> Table:
 def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
     """The header and a line for each row, each cell in parts. Differences only if there is anything to compare."""
     versus = [("vs.", rows[0].name)] if len(rows) > 1 else []
-    header = [("checkpoint",), ("episodes",), ("success, %",), *versus, ("return",), *versus, ("length",)]
+    # a task may have no success term
+    rated = any(row.success_rate is not None for row in rows)
+    success = [("success, %",), *versus] if rated else []
+    header = [("checkpoint",), ("episodes",), *success, ("return",), *versus, ("length",)]
     lines: list[list[tuple[str, ...]]] = [header]
     for row in rows:
         successes = _comparison(row.success_difference, 100, decimals=1)
@@ -188,8 +191,8 @@ def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
             [
                 (row.name,),
                 (str(row.episodes),),
-                _success(row),
-                *([successes] if versus else []),
+                *([_success(row)] if rated else []),
+                *([successes] if rated and versus else []),
                 (f"{row.mean_return:.4g}",),
                 *([returns] if versus else []),
                 (f"{row.mean_length:.1f}",),
@@ -226,13 +229,23 @@ def _decimals(comparison: Comparison | None) -> int:
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    sentences = [f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of the success rate."]
-    if len(rows) > 1:
+    rated, several = rows[0].success_rate is not None, len(rows) > 1
+    sentences = []
+    if rated and several:
         sentences = [
             f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of success rates, Newcombe's of their differences in"
             " percentage points, the bootstrap's of differences of returns. Differences are paired by initial state; p"
             " is that of the exact McNemar test and of the sign-flip test."
         ]
+    elif rated:
+        sentences = [f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of the success rate."]
+    elif several:
+        sentences = [
+            f"In brackets {CONFIDENCE:.0%} intervals of the bootstrap. Differences are paired by initial state; p is"
+            " that of the sign-flip test."
+        ]
+    if not rated:
+        sentences.append("The task says nothing of success.")
     if len(rows) > 2:
         sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
     return " ".join(sentences)
