@@ -25,8 +25,15 @@ class Arguments:
     record: bool
     overrides: list[str]
     """Hydra overrides and preset selections: ``agent.algorithm.gamma=0.98``, ``physics=newton_mjwarp``."""
+    rest: list[str]
+    """What is not parsed here, overrides included."""
     forwarded: list[str]
     """The command line without our own arguments."""
+
+    @property
+    def is_gymnasium(self) -> bool:
+        """Whether the task is an environment of Gymnasium, which Isaac Lab's commands do not know."""
+        return self.task is not None and self.task.startswith("gym:")
 
     def overrides_under(self, *prefixes: str) -> list[str]:
         """Overrides whose key starts with one of the prefixes."""
@@ -43,7 +50,11 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
         " physics=newton_mjwarp`.",
         allow_abbrev=False,
     )
-    parser.add_argument("--task", help="Task id, e.g. Isaac-Stack-Cube-Franka-v0.")
+    parser.add_argument(
+        "--task",
+        help="Task id, e.g. Isaac-Stack-Cube-Franka-v0, or gym: and the id of a Gymnasium environment, e.g."
+        " gym:FetchPickAndPlace-v4.",
+    )
     parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
     parser.add_argument("--num_envs", type=int, help="Environments to simulate.")
     parser.add_argument("--max_iterations", type=int, help="Training iterations.")
@@ -75,5 +86,6 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
         assets=known.assets,
         record=not known.no_record,
         overrides=[item for item in rest if "=" in item and not item.startswith("--")],
+        rest=rest,
         forwarded=forwarded,
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,12 +29,16 @@ def run(argv: Sequence[str], program: str, description: str, command: Callable[[
         The command's exit code; 2 with a message on the standard error if the command line cannot work.
     """
     from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError, apply_asset_root
+    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, AssetRootError, apply_asset_root
 
     arguments = parse(argv, program, description)
     try:
-        # before anything imports isaaclab, which fixes the asset root
-        apply_asset_root(arguments.assets)  # type: ignore[arg-type]
+        if arguments.is_gymnasium:
+            # no asset is read: neither ask the server nor build any
+            os.environ.setdefault(MODE_ENV_VAR, "online")
+        else:
+            # before anything imports isaaclab, which fixes the asset root
+            apply_asset_root(arguments.assets)  # type: ignore[arg-type]
         if arguments.device is None:
             import torch
 

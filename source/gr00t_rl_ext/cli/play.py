@@ -18,6 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(arguments: Arguments) -> int:
+    if arguments.is_gymnasium:
+        from gr00t_rl_ext.cli import gymnasium_run
+
+        return gymnasium_run.play(arguments)
+
     from gr00t_rl_ext.cli import preflight, profile
 
     agent_cfg = preflight.check_arguments(arguments)

@@ -97,19 +97,23 @@ def find_task(task: str | None) -> EnvSpec:
     """The registered task, or an error that names similar ones."""
     import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
 
-    import gr00t_rl_ext.tasks  # noqa: F401
+    from gr00t_rl_ext.tasks.gymnasium import EXAMPLES
 
     ours = sorted(name for name, spec in gym.registry.items() if _has_gr00t_agent(spec))
     if task is None:
-        raise UsageError(f"--task is missing. Tasks with GR00T agents: {', '.join(ours)}.")
+        raise UsageError(
+            f"--task is missing. Tasks with GR00T agents: {', '.join(ours)}; of Gymnasium e.g. {', '.join(EXAMPLES)}."
+        )
     name = task.split(":")[-1]
-    if name not in gym.registry:
-        tasks = [known for known, spec in gym.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {})]
+    tasks = [known for known, spec in gym.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {})]
+    if name in gym.registry and name not in tasks:
+        raise UsageError(f"{task!r} is no task of Isaac Lab, but an environment of Gymnasium. Use --task gym:{name}.")
+    if name not in tasks:
         similar = difflib.get_close_matches(name, tasks, n=3, cutoff=0.5)
         hint = f" Similar: {', '.join(similar)}." if similar else ""
         raise UsageError(
             f"There is no task {task!r}.{hint} Tasks with GR00T agents: {', '.join(ours)}; `isaaclab list_envs` shows"
-            " all."
+            f" all. Tasks of Gymnasium begin with gym:, such as {', '.join(EXAMPLES)}."
         )
     return gym.spec(name)
 
@@ -174,7 +178,7 @@ def check_override_paths(overrides: list[str], env_cfg: Any, agent_cfg: Any) -> 
                 similar = difflib.get_close_matches(name, known, n=3)
                 hint = f" Similar: {', '.join(similar)}." if similar else ""
                 raise UsageError(
-                    f"The override {item!r} names a field that does not exist: {'.'.join(parents)} has no"
+                    f"The override {item!r} names a field that does not exist: {'.'.join(parents) or 'the task'} has no"
                     f" {name!r}.{hint} It has: {', '.join(sorted(known))}."
                 )
             parents.append(name)

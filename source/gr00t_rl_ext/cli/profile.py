@@ -93,7 +93,6 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
         for name, cfg in vars(env_cfg.scene).items()
         if hasattr(cfg, "data_types") and hasattr(cfg, "width")
     ]
-    gr00t_cfg = gr00t_config(agent_cfg)
     rows = {
         "task": str(arguments.task),
         "agent": arguments.agent,
@@ -106,15 +105,22 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
     algorithm: Any = getattr(agent_cfg, "algorithm", None)
     if hasattr(algorithm, "group_size"):
         rows["groups"] = f"of {algorithm.group_size}, compared by {algorithm.outcome}"
-    if gr00t_cfg is not None:
-        from gr00t_rl_ext.policy.encoder import TINY
-
-        chunk = agent_cfg.actor.chunk_length
+    if gr00t_config(agent_cfg) is not None:
         rows["cameras"] = ", ".join(cameras)
-        rows["chunk"] = f"{chunk} control steps" if chunk else "the checkpoint's action horizon"
-        rows["GR00T"] = (
-            "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
-            if gr00t_cfg.checkpoint == TINY
-            else gr00t_cfg.checkpoint
-        )
-    return rows
+    return rows | describe_gr00t(agent_cfg)
+
+
+def describe_gr00t(agent_cfg: Any) -> dict[str, str]:
+    """Which GR00T is in effect, for a table; nothing for agents without."""
+    gr00t_cfg = gr00t_config(agent_cfg)
+    if gr00t_cfg is None:
+        return {}
+    from gr00t_rl_ext.policy.encoder import TINY
+
+    chunk = agent_cfg.actor.chunk_length
+    return {
+        "chunk": f"{chunk} control steps" if chunk else "the checkpoint's action horizon",
+        "GR00T": "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
+        if gr00t_cfg.checkpoint == TINY
+        else gr00t_cfg.checkpoint,
+    }

@@ -12,26 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from isaaclab_rl.entrypoints.backends import train_rsl_rl
-from rsl_rl.utils import resolve_callable
+
+from gr00t_rl_ext.runners.choice import make_runner
 
 
 @contextmanager
 def algorithms_runner() -> Iterator[None]:
     """Within it, the training command makes the runner that the agent's algorithm names in ``RUNNER``."""
     stock = train_rsl_rl.create_rsl_rl_runner
-
-    def create(env: Any, agent_cfg: Any, log_dir: str | None = None) -> Any:
-        algorithm: Any = resolve_callable(agent_cfg.algorithm.class_name)
-        name = getattr(algorithm, "RUNNER", None)
-        if name is None:
-            return stock(env, agent_cfg, log_dir=log_dir)
-        runner: Any = resolve_callable(name)
-        return runner(env, agent_cfg.to_dict(), log_dir=log_dir, device=agent_cfg.device)
-
-    train_rsl_rl.create_rsl_rl_runner = create
+    train_rsl_rl.create_rsl_rl_runner = make_runner
     try:
         yield
     finally:

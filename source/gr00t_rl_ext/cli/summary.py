@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -53,6 +54,28 @@ def rows(run_dir: Path, seconds: float) -> dict[str, str]:
             result["env steps/s"] = f"{speeds[len(speeds) // 2]:.0f} (median over the iterations, update included)"
             break
     return result
+
+
+def print_summary(
+    run_dir: Path, seconds: float, places: Mapping[str, object], play: str, overrides: Iterable[str]
+) -> None:
+    """Print what a training run reached, and where things are.
+
+    Args:
+        run_dir: Directory of the run.
+        seconds: Wall time of the training.
+        places: Label -> path.
+        play: Command that plays the result.
+        overrides: Of the training; those of the actor belong to that command as well.
+    """
+    from gr00t_rl_ext.policy.actor_critic import shell_argument
+
+    print_table("Summary", rows(run_dir, seconds))
+    for label, place in places.items():
+        print(f"{label + ':':<12}{place}")
+    print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
+    of_actor = [item for item in overrides if item.startswith("agent.actor")]
+    print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in of_actor))
 
 
 def print_table(title: str, content: dict[str, str]) -> None:

@@ -30,6 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: Arguments) -> int:
+    if arguments.is_gymnasium:
+        from gr00t_rl_ext.cli import gymnasium_run
+
+        return gymnasium_run.train(arguments)
+
     from gr00t_rl_ext.cli import preflight, profile, summary
 
     agent_cfg = preflight.check_arguments(arguments)
@@ -44,7 +49,6 @@ def _train(arguments: Arguments) -> int:
     from isaaclab_rl.entrypoints import run_train_cli
 
     from gr00t_rl_ext.cli.runner import algorithms_runner
-    from gr00t_rl_ext.policy.actor_critic import shell_argument
 
     stamp = arguments.run_timestamp or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     start = time.perf_counter()
@@ -59,20 +63,13 @@ def _train(arguments: Arguments) -> int:
         print("error: the training wrote no checkpoint; see the output above.", file=sys.stderr)
         return 1
     run_dir = run_dirs[-1].resolve()
-    content = summary.rows(run_dir, seconds)
     places: dict[str, object] = {"run": run_dir, "checkpoint": checkpoint.resolve()}
     if arguments.record and is_gr00t:
         video = record(arguments, checkpoint.resolve(), user_overrides)
         places["video"] = video or f"none was recorded; see {run_dir / 'play.log'}"
-    summary.print_table("Summary", content)
-    for label, place in places.items():
-        print(f"{label + ':':<12}{place}")
-    print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
-    print(
-        f"{'play:':<12}isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent} --device"
-        f" {arguments.device} --num_envs 4 --checkpoint {checkpoint.resolve()} --video"
-        + "".join(f" {shell_argument(item)}" for item in user_overrides if item.startswith("agent.actor"))
-    )
+    play = f"isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent}"
+    play += f" --device {arguments.device} --num_envs 4 --checkpoint {checkpoint.resolve()} --video"
+    summary.print_summary(run_dir, seconds, places, play, user_overrides)
     return 0
 
 

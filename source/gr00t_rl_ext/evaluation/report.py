@@ -65,8 +65,8 @@ class Evaluation(BaseModel):
     initial_states: tuple[str, ...] = Field(min_length=1)
     """What tells the initial state of an episode from others, such as its seed or a digest of the state."""
 
-    successes: tuple[bool, ...]
-    """Whether the task's success term ended the episode."""
+    successes: tuple[bool, ...] | None
+    """Whether the task's success term ended the episode; None if the task has none."""
 
     returns: tuple[FiniteFloat, ...]
     """Sums of the rewards, undiscounted."""
@@ -76,7 +76,8 @@ class Evaluation(BaseModel):
 
     @model_validator(mode="after")
     def _check_episodes(self) -> Self:
-        counts = {name: len(getattr(self, name)) for name in ("initial_states", "successes", "returns", "lengths")}
+        names = ("initial_states", *(() if self.successes is None else ("successes",)), "returns", "lengths")
+        counts = {name: len(getattr(self, name)) for name in names}
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{count} {name}" for name, count in counts.items())
             raise ValueError(f"there are {listed}; expected one of each per episode")
@@ -88,8 +89,9 @@ class Row(NamedTuple):
 
     name: str
     episodes: int
-    success_rate: float
-    success_interval: Interval
+    success_rate: float | None
+    """None if the task has no success term, as what follows from it."""
+    success_interval: Interval | None
     success_difference: Comparison | None
     """To the first checkpoint; None for that one."""
     mean_return: float
@@ -112,15 +114,16 @@ def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
         _check_comparable(first, other)
     rows = []
     for evaluation in evaluations:
-        episodes, successes = len(evaluation.successes), sum(evaluation.successes)
+        episodes, successes = len(evaluation.returns), evaluation.successes
         is_first = evaluation is first
+        compared = not is_first and first.successes is not None and successes is not None
         rows.append(
             Row(
                 name=evaluation.name,
                 episodes=episodes,
-                success_rate=successes / episodes,
-                success_interval=wilson_interval(successes, episodes),
-                success_difference=None if is_first else compare_successes(first.successes, evaluation.successes),
+                success_rate=None if successes is None else sum(successes) / episodes,
+                success_interval=None if successes is None else wilson_interval(sum(successes), episodes),
+                success_difference=compare_successes(first.successes, successes) if compared else None,
                 mean_return=sum(evaluation.returns) / episodes,
                 return_difference=None if is_first else compare_returns(first.returns, evaluation.returns),
                 mean_length=sum(evaluation.lengths) / episodes,
@@ -176,7 +179,10 @@ def terminal_table(rows: Sequence[Row]) -> Table:
 def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
     """The header and a line for each row, each cell in parts. Differences only if there is anything to compare."""
     versus = [("vs.", rows[0].name)] if len(rows) > 1 else []
-    header = [("checkpoint",), ("episodes",), ("success, %",), *versus, ("return",), *versus, ("length",)]
+    # a task may have no success term
+    rated = any(row.success_rate is not None for row in rows)
+    success = [("success, %",), *versus] if rated else []
+    header = [("checkpoint",), ("episodes",), *success, ("return",), *versus, ("length",)]
     lines: list[list[tuple[str, ...]]] = [header]
     for row in rows:
         successes = _comparison(row.success_difference, 100, decimals=1)
@@ -185,14 +191,20 @@ def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
             [
                 (row.name,),
                 (str(row.episodes),),
-                (f"{100 * row.success_rate:.1f}", _interval(row.success_interval, 100, ".1f")),
-                *([successes] if versus else []),
+                *([_success(row)] if rated else []),
+                *([successes] if rated and versus else []),
                 (f"{row.mean_return:.4g}",),
                 *([returns] if versus else []),
                 (f"{row.mean_length:.1f}",),
             ]
         )
     return lines
+
+
+def _success(row: Row) -> tuple[str, ...]:
+    if row.success_rate is None or row.success_interval is None:
+        return ("not defined",)
+    return f"{100 * row.success_rate:.1f}", _interval(row.success_interval, 100, ".1f")
 
 
 def _interval(interval: Interval, scale: float, form: str) -> str:
@@ -217,13 +229,23 @@ def _decimals(comparison: Comparison | None) -> int:
 
 
 def _caption(rows: Sequence[Row]) -> str:
-    sentences = [f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of the success rate."]
-    if len(rows) > 1:
+    rated, several = rows[0].success_rate is not None, len(rows) > 1
+    sentences = []
+    if rated and several:
         sentences = [
             f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of success rates, Newcombe's of their differences in"
             " percentage points, the bootstrap's of differences of returns. Differences are paired by initial state; p"
             " is that of the exact McNemar test and of the sign-flip test."
         ]
+    elif rated:
+        sentences = [f"In brackets {CONFIDENCE:.0%} intervals: Wilson's of the success rate."]
+    elif several:
+        sentences = [
+            f"In brackets {CONFIDENCE:.0%} intervals of the bootstrap. Differences are paired by initial state; p is"
+            " that of the sign-flip test."
+        ]
+    if not rated:
+        sentences.append("The task says nothing of success.")
     if len(rows) > 2:
         sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
     return " ".join(sentences)

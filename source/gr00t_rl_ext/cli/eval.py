@@ -1,0 +1,322 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""``scripts/rsl_rl/eval.py``: checkpoints compared on the same initial states."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gr00t_rl_ext.cli.frame import UsageError
+
+if TYPE_CHECKING:
+    from gr00t_rl_ext.evaluation.episodes import Episodes
+    from gr00t_rl_ext.evaluation.report import Evaluation
+
+BASE = "base"
+"""In place of a checkpoint: the policy before reinforcement learning."""
+
+_OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    from gr00t_rl_ext.assets.build import AssetBuildError
+    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, AssetRootError, apply_asset_root
+    from gr00t_rl_ext.evaluation.episodes import EvaluationError
+    from gr00t_rl_ext.evaluation.report import ReportError
+
+    try:
+        if arguments.task.startswith("gym:"):
+            os.environ.setdefault(MODE_ENV_VAR, "online")
+        else:
+            # before anything imports isaaclab, which fixes the asset root
+            apply_asset_root(arguments.assets)
+        return _evaluate(arguments)
+    except (UsageError, EvaluationError, ReportError, AssetBuildError, AssetRootError) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line."""
+    parser = argparse.ArgumentParser(
+        prog="eval.py",
+        description="Compare checkpoints episode by episode: same seeds, same initial states, no exploration.",
+        epilog="Config fields are overridden as in train.py; give those of the training that the policy depends on, as"
+        " `agent.actor.gr00t.checkpoint=DIR`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--task", required=True, help="Task id, or gym: and the id of a Gymnasium environment.")
+    parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
+    parser.add_argument(
+        "--checkpoint",
+        nargs="+",
+        default=[],
+        metavar="CHECKPOINT",
+        help="model_*.pt files or directories of runs, of which the last model is taken. base: the policy before"
+        " reinforcement learning. All are compared with the first.",
+    )
+    parser.add_argument("--episodes", type=int, default=200, help="Of each checkpoint (default: %(default)s).")
+    parser.add_argument("--num_envs", type=int, default=16, help="Environments at once (default: %(default)s).")
+    parser.add_argument("--seed", type=int, default=0, help="Of initial states and policies (default: %(default)s).")
+    parser.add_argument(
+        "--half-width",
+        type=float,
+        default=0.07,
+        help="Largest distance from the success rate to an end of its 95%% interval that is acceptable, as a fraction;"
+        " fewer episodes than it needs are refused (default: %(default)s).",
+    )
+    parser.add_argument("--out", type=Path, help="JSON file of the results; the table is written beside it (.md).")
+    parser.add_argument(
+        "--videos",
+        type=int,
+        default=0,
+        help="Successes and failures of each checkpoint to film, as many of both; beside --out (default: %(default)s).",
+    )
+    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
+    parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
+    parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
+    arguments = parser.parse_args(list(argv))
+    # an option with several values takes what follows it
+    arguments.overrides += [item for item in arguments.checkpoint if _OVERRIDE.fullmatch(item)]
+    arguments.checkpoint = [item for item in arguments.checkpoint if not _OVERRIDE.fullmatch(item)]
+    return arguments
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.evaluation import report
+
+    checkpoints = check(arguments)
+    if arguments.device is None:
+        import torch
+
+        arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    preflight.check_device(arguments.device)
+    with _environments(arguments) as (env, agent_cfg, film):
+        evaluations = evaluate_all(env, agent_cfg, checkpoints, arguments, film)
+    rows = report.summarise(evaluations)
+    Console().print(report.terminal_table(rows))
+    if arguments.out is not None:
+        report.save(evaluations, arguments.out)
+        table = arguments.out.with_suffix(".md")
+        table.write_text(report.markdown_table(rows), encoding="utf-8")
+        print(f"results: {arguments.out}\ntable:   {table}")
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
+    """Check what needs no environment.
+
+    Returns:
+        Name in the table -> checkpoint; None for the policy before reinforcement learning.
+
+    Raises:
+        UsageError: With one readable message.
+    """
+    from gr00t_rl_ext.evaluation.statistics import check_episodes
+
+    for name in ("episodes", "num_envs"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 1.")
+    for name in ("seed", "videos"):
+        if getattr(arguments, name) < 0:
+            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 0.")
+    try:
+        check_episodes(arguments.episodes, arguments.half_width)
+    except ValueError as error:
+        raise UsageError(f"{error} (--episodes, --half-width)") from error
+    if arguments.out is not None and arguments.out.suffix != ".json":
+        raise UsageError(f"--out is '{arguments.out}'; expected a file that ends in .json.")
+    if arguments.videos and arguments.out is None:
+        raise UsageError("--videos needs --out, beside which they are written.")
+    if not arguments.checkpoint:
+        raise UsageError("--checkpoint is missing: name at least one model_*.pt, directory of a run, or base.")
+    arguments.num_envs = min(arguments.num_envs, arguments.episodes)
+    checkpoints = {item: None if item == BASE else _checkpoint(item) for item in arguments.checkpoint}
+    check_tasks([path for path in checkpoints.values() if path is not None], arguments.task)
+    return _named(checkpoints)
+
+
+def _checkpoint(item: str) -> Path:
+    from gr00t_rl_ext.cli import preflight, summary
+
+    path = Path(item)
+    if not path.exists():
+        # the message of training and playing, which know more ways to name one
+        preflight.check_checkpoint(item)
+        raise UsageError(f"{item!r} is no path. Name a model_*.pt, the directory of a run, or {BASE}.")
+    found = summary.latest_checkpoint(path) if path.is_dir() else path
+    if found is None:
+        raise UsageError(f"The directory {item!r} has no model_*.pt. Expected the directory of a run, or a model_*.pt.")
+    return found.resolve()
+
+
+def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:
+    """Short names if they tell the checkpoints apart, else what the user wrote."""
+    short = [BASE if path is None else f"{path.parent.name}/{path.stem}" for path in checkpoints.values()]
+    names = short if len(set(short)) == len(short) else list(checkpoints)
+    return dict(zip(names, checkpoints.values(), strict=True))
+
+
+def check_tasks(checkpoints: Sequence[Path], task: str) -> None:
+    """Check that checkpoints were trained on the task, as far as their runs say on which.
+
+    Raises:
+        UsageError: One was trained on another.
+    """
+    wanted = task.rpartition(":")[2]
+    for checkpoint in checkpoints:
+        try:
+            trained_on = json.loads((checkpoint.parent / "run.json").read_text(encoding="utf-8"))["task"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if trained_on != wanted:
+            raise UsageError(
+                f"The checkpoint '{checkpoint}' was trained on the task {trained_on}, but --task is {task}. Checkpoints"
+                " of different tasks cannot be compared: evaluate each on its own."
+            )
+
+
+Film = Callable[[Any, "Episodes", dict[Path, Sequence[int]]], str]
+"""Environments, episodes, file -> episodes to show in it; returns what to say."""
+
+
+@contextlib.contextmanager
+def _environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any, Film]]:
+    """The environments, the agent's config, and how to film."""
+    if arguments.task.startswith("gym:"):
+        from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
+        from gr00t_rl_ext.cli.footage import film_gymnasium
+
+        env_cfg, agent_cfg = gymnasium_task.resolve(
+            arguments.task, arguments.agent, arguments.overrides, arguments.num_envs, arguments.device, arguments.seed
+        )
+        with contextlib.closing(gymnasium_run.make_env(env_cfg)) as env:
+            yield (
+                env,
+                agent_cfg,
+                lambda env, episodes, videos: film_gymnasium(env_cfg, episodes, arguments.seed, videos),
+            )
+        return
+    with _isaac_lab(arguments) as (env, agent_cfg):
+        from gr00t_rl_ext.cli.footage import film_isaac_lab
+
+        yield env, agent_cfg, lambda env, episodes, videos: film_isaac_lab(env, episodes, arguments.seed, videos)
+
+
+@contextlib.contextmanager
+def _isaac_lab(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
+    from gr00t_rl_ext.cli import preflight
+
+    spec = preflight.find_task(arguments.task)
+    preflight.find_agent(spec, arguments.agent)
+    presets = [item for item in arguments.overrides if item.startswith(("presets", "physics", "renderer"))]
+    configs = preflight.resolve_configs(spec.id, arguments.agent, presets)
+    preflight.check_override_paths([item for item in arguments.overrides if item not in presets], *configs)
+    cfg, agent_cfg = preflight.resolve_configs(spec.id, arguments.agent, arguments.overrides)
+    preflight.check_physics(cfg)
+    preflight.check_observation_groups(cfg, agent_cfg.obs_groups)
+    if (gr00t_cfg := preflight.gr00t_config(agent_cfg)) is not None:
+        preflight.check_gr00t(gr00t_cfg)
+        preflight.check_mapping(gr00t_cfg, cfg, agent_cfg.obs_groups["actor"])
+    cfg.scene.num_envs, cfg.sim.device, cfg.seed = arguments.num_envs, arguments.device, arguments.seed
+    agent_cfg.device, agent_cfg.seed = arguments.device, arguments.seed
+
+    from isaaclab.app import launch_simulation
+
+    launcher = argparse.Namespace(device=arguments.device, headless=True, visualizer=None, enable_cameras=True)
+    with launch_simulation(cfg, launcher):
+        import gymnasium as gym
+        from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
+
+        env = RslRlVecEnvWrapper(gym.make(spec.id, cfg=cfg), clip_actions=agent_cfg.clip_actions)  # type: ignore[arg-type]
+        try:
+            yield env, agent_cfg
+        finally:
+            env.close()
+
+
+def evaluate_all(
+    env: Any, agent_cfg: Any, checkpoints: dict[str, Path | None], arguments: argparse.Namespace, film: Film
+) -> list[Evaluation]:
+    """Evaluate checkpoints one after the other, in the same environments.
+
+    Raises:
+        EvaluationError: A checkpoint does not fit, or did not begin in the states in which the first one did.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gr00t_rl_ext.evaluation.episodes import EvaluationError, run_episodes
+    from gr00t_rl_ext.evaluation.policies import load_policy
+    from gr00t_rl_ext.evaluation.report import Evaluation
+
+    origin = next((path for path in checkpoints.values() if path is not None), None)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    evaluations: list[Evaluation] = []
+    first: Episodes | None = None
+    for name, checkpoint in checkpoints.items():
+        try:
+            policy = load_policy(env, agent_cfg, checkpoint, origin)
+        except ValueError as error:
+            raise EvaluationError(str(error)) from error
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            bar = progress.add_task(name, total=arguments.episodes)
+            episodes = run_episodes(
+                env,
+                policy.decide,
+                arguments.episodes,
+                arguments.seed,
+                lambda done: progress.update(bar, completed=done),  # noqa: B023  called within this turn
+            )
+        first = first or episodes
+        if (other := episodes.differs_at(first)) is not None:
+            raise EvaluationError(
+                f"{name} began episode {other} in another state than {evaluations[0].name}, although the seed is the"
+                " same: the task's reset depends on what happened before. Checkpoints cannot be compared on it."
+            )
+        evaluations.append(
+            Evaluation(
+                name=name,
+                fingerprint=policy.fingerprint,
+                task=arguments.task,
+                agent=arguments.agent,
+                seed=arguments.seed,
+                initial_states=first.digests(),
+                successes=None if episodes.successes is None else tuple(episodes.successes),
+                returns=tuple(episodes.returns),
+                lengths=tuple(episodes.lengths),
+            )
+        )
+        if arguments.videos:
+            folder = arguments.out.with_suffix("") / re.sub(r"[^\w.-]+", "_", name)
+            said = film(env, episodes, {folder / file: [n] for file, n in chosen(episodes, arguments.videos).items()})
+            print(f"videos of {name}: {said}")
+    return evaluations
+
+
+def chosen(episodes: Episodes, count: int) -> dict[str, int]:
+    """Name of a video -> episode: the first successes and failures, or the best and worst where there is no success."""
+    numbers = range(len(episodes.returns))
+    if episodes.successes is not None:
+        kinds = {
+            "success": [n for n in numbers if episodes.successes[n]],
+            "failure": [n for n in numbers if not episodes.successes[n]],
+        }
+    else:
+        ranked = sorted(numbers, key=lambda n: -episodes.returns[n])
+        kinds = {"best": ranked, "worst": ranked[::-1]}
+    return {f"{kind}_{n:04d}.mp4": n for kind, found in kinds.items() for n in found[:count]}

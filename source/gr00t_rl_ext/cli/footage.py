@@ -1,0 +1,91 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Videos of episodes that were run before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gr00t_rl_ext.evaluation.episodes import Episodes, Footage, replay
+
+PIXELS = 256
+"""Height and width of a view in videos of Gymnasium tasks."""
+
+GYMNASIUM_FPS = 25
+
+STRIDE = 4
+"""Control steps between the images of Isaac Lab's tasks, which cost more than the steps."""
+
+_STILL = 0.4
+"""How long an episode's last image stays [s]."""
+
+
+def film_gymnasium(env_cfg: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
+    """Write videos of episodes of a Gymnasium task, one image per control step.
+
+    Args:
+        env_cfg: The task, as it was when the episodes were run.
+        episodes: The episodes.
+        seed: Their seed.
+        videos: File -> episodes to show in it, one after the other.
+
+    Returns:
+        What to say of them: the files, or why there are none.
+    """
+    from gr00t_rl_ext.envs.gymnasium.configs import IMAGES
+    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+
+    watched = sorted({episode for shown in videos.values() for episode in shown})
+    try:
+        cfg = env_cfg.model_copy(update={"rgb": True, "image_size": (PIXELS, PIXELS)})
+        with contextlib.closing(GymnasiumVecEnv(cfg)) as env:
+            footage = replay(env, episodes, seed, watched, IMAGES, stride=1)
+    except ValueError as error:
+        return f"none: {error}"
+    return write(footage, videos, GYMNASIUM_FPS)
+
+
+def film_isaac_lab(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
+    """The same for an Isaac Lab task, by its own cameras, in the environments that ran the episodes. Decisions must be
+    configured anew afterwards. There is an image every :data:`STRIDE` control steps."""
+    import torch
+
+    env.unwrapped.configure_decisions(1)
+    env.unwrapped.reset(seed=seed)
+    groups = [name for name, value in env.get_observations().items() if value.dtype == torch.uint8]
+    if not groups:
+        return "none: the task has no observation group with images."
+    watched = sorted({episode for shown in videos.values() for episode in shown})
+    footage = replay(env, episodes, seed, watched, groups[0], STRIDE)
+    # all groups again, for whoever comes next
+    env.unwrapped.configure_decisions(1)
+    return write(footage, videos, max(1, round(1 / (env.unwrapped.step_dt * STRIDE))))
+
+
+def write(footage: Mapping[int, Footage], videos: Mapping[Path, Sequence[int]], fps: int) -> str:
+    """Write videos; returns what to say of them."""
+    from gr00t_rl_ext.imitation.video import write_video
+
+    for file, shown in videos.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for episode in shown:
+            images = footage[episode].images
+            parts += [images, images[-1:].repeat(max(1, round(_STILL * fps)), axis=0)]
+        images = np.concatenate(parts)
+        # H.264 wants even sides
+        write_video(file, images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2], fps)
+    text = ", ".join(map(str, videos)) if len(videos) < 3 else f"{len(videos)} in {next(iter(videos)).parent}"
+    different = [episode for episode, seen in footage.items() if not seen.is_the_same]
+    if different:
+        text += (
+            f" (in the replay the episodes {', '.join(map(str, different))} ended at other times than before: the"
+            " physics is not deterministic here)"
+        )
+    return text

@@ -1,0 +1,265 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Training and playing on Gymnasium tasks, with the arguments of Isaac Lab's commands, which know only its own tasks.
+
+The runners, logs and checkpoints are those of rsl_rl, the manifest of a run is Isaac Lab's. No simulator of Isaac Lab
+is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gr00t_rl_ext.cli import gymnasium_task, preflight, summary
+from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.frame import UsageError
+
+PLAYED = 8
+"""Episodes to play, if nobody says how many environments."""
+
+LOGS = Path("logs", "rsl_rl")
+
+
+def train(arguments: Arguments) -> int:
+    """Train. Returns the exit code."""
+    options = _options(arguments, playing=False)
+    env_cfg, agent_cfg = _resolve(arguments, options)
+    preflight.check_algorithm(agent_cfg.algorithm, env_cfg.num_envs)
+    resumed = find_checkpoint(arguments, agent_cfg.experiment_name) if arguments.checkpoint else None
+    stamp = arguments.run_timestamp or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    run_dir = (LOGS / agent_cfg.experiment_name / "_".join(filter(None, (stamp, agent_cfg.run_name)))).resolve()
+    summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
+    seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, options.resume_optimizer_state)
+    checkpoint = summary.latest_checkpoint(run_dir)
+    if checkpoint is None:
+        print("error: the training wrote no checkpoint; see the output above.", file=sys.stderr)
+        return 1
+    places: dict[str, object] = {"run": run_dir, "checkpoint": checkpoint}
+    if arguments.record:
+        places["video"] = _record(env_cfg, agent_cfg, checkpoint)
+    command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
+    summary.print_summary(
+        run_dir,
+        seconds,
+        places,
+        f"{command} --device {arguments.device} --checkpoint {checkpoint} --video",
+        arguments.overrides,
+    )
+    return 0
+
+
+def play(arguments: Arguments) -> int:
+    """Play one episode in each environment, from the initial states of a seed. Returns the exit code."""
+    options = _options(arguments, playing=True)
+    arguments.num_envs = arguments.num_envs or PLAYED
+    env_cfg, agent_cfg = _resolve(arguments, options)
+    arguments.checkpoint = arguments.checkpoint or "latest"
+    checkpoint = find_checkpoint(arguments, agent_cfg.experiment_name)
+    print(f"Playing {checkpoint}")
+    video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4" if options.video else None
+    print(_play(env_cfg, agent_cfg, checkpoint, video))
+    return 0
+
+
+def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
+    """The checkpoint that a command line names: a file, the directory of a run, ``latest`` or ``best``, or one of W&B.
+
+    Raises:
+        UsageError: There is none.
+    """
+    from isaaclab_rl.entrypoints.common import CHECKPOINT_SELECTORS, resolve_checkpoint_selector
+    from isaaclab_rl.utils.wandb import is_wandb_checkpoint, resolve_wandb_checkpoint
+
+    name = str(arguments.checkpoint)
+    try:
+        if is_wandb_checkpoint(name):
+            return Path(resolve_wandb_checkpoint(name))
+        if name in CHECKPOINT_SELECTORS:
+            return Path(
+                resolve_checkpoint_selector(
+                    str(LOGS / experiment),
+                    name,
+                    library="rsl_rl",
+                    task=str(arguments.task),
+                    checkpoint_pattern=r"model_.*\.pt",
+                    metadata={"agent": arguments.agent},
+                )
+            )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    preflight.check_checkpoint(name)
+    path = Path(name)
+    found = summary.latest_checkpoint(path) if path.is_dir() else path
+    if found is None:
+        raise UsageError(f"The directory {name!r} has no model_*.pt. Expected the directory of a run, or a model_*.pt.")
+    return found.resolve()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _options(arguments: Arguments, playing: bool) -> argparse.Namespace:
+    """Of Isaac Lab's arguments, those that mean something here and that :class:`Arguments` does not have."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--experiment_name")
+    if playing:
+        parser.add_argument("--video", action="store_true")
+    else:
+        parser.add_argument("--run_name")
+        parser.add_argument("--logger", choices=["tensorboard", "wandb", "neptune"])
+        parser.add_argument("--log_project_name")
+        parser.add_argument("--resume_optimizer_state", action=argparse.BooleanOptionalAction, default=True)
+    given = [item for item in arguments.rest if item not in arguments.overrides]
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        known = ", ".join(name for action in parser._actions for name in action.option_strings)
+        raise UsageError(
+            f"{' '.join(unknown)} has no use for a Gymnasium task. Besides the arguments of --help, there are: {known}."
+        )
+    return options
+
+
+def _resolve(arguments: Arguments, options: argparse.Namespace) -> tuple[Any, Any]:
+    """Both configs, checked as far as that is possible without environments."""
+    task = str(arguments.task)
+    for name in ("num_envs", "max_iterations"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} is {value}; expected at least 1.")
+    preflight.check_device(arguments.device)
+    seed = options.seed
+    if seed == -1:
+        from isaaclab_rl.entrypoints.common import resolve_seed
+
+        seed = resolve_seed(seed)
+    env_cfg, agent_cfg = gymnasium_task.resolve(
+        task, arguments.agent, arguments.overrides, arguments.num_envs, str(arguments.device), seed
+    )
+    if arguments.max_iterations is not None:
+        agent_cfg.max_iterations = arguments.max_iterations
+    for option, fields in {
+        "experiment_name": ("experiment_name",),
+        "run_name": ("run_name",),
+        "logger": ("logger",),
+        "log_project_name": ("wandb_project", "neptune_project"),
+    }.items():
+        if (value := getattr(options, option, None)) is not None:
+            for field in fields:
+                setattr(agent_cfg, field, value)
+    gr00t_cfg = preflight.gr00t_config(agent_cfg)
+    if gr00t_cfg is not None:
+        preflight.check_gr00t(gr00t_cfg)
+        preflight.check_freezing(agent_cfg.actor)
+        preflight.check_mapping(gr00t_cfg, env_cfg, agent_cfg.obs_groups["actor"])
+    return env_cfg, agent_cfg
+
+
+def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
+    """The settings in effect, for a table."""
+    from gr00t_rl_ext.cli.profile import describe_gr00t
+
+    rows = {
+        "task": str(arguments.task),
+        "agent": arguments.agent,
+        "device": str(arguments.device),
+        "environments": str(env_cfg.num_envs),
+        "iterations": f"{agent_cfg.max_iterations} of {agent_cfg.num_steps_per_env} decisions per environment",
+        "reward": "1 for success" if env_cfg.reward == "sparse_success" else "the environment's",
+    }
+    if preflight.gr00t_config(agent_cfg) is not None:
+        height, width = env_cfg.image_size
+        rows["cameras"] = ", ".join(f"{name} {width} x {height} px" for name in env_cfg.cameras)
+    return rows | describe_gr00t(agent_cfg)
+
+
+def make_env(env_cfg: Any) -> Any:
+    """The environments; errors are the user's."""
+    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+
+    try:
+        return GymnasiumVecEnv(env_cfg)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _learn(
+    arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None, with_optimizer: bool
+) -> float:
+    """Train; returns the wall time [s]."""
+    from isaaclab.utils.io import dump_yaml
+    from isaaclab.utils.seed import configure_seed
+    from isaaclab_rl.entrypoints.backends.cli_args_rsl_rl import checkpoint_load_cfg
+    from isaaclab_rl.entrypoints.common import write_run_manifest
+
+    from gr00t_rl_ext.runners.choice import errors_for_callers, for_installed_rsl_rl, make_runner
+
+    start = time.perf_counter()
+    agent_cfg = for_installed_rsl_rl(agent_cfg)
+    with contextlib.closing(make_env(env_cfg)) as env:
+        configure_seed(agent_cfg.seed)
+        try:
+            with errors_for_callers():
+                runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
+                if resumed is not None:
+                    print(f"Resuming {resumed}")
+                    load_cfg = checkpoint_load_cfg(with_optimizer)
+                    runner.load(str(resumed), load_cfg=load_cfg, map_location=agent_cfg.device)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        write_run_manifest(
+            str(run_dir), library="rsl_rl", task=str(arguments.task), metadata={"agent": arguments.agent}
+        )
+        dump_yaml(str(run_dir / "params" / "env.yaml"), env_cfg.to_dict())
+        dump_yaml(str(run_dir / "params" / "agent.yaml"), agent_cfg)
+        runner.add_git_repo_to_log(__file__)
+        if agent_cfg.logger == "wandb":
+            from isaaclab_rl.utils.wandb import announce_new_run, resolve_wandb_entity
+
+            announce_new_run(agent_cfg.wandb_project, resolve_wandb_entity())
+        with contextlib.suppress(KeyboardInterrupt):
+            runner.learn(agent_cfg.max_iterations, init_at_random_ep_len=agent_cfg.init_at_random_ep_len)
+    return time.perf_counter() - start
+
+
+def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, video: Path | None) -> str:
+    """Play an episode in each environment; what is to be said of them."""
+    from gr00t_rl_ext.cli.footage import film_gymnasium
+    from gr00t_rl_ext.evaluation.episodes import EvaluationError, run_episodes
+    from gr00t_rl_ext.evaluation.policies import load_policy
+
+    with contextlib.closing(make_env(env_cfg)) as env:
+        try:
+            policy = load_policy(env, agent_cfg, checkpoint)
+            episodes = run_episodes(env, policy.decide, env.num_envs, agent_cfg.seed)
+        except (EvaluationError, ValueError) as error:
+            raise UsageError(str(error)) from error
+    count = len(episodes.returns)
+    text = f"{count} episodes: mean return {sum(episodes.returns) / count:.4g}"
+    text += f", mean length {sum(episodes.lengths) / count:.1f}"
+    if episodes.successes is not None:
+        text += f", {sum(episodes.successes)} successes"
+    if video is not None:
+        filmed = film_gymnasium(env_cfg, episodes, agent_cfg.seed, {video: range(min(count, 4))})
+        text += f"\nvideo: {filmed}"
+    return text
+
+
+def _record(env_cfg: Any, agent_cfg: Any, checkpoint: Path) -> str:
+    """A video of the policy, or why there is none."""
+    print("Recording 4 episodes of the trained policy ...", flush=True)
+    video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4"
+    try:
+        text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, video)
+    except UsageError as error:
+        return f"none was recorded: {error}"
+    return text.partition("video: ")[2]

@@ -1,0 +1,166 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""``--task gym:<id>``: configs of Gymnasium tasks and their agents, from the command line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from gr00t_rl_ext.cli import preflight
+from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
+from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, task_cfg
+from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
+
+STANDARD_GROUP = "state"
+"""The observation group of environments whose config names none."""
+
+
+def is_gymnasium(task: str | None) -> bool:
+    """Whether a task's name is that of a Gymnasium environment."""
+    return task is not None and task.startswith(PREFIX)
+
+
+def resolve(
+    task: str,
+    agent: str,
+    overrides: Sequence[str] = (),
+    num_envs: int | None = None,
+    device: str = "cpu",
+    seed: int | None = None,
+) -> tuple[GymnasiumEnvCfg, Any]:
+    """Configs of a task and of one of its agents.
+
+    Args:
+        task: ``gym:<id>``.
+        agent: Name of the agent.
+        overrides: ``agent.<field>=value`` and ``env.<field>=value``.
+        num_envs: Environments; None for the task's number.
+        device: Of the learner.
+        seed: Of the environments and the learner; None for the agent's.
+
+    Returns:
+        The environment's and the agent's config.
+
+    Raises:
+        UsageError: Something of it does not exist or does not fit.
+    """
+    env_id = task.removeprefix(PREFIX)
+    check_exists(task)
+    family = family_of(env_id)
+    if agent not in family.agents:
+        names = [name for name in family.agents if not name.endswith("_cfg_entry_point")]
+        raise UsageError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
+    from rsl_rl.utils import resolve_callable
+
+    agent_class: Any = resolve_callable(family.agents[agent])
+    agent_cfg = agent_class(experiment_name=_experiment(agent, env_id))
+    env_cfg = _env_cfg(task, {"num_envs": family.num_envs})
+    preflight.check_override_paths(list(overrides), env_cfg, agent_cfg)
+    settings = _values(overrides)
+    _set(agent_cfg, settings.get("agent", {}))
+    own = _merged({"num_envs": family.num_envs}, settings.get("env", {}), env_cfg)
+    agent_cfg.device = own["device"] = device
+    if num_envs is not None:
+        own["num_envs"] = num_envs
+    if seed is not None:
+        agent_cfg.seed = seed
+    own["seed"] = agent_cfg.seed
+    own.setdefault("rgb", any(IMAGES in groups for groups in agent_cfg.obs_groups.values()))
+    env_cfg = _env_cfg(task, own)
+    if agent_cfg.clip_actions is not None:
+        raise UsageError(
+            f"`agent.clip_actions` is {agent_cfg.clip_actions}, but Gymnasium environments clip actions to their own"
+            " range. Leave it null."
+        )
+    preflight.check_observation_groups(observations_of(env_cfg), agent_cfg.obs_groups)
+    return env_cfg, agent_cfg
+
+
+def check_exists(task: str) -> None:
+    """Raise a :class:`UsageError`, with similar names, unless there is such an environment."""
+    try:
+        load_spec(task.removeprefix(PREFIX))
+    except TaskError as error:
+        import gymnasium as gym
+
+        name = task.removeprefix(PREFIX).rpartition(":")[2]
+        # by name first: versions make everything alike
+        by_name: dict[str, list[str]] = {}
+        for known, spec in gym.registry.items():
+            if "env_cfg_entry_point" not in (spec.kwargs or {}):
+                by_name.setdefault(re.sub(r"-v\d+$", "", known), []).append(known)
+        names = difflib.get_close_matches(re.sub(r"-v\d+$", "", name), by_name, n=3)
+        similar = [PREFIX + max(by_name[found], key=_version) for found in names]
+        raise UsageError(
+            f"There is no task {task!r}: {error} Similar: {', '.join(similar) or 'none'}. Examples of Gymnasium tasks:"
+            f" {', '.join(EXAMPLES)}."
+        ) from None
+
+
+def observations_of(env_cfg: GymnasiumEnvCfg) -> Any:
+    """The observation groups of a task, in the form of Isaac Lab's config."""
+    groups: dict[str, Any] = dict.fromkeys(env_cfg.groups or [STANDARD_GROUP], ())
+    return SimpleNamespace(observations=SimpleNamespace(**groups | ({IMAGES: ()} if env_cfg.rgb else {})))
+
+
+def _version(env_id: str) -> int:
+    match = re.search(r"-v(\d+)$", env_id)
+    return int(match[1]) if match else -1
+
+
+def _experiment(agent: str, env_id: str) -> str:
+    agent = agent.removesuffix("_cfg_entry_point")
+    return re.sub(r"\W+", "_", f"{agent}_{env_id.rpartition(':')[2]}").lower()
+
+
+def _env_cfg(task: str, settings: dict[str, Any]) -> GymnasiumEnvCfg:
+    try:
+        return task_cfg(task, **settings)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _values(overrides: Sequence[str]) -> dict[str, Any]:
+    """Nested values of overrides; they are spelt as for Hydra."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    result: Any = OmegaConf.create()
+    for item in overrides:
+        try:
+            result.merge_with_dotlist([item.lstrip("+~")])
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise UsageError(f"The override {item!r} cannot be read: {error}") from error
+    return OmegaConf.to_container(result)  # type: ignore[return-value]
+
+
+def _set(node: Any, values: dict[str, Any]) -> None:
+    """Set fields of a config, which exist."""
+    for name, value in values.items():
+        current = node[name] if isinstance(node, dict) else getattr(node, name)
+        if isinstance(value, dict) and (isinstance(current, dict) or hasattr(current, "to_dict")):
+            _set(current, value)
+        elif isinstance(node, dict):
+            node[name] = value
+        else:
+            setattr(node, name, tuple(value) if isinstance(current, tuple) else value)
+
+
+def _merged(settings: dict[str, Any], values: dict[str, Any], env_cfg: GymnasiumEnvCfg) -> dict[str, Any]:
+    """Settings with the user's values, which may be of single entries of the task's own nested settings."""
+    from omegaconf import OmegaConf
+
+    merged = dict(settings)
+    for name, value in values.items():
+        current = env_cfg.model_dump()[name]
+        nested = isinstance(value, dict) and isinstance(current, dict)
+        merged[name] = OmegaConf.to_container(OmegaConf.merge(current, value)) if nested else value
+    return merged

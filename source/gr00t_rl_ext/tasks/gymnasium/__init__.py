@@ -1,0 +1,69 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Which agents Gymnasium tasks have, and what their environments are like by default.
+
+Isaac Lab's tasks carry their agents in Gymnasium's registry. Gymnasium's own environments are not ours to change there,
+so that their agents are found here, by the id. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gr00t_rl_ext.tasks.registration import agents
+
+
+@dataclass(frozen=True)
+class Family:
+    """Environments with the same agents."""
+
+    ids: str
+    """Regular expression of the ids, without versions."""
+
+    agents: dict[str, str]
+    """Name of an agent -> class of its recipe, ``module:name``."""
+
+    num_envs: int
+    """Environments to train in, unless the user says how many."""
+
+
+_FETCH = f"{__name__}.agents.fetch_cfg"
+_CLASSIC = f"{__name__}.agents.classic_cfg"
+
+
+def _fetch(mlp: str) -> dict[str, str]:
+    recipes = {
+        "gr00t_ppo": "Gr00tPpoRunnerCfg",
+        "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+        "gr00t_grpo": "Gr00tGrpoRunnerCfg",
+        "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",
+        "mlp_ppo": f"MlpPpo{mlp}RunnerCfg",
+    }
+    return {**agents(_FETCH, recipes), "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{mlp}RunnerCfg"}
+
+
+def _classic(name: str) -> dict[str, str]:
+    return {
+        **agents(_CLASSIC, {"mlp_ppo": f"{name}MlpPpoRunnerCfg"}),
+        "rsl_rl_cfg_entry_point": f"{_CLASSIC}:{name}RslRlRunnerCfg",
+    }
+
+
+_FAMILIES = (
+    # there is no object, so that no observation group tells of it
+    Family("FetchReach(Dense)?", _fetch("Reach"), num_envs=32),
+    Family("Fetch(Push|Slide|PickAndPlace)(Dense)?", _fetch(""), num_envs=32),
+    Family("CartPole|MountainCar|Acrobot", _classic("Discrete"), num_envs=8),
+    Family(".*", _classic("Continuous"), num_envs=16),
+)
+
+EXAMPLES = ("gym:FetchReach-v4", "gym:FetchPickAndPlace-v4", "gym:Pendulum-v1", "gym:CartPole-v1")
+"""Tasks to name where a user asks for none, or for one that does not exist."""
+
+
+def family_of(env_id: str) -> Family:
+    """The family of an environment, such as ``FetchReach-v4``. Others than those known are taken for continuous."""
+    name = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2])
+    return next(family for family in _FAMILIES if re.fullmatch(family.ids, name))

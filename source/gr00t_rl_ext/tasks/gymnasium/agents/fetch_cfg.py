@@ -1,0 +1,130 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Agents for Gymnasium-Robotics' Fetch tasks: chunks of 8 control steps (0.32 s), success as the only reward.
+
+The settings of the GR00T agents are for small models, which train on a CPU. A model of billions of parameters wants the
+learning rates of :mod:`gr00t_rl_ext.tasks.recipes`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isaaclab.utils import configclass
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
+
+from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tFlowActorCfg, Gr00tGaussianActorCfg, MlpActorCfg
+from gr00t_rl_ext.tasks import recipes
+from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
+
+CHUNK = 8
+DECISIONS_PER_EPISODE = 7
+"""An episode of 50 control steps."""
+
+_SIGHT = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
+_VECTORS = {"actor": ["state", "object"], "critic": ["state", "privileged"]}
+_VECTORS_OF_REACH = {"actor": ["state"], "critic": ["state", "privileged"]}
+
+_PPO: dict[str, Any] = {
+    "learning_rate": 1.0e-4,
+    "critic_learning_rate": 1.0e-3,
+    "num_learning_epochs": 4,
+    # of 256 decisions with 32 environments
+    "num_mini_batches": 5,
+    "clip_param": 0.2,
+    "target_kl": 0.1,
+    "critic_warmup_iterations": 2,
+    "use_clipped_value_loss": False,
+}
+
+_GRPO: dict[str, Any] = {
+    "learning_rate": 1.0e-4,
+    "num_learning_epochs": 4,
+    # with 32 environments 32 groups per update
+    "num_rounds": 8,
+    "target_kl": 0.1,
+}
+
+
+@configclass
+class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo``."""
+
+    num_steps_per_env = 40
+    max_iterations = 100
+    save_interval = 10
+    # the environments clip
+    clip_actions = None
+    obs_groups = _SIGHT
+    actor = Gr00tGaussianActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tPpoAlgorithmCfg(**_PPO)
+
+
+@configclass
+class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_flow_ppo``: four Euler steps, of which one, drawn for each decision, is random (Flow-SDE, level 0.5)."""
+
+    actor = Gr00tFlowActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tPpoAlgorithmCfg(huber_delta=1.0, **_PPO)
+
+
+@configclass
+class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
+    """``gr00t_grpo``."""
+
+    num_steps_per_env = DECISIONS_PER_EPISODE
+    max_iterations = 100
+    save_interval = 10
+    clip_actions = None
+    actor = Gr00tGaussianActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tGrpoAlgorithmCfg(**_GRPO)
+
+
+@configclass
+class Gr00tFlowGrpoRunnerCfg(Gr00tGrpoRunnerCfg):
+    """``gr00t_flow_grpo``."""
+
+    actor = Gr00tFlowActorCfg(chunk_length=CHUNK)
+
+
+@configclass
+class RslRlRunnerCfg(stack.RslRlMlpPpoRunnerCfg):
+    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP, one control step per decision."""
+
+    num_steps_per_env = 64
+    max_iterations = 200
+    clip_actions = None
+    obs_groups = _VECTORS
+
+
+@configclass
+class MlpPpoRunnerCfg(stack.MlpPpoRunnerCfg):
+    """``mlp_ppo``: an MLP on the state, without GR00T."""
+
+    num_steps_per_env = 40
+    max_iterations = 200
+    clip_actions = None
+    obs_groups = _VECTORS
+    actor = MlpActorCfg(
+        chunk_length=CHUNK, distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5, std_type="log")
+    )
+    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
+
+
+# Reach: what the robot knows of itself and of the goal is all there is
+
+
+@configclass
+class RslRlReachRunnerCfg(RslRlRunnerCfg):
+    """``rsl_rl_cfg_entry_point`` for Reach."""
+
+    obs_groups = _VECTORS_OF_REACH
+
+
+@configclass
+class MlpPpoReachRunnerCfg(MlpPpoRunnerCfg):
+    """``mlp_ppo`` for Reach."""
+
+    obs_groups = _VECTORS_OF_REACH

@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""scripts/rsl_rl/eval.py: what it refuses, and evaluations of Gymnasium tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gr00t_rl_ext.cli import eval as cli_eval
+from gr00t_rl_ext.cli import train
+from gr00t_rl_ext.evaluation import report
+from gr00t_rl_ext.imitation.video import read_video
+
+CARTPOLE = ("--task", "gym:CartPole-v1", "--agent", "mlp_ppo", "--device", "cpu")
+FEW = ("--episodes", "5", "--num_envs", "4", "--half-width", "0.4")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of CartPole, as `mlp_ppo_cartpole_v1/run` of a working directory."""
+    cwd = tmp_path_factory.mktemp("eval")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        small = ("--num_envs", "4", "--max_iterations", "8", "agent.save_interval=100", "env.num_workers=1")
+        assert train.main([*CARTPOLE, *small, "--no-record", "--run_timestamp", "run"]) == 0
+    return cwd / "logs" / "rsl_rl" / "mlp_ppo_cartpole_v1" / "run"
+
+
+def test_checkpoints_are_compared_and_two_runs_agree(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*CARTPOLE, *FEW, "--checkpoint", "base", str(run_dir), "env.num_workers=1", "--out"]
+    assert cli_eval.main([*command, str(tmp_path / "a.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "run/model_7" in shown.replace("\n", "")
+    assert cli_eval.main([*command, str(tmp_path / "deep" / "b.json")]) == 0
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "deep" / "b.json").read_text()
+    base, trained = report.load(tmp_path / "a.json")
+    assert (base.name, trained.name) == ("base", "run/model_7")
+    assert base.initial_states == trained.initial_states
+    assert len(set(base.initial_states)) == 5
+    assert base.successes is None
+    assert base.fingerprint != trained.fingerprint
+    assert base.returns == tuple(float(length) for length in base.lengths)
+    assert base.returns != trained.returns
+    table = (tmp_path / "a.md").read_text()
+    assert table.startswith("| checkpoint | episodes | return | vs. base | length |")
+    assert "The task says nothing of success." in table
+
+
+def test_base_is_the_policy_that_the_run_began_with(run_dir: Path, tmp_path: Path) -> None:
+    """Its network was drawn at random, with another seed than the evaluation's."""
+    saved = torch.load(run_dir / "model_7.pt", weights_only=True)
+    saved["actor_state_dict"] = saved["reference_state_dict"]
+    torch.save(saved, tmp_path / "origin.pt")
+    checkpoints = ("--checkpoint", "base", str(tmp_path / "origin.pt"), str(run_dir))
+    command = [*CARTPOLE, *FEW, *checkpoints, "--seed", "9", "env.num_workers=1", "--out", str(tmp_path / "out.json")]
+    assert cli_eval.main(command) == 0
+    base, origin, trained = report.load(tmp_path / "out.json")
+    assert base.fingerprint == origin.fingerprint != trained.fingerprint
+    assert base.returns == origin.returns
+
+
+def test_gr00t_on_fetch_is_filmed(tmp_path: Path) -> None:
+    out = tmp_path / "fetch.json"
+    settings = ("env.num_workers=1", "env.max_episode_steps=12", "env.image_size=[32,32]")
+    command = ["--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo", "--device", "cpu", *FEW, *settings]
+    assert cli_eval.main([*command, "--checkpoint", "base", "--out", str(out), "--videos", "1"]) == 0
+    (base,) = report.load(out)
+    assert base.successes is not None
+    videos = sorted((tmp_path / "fetch" / "base").iterdir())
+    assert [video.name.partition("_")[0] for video in videos] == ["failure"] + ["success"] * any(base.successes)
+    number = int(videos[0].stem.partition("_")[2])
+    # a view of each camera at every control step, and the last one for 0.4 s
+    assert read_video(videos[0], base.lengths[number] + 10).shape[1:] == (256, 512, 3)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--checkpoint", "base", "--episodes", "20"], "±20.1 percentage points around the success rate, but ±7.0 is"),
+        (["--checkpoint", "base", "--half-width", "0.9"], "Expected more than 0 and less than 0.5"),
+        (["--checkpoint", "base", "--num_envs", "0"], "--num_envs is 0; expected at least 1."),
+        (["--checkpoint", "base", "--seed", "-1"], "--seed is -1; expected at least 0."),
+        (["--checkpoint", "base", "--out", "x.csv"], "--out is 'x.csv'; expected a file that ends in .json."),
+        (["--checkpoint", "base", "--videos", "2"], "--videos needs --out"),
+        ([], "--checkpoint is missing: name at least one model_*.pt, directory of a run, or base."),
+        (["--checkpoint", "base", "gone.pt"], "There is no checkpoint 'gone.pt'."),
+        (
+            ["--checkpoint", "base", "agent.actor.chunk_size=2"],
+            "agent.actor has no 'chunk_size'. Similar: chunk_length",
+        ),
+        (["--checkpoint", "base", "agent.actor.chunk_length=0"], "`agent.actor.chunk_length` is 0; expected"),
+    ],
+)
+def test_what_cannot_work_is_refused(
+    extra: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli_eval.main([*CARTPOLE, *extra]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoints_that_do_not_belong_here_are_refused(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(task: str, agent: str, checkpoint: Path) -> str:
+        command = ["--task", task, "--agent", agent, "--device", "cpu", *FEW, "--out", str(tmp_path / "out.json")]
+        assert cli_eval.main([*command, "--checkpoint", str(checkpoint), "env.num_workers=1"]) == 2
+        assert not (tmp_path / "out.json").exists()
+        return capsys.readouterr().err
+
+    error = refused("gym:Pendulum-v1", "mlp_ppo", run_dir)
+    assert "was trained on the task CartPole-v1, but --task is gym:Pendulum-v1. Checkpoints of different tasks" in error
+    # of a run that says nothing of its task
+    copied = tmp_path / "model_7.pt"
+    copied.write_bytes((run_dir / "model_7.pt").read_bytes())
+    error = refused("gym:Pendulum-v1", "mlp_ppo", copied)
+    assert "cannot be evaluated. This checkpoint was trained without GR00T, on other observation or action" in error
+    assert "does not fit the agent" in refused("gym:CartPole-v1", "rsl_rl_cfg_entry_point", copied)
+    copied.write_bytes(b"nothing")
+    assert f"The checkpoint '{copied}' cannot be read" in refused("gym:CartPole-v1", "mlp_ppo", copied)
+    (tmp_path / "run.json").write_text(json.dumps({"task": "Isaac-Stack-Cube-Franka-v0"}))
+    assert "was trained on the task Isaac-Stack-Cube-Franka-v0" in refused("gym:CartPole-v1", "mlp_ppo", copied)
+
+
+def test_overrides_may_follow_the_checkpoints() -> None:
+    arguments = cli_eval.parse(
+        ["--task", "x", "--checkpoint", "base", "/a=b/model_1.pt", "agent.seed=1", "env.sim.dt=0.1", "presets=small"]
+    )
+    assert arguments.checkpoint == ["base", "/a=b/model_1.pt"]
+    assert arguments.overrides == ["agent.seed=1", "env.sim.dt=0.1", "presets=small"]

@@ -1,0 +1,201 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""``--task gym:<id>`` in train.py and play.py: configs, errors, and runs in real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from gr00t_rl_ext.cli import arguments as cli_arguments
+from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task, play, preflight, train
+from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
+
+ROOT = Path(__file__).parents[2]
+CARTPOLE = ("--task", "gym:CartPole-v1", "--agent", "mlp_ppo", "--device", "cpu", "--no-record")
+SMALL = ("--num_envs", "2", "agent.num_steps_per_env=4", "env.num_workers=1")
+
+
+# Configs
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_every_agent_of_every_family_has_a_config(task: str) -> None:
+    agents = family_of(task.removeprefix("gym:")).agents
+    for agent in agents:
+        env_cfg, agent_cfg = gymnasium_task.resolve(task, agent)
+        assert agent_cfg.experiment_name
+        assert env_cfg.rgb == agent.startswith("gr00t_")
+        preflight.check_algorithm(agent_cfg.algorithm, env_cfg.num_envs)
+        decisions = agent_cfg.num_steps_per_env * env_cfg.num_envs
+        assert decisions % agent_cfg.algorithm.num_mini_batches == 0
+
+
+def test_what_the_command_line_says_reaches_the_configs() -> None:
+    overrides = [
+        "agent.algorithm.clip_param=0.3",
+        "agent.actor.flow.num_steps=2",
+        "agent.obs_groups.actor=['rgb','state','object']",
+        "env.max_episode_steps=20",
+        "env.image_size=[32,48]",
+        "env.cameras.front.distance=1.25",
+    ]
+    task = "gym:FetchPickAndPlace-v4"
+    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo", overrides, num_envs=6, seed=7)
+    assert (agent_cfg.algorithm.clip_param, agent_cfg.actor.flow.num_steps) == (0.3, 2)
+    assert agent_cfg.obs_groups["actor"] == ["rgb", "state", "object"]
+    assert (env_cfg.num_envs, env_cfg.seed, agent_cfg.seed) == (6, 7, 7)
+    assert (env_cfg.max_episode_steps, env_cfg.image_size) == (20, (32, 48))
+    front, untouched = env_cfg.cameras["front"], gymnasium_task.resolve(task, "gr00t_flow_ppo")[0].cameras["front"]
+    assert (front.distance, front.azimuth) == (1.25, untouched.azimuth)
+    assert untouched.distance == 1.0
+    # the recipe itself is as it was
+    assert gymnasium_task.resolve(task, "gr00t_flow_ppo")[1].algorithm.clip_param == 0.2
+
+
+@pytest.mark.parametrize(
+    ("task", "agent", "overrides", "message"),
+    [
+        ("gym:FetchReech-v4", "mlp_ppo", [], r"no task 'gym:FetchReech-v4'.*Similar: gym:FetchReach-v4"),
+        ("gym:CartPole-v7", "mlp_ppo", [], r"no task 'gym:CartPole-v7'.*Similar: gym:CartPole-v1"),
+        ("gym:CartPole-v1", "gr00t_ppo", [], r"no agent 'gr00t_ppo'. It has: mlp_ppo, rsl_rl_cfg_entry_point"),
+        ("gym:CartPole-v1", "mlp_ppo", ["agent.algorithm.clip_parm=0.1"], r"has no 'clip_parm'. Similar: clip_param"),
+        ("gym:CartPole-v1", "mlp_ppo", ["env.num_env=1"], r"env has no 'num_env'. Similar: num_envs"),
+        ("gym:CartPole-v1", "mlp_ppo", ["physics=ovphysx"], r"the task has no 'physics'"),
+        ("gym:CartPole-v1", "mlp_ppo", ["agent.algorithm.gamma=high"], r"takes a number \(default: 0.98\), got 'high'"),
+        ("gym:CartPole-v1", "mlp_ppo", ["env.image_size=[1]"], r"`env.image_size"),
+        ("gym:CartPole-v1", "mlp_ppo", ["agent.clip_actions=1.0"], r"`agent.clip_actions` is 1.0"),
+        ("gym:FetchReach-v4", "mlp_ppo", ["agent.obs_groups.actor=['object']"], r"offers: state, privileged"),
+        ("gym:FetchReach-v4", "gr00t_ppo", ["env.rgb=false"], r"names the observation group 'rgb'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(task: str, agent: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        gymnasium_task.resolve(task, agent, overrides)
+
+
+def test_other_tasks_are_told_of_the_prefix(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--task", "CartPole-v1", "--device", "cpu"]) == 2
+    assert "Use --task gym:CartPole-v1." in capsys.readouterr().err
+    with pytest.raises(UsageError, match="Tasks of Gymnasium begin with gym:, such as gym:FetchReach-v4"):
+        preflight.find_task("Isaac-Nothing")
+    with pytest.raises(SystemExit):
+        cli_arguments.parse(["--help"], "train.py", "")
+    assert "gym:FetchPickAndPlace-v4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--distributed"], "--distributed has no use for a Gymnasium task. Besides the arguments of --help, there"),
+        (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["--num_envs", "0"], "--num_envs is 0; expected at least 1."),
+        (["--checkpoint", "nowhere.pt"], "There is no checkpoint 'nowhere.pt'. Expected a model_*.pt"),
+        (["agent.algorithm.clip_param=-1"], "`agent.algorithm.clip_param`"),
+    ],
+)
+def test_bad_arguments_leave_nothing_behind(
+    extra: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*CARTPOLE, *extra]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory in which CartPole was trained for two iterations."""
+    cwd = tmp_path_factory.mktemp("gym")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        extra = ("--max_iterations", "2", "--seed", "3", "--run_timestamp", "first", "--run_name", "mine")
+        assert train.main([*CARTPOLE, *SMALL, *extra]) == 0
+    return cwd
+
+
+def test_a_run_has_what_isaac_labs_runs_have(trained: Path) -> None:
+    run = trained / "logs" / "rsl_rl" / "mlp_ppo_cartpole_v1" / "first_mine"
+    agent = yaml.safe_load((run / "params" / "agent.yaml").read_text())
+    env = yaml.safe_load((run / "params" / "env.yaml").read_text())
+    assert (agent["seed"], agent["num_steps_per_env"], env["seed"], env["num_envs"]) == (3, 4, 3, 2)
+    assert list(run.glob("events.*"))
+    saved = torch.load(run / "model_1.pt", weights_only=True)
+    assert (saved["algorithm"], saved["iter"]) == ("Gr00tPPO", 1)
+
+
+def test_a_run_goes_on_where_it_stopped(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    resumed = ("--checkpoint", "latest", "--max_iterations", "1", "--run_timestamp", "second")
+    assert train.main([*CARTPOLE, *SMALL, *resumed]) == 0
+    run = trained / "logs" / "rsl_rl" / "mlp_ppo_cartpole_v1" / "second"
+    saved = torch.load(run / "model_1.pt", weights_only=True)
+    # as rsl_rl counts: the iteration that was saved is done again
+    assert saved["iteration"] == 3
+
+
+def test_a_checkpoint_can_be_named_in_three_ways(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    run = Path("logs", "rsl_rl", "mlp_ppo_cartpole_v1", "first_mine")
+
+    def found(name: str) -> Any:
+        arguments = cli_arguments.parse([*CARTPOLE, "--checkpoint", name], "play.py", "")
+        return gymnasium_run.find_checkpoint(arguments, "mlp_ppo_cartpole_v1")
+
+    assert found(str(run)) == found(str(run / "model_1.pt")) == (run / "model_1.pt").resolve()
+    assert found("latest").name == "model_1.pt"
+    (trained / "empty").mkdir()
+    with pytest.raises(UsageError, match="The directory 'empty' has no model_"):
+        found("empty")
+
+
+def test_play_says_how_the_policy_does(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    played = ("--checkpoint", "logs/rsl_rl/mlp_ppo_cartpole_v1/first_mine", "--num_envs", "3")
+    assert play.main([*CARTPOLE, *played]) == 0
+    assert "3 episodes: mean return " in capsys.readouterr().out
+    assert play.main([*CARTPOLE, *played, "agent.actor.chunk_length=0"]) == 2
+    assert "error: `agent.actor.chunk_length` is 0; expected at least 1 control step." in capsys.readouterr().err
+
+
+def test_fetch_trains_as_a_program_without_a_simulator(tmp_path: Path) -> None:
+    """None is imported either: that would be most of the time that the start takes."""
+    command = ["--task", "gym:FetchReach-v4", "--agent", "mlp_ppo", "--device", "cpu", "--no-record"]
+    command += ["--num_envs", "4", "--max_iterations", "1", "--run_timestamp", "run", "env.num_workers=1"]
+    command += ["agent.num_steps_per_env=4", "agent.algorithm.num_mini_batches=1", "env.max_episode_steps=16"]
+    program = (
+        "import sys; sys.argv[0] = 'train.py'; from gr00t_rl_ext.cli.train import main; code = main();"
+        "found = {'isaaclab_tasks', 'newton', 'ovphysx', 'pxr'} & {*sys.modules};"
+        "print('heavy:', sorted(found)); sys.exit(code)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "source")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "heavy: []" in done.stdout
+    assert (tmp_path / "logs" / "rsl_rl" / "mlp_ppo_fetchreach_v4" / "run" / "model_0.pt").is_file()

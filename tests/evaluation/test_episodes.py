@@ -1,0 +1,176 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Every episode counts once, whatever its length, and policies are compared under equal conditions."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+
+from gr00t_rl_ext.evaluation.episodes import EvaluationError, batch_seed, replay, run_episodes
+
+CHUNK = 2
+
+
+class Countdown:
+    """Environments whose episodes are as long as a number that the reset draws, 1 to 9, and succeed if it is odd.
+
+    The reward of a control step is the action. Images show the steps so far.
+    """
+
+    device = "cpu"
+    max_episode_length = 9
+
+    def __init__(self, num_envs: int = 3, success: bool = True) -> None:
+        self.num_envs, self._success = num_envs, success
+        self.chunk_length = CHUNK
+        self._parked = torch.zeros(num_envs, dtype=torch.bool)
+        self._carry_over = 0.0
+        self._groups = ["state"]
+
+    @property
+    def unwrapped(self) -> Countdown:
+        return self
+
+    def configure_decisions(self, chunk_length: int, observation_groups: list[str]) -> None:
+        self.chunk_length, self._groups = chunk_length, observation_groups
+
+    def reset(self, seed: int | None = None) -> None:
+        if seed is not None:
+            torch.manual_seed(seed)
+        self._parked = torch.zeros(self.num_envs, dtype=torch.bool)
+        self._begin(torch.arange(self.num_envs))
+
+    def _begin(self, envs: torch.Tensor) -> None:
+        if not hasattr(self, "_length"):
+            self._length = torch.zeros(self.num_envs, dtype=torch.long)
+            self._steps, self._return = self._length.clone(), torch.zeros(self.num_envs)
+        self._length[envs] = torch.randint(1, 10, (len(envs),))
+        self._steps[envs], self._return[envs] = 0, 0.0
+
+    def park(self, parked: torch.Tensor) -> None:
+        self._parked = parked
+
+    def get_observations(self) -> TensorDict:
+        state = torch.stack((self._length + self._carry_over, self._steps.float()), dim=1)
+        images = self._steps.view(-1, 1, 1, 1).expand(-1, 4, 4, 6).to(torch.uint8)
+        everything = {"state": state, "rgb": images}
+        return TensorDict({name: everything[name] for name in self._groups}, [self.num_envs])
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+        done = torch.zeros(self.num_envs, dtype=torch.long)
+        extras = {"episode_return": torch.zeros(self.num_envs), "episode_steps": done.clone()}
+        succeeded = torch.zeros(self.num_envs, dtype=torch.bool)
+        for env in (~self._parked).nonzero()[:, 0].tolist():
+            for action in actions[env].tolist():
+                self._steps[env] += 1
+                self._return[env] += action
+                if self._steps[env] == self._length[env]:
+                    done[env], succeeded[env] = 1, bool(self._length[env] % 2)
+                    extras["episode_return"][env] = self._return[env]
+                    extras["episode_steps"][env] = self._steps[env]
+                    self._begin(torch.tensor([env]))
+                    break
+        if self._success:
+            extras["success"] = succeeded
+        return self.get_observations(), torch.zeros(self.num_envs), done, extras
+
+
+def ones(obs: TensorDict) -> torch.Tensor:
+    return torch.ones(obs.batch_size[0], CHUNK)
+
+
+def noise(obs: TensorDict) -> torch.Tensor:
+    return torch.randn(obs.batch_size[0], CHUNK)
+
+
+def drawn_lengths(episodes: int, num_envs: int, seed: int) -> list[int]:
+    lengths = []
+    for batch in range(-(-episodes // num_envs)):
+        torch.manual_seed(batch_seed(seed, batch))
+        lengths += torch.randint(1, 10, (num_envs,)).tolist()
+    return lengths[:episodes]
+
+
+def test_each_initial_state_counts_once_whatever_the_length() -> None:
+    told: list[int] = []
+    episodes = run_episodes(Countdown(), ones, 7, seed=5, progress=told.append)
+    expected = drawn_lengths(7, 3, seed=5)
+    assert episodes.lengths == expected
+    assert episodes.returns == [float(length) for length in expected]
+    assert episodes.successes == [length % 2 == 1 for length in expected]
+    assert episodes.initial[:, 0].tolist() == expected
+    assert told[-1] == 7
+    assert sorted(told) == told
+
+
+def test_two_runs_give_the_same_and_another_seed_others() -> None:
+    first, again, other = (run_episodes(Countdown(), noise, 6, seed) for seed in (1, 1, 2))
+    assert first.returns == again.returns
+    assert first.digests() == again.digests()
+    assert first.differs_at(again) is None
+    assert first.returns != other.returns
+    assert first.digests() != other.digests()
+    assert first.differs_at(other) == 0
+
+
+def test_what_a_policy_draws_does_not_depend_on_other_draws() -> None:
+    """Resets in mid-batch draw from the same generator; so does a policy that draws more."""
+
+    def wasteful(obs: TensorDict) -> torch.Tensor:
+        actions = noise(obs)
+        torch.randn(100)
+        return actions
+
+    assert run_episodes(Countdown(), noise, 6, 1).returns == run_episodes(Countdown(), wasteful, 6, 1).returns
+
+
+def test_a_task_without_success_term() -> None:
+    assert run_episodes(Countdown(success=False), ones, 4, 0).successes is None
+
+
+def test_a_state_that_depends_on_what_happened_before_is_noticed() -> None:
+    env = Countdown()
+    first = run_episodes(env, ones, 5, 0)
+    env._carry_over = 0.5e-5
+    assert run_episodes(env, ones, 5, 0).differs_at(first) is None
+    env._carry_over = 0.1
+    assert run_episodes(env, ones, 5, 0).differs_at(first) == 0
+
+
+def test_episodes_can_be_seen_again() -> None:
+    env = Countdown()
+    episodes = run_episodes(env, ones, 7, 0)
+    longest = int(np.argmax(episodes.lengths))
+    footage = replay(env, episodes, 0, [longest, 6], "rgb", stride=1)
+    assert set(footage) == {longest, 6}
+    seen = footage[longest]
+    assert seen.images.shape == (episodes.lengths[longest], 4, 8, 3)
+    assert seen.images[:, 0, 0, 0].tolist() == list(range(episodes.lengths[longest]))
+    assert seen.is_the_same
+    env.reset()
+    coarse = replay(env, episodes, 0, [longest], "rgb", stride=4)[longest]
+    assert coarse.images[:, 0, 0, 0].tolist() == list(range(0, episodes.lengths[longest], 4))
+    assert coarse.is_the_same
+    # with the seed of other initial states it is another episode
+    assert not replay(env, episodes, 99, [longest], "rgb", stride=1)[longest].is_the_same
+
+
+def test_what_cannot_be_evaluated_is_said() -> None:
+    stock = SimpleNamespace(unwrapped=SimpleNamespace())
+    with pytest.raises(EvaluationError, match=r"SimpleNamespace cannot be evaluated: .*ActionChunkMixin"):
+        run_episodes(stock, ones, 1, 0)
+    endless = Countdown()
+    endless.max_episode_length = 1
+    with pytest.raises(EvaluationError, match="did not end within the task's 1 control steps"):
+        run_episodes(endless, ones, 6, 0)
+    blind = Countdown()
+    blind._groups = ["rgb"]
+    with pytest.raises(EvaluationError, match="observes images only"):
+        run_episodes(blind, ones, 1, 0)
