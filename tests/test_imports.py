@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "policy": {"gr00t", "cache"},
     "algorithms": {"policy", "gr00t"},
     "runners": {"algorithms", "policy", "gr00t"},
-    "imitation": {"policy", "gr00t", "envs"},
+    "imitation": {"policy", "gr00t", "envs", "cache"},
     "evaluation": {"runners", "algorithms", "policy", "gr00t", "envs"},
     "tasks": {"assets", "envs", "policy.configs", "algorithms.configs", "runners.configs"},
 }

@@ -36,8 +36,10 @@ def run(
     steps: int = 6,
     learning_rate: float = 3e-3,
     batch_size: int = 8,
+    holdout: float = 0.25,
+    resume: Path | None = None,
     **request: Any,
 ) -> SftRun:
-    """A run that has not begun."""
+    """A run that has not begun, or one to go on with."""
     options = SftOptions(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=1)
-    return SftRun.prepare(SftRequest(dataset, str(checkpoint), **{"holdout": 0.25} | request), options)
+    return SftRun.prepare(SftRequest(dataset, str(checkpoint), holdout=holdout, **request), options, resume)

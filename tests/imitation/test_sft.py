@@ -103,7 +103,7 @@ def test_chunks_end_with_their_episode(data: Path, base: Path):
     run = sft_runs.run(data, base, holdout=0.0)
     # the episodes have 3, 4, 5 and 6 steps: frame 8 is the second of the third
     (chunks,) = run.trainer.train.chunks(np.array([1, 8]), 4)
-    actions = [np.concatenate([values for values in one.action.values()], axis=1) for one in run.dataset]
+    actions = [np.concatenate(list(one.action.values()), axis=1) for one in run.dataset]
     assert torch.equal(chunks.actions[0], torch.from_numpy(actions[0][[1, 2, 2, 2]]))
     assert torch.equal(chunks.actions[1], torch.from_numpy(actions[2][1:]))
     assert chunks.real.tolist() == [[True, True, False, False], [True] * 4]
@@ -130,8 +130,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(data: Path, base: Pat
     first = [broken.trainer.step().loss for _ in range(3)]
     broken.evaluate(1.0)
     broken.save(tmp_path / "out")
-    resumed = sft_runs.run(data, base)
-    resumed.resume(tmp_path / "out")
+    resumed = sft_runs.run(data, base, resume=tmp_path / "out")
     assert first + [resumed.trainer.step().loss for _ in range(3)] == losses
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
     assert [row["step"] for row in resumed.curve] == [3]
@@ -149,7 +148,7 @@ def test_resuming_needs_the_same_settings(data: Path, base: Path, tmp_path: Path
         other.resume(tmp_path / "out")
     (tmp_path / "out/sft/state.pt").write_bytes(b"no")
     with pytest.raises(ValueError, match="cannot be read"):
-        run.resume(tmp_path / "out")
+        sft_runs.run(data, base, resume=tmp_path / "out")
 
 
 def policy(checkpoint: Path) -> Gr00tFlowActor:
@@ -254,7 +253,7 @@ def test_n1_7_with_its_own_statistics(data: Path, tmp_path: Path):
 def test_times_follow_the_published_distribution():
     """t = (s - x) / s with x ~ Beta(1.5, 1), whose mean is 0.6."""
     times = TimeDistribution(1.5, 1.0, 0.999).sample(np.random.default_rng(0), 200_000)
-    assert 0 <= times.min()
+    assert times.min() >= 0
     assert times.max() < 1
     assert float(times.mean()) == pytest.approx((0.999 - 0.6) / 0.999, abs=2e-3)
     # P(x <= 0.25) = 0.25 ** 1.5
@@ -301,6 +300,8 @@ def test_option_errors(changes: dict, text: str):
         ({"cameras": ["front", "wrist"]}, "has no camera 'wrist'; it has front"),
         ({"holdout": 1.0}, "--holdout is 1.0"),
         ({"train": ["language"]}, "--language-layers is 0"),
+        ({"train": ["language"], "language_layers": 9}, "--train and --language-layers cannot.*has 2 layers"),
+        ({"train": ["dit", "dit"]}, "--train and --language-layers cannot.*trains already"),
         ({"embodiment_tag": "robot"}, "embodiment tag 'robot' has no published slot"),
     ],
 )

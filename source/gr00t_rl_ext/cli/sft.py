@@ -101,9 +101,7 @@ def _train(arguments: argparse.Namespace) -> int:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; expected at least 1.")
     out = arguments.out.expanduser()
     sft_checkpoint.check_out(out, arguments.checkpoint, resume=arguments.resume)
-    run = _prepare(arguments)
-    if arguments.resume:
-        run.resume(out)
+    run = _prepare(arguments, out if arguments.resume else None)
     summary.print_table("Supervised fine-tuning", run.describe())
     start, before = time.perf_counter(), run.trainer.steps_done
     interrupted = False
@@ -127,7 +125,7 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _prepare(arguments: argparse.Namespace) -> SftRun:
+def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:
     import torch
     from rich.console import Console
     from rich.progress import Progress
@@ -151,6 +149,7 @@ def _prepare(arguments: argparse.Namespace) -> SftRun:
         return SftRun.prepare(
             request,
             options,
+            resume,
             report=lambda done, total: progress.update(bar, completed=done, total=total),
             announce=print,
         )

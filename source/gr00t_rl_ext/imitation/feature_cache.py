@@ -79,8 +79,8 @@ class FeatureCache:
 
     def write(self, start: int, rows: TensorDict) -> None:
         """Put rows in the place ``start`` and the following ones."""
-        for name, value in rows.items():
-            self._rows[name][start : start + rows.batch_size[0]] = value.cpu()
+        for name, kept in self._rows.items():
+            kept[start : start + rows.batch_size[0]] = rows[name].cpu()
 
     def read(self, rows: Tensor, device: torch.device | str) -> TensorDict:
         """Some rows, by indices (B,)."""

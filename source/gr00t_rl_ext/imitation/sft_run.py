@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gr00t_rl_ext.cache import cache_directory
-from gr00t_rl_ext.gr00t import Gr00tInputs, load_embodiment, load_gr00t, load_tokenizer
+from gr00t_rl_ext.gr00t import Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t, load_tokenizer
 from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
@@ -87,6 +87,7 @@ class SftRun:
         cls,
         request: SftRequest,
         options: SftOptions,
+        resume: Path | None = None,
         report: Callable[[int, int], None] = lambda done, total: None,
         announce: Callable[[str], None] = lambda _: None,
     ) -> SftRun:
@@ -95,13 +96,14 @@ class SftRun:
         Args:
             request: What to train on what.
             options: How.
+            resume: Checkpoint with a run to go on with, of the same request and options.
             report: Called with the frames that have been encoded, and the number of all.
             announce: Called with what the features will take, before they are computed.
 
         Raises:
             DatasetError: The dataset cannot be used.
             Gr00tCheckpointError: The checkpoint cannot.
-            ValueError: An option does not fit.
+            ValueError: An option does not fit, or the run to go on with cannot be read or had others.
         """
         dataset = DemonstrationDataset(request.dataset, only_successes=not request.keep_failures)
         cameras = training_data.choose_cameras(dataset, request.cameras)
@@ -128,10 +130,21 @@ class SftRun:
             num_cameras=len(cameras),
             crop_scale=request.crop_scale,
         )
-        freezing = Freezing(
-            model, FreezingOptions(train=request.train, language_layers=request.language_layers), reads_head=True
-        )
+        freezing = _freezing(model, request)
         base = fingerprint(directory)
+        settings = {
+            **dataclasses.asdict(options),
+            "dataset": training_data.digest(dataset),
+            "checkpoint": base,
+            "cameras": cameras,
+            "holdout": request.holdout,
+            "keep_statistics": request.keep_statistics,
+            "embodiment_tag": tag,
+            "crop_scale": request.crop_scale,
+            "train": list(request.train),
+            "language_layers": request.language_layers,
+        }
+        saved = None if resume is None else sft_checkpoint.read_run(resume, settings)
         encoder = Gr00tEncoder(freezing, inputs, training_data.spec_of(dataset, cameras, ""), base)
         train, held_out = training_data.hold_out(dataset, request.holdout, options.seed)
         total, done = sum(map(len, dataset)), 0
@@ -151,18 +164,6 @@ class SftRun:
         frames = TrainingData.encode(encoder, train, cameras, **cache)
         measured = TrainingData.encode(encoder, held_out, cameras, **cache) if held_out else frames
         seconds = time.perf_counter() - start
-        settings = {
-            **dataclasses.asdict(options),
-            "dataset": training_data.digest(dataset),
-            "checkpoint": base,
-            "cameras": cameras,
-            "holdout": request.holdout,
-            "keep_statistics": request.keep_statistics,
-            "embodiment_tag": tag,
-            "crop_scale": request.crop_scale,
-            "train": list(request.train),
-            "language_layers": request.language_layers,
-        }
         instructions = ", ".join(repr(part.encoder.spec.instruction) for part in frames.parts[:3])
         facts = {
             "dataset": f"{dataset.directory}: {len(dataset)} episodes, {total} frames, {len(cameras)} cameras",
@@ -175,7 +176,11 @@ class SftRun:
             "training": freezing.describe(),
             "frames": f"read in {seconds:.1f} s",
         }
-        return cls(request, SftTrainer(freezing, frames, measured, options), dataset, settings, metadata, facts)
+        run = cls(request, SftTrainer(freezing, frames, measured, options), dataset, settings, metadata, facts)
+        if saved is not None:
+            run.trainer.load_state_dict(saved.state)
+            run.curve = saved.curve
+        return run
 
     def describe(self) -> dict[str, str]:
         """What is trained on what, for a table."""
@@ -185,16 +190,6 @@ class SftRun:
             "steps": f"{options.steps} of {options.batch_size} chunks, learning rate {options.learning_rate:g}"
             f" ({options.schedule})",
         }
-
-    def resume(self, out: Path) -> None:
-        """Go on with the run in a checkpoint.
-
-        Raises:
-            ValueError: It was trained with other settings, or cannot be read.
-        """
-        saved = sft_checkpoint.read_run(out, self.settings)
-        self.trainer.load_state_dict(saved.state)
-        self.curve = saved.curve
 
     def evaluate(self, train_loss: float) -> Evaluation:
         """Measure, and add a row to the curve."""
@@ -211,3 +206,12 @@ class SftRun:
         sft_checkpoint.write_checkpoint(
             out, self.trainer.model, run, tag=self.request.embodiment_tag, metadata=self.metadata
         )
+
+
+def _freezing(model: Gr00tModel, request: SftRequest) -> Freezing:
+    options = FreezingOptions(train=request.train, language_layers=request.language_layers)
+    try:
+        return Freezing(model, options, reads_head=True)
+    except ValueError as error:
+        # it speaks of the settings of RL, of which these two are ours as well
+        raise ValueError(f"--train and --language-layers cannot be used so: {error}") from error
