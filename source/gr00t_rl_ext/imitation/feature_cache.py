@@ -41,7 +41,7 @@ class CachePlan:
         Raises:
             ValueError: There is no room on that disk.
         """
-        row_size = sum(math.prod(value.shape) * value.element_size() for value in row.values())
+        row_size = sum(math.prod(value.shape) * value.dtype.itemsize for value in row.values())
         size = num_rows * row_size
         if row_size <= memory_per_row:
             return cls(size, None)
