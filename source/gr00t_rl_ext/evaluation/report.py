@@ -116,16 +116,15 @@ def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
     for evaluation in evaluations:
         episodes, successes = len(evaluation.returns), evaluation.successes
         is_first = evaluation is first
-        difference = None
-        if not is_first and first.successes is not None and successes is not None:
-            difference = compare_successes(first.successes, successes)
         rows.append(
             Row(
                 name=evaluation.name,
                 episodes=episodes,
                 success_rate=None if successes is None else sum(successes) / episodes,
                 success_interval=None if successes is None else wilson_interval(sum(successes), episodes),
-                success_difference=difference,
+                success_difference=None
+                if is_first or first.successes is None or successes is None
+                else compare_successes(first.successes, successes),
                 mean_return=sum(evaluation.returns) / episodes,
                 return_difference=None if is_first else compare_returns(first.returns, evaluation.returns),
                 mean_length=sum(evaluation.lengths) / episodes,
