@@ -75,10 +75,7 @@ def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
 
 def test_no_such_agent(fails: Any) -> None:
     error = fails("--task", TASK, "--agent", "gr00t_dqn")
-    assert (
-        f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_flow_grpo, gr00t_flow_ppo, gr00t_grpo,"
-        in error
-    )
+    assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_flow_grpo, gr00t_flow_ppo, gr00t_grpo," in error
 
 
 @pytest.mark.parametrize("option", ["--num_envs", "--max_iterations"])
