@@ -110,6 +110,14 @@ class DemonstrationDataset:
             for kind in ("state", "action")
         }
 
+    @cached_property
+    def session(self) -> Mapping[str, Any]:
+        """How ``scripts/record_demonstrations.py`` recorded the latest episodes: task, agent, overrides and more. Empty
+        for a dataset from elsewhere."""
+        file = self.directory / layout.RECORDING
+        sessions = layout.read_json(file).get("sessions") if file.is_file() else None
+        return sessions[-1] if sessions else {}
+
     def _check_action_width(self, needed: int | None) -> None:
         keys = self.modality.action
         width = sum(part.width for part in keys.values())
