@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.arguments import is_override, with_quoted_names
+from gr00t_rl_ext.cli.arguments import as_typed, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.frame import UsageError, choose_assets
 
@@ -183,7 +183,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     about = {
         "task": task,
         "agent": arguments.agent,
-        "overrides": arguments.overrides,
+        "overrides": [as_typed(item) for item in arguments.overrides],
         "groups": groups,
         "expert": type(expert).__name__,
         "noise_std": arguments.noise_std,
