@@ -56,6 +56,8 @@ def read_video(file: Path, length: int) -> np.ndarray:
     """
     try:
         with av.open(str(file)) as container:
+            # FFmpeg would make up what it cannot decode
+            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except FileNotFoundError:
         raise DatasetError(f"The video {str(file)!r} is missing.") from None
