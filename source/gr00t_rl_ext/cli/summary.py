@@ -68,14 +68,13 @@ def print_summary(
         play: Command that plays the result.
         overrides: Of the training; those that say what the actor is and sees belong to that command as well.
     """
-    from gr00t_rl_ext.cli.arguments import as_typed
     from gr00t_rl_ext.policy.actor_critic import shell_argument
 
     print_table("Summary", rows(run_dir, seconds))
     for label, place in places.items():
         print(f"{label + ':':<12}{place}")
     print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
-    kept = [as_typed(item) for item in overrides if item.startswith(("agent.actor", "agent.obs_groups", "env."))]
+    kept = [item for item in overrides if item.startswith(("agent.actor", "agent.obs_groups", "env."))]
     print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
 
 
