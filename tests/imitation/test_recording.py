@@ -13,12 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tensordict import TensorDict
+from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
 from gr00t_rl_ext.cli import record
 from gr00t_rl_ext.imitation import recording
@@ -30,22 +31,24 @@ from gr00t_rl_ext.policy.task_spec import TaskSpec
 LIFT = "Isaac-Lift-Cube-Franka-IK-Rel-v0"
 STACK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
 NUM_ENVS = 4
+GROUPS = ("rgb", "state")
+AGENT = SimpleNamespace(obs_groups={"actor": GROUPS}, actor=SimpleNamespace(chunk_length=16))
+"""Of an agent's config, what recording reads."""
 SCRIPT = Path(__file__).parents[2] / "scripts/record_demonstrations.py"
 
 
 @pytest.fixture(scope="module")
 def env(make_env: Callable[..., Any]) -> Any:
-    return make_env(LIFT, NUM_ENVS)
+    return RslRlVecEnvWrapper(make_env(LIFT, NUM_ENVS))
 
 
-def spec_of(env: Any, groups: tuple[str, ...] = recording.GROUPS) -> TaskSpec:
-    env.configure_decisions(1, observation_groups=groups)
-    obs = TensorDict(env.obs_buf, batch_size=[env.num_envs])
-    return TaskSpec.from_env(env, obs, groups, over_gr00t="rgb" in groups)
+def spec_of(env: Any, groups: tuple[str, ...] = GROUPS) -> TaskSpec:
+    env.unwrapped.configure_decisions(1, observation_groups=groups)
+    return TaskSpec.from_env(env.unwrapped, env.get_observations(), groups, over_gr00t="rgb" in groups)
 
 
 def episodes(env: Any, task: str, count: int, spec: TaskSpec, **options: Any) -> list[Episode]:
-    env.reset(seed=11)
+    env.unwrapped.reset(seed=11)
     expert = EXPERTS[task](env.num_envs)
     return list(itertools.islice(recording.collect(env, spec, expert, **options), count))
 
@@ -105,11 +108,11 @@ def test_a_dataset_is_recorded_resumed_and_described(
     env: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "set"
-    assert record.record_from(env, LIFT, "new", arguments(out)) == 0
+    assert record.record_from(env, LIFT, AGENT, "new", arguments(out)) == 0
     shown = capsys.readouterr().out
     assert "5 of 5 episodes that were tried" in shown
     assert "lift the red cube" in shown
-    assert record.record_from(env, LIFT, "resume", arguments(out, episodes=2, noise_std=0.02)) == 0
+    assert record.record_from(env, LIFT, AGENT, "resume", arguments(out, episodes=2, noise_std=0.02)) == 0
     dataset = DemonstrationDataset(out, action_width=7)
     assert len(dataset) == 7
     assert dataset.fps == 20
@@ -130,12 +133,12 @@ def test_without_a_single_success_nothing_is_written(
     env: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EXPERTS[LIFT], "rise", 0.05)
-    monkeypatch.setattr(env.cfg, "episode_length_s", 0.5)
-    assert record.record_from(env, LIFT, "new", arguments(tmp_path / "set")) == 1
+    monkeypatch.setattr(env.unwrapped.cfg, "episode_length_s", 0.5)
+    assert record.record_from(env, LIFT, AGENT, "new", arguments(tmp_path / "set")) == 1
     assert "none of 20 episodes succeeded" in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
     # asked for, they are kept, and marked
-    assert record.record_from(env, LIFT, "new", arguments(tmp_path / "all", keep_failures=True)) == 1
+    assert record.record_from(env, LIFT, AGENT, "new", arguments(tmp_path / "all", keep_failures=True)) == 1
     assert len(DemonstrationDataset(tmp_path / "all", only_successes=False)) == 5
 
 

@@ -6,8 +6,42 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
+_NAMES = re.compile(r"([^=]+=)\[\s*([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*\]")
+_WORDS = {"true", "false", "null", "none"}
+
+
+def is_gymnasium(task: str | None) -> bool:
+    """Whether a task is an environment of Gymnasium, which Isaac Lab's commands do not know."""
+    return task is not None and task.startswith("gym:")
+
+
+def is_override(item: str) -> bool:
+    """Whether an item of a command line overrides a config, or selects a preset."""
+    return _OVERRIDE.fullmatch(item) is not None
+
+
+def with_quoted_names(item: str) -> str:
+    """``x=[rgb,state]`` as ``x=['rgb','state']``; anything else as it is.
+
+    A shell makes the first of the second, unless the whole is quoted, and Isaac Lab 3.0 takes the first for a text.
+    """
+    match = _NAMES.fullmatch(item)
+    if match is None:
+        return item
+    names = [name.strip() for name in match[2].split(",")]
+    quoted = ",".join(name if name.lower() in _WORDS else f"'{name}'" for name in names)
+    return f"{match[1]}[{quoted}]"
+
+
+def as_typed(item: str) -> str:
+    """The inverse of :func:`with_quoted_names`, for commands that are shown."""
+    plain = item.replace("'", "")
+    return plain if with_quoted_names(plain) == item else item
 
 
 @dataclass
@@ -32,8 +66,8 @@ class Arguments:
 
     @property
     def is_gymnasium(self) -> bool:
-        """Whether the task is an environment of Gymnasium, which Isaac Lab's commands do not know."""
-        return self.task is not None and self.task.startswith("gym:")
+        """See :func:`is_gymnasium`."""
+        return is_gymnasium(self.task)
 
     def overrides_under(self, *prefixes: str) -> list[str]:
         """Overrides whose key starts with one of the prefixes."""
@@ -70,6 +104,7 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
     )
     ours.add_argument("--no-record", action="store_true", help="Do not record a video of the policy at the end.")
     known, rest = parser.parse_known_args(list(argv))
+    rest = [with_quoted_names(item) for item in rest]
     forwarded = list(rest)
     for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp", "checkpoint"):
         value = getattr(known, name)

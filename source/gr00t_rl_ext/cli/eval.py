@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.arguments import is_gymnasium, is_override, with_quoted_names
+from gr00t_rl_ext.cli.environments import environments
+from gr00t_rl_ext.cli.frame import UsageError, choose_assets
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.evaluation.episodes import Episodes
@@ -24,23 +24,17 @@ if TYPE_CHECKING:
 BASE = "base"
 """In place of a checkpoint: the policy before reinforcement learning."""
 
-_OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, AssetRootError, apply_asset_root
+    from gr00t_rl_ext.assets.root import AssetRootError
     from gr00t_rl_ext.evaluation.episodes import EvaluationError
     from gr00t_rl_ext.evaluation.report import ReportError
 
     try:
-        if arguments.task.startswith("gym:"):
-            os.environ.setdefault(MODE_ENV_VAR, "online")
-        else:
-            # before anything imports isaaclab, which fixes the asset root
-            apply_asset_root(arguments.assets)
+        choose_assets(arguments.task, arguments.assets)
         return _evaluate(arguments)
     except (UsageError, EvaluationError, ReportError, AssetBuildError, AssetRootError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
@@ -86,10 +80,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
     parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
-    arguments = parser.parse_args(list(argv))
+    # overrides may stand anywhere
+    arguments = parser.parse_intermixed_args(list(argv))
     # an option with several values takes what follows it
-    arguments.overrides += [item for item in arguments.checkpoint if _OVERRIDE.fullmatch(item)]
-    arguments.checkpoint = [item for item in arguments.checkpoint if not _OVERRIDE.fullmatch(item)]
+    arguments.overrides += [item for item in arguments.checkpoint if is_override(item)]
+    arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]
+    arguments.checkpoint = [item for item in arguments.checkpoint if not is_override(item)]
     return arguments
 
 
@@ -105,8 +101,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
         arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
     preflight.check_device(arguments.device)
-    with _environments(arguments) as (env, agent_cfg, film):
-        evaluations = evaluate_all(env, agent_cfg, checkpoints, arguments, film)
+    of_both = arguments.num_envs, arguments.device, arguments.seed
+    with environments(arguments.task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
+        evaluations = evaluate_all(env, agent_cfg, checkpoints, arguments, _film(arguments))
     rows = report.summarise(evaluations)
     Console().print(report.terminal_table(rows))
     if arguments.out is not None:
@@ -194,59 +191,13 @@ Film = Callable[[Any, "Episodes", dict[Path, Sequence[int]]], str]
 """Environments, episodes, file -> episodes to show in it; returns what to say."""
 
 
-@contextlib.contextmanager
-def _environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any, Film]]:
-    """The environments, the agent's config, and how to film."""
-    if arguments.task.startswith("gym:"):
-        from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
-        from gr00t_rl_ext.cli.footage import film_gymnasium
+def _film(arguments: argparse.Namespace) -> Film:
+    """How to film the task's episodes."""
+    from gr00t_rl_ext.cli.footage import film_gymnasium, film_isaac_lab
 
-        env_cfg, agent_cfg = gymnasium_task.resolve(
-            arguments.task, arguments.agent, arguments.overrides, arguments.num_envs, arguments.device, arguments.seed
-        )
-        with contextlib.closing(gymnasium_run.make_env(env_cfg)) as env:
-            yield (
-                env,
-                agent_cfg,
-                lambda env, episodes, videos: film_gymnasium(env_cfg, episodes, arguments.seed, videos),
-            )
-        return
-    with _isaac_lab(arguments) as (env, agent_cfg):
-        from gr00t_rl_ext.cli.footage import film_isaac_lab
-
-        yield env, agent_cfg, lambda env, episodes, videos: film_isaac_lab(env, episodes, arguments.seed, videos)
-
-
-@contextlib.contextmanager
-def _isaac_lab(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
-    from gr00t_rl_ext.cli import preflight
-
-    spec = preflight.find_task(arguments.task)
-    preflight.find_agent(spec, arguments.agent)
-    presets = [item for item in arguments.overrides if item.startswith(("presets", "physics", "renderer"))]
-    configs = preflight.resolve_configs(spec.id, arguments.agent, presets)
-    preflight.check_override_paths([item for item in arguments.overrides if item not in presets], *configs)
-    cfg, agent_cfg = preflight.resolve_configs(spec.id, arguments.agent, arguments.overrides)
-    preflight.check_physics(cfg)
-    preflight.check_observation_groups(cfg, agent_cfg.obs_groups)
-    if (gr00t_cfg := preflight.gr00t_config(agent_cfg)) is not None:
-        preflight.check_gr00t(gr00t_cfg)
-        preflight.check_mapping(gr00t_cfg, cfg, agent_cfg.obs_groups["actor"])
-    cfg.scene.num_envs, cfg.sim.device, cfg.seed = arguments.num_envs, arguments.device, arguments.seed
-    agent_cfg.device, agent_cfg.seed = arguments.device, arguments.seed
-
-    from isaaclab.app import launch_simulation
-
-    launcher = argparse.Namespace(device=arguments.device, headless=True, visualizer=None, enable_cameras=True)
-    with launch_simulation(cfg, launcher):
-        import gymnasium as gym
-        from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
-
-        env = RslRlVecEnvWrapper(gym.make(spec.id, cfg=cfg), clip_actions=agent_cfg.clip_actions)  # type: ignore[arg-type]
-        try:
-            yield env, agent_cfg
-        finally:
-            env.close()
+    if is_gymnasium(arguments.task):
+        return lambda env, episodes, videos: film_gymnasium(env.cfg, episodes, arguments.seed, videos)
+    return lambda env, episodes, videos: film_isaac_lab(env, episodes, arguments.seed, videos)
 
 
 def evaluate_all(

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from gr00t_rl_ext.cli.arguments import Arguments, parse
+from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium, parse
 
 
 class UsageError(ValueError):
@@ -29,16 +29,11 @@ def run(argv: Sequence[str], program: str, description: str, command: Callable[[
         The command's exit code; 2 with a message on the standard error if the command line cannot work.
     """
     from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, AssetRootError, apply_asset_root
+    from gr00t_rl_ext.assets.root import AssetRootError
 
     arguments = parse(argv, program, description)
     try:
-        if arguments.is_gymnasium:
-            # no asset is read: neither ask the server nor build any
-            os.environ.setdefault(MODE_ENV_VAR, "online")
-        else:
-            # before anything imports isaaclab, which fixes the asset root
-            apply_asset_root(arguments.assets)  # type: ignore[arg-type]
+        choose_assets(arguments.task, arguments.assets)
         if arguments.device is None:
             import torch
 
@@ -48,3 +43,19 @@ def run(argv: Sequence[str], program: str, description: str, command: Callable[[
     except (UsageError, AssetBuildError, AssetRootError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2
+
+
+def choose_assets(task: str | None, mode: str | None) -> None:
+    """Fix the asset root for a task, before anything imports isaaclab.
+
+    Args:
+        task: Name of the task.
+        mode: Value of ``--assets``.
+    """
+    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, apply_asset_root
+
+    if is_gymnasium(task):
+        # no asset is read: neither ask the server nor build any
+        os.environ.setdefault(MODE_ENV_VAR, "online")
+    else:
+        apply_asset_root(mode)  # type: ignore[arg-type]

@@ -15,16 +15,11 @@ from gr00t_rl_ext.cli import preflight
 from gr00t_rl_ext.cli.frame import UsageError
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
-from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, task_cfg
+from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, task_cfg
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 
 STANDARD_GROUP = "state"
 """The observation group of environments whose config names none."""
-
-
-def is_gymnasium(task: str | None) -> bool:
-    """Whether a task's name is that of a Gymnasium environment."""
-    return task is not None and task.startswith(PREFIX)
 
 
 def resolve(
@@ -63,9 +58,17 @@ def resolve(
     agent_cfg = agent_class(experiment_name=_experiment(agent, env_id))
     env_cfg = _env_cfg(task, {"num_envs": family.num_envs})
     preflight.check_override_paths(list(overrides), env_cfg, agent_cfg)
-    settings = _values(overrides)
+    # a list chooses cameras, which other overrides may change
+    chosen = [item for item in overrides if item.startswith("env.cameras=[")]
+    settings = _values([item for item in overrides if item not in chosen])
     _set(agent_cfg, settings.get("agent", {}))
     own = _merged({"num_envs": family.num_envs}, settings.get("env", {}), env_cfg)
+    if chosen:
+        names = _values(chosen[-1:])["env"]["cameras"]
+        try:
+            own["cameras"] = chosen_cameras(task, names, own.get("cameras", env_cfg.cameras))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     agent_cfg.device = own["device"] = device
     if num_envs is not None:
         own["num_envs"] = num_envs

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.arguments import as_typed, is_override, with_quoted_names
+from gr00t_rl_ext.cli.environments import environments
+from gr00t_rl_ext.cli.frame import UsageError, choose_assets
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
@@ -19,17 +22,19 @@ if TYPE_CHECKING:
 GIVE_UP_AFTER = 20
 """Attempts, all of them failures, after which the recording stops."""
 
+GROUPS_FIELD = "agent.obs_groups.actor"
+"""What ``--groups`` overrides."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError, apply_asset_root
+    from gr00t_rl_ext.assets.root import AssetRootError
     from gr00t_rl_ext.imitation.layout import DatasetError
 
     try:
-        # before anything imports isaaclab, which fixes the asset root
-        apply_asset_root(arguments.assets)
+        choose_assets(arguments.task, arguments.assets)
         return _record(arguments)
     except (UsageError, DatasetError, AssetBuildError, AssetRootError) as error:
         print(f"\nerror: {error}", file=sys.stderr)
@@ -41,12 +46,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="record_demonstrations.py",
         description="Record demonstrations of a scripted expert as a LeRobot v2.1 dataset with GR00T's modality file.",
-        epilog="Config fields are overridden as in Hydra, e.g. `presets=small_cameras env.episode_length_s=8`.",
+        epilog="Config fields are overridden as in train.py, e.g. `presets=small_cameras env.episode_length_s=8`, or"
+        " `env.cameras=[front] env.image_size=[64,64]` for a task of Gymnasium; give training the same.",
         allow_abbrev=False,
     )
-    parser.add_argument("--task", required=True, help="Task id, e.g. Isaac-Lift-Cube-Franka-IK-Rel-v0.")
+    parser.add_argument(
+        "--task", required=True, help="Task id, e.g. Isaac-Lift-Cube-Franka-IK-Rel-v0 or gym:FetchPickAndPlace-v4."
+    )
     parser.add_argument("--out", required=True, type=Path, help="Directory of the dataset.")
     parser.add_argument("--episodes", type=int, default=50, help="Episodes to record (default: %(default)s).")
+    parser.add_argument(
+        "--agent",
+        default="gr00t_flow_ppo",
+        help="Recorded is what this agent's policy observes of the task (default: %(default)s).",
+    )
+    parser.add_argument(
+        "--groups",
+        nargs="+",
+        metavar="GROUP",
+        help="Observation groups to record instead, in order, e.g. rgb state object: short for"
+        f" {GROUPS_FIELD}=[rgb,state,object], which training then needs as well.",
+    )
     parser.add_argument("--num_envs", type=int, default=8, help="Environments to simulate (default: %(default)s).")
     parser.add_argument("--seed", type=int, default=0, help="Of the initial states and the noise.")
     parser.add_argument(
@@ -54,15 +74,23 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=0.0,
         help="Gaussian noise on what the arm does, in units of the action; recorded is the action without it. With"
-        " 0.03 the experts of the cube tasks still succeed, with 0.1 few towers stand (default: %(default)s).",
+        " 0.03 the experts of the cube tasks still succeed, with 0.1 few towers stand; those of the Fetch tasks take"
+        " 0.2 (default: %(default)s).",
     )
     parser.add_argument("--keep_failures", action="store_true", help="Record episodes without success as well.")
     parser.add_argument("--resume", action="store_true", help="Add to the dataset that is there.")
     parser.add_argument("--overwrite", action="store_true", help="Replace the dataset that is there.")
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
-    parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Hydra overrides of the environment.")
-    return parser.parse_args(list(argv))
+    parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
+    # overrides may stand anywhere
+    arguments = parser.parse_intermixed_args(list(argv))
+    if arguments.groups is not None:
+        # an option with several values takes what follows it
+        arguments.overrides += [item for item in arguments.groups if is_override(item)]
+        arguments.groups = [item for item in arguments.groups if not is_override(item)]
+    arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]
+    return arguments
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -72,47 +100,65 @@ def _record(arguments: argparse.Namespace) -> int:
     for name in ("episodes", "num_envs"):
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 1.")
+    if arguments.seed < 0:
+        raise UsageError(f"--seed is {arguments.seed}; expected at least 0.")
     if not 0.0 <= arguments.noise_std <= 1.0:
         raise UsageError(f"--noise_std is {arguments.noise_std}; expected 0 to 1, the range of an action.")
     if arguments.resume and arguments.overwrite:
         raise UsageError("--resume adds to a dataset and --overwrite replaces it; give one of them.")
+    _apply_groups(arguments)
     mode: Mode = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
     check_target(arguments.out.expanduser(), mode)
-    task = preflight.find_task(arguments.task).id
+    task = _find_task(arguments.task)
     _check_expert(task)
     preflight.check_device(arguments.device)
-    cfg, _ = preflight.resolve_configs(task, "rsl_rl_cfg_entry_point", arguments.overrides)
-    preflight.check_physics(cfg)
+    if arguments.device is None:
+        import torch
 
-    import torch
-    from isaaclab.app import launch_simulation
+        arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    of_both = arguments.num_envs, arguments.device, arguments.seed
+    with environments(task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
+        return record_from(env, task, agent_cfg, mode, arguments)
 
-    device = arguments.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-    cfg.scene.num_envs, cfg.sim.device, cfg.seed = arguments.num_envs, device, arguments.seed
-    launcher = argparse.Namespace(device=device, headless=True, visualizer=None, enable_cameras=True)
-    with launch_simulation(cfg, launcher):
-        import gymnasium as gym
 
-        env: Any = gym.make(task, cfg=cfg).unwrapped
-        try:
-            return record_from(env, task, mode, arguments)
-        finally:
-            env.close()
+def _apply_groups(arguments: argparse.Namespace) -> None:
+    """Make an override of ``--groups``."""
+    if arguments.groups is None:
+        return
+    if given := [item for item in arguments.overrides if item.startswith(GROUPS_FIELD)]:
+        raise UsageError(f"--groups {' '.join(arguments.groups)} and {given[0]} say the same thing; give one of them.")
+    if not arguments.groups:
+        raise UsageError("--groups is empty; name observation groups, e.g. --groups rgb state.")
+    names = ",".join(arguments.groups)
+    arguments.overrides.append(with_quoted_names(f"{GROUPS_FIELD}=[{names}]"))
+
+
+def _find_task(task: str) -> str:
+    """The task's full id."""
+    from gr00t_rl_ext.cli import gymnasium_task, preflight
+    from gr00t_rl_ext.cli.arguments import is_gymnasium
+
+    if not is_gymnasium(task):
+        return preflight.find_task(task).id
+    gymnasium_task.check_exists(task)
+    return task
 
 
 def _check_expert(task: str) -> None:
     from gr00t_rl_ext.imitation.experts import EXPERTS
 
     if task not in EXPERTS:
-        raise UsageError(f"There is no scripted expert for {task}. There is one for: {', '.join(EXPERTS)}.")
+        raise UsageError(
+            f"There is no scripted expert for {task}. There is one for: {', '.join(EXPERTS)}. Demonstrations of other"
+            " tasks can be recorded elsewhere, as a LeRobot dataset with GR00T's meta/modality.json (docs/sft.md)."
+        )
 
 
-def record_from(env: Any, task: str, mode: Mode, arguments: argparse.Namespace) -> int:
-    """Record from a running environment of the task. Returns the exit code."""
+def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argparse.Namespace) -> int:
+    """Record from running environments of the task, as rsl_rl sees them. Returns the exit code."""
     import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from tensordict import TensorDict
 
     from gr00t_rl_ext.cli import summary
     from gr00t_rl_ext.imitation import recording
@@ -120,15 +166,30 @@ def record_from(env: Any, task: str, mode: Mode, arguments: argparse.Namespace) 
     from gr00t_rl_ext.imitation.lerobot_dataset import LeRobotWriter
     from gr00t_rl_ext.policy.task_spec import TaskSpec
 
-    env.configure_decisions(1, observation_groups=recording.GROUPS)
-    spec = TaskSpec.from_env(env, TensorDict(env.obs_buf, batch_size=[env.num_envs]), recording.GROUPS)
-    writer = LeRobotWriter(arguments.out, recording.dataset_format(spec, env, robot_type="franka_panda"), mode)
+    groups = list(agent_cfg.obs_groups["actor"])
+    robot = env.unwrapped
+    robot.configure_decisions(1, observation_groups=[*groups, *EXPERTS[task].groups])
+    obs = env.get_observations()
+    try:
+        spec = TaskSpec.from_env(robot, obs, groups)
+    except ValueError as error:
+        raise UsageError(f"{error} (--groups)") from error
+    expert = EXPERTS[task](env.num_envs, env.device)
+    dataset_format = recording.dataset_format(spec, obs, robot.step_dt, expert.robot_type)
+    writer = LeRobotWriter(arguments.out, dataset_format, mode)
     # other initial states than those of earlier sessions
     seed = arguments.seed + sum(session["attempted"] for session in writer.sessions)
-    env.reset(seed=seed)
-    expert = EXPERTS[task](env.num_envs, env.device)
+    robot.reset(seed=seed)
     generator = torch.Generator().manual_seed(seed)
-    about = {"task": task, "expert": type(expert).__name__, "noise_std": arguments.noise_std, "seed": seed}
+    about = {
+        "task": task,
+        "agent": arguments.agent,
+        "overrides": [as_typed(item) for item in arguments.overrides],
+        "groups": groups,
+        "expert": type(expert).__name__,
+        "noise_std": arguments.noise_std,
+        "seed": seed,
+    }
     quality, recorded = recording.Quality(), 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -148,11 +209,12 @@ def record_from(env: Any, task: str, mode: Mode, arguments: argparse.Namespace) 
     if not quality.succeeded:
         print(
             f"\nerror: none of {quality.attempted} episodes succeeded: there is nothing to learn from. Recorded were"
-            f" {recorded}. Less noise (--noise_std) or more time (env.episode_length_s) may help.",
+            f" {recorded}. Less noise (--noise_std) or more time (env.episode_length_s; for a task of Gymnasium"
+            " env.max_episode_steps) may help.",
             file=sys.stderr,
         )
         return 1
-    steps = quality.summary()["steps"]
+    steps, sizes = quality.summary()["steps"], dataset_format.cameras.items()
     summary.print_table(
         "Demonstrations",
         {
@@ -160,8 +222,13 @@ def record_from(env: Any, task: str, mode: Mode, arguments: argparse.Namespace) 
             "success": f"{quality.succeeded} of {quality.attempted} episodes that were tried",
             "length": f"{steps['median']:.0f} control steps (median; {steps['shortest']} to {steps['longest']}), limit"
             f" {env.max_episode_length}",
+            "cameras": ", ".join(f"{name} {width} x {height} px" for name, (height, width) in sizes),
+            "state": f"{spec.state_dim} numbers of {', '.join(spec.state_groups)}",
             "recorded": f"{recorded} episodes; the dataset has {len(writer)}",
             "dataset": str(writer.directory.resolve()),
         },
     )
+    chunk = f" --horizon {agent_cfg.actor.chunk_length}" if hasattr(agent_cfg.actor, "chunk_length") else ""
+    where = shlex.quote(str(writer.directory.resolve()))
+    print(f"{'SFT:':<12}./isaaclab.sh -p scripts/sft.py --dataset {where} --checkpoint small{chunk} --out CHECKPOINT")
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -118,11 +119,24 @@ def _train(arguments: argparse.Namespace) -> int:
     if interrupted:
         print(f"{'resume:':<12}the same command with --resume")
         return 130
-    print(
-        f"{'RL:':<12}./isaaclab.sh -p scripts/rsl_rl/train.py --task TASK --agent gr00t_flow_ppo"
-        f" agent.actor.gr00t.checkpoint={out.resolve()}"
-    )
+    print(f"{'RL:':<12}{training_command(run, out)}")
     return 0
+
+
+def training_command(run: SftRun, out: Path) -> str:
+    """The command that goes on with reinforcement learning: in the task of the demonstrations, and with what was
+    overridden there, as far as the dataset says."""
+    from gr00t_rl_ext.cli.arguments import is_gymnasium
+
+    session = run.dataset.session
+    task = str(session.get("task", "TASK"))
+    overrides, cameras = list(session.get("overrides", ())), list(run.settings["cameras"])
+    if is_gymnasium(task) and cameras != run.dataset.cameras:
+        overrides = [item for item in overrides if not item.startswith("env.cameras=")]
+        overrides.append(f"env.cameras=[{','.join(cameras)}]")
+    words = [task, "--agent", session.get("agent", "gr00t_flow_ppo"), *overrides]
+    words.append(f"agent.actor.gr00t.checkpoint={out.resolve()}")
+    return f"./isaaclab.sh -p scripts/rsl_rl/train.py --task {shlex.join(words)}"
 
 
 def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:

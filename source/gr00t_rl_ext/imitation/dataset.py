@@ -110,6 +110,14 @@ class DemonstrationDataset:
             for kind in ("state", "action")
         }
 
+    @cached_property
+    def session(self) -> Mapping[str, Any]:
+        """How ``scripts/record_demonstrations.py`` recorded the latest episodes: task, agent, overrides and more. Empty
+        for a dataset from elsewhere."""
+        file = self.directory / layout.RECORDING
+        sessions = layout.read_json(file).get("sessions") if file.is_file() else None
+        return sessions[-1] if sessions else {}
+
     def _check_action_width(self, needed: int | None) -> None:
         keys = self.modality.action
         width = sum(part.width for part in keys.values())
@@ -129,7 +137,7 @@ class DemonstrationDataset:
         if not kept:
             raise DatasetError(
                 f"None of the {len(rows)} episodes that {str(file)!r} lists is a success, so there is nothing to learn"
-                " from. Record successful ones, or read the failures too."
+                " from. Record successful ones, or read the failures too (sft.py --keep-failures)."
             )
         return [self._demonstration(row) for row in kept]
 
@@ -181,7 +189,8 @@ def read_table(file: Path) -> pa.Table:
         DatasetError: The file is missing or cannot be read.
     """
     try:
-        return pq.read_table(file)
+        # of files that have checksums, as ours do; others are read without
+        return pq.read_table(file, page_checksum_verification=True)
     except FileNotFoundError:
         raise DatasetError(f"{str(file)!r} is missing, but {layout.EPISODES} lists its episode.") from None
     except (pa.ArrowException, OSError) as error:

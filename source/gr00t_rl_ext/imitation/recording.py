@@ -1,7 +1,11 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""An expert acts in an Isaac Lab environment, and its episodes are collected."""
+"""An expert acts in an environment, and its episodes are collected.
+
+Environments are as rsl_rl sees them: those of Isaac Lab in their wrapper, and
+:class:`~gr00t_rl_ext.envs.gymnasium.vec_env.GymnasiumVecEnv`.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from tensordict import TensorDict
 
-from gr00t_rl_ext.imitation.experts import CubeExpert
+from gr00t_rl_ext.imitation.experts import Expert
 from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode
 from gr00t_rl_ext.policy.task_spec import TaskSpec
-
-GROUPS = ("rgb", "state")
-"""Observation groups that are recorded."""
 
 
 @dataclass
@@ -48,18 +50,19 @@ class Quality:
         return counts | rate | {"steps": {"median": float(np.median(self.lengths)), **steps}}
 
 
-def dataset_format(spec: TaskSpec, env: Any, robot_type: str) -> DatasetFormat:
+def dataset_format(spec: TaskSpec, obs: TensorDict, step_dt: float, robot_type: str) -> DatasetFormat:
     """Format of the episodes of a task: its terms are the dataset's keys.
 
     Args:
         spec: The task.
-        env: The environment; it must observe the groups of the spec.
+        obs: An observation with the groups of the spec.
+        step_dt: Duration of a control step [s].
         robot_type: Name of the robot.
     """
-    heights = {group: tuple(env.obs_buf[group].shape[1:3]) for group in spec.image_groups}
-    sizes = [size for group, size in heights.items() for _ in range(env.obs_buf[group].shape[-1] // 3)]
+    shapes = {group: tuple(obs[group].shape[1:]) for group in spec.image_groups}
+    sizes = [(height, width) for height, width, channels in shapes.values() for _ in range(channels // 3)]
     return DatasetFormat(
-        fps=round(1.0 / env.step_dt),
+        fps=round(1.0 / step_dt),
         state=spec.state_terms,
         action=spec.action_terms,
         cameras=dict(zip(spec.cameras, sizes, strict=True)),
@@ -68,7 +71,7 @@ def dataset_format(spec: TaskSpec, env: Any, robot_type: str) -> DatasetFormat:
 
 
 def collect(
-    env: Any, spec: TaskSpec, expert: CubeExpert, *, noise_std: float = 0.0, generator: torch.Generator | None = None
+    env: Any, spec: TaskSpec, expert: Expert, *, noise_std: float = 0.0, generator: torch.Generator | None = None
 ) -> Iterator[Episode]:
     """Let an expert act for ever; yield each episode when it ends, failures included.
 
@@ -79,24 +82,25 @@ def collect(
     Whoever stops after n episodes leaves out those that are still running, which are rather the long ones.
 
     Args:
-        env: Chunked Isaac Lab environment, one control step per decision, just reset.
+        env: Chunked environments as rsl_rl sees them, one control step per decision, just reset.
         spec: The task.
         expert: Acts from the simulator's state.
         noise_std: In the units of the action, before the task scales it.
         generator: Of the noise, on the CPU.
     """
     running: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+    obs = env.get_observations()
     while True:
-        images = _images(env, spec)
-        state = torch.cat([env.obs_buf[group] for group in spec.state_groups], dim=1).cpu().numpy().copy()
-        label = expert.action(env)
+        images = _images(obs, spec)
+        state = torch.cat([obs[group] for group in spec.state_groups], dim=1).cpu().numpy().copy()
+        label = expert.action(env.unwrapped)
         executed = label
         if noise_std:
             noise = noise_std * torch.randn(label.shape, generator=generator).to(label)
             noise[:, expert.binary] = 0.0
             executed = (label + noise).clamp(-1.0, 1.0)
-        _, _, terminated, truncated, extras = env.step(executed)
-        done = terminated | truncated
+        obs, _, dones, extras = env.step(executed)
+        done = dones > 0
         expert.reset(done)
         action, reward = label.cpu().numpy(), extras["step_rewards"][:, 0].cpu().numpy()
         for i, rows in enumerate(running):
@@ -114,7 +118,7 @@ def collect(
             running[i] = []
 
 
-def _images(env: Any, spec: TaskSpec) -> list[np.ndarray]:
+def _images(obs: TensorDict, spec: TaskSpec) -> list[np.ndarray]:
     """Images of each camera, (num_envs, H, W, 3), uint8."""
-    groups = [env.obs_buf[group].cpu().numpy().copy() for group in spec.image_groups]
+    groups = [obs[group].cpu().numpy().copy() for group in spec.image_groups]
     return [group[..., c : c + 3] for group in groups for c in range(0, group.shape[-1], 3)]

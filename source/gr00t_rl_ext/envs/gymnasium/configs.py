@@ -67,6 +67,10 @@ class CameraCfg(_Cfg):
         return self
 
 
+STANDARD_CAMERAS = {"view": CameraCfg()}
+"""The cameras of a task whose config names none."""
+
+
 class GymnasiumEnvCfg(_Cfg):
     """A task made from a Gymnasium environment."""
 
@@ -99,7 +103,7 @@ class GymnasiumEnvCfg(_Cfg):
     rgb: bool = False
     """Whether there is an observation group ``rgb`` with an image of each camera."""
 
-    cameras: dict[str, CameraCfg] = {"view": CameraCfg()}
+    cameras: dict[str, CameraCfg] = STANDARD_CAMERAS
     """Name of the image -> camera. Environments without MuJoCo have one view, their own."""
 
     image_size: tuple[PositiveInt, PositiveInt] = (64, 64)

@@ -33,6 +33,9 @@ class TaskFacts:
     max_episode_length: int
     success_key: str | None
 
+    step_dt: float | None
+    """Duration of a control step [s]; None if the environment does not say."""
+
 
 class EnvBlock:
     """Some environments of a task, and what is shared of all of them.
@@ -72,6 +75,7 @@ class EnvBlock:
             self._one.action_space,
             self._max_length,
             success_key(self._cfg, self._one),
+            _step_dt(self._one),
         )
 
     def attach(self, layout: Layout, seed: int, key: str | None) -> None:
@@ -198,6 +202,12 @@ class EnvBlock:
         if f"{prefix}{IMAGES}" in self._shared:
             assert self._pictures is not None
             self._pictures.render(self._envs[env_id], self._shared[f"{prefix}{IMAGES}"][env_id])
+
+
+def _step_dt(env: gym.Env) -> float | None:
+    """Duration of a control step [s]: of the physics, else by the rate at which the environment wants to be watched."""
+    dt, fps = getattr(env.unwrapped, "dt", None), env.metadata.get("render_fps")
+    return float(dt) if dt else 1.0 / fps if fps else None
 
 
 def _action_reader(space: gym.Space) -> Callable[[np.ndarray], Iterable[Any]]:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.configs import STANDARD_CAMERAS, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.fetch import fetch_settings
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 
@@ -28,6 +29,7 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
             Gymnasium-Robotics' Fetch environments have observation groups, an instruction, cameras and a success; the
             groups of any other are by default one, ``state``, with the whole observation.
         settings: Fields of :class:`~gr00t_rl_ext.envs.gymnasium.configs.GymnasiumEnvCfg` in place of the task's.
+            ``cameras`` may be a list of names of the task's cameras, which chooses and orders them.
 
     Raises:
         ValueError: If the name is none of such a task, or a setting is unknown or wrong.
@@ -37,6 +39,8 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
     env_id = task.removeprefix(PREFIX)
     fetch = _FETCH.fullmatch(env_id)
     own = fetch_settings(fetch[1], dense=bool(fetch[2])) if fetch else {}
+    if isinstance(settings.get("cameras"), list | tuple):
+        settings["cameras"] = chosen_cameras(task, settings["cameras"], own.get("cameras", STANDARD_CAMERAS))
     try:
         return GymnasiumEnvCfg(env_id=env_id, **{**own, **settings})
     except ValidationError as wrong:
@@ -52,6 +56,21 @@ def make(task: str, **settings: Any) -> GymnasiumVecEnv:
         ValueError: If the task or a setting does not exist, or something that it needs is missing.
     """
     return GymnasiumVecEnv(task_cfg(task, **settings))
+
+
+def chosen_cameras[C](task: str, names: Sequence[Any], cameras: Mapping[str, C]) -> dict[str, C]:
+    """Some of a task's cameras, in this order.
+
+    Raises:
+        ValueError: If there is no such camera, or one is named twice.
+    """
+    wrong = [name for name in names if name not in cameras]
+    if wrong or len(set(names)) < len(names):
+        raise ValueError(
+            f"The task {task!r} cannot have these settings: `env.cameras` is {list(names)}; expected some of its"
+            f" cameras {', '.join(cameras)}, each once, or name -> camera for others."
+        )
+    return {name: cameras[name] for name in names}
 
 
 def _problem(error: Any) -> str:

@@ -87,6 +87,20 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
         return self._fleet.num_workers
 
     @property
+    def step_dt(self) -> float:
+        """Duration of a control step [s].
+
+        Raises:
+            ValueError: If the environment does not say.
+        """
+        if (step_dt := self._fleet.facts.step_dt) is None:
+            raise ValueError(
+                f"The environment {self.cfg.env_id!r} does not say how long a control step is: it has neither an"
+                " attribute `dt` nor an entry `render_fps` of `metadata`."
+            )
+        return step_dt
+
+    @property
     def chunk_length(self) -> int:
         """Control steps per :meth:`step`."""
         return self._chunk_length

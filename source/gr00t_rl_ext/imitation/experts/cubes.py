@@ -10,7 +10,7 @@ scene in every step, so that it corrects what noise, or a policy that acted befo
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -75,8 +75,13 @@ class CubeExpert:
     cubes = ("cube_1", "cube_2", "cube_3")
     """Names of the cubes in the scene, in the order of :class:`CubeScene`: blue, red, green."""
 
-    binary = 6
+    binary: ClassVar[int] = 6
     """Index of the gripper's action, which is 1 or -1."""
+
+    robot_type: ClassVar[str] = "franka_panda"
+
+    groups: ClassVar[tuple[str, ...]] = ()
+    """It reads the simulator, not observations."""
 
     def __init__(self, num_envs: int, device: torch.device | str = "cpu", law: ServoLaw | None = None) -> None:
         self.law = law or ServoLaw()

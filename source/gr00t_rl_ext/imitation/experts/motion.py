@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""From where the gripper should be to an action of Isaac Lab's relative inverse-kinematics term."""
+"""From where the gripper should be to an action that displaces it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ QUARTER = math.pi / 2
 
 @dataclass(frozen=True)
 class ServoLaw:
-    """A proportional law. A command is a displacement from where the gripper is; the arm covers about 22% of it within
-    a control step of 50 ms (measured with the stock gains), so commands are longer than the way that is left."""
+    """A proportional law. The defaults are for Isaac Lab's relative inverse-kinematics term: a command is a
+    displacement from where the gripper is; the arm covers about 22% of it within a control step of 50 ms (measured with
+    the stock gains), so commands are longer than the way that is left."""
 
     gain: float = 2.0
     """Command per error. Above 4.5 the arm would overshoot."""
@@ -43,8 +44,14 @@ class ServoLaw:
         Returns:
             Shape (N, 6), in [-1, 1].
         """
-        command = torch.cat((_shorten(self.gain * move, self.max_move), _shorten(self.gain * turn, self.max_turn)), 1)
-        return (command / self.action_scale).clamp(-1.0, 1.0)
+        return torch.cat((self.move_action(move), self._action(turn, self.max_turn)), dim=1)
+
+    def move_action(self, move: Tensor) -> Tensor:
+        """Its first three, for a displacement (N, 3)."""
+        return self._action(move, self.max_move)
+
+    def _action(self, error: Tensor, longest: float) -> Tensor:
+        return (_shorten(self.gain * error, longest) / self.action_scale).clamp(-1.0, 1.0)
 
 
 def _shorten(vector: Tensor, longest: float) -> Tensor:

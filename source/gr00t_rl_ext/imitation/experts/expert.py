@@ -1,0 +1,34 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What recording asks of a scripted expert."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Expert(Protocol):
+    """Acts in N environments at once."""
+
+    binary: ClassVar[int]
+    """Index of the gripper's action, which gets no noise."""
+
+    robot_type: ClassVar[str]
+    """Name of the robot in the dataset."""
+
+    groups: ClassVar[tuple[str, ...]]
+    """Observation groups that the expert reads, beside those that are recorded."""
+
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None: ...
+
+    def reset(self, done: Tensor) -> None:
+        """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
+        ...
+
+    def action(self, env: Any) -> Tensor:
+        """The action of one control step for the environments' current state. Shape (N, A)."""
+        ...
