@@ -33,11 +33,16 @@ class Arguments:
     @property
     def is_gymnasium(self) -> bool:
         """Whether the task is an environment of Gymnasium, which Isaac Lab's commands do not know."""
-        return self.task is not None and self.task.startswith("gym:")
+        return is_gymnasium(self.task)
 
     def overrides_under(self, *prefixes: str) -> list[str]:
         """Overrides whose key starts with one of the prefixes."""
         return [item for item in self.overrides if item.lstrip("+~-").startswith(prefixes)]
+
+
+def is_gymnasium(task: str | None) -> bool:
+    """Whether a task is an environment of Gymnasium, ``gym:<id>``."""
+    return task is not None and task.startswith("gym:")
 
 
 def parse(argv: Sequence[str], program: str, description: str) -> Arguments:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.arguments import is_gymnasium
+from gr00t_rl_ext.cli.frame import UsageError, default_device, guarded
+from gr00t_rl_ext.cli.simulation import simulated
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.evaluation.episodes import Episodes
@@ -30,21 +31,10 @@ _OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", r
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, AssetRootError, apply_asset_root
     from gr00t_rl_ext.evaluation.episodes import EvaluationError
     from gr00t_rl_ext.evaluation.report import ReportError
 
-    try:
-        if arguments.task.startswith("gym:"):
-            os.environ.setdefault(MODE_ENV_VAR, "online")
-        else:
-            # before anything imports isaaclab, which fixes the asset root
-            apply_asset_root(arguments.assets)
-        return _evaluate(arguments)
-    except (UsageError, EvaluationError, ReportError, AssetBuildError, AssetRootError) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _evaluate(arguments), arguments.task, arguments.assets, [EvaluationError, ReportError])
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -101,9 +91,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     checkpoints = check(arguments)
     if arguments.device is None:
-        import torch
-
-        arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+        arguments.device = default_device()
     preflight.check_device(arguments.device)
     with _environments(arguments) as (env, agent_cfg, film):
         evaluations = evaluate_all(env, agent_cfg, checkpoints, arguments, film)
@@ -126,14 +114,11 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
     Raises:
         UsageError: With one readable message.
     """
+    from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.evaluation.statistics import check_episodes
 
-    for name in ("episodes", "num_envs"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 1.")
-    for name in ("seed", "videos"):
-        if getattr(arguments, name) < 0:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 0.")
+    preflight.check_at_least(1, arguments, "episodes", "num_envs")
+    preflight.check_at_least(0, arguments, "seed", "videos")
     try:
         check_episodes(arguments.episodes, arguments.half_width)
     except ValueError as error:
@@ -151,17 +136,14 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
 
 
 def _checkpoint(item: str) -> Path:
-    from gr00t_rl_ext.cli import preflight, summary
+    from gr00t_rl_ext.cli import preflight
 
     path = Path(item)
     if not path.exists():
         # the message of training and playing, which know more ways to name one
         preflight.check_checkpoint(item)
         raise UsageError(f"{item!r} is no path. Name a model_*.pt, the directory of a run, or {BASE}.")
-    found = summary.latest_checkpoint(path) if path.is_dir() else path
-    if found is None:
-        raise UsageError(f"The directory {item!r} has no model_*.pt. Expected the directory of a run, or a model_*.pt.")
-    return found.resolve()
+    return preflight.model_file(path)
 
 
 def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:
@@ -197,7 +179,7 @@ Film = Callable[[Any, "Episodes", dict[Path, Sequence[int]]], str]
 @contextlib.contextmanager
 def _environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any, Film]]:
     """The environments, the agent's config, and how to film."""
-    if arguments.task.startswith("gym:"):
+    if is_gymnasium(arguments.task):
         from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
         from gr00t_rl_ext.cli.footage import film_gymnasium
 
@@ -223,30 +205,13 @@ def _isaac_lab(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
 
     spec = preflight.find_task(arguments.task)
     preflight.find_agent(spec, arguments.agent)
-    presets = [item for item in arguments.overrides if item.startswith(("presets", "physics", "renderer"))]
-    configs = preflight.resolve_configs(spec.id, arguments.agent, presets)
-    preflight.check_override_paths([item for item in arguments.overrides if item not in presets], *configs)
-    cfg, agent_cfg = preflight.resolve_configs(spec.id, arguments.agent, arguments.overrides)
-    preflight.check_physics(cfg)
-    preflight.check_observation_groups(cfg, agent_cfg.obs_groups)
-    if (gr00t_cfg := preflight.gr00t_config(agent_cfg)) is not None:
-        preflight.check_gr00t(gr00t_cfg)
-        preflight.check_mapping(gr00t_cfg, cfg, agent_cfg.obs_groups["actor"])
-    cfg.scene.num_envs, cfg.sim.device, cfg.seed = arguments.num_envs, arguments.device, arguments.seed
+    preflight.check_overrides(spec.id, arguments.agent, arguments.overrides)
+    cfg, agent_cfg = preflight.check_resolved(spec.id, arguments.agent, arguments.overrides)
     agent_cfg.device, agent_cfg.seed = arguments.device, arguments.seed
-
-    from isaaclab.app import launch_simulation
-
-    launcher = argparse.Namespace(device=arguments.device, headless=True, visualizer=None, enable_cameras=True)
-    with launch_simulation(cfg, launcher):
-        import gymnasium as gym
+    with simulated(spec.id, cfg, arguments.num_envs, arguments.device, arguments.seed) as env:
         from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
-        env = RslRlVecEnvWrapper(gym.make(spec.id, cfg=cfg), clip_actions=agent_cfg.clip_actions)  # type: ignore[arg-type]
-        try:
-            yield env, agent_cfg
-        finally:
-            env.close()
+        yield RslRlVecEnvWrapper(env, clip_actions=agent_cfg.clip_actions), agent_cfg
 
 
 def evaluate_all(
@@ -257,15 +222,12 @@ def evaluate_all(
     Raises:
         EvaluationError: A checkpoint does not fit, or did not begin in the states in which the first one did.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from gr00t_rl_ext.cli import summary
     from gr00t_rl_ext.evaluation.episodes import EvaluationError, run_episodes
     from gr00t_rl_ext.evaluation.policies import load_policy
     from gr00t_rl_ext.evaluation.report import Evaluation
 
     origin = next((path for path in checkpoints.values() if path is not None), None)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     evaluations: list[Evaluation] = []
     first: Episodes | None = None
     for name, checkpoint in checkpoints.items():
@@ -273,7 +235,7 @@ def evaluate_all(
             policy = load_policy(env, agent_cfg, checkpoint, origin)
         except ValueError as error:
             raise EvaluationError(str(error)) from error
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with summary.progress() as progress:
             bar = progress.add_task(name, total=arguments.episodes)
             episodes = run_episodes(
                 env,

@@ -22,11 +22,6 @@ STANDARD_GROUP = "state"
 """The observation group of environments whose config names none."""
 
 
-def is_gymnasium(task: str | None) -> bool:
-    """Whether a task's name is that of a Gymnasium environment."""
-    return task is not None and task.startswith(PREFIX)
-
-
 def resolve(
     task: str,
     agent: str,

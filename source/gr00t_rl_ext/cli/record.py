@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.frame import UsageError, default_device, guarded
+from gr00t_rl_ext.cli.simulation import simulated
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
@@ -23,17 +24,9 @@ GIVE_UP_AFTER = 20
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError, apply_asset_root
     from gr00t_rl_ext.imitation.layout import DatasetError
 
-    try:
-        # before anything imports isaaclab, which fixes the asset root
-        apply_asset_root(arguments.assets)
-        return _record(arguments)
-    except (UsageError, DatasetError, AssetBuildError, AssetRootError) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _record(arguments), arguments.task, arguments.assets, [DatasetError])
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -69,9 +62,7 @@ def _record(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.imitation.lerobot_dataset import check_target
 
-    for name in ("episodes", "num_envs"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 1.")
+    preflight.check_at_least(1, arguments, "episodes", "num_envs")
     if not 0.0 <= arguments.noise_std <= 1.0:
         raise UsageError(f"--noise_std is {arguments.noise_std}; expected 0 to 1, the range of an action.")
     if arguments.resume and arguments.overwrite:
@@ -84,20 +75,9 @@ def _record(arguments: argparse.Namespace) -> int:
     cfg, _ = preflight.resolve_configs(task, "rsl_rl_cfg_entry_point", arguments.overrides)
     preflight.check_physics(cfg)
 
-    import torch
-    from isaaclab.app import launch_simulation
-
-    device = arguments.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-    cfg.scene.num_envs, cfg.sim.device, cfg.seed = arguments.num_envs, device, arguments.seed
-    launcher = argparse.Namespace(device=device, headless=True, visualizer=None, enable_cameras=True)
-    with launch_simulation(cfg, launcher):
-        import gymnasium as gym
-
-        env: Any = gym.make(task, cfg=cfg).unwrapped
-        try:
-            return record_from(env, task, mode, arguments)
-        finally:
-            env.close()
+    device = arguments.device or default_device()
+    with simulated(task, cfg, arguments.num_envs, device, arguments.seed) as env:
+        return record_from(env.unwrapped, task, mode, arguments)
 
 
 def _check_expert(task: str) -> None:
@@ -110,8 +90,6 @@ def _check_expert(task: str) -> None:
 def record_from(env: Any, task: str, mode: Mode, arguments: argparse.Namespace) -> int:
     """Record from a running environment of the task. Returns the exit code."""
     import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from tensordict import TensorDict
 
     from gr00t_rl_ext.cli import summary
@@ -130,8 +108,7 @@ def record_from(env: Any, task: str, mode: Mode, arguments: argparse.Namespace) 
     generator = torch.Generator().manual_seed(seed)
     about = {"task": task, "expert": type(expert).__name__, "noise_std": arguments.noise_std, "seed": seed}
     quality, recorded = recording.Quality(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with summary.progress() as progress:
         bar = progress.add_task("recording", total=arguments.episodes)
         for episode in recording.collect(env, spec, expert, noise_std=arguments.noise_std, generator=generator):
             quality.add(episode)
