@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gr00t_rl_ext.cli.arguments import is_gymnasium
+
 
 @contextlib.contextmanager
 def environments(
@@ -28,7 +30,7 @@ def environments(
     Raises:
         UsageError: Something of it does not exist or does not fit.
     """
-    if task.startswith("gym:"):
+    if is_gymnasium(task):
         from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
 
         env_cfg, agent_cfg = gymnasium_task.resolve(task, agent, overrides, num_envs, device, seed)
@@ -47,15 +49,8 @@ def _isaac_lab(
 
     spec = preflight.find_task(task)
     preflight.find_agent(spec, agent)
-    presets = [item for item in overrides if item.startswith(("presets", "physics", "renderer"))]
-    configs = preflight.resolve_configs(spec.id, agent, presets)
-    preflight.check_override_paths([item for item in overrides if item not in presets], *configs)
-    cfg, agent_cfg = preflight.resolve_configs(spec.id, agent, overrides)
-    preflight.check_physics(cfg)
-    preflight.check_observation_groups(cfg, agent_cfg.obs_groups)
-    if (gr00t_cfg := preflight.gr00t_config(agent_cfg)) is not None:
-        preflight.check_gr00t(gr00t_cfg)
-        preflight.check_mapping(gr00t_cfg, cfg, agent_cfg.obs_groups["actor"])
+    preflight.check_overrides(spec.id, agent, overrides)
+    cfg, agent_cfg = preflight.check_resolved(spec.id, agent, overrides)
     cfg.scene.num_envs, cfg.sim.device, cfg.seed = num_envs, device, seed
     agent_cfg.device, agent_cfg.seed = device, seed
 

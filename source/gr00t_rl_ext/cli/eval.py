@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.cli.arguments import is_gymnasium, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.frame import UsageError, choose_assets
+from gr00t_rl_ext.cli.frame import UsageError, default_device, guarded
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.evaluation.episodes import Episodes
@@ -28,17 +28,10 @@ BASE = "base"
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError
     from gr00t_rl_ext.evaluation.episodes import EvaluationError
     from gr00t_rl_ext.evaluation.report import ReportError
 
-    try:
-        choose_assets(arguments.task, arguments.assets)
-        return _evaluate(arguments)
-    except (UsageError, EvaluationError, ReportError, AssetBuildError, AssetRootError) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _evaluate(arguments), arguments.task, arguments.assets, [EvaluationError, ReportError])
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -97,9 +90,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     checkpoints = check(arguments)
     if arguments.device is None:
-        import torch
-
-        arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+        arguments.device = default_device()
     preflight.check_device(arguments.device)
     of_both = arguments.num_envs, arguments.device, arguments.seed
     with environments(arguments.task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
@@ -123,14 +114,11 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
     Raises:
         UsageError: With one readable message.
     """
+    from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.evaluation.statistics import check_episodes
 
-    for name in ("episodes", "num_envs"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 1.")
-    for name in ("seed", "videos"):
-        if getattr(arguments, name) < 0:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 0.")
+    preflight.check_at_least(1, arguments, "episodes", "num_envs")
+    preflight.check_at_least(0, arguments, "seed", "videos")
     try:
         check_episodes(arguments.episodes, arguments.half_width)
     except ValueError as error:
@@ -148,17 +136,14 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
 
 
 def _checkpoint(item: str) -> Path:
-    from gr00t_rl_ext.cli import preflight, summary
+    from gr00t_rl_ext.cli import preflight
 
     path = Path(item)
     if not path.exists():
         # the message of training and playing, which know more ways to name one
         preflight.check_checkpoint(item)
         raise UsageError(f"{item!r} is no path. Name a model_*.pt, the directory of a run, or {BASE}.")
-    found = summary.latest_checkpoint(path) if path.is_dir() else path
-    if found is None:
-        raise UsageError(f"The directory {item!r} has no model_*.pt. Expected the directory of a run, or a model_*.pt.")
-    return found.resolve()
+    return preflight.model_file(path)
 
 
 def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:
@@ -208,15 +193,12 @@ def evaluate_all(
     Raises:
         EvaluationError: A checkpoint does not fit, or did not begin in the states in which the first one did.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from gr00t_rl_ext.cli import summary
     from gr00t_rl_ext.evaluation.episodes import EvaluationError, run_episodes
     from gr00t_rl_ext.evaluation.policies import load_policy
     from gr00t_rl_ext.evaluation.report import Evaluation
 
     origin = next((path for path in checkpoints.values() if path is not None), None)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     evaluations: list[Evaluation] = []
     first: Episodes | None = None
     for name, checkpoint in checkpoints.items():
@@ -224,7 +206,7 @@ def evaluate_all(
             policy = load_policy(env, agent_cfg, checkpoint, origin)
         except ValueError as error:
             raise EvaluationError(str(error)) from error
-        with Progress(*columns, console=Console(stderr=True)) as progress:
+        with summary.progress() as progress:
             bar = progress.add_task(name, total=arguments.episodes)
             episodes = run_episodes(
                 env,

@@ -28,34 +28,49 @@ def run(argv: Sequence[str], program: str, description: str, command: Callable[[
     Returns:
         The command's exit code; 2 with a message on the standard error if the command line cannot work.
     """
-    from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError
-
     arguments = parse(argv, program, description)
-    try:
-        choose_assets(arguments.task, arguments.assets)
-        if arguments.device is None:
-            import torch
 
-            arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    def with_device() -> int:
+        if arguments.device is None:
+            arguments.device = default_device()
             arguments.forwarded += ["--device", arguments.device]
         return command(arguments)
-    except (UsageError, AssetBuildError, AssetRootError) as error:
+
+    return guarded(with_device, arguments.task, arguments.assets)
+
+
+def guarded(
+    command: Callable[[], int], task: str | None, assets: str | None, errors: Sequence[type[Exception]] = ()
+) -> int:
+    """Run a command with the asset root in place, and errors as one message.
+
+    Args:
+        command: Returns the exit code.
+        task: The task that it is for.
+        assets: How the asset root is chosen (``--assets``).
+        errors: What is meant for users, beside :class:`UsageError`.
+
+    Returns:
+        The command's exit code; 2 with a message on the standard error if it ended with such an error.
+    """
+    from gr00t_rl_ext.assets.build import AssetBuildError
+    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, AssetRootError, apply_asset_root
+
+    try:
+        if is_gymnasium(task):
+            # no asset is read: neither ask the server nor build any
+            os.environ.setdefault(MODE_ENV_VAR, "online")
+        else:
+            # before anything imports isaaclab, which fixes the asset root
+            apply_asset_root(assets)  # type: ignore[arg-type]
+        return command()
+    except (UsageError, AssetBuildError, AssetRootError, *errors) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2
 
 
-def choose_assets(task: str | None, mode: str | None) -> None:
-    """Fix the asset root for a task, before anything imports isaaclab.
+def default_device() -> str:
+    """The first GPU, else the CPU."""
+    import torch
 
-    Args:
-        task: Name of the task.
-        mode: Value of ``--assets``.
-    """
-    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, apply_asset_root
-
-    if is_gymnasium(task):
-        # no asset is read: neither ask the server nor build any
-        os.environ.setdefault(MODE_ENV_VAR, "online")
-    else:
-        apply_asset_root(mode)  # type: ignore[arg-type]
+    return "cuda:0" if torch.cuda.is_available() else "cpu"

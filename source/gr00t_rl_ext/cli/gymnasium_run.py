@@ -95,11 +95,7 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
     except ValueError as error:
         raise UsageError(str(error)) from error
     preflight.check_checkpoint(name)
-    path = Path(name)
-    found = summary.latest_checkpoint(path) if path.is_dir() else path
-    if found is None:
-        raise UsageError(f"The directory {name!r} has no model_*.pt. Expected the directory of a run, or a model_*.pt.")
-    return found.resolve()
+    return preflight.model_file(Path(name))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -132,10 +128,7 @@ def _options(arguments: Arguments, playing: bool) -> argparse.Namespace:
 def _resolve(arguments: Arguments, options: argparse.Namespace) -> tuple[Any, Any]:
     """Both configs, checked as far as that is possible without environments."""
     task = str(arguments.task)
-    for name in ("num_envs", "max_iterations"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} is {value}; expected at least 1.")
+    preflight.check_at_least(1, arguments, "num_envs", "max_iterations")
     preflight.check_device(arguments.device)
     seed = options.seed
     if seed == -1:
@@ -156,11 +149,7 @@ def _resolve(arguments: Arguments, options: argparse.Namespace) -> tuple[Any, An
         if (value := getattr(options, option, None)) is not None:
             for field in fields:
                 setattr(agent_cfg, field, value)
-    gr00t_cfg = preflight.gr00t_config(agent_cfg)
-    if gr00t_cfg is not None:
-        preflight.check_gr00t(gr00t_cfg)
-        preflight.check_freezing(agent_cfg.actor)
-        preflight.check_mapping(gr00t_cfg, env_cfg, agent_cfg.obs_groups["actor"])
+    preflight.check_actor(agent_cfg, env_cfg)
     return env_cfg, agent_cfg
 
 

@@ -36,16 +36,10 @@ def check_arguments(arguments: Arguments) -> Any:
     """
     spec = find_task(arguments.task)
     find_agent(spec, arguments.agent)
-    for name in ("num_envs", "max_iterations"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name} is {value}; expected at least 1.")
+    check_at_least(1, arguments, "num_envs", "max_iterations")
     check_device(arguments.device)
     check_checkpoint(arguments.checkpoint)
-    presets = arguments.overrides_under("presets", "physics", "renderer")
-    env_cfg, agent_cfg = resolve_configs(spec.id, arguments.agent, presets)
-    check_override_paths([item for item in arguments.overrides if item not in presets], env_cfg, agent_cfg)
-    return agent_cfg
+    return check_overrides(spec.id, arguments.agent, arguments.overrides)
 
 
 def check_configs(arguments: Arguments) -> tuple[Any, Any]:
@@ -60,16 +54,53 @@ def check_configs(arguments: Arguments) -> tuple[Any, Any]:
     Raises:
         UsageError: With one readable message.
     """
-    env_cfg, agent_cfg = resolve_configs(str(arguments.task), arguments.agent, arguments.overrides)
+    return check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
+
+
+def check_resolved(task: str, agent: str, overrides: list[str]) -> tuple[Any, Any]:
+    """Resolve the configs of an Isaac Lab task and of its agent, and check what they say.
+
+    Returns:
+        The environment's and the agent's config.
+
+    Raises:
+        UsageError: With one readable message.
+    """
+    env_cfg, agent_cfg = resolve_configs(task, agent, overrides)
     check_physics(env_cfg)
     if hasattr(agent_cfg, "obs_groups"):
         check_observation_groups(env_cfg, agent_cfg.obs_groups)
+    check_actor(agent_cfg, env_cfg)
+    return env_cfg, agent_cfg
+
+
+def check_actor(agent_cfg: Any, env_cfg: Any) -> None:
+    """Check GR00T's checkpoint, what of it trains, and its mapping, if the agent has a GR00T.
+
+    Raises:
+        UsageError: With one readable message.
+    """
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is not None:
         check_gr00t(gr00t_cfg)
         check_freezing(agent_cfg.actor)
         check_mapping(gr00t_cfg, env_cfg, agent_cfg.obs_groups["actor"])
-    return env_cfg, agent_cfg
+
+
+def check_at_least(least: int, arguments: Any, *names: str) -> None:
+    """Check that numbers of a command line, as far as they are given, are not too small."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise UsageError(f"--{name} is {value}; expected at least {least}.")
+
+
+def check_overrides(task: str, agent: str, overrides: list[str]) -> Any:
+    """Check that what is overridden exists; returns the agent's config without it."""
+    presets = [item for item in overrides if item.lstrip("+~-").startswith(("presets", "physics", "renderer"))]
+    env_cfg, agent_cfg = resolve_configs(task, agent, presets)
+    check_override_paths([item for item in overrides if item not in presets], env_cfg, agent_cfg)
+    return agent_cfg
 
 
 def gr00t_config(agent_cfg: Any) -> Any | None:
@@ -91,6 +122,22 @@ def check_checkpoint(checkpoint: str | None) -> None:
         f"There is no checkpoint {checkpoint!r}. Expected a model_*.pt, the directory of a run, latest or best. Newest"
         f" runs: {found}."
     )
+
+
+def model_file(path: Path) -> Path:
+    """A training checkpoint: a ``model_*.pt`` that exists, or the last one of the directory of a run.
+
+    Raises:
+        UsageError: The directory has none.
+    """
+    from gr00t_rl_ext.cli.summary import latest_checkpoint
+
+    found = latest_checkpoint(path) if path.is_dir() else path
+    if found is None:
+        raise UsageError(
+            f"The directory {str(path)!r} has no model_*.pt. Expected the directory of a run, or a model_*.pt."
+        )
+    return found.resolve()
 
 
 def find_task(task: str | None) -> EnvSpec:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.cli.arguments import as_typed, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.frame import UsageError, choose_assets
+from gr00t_rl_ext.cli.frame import UsageError, default_device, guarded
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
@@ -29,16 +29,9 @@ GROUPS_FIELD = "agent.obs_groups.actor"
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    from gr00t_rl_ext.assets.build import AssetBuildError
-    from gr00t_rl_ext.assets.root import AssetRootError
     from gr00t_rl_ext.imitation.layout import DatasetError
 
-    try:
-        choose_assets(arguments.task, arguments.assets)
-        return _record(arguments)
-    except (UsageError, DatasetError, AssetBuildError, AssetRootError) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _record(arguments), arguments.task, arguments.assets, [DatasetError])
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -97,11 +90,8 @@ def _record(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.imitation.lerobot_dataset import check_target
 
-    for name in ("episodes", "num_envs"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; expected at least 1.")
-    if arguments.seed < 0:
-        raise UsageError(f"--seed is {arguments.seed}; expected at least 0.")
+    preflight.check_at_least(1, arguments, "episodes", "num_envs")
+    preflight.check_at_least(0, arguments, "seed")
     if not 0.0 <= arguments.noise_std <= 1.0:
         raise UsageError(f"--noise_std is {arguments.noise_std}; expected 0 to 1, the range of an action.")
     if arguments.resume and arguments.overwrite:
@@ -113,9 +103,7 @@ def _record(arguments: argparse.Namespace) -> int:
     _check_expert(task)
     preflight.check_device(arguments.device)
     if arguments.device is None:
-        import torch
-
-        arguments.device = "cuda:0" if torch.cuda.is_available() else "cpu"
+        arguments.device = default_device()
     of_both = arguments.num_envs, arguments.device, arguments.seed
     with environments(task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
         return record_from(env, task, agent_cfg, mode, arguments)
@@ -157,8 +145,6 @@ def _check_expert(task: str) -> None:
 def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argparse.Namespace) -> int:
     """Record from running environments of the task, as rsl_rl sees them. Returns the exit code."""
     import torch
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gr00t_rl_ext.cli import summary
     from gr00t_rl_ext.imitation import recording
@@ -191,8 +177,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
         "seed": seed,
     }
     quality, recorded = recording.Quality(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with summary.progress() as progress:
         bar = progress.add_task("recording", total=arguments.episodes)
         for episode in recording.collect(env, spec, expert, noise_std=arguments.noise_std, generator=generator):
             quality.add(episode)

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gr00t_rl_ext.cli.frame import default_device
+
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.sft_run import SftRun
 
@@ -140,7 +142,6 @@ def training_command(run: SftRun, out: Path) -> str:
 
 
 def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:
-    import torch
     from rich.console import Console
     from rich.progress import Progress
 
@@ -155,7 +156,7 @@ def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:
         chosen["learning_rate"] = 1e-3 if small else 1e-4
     options = SftOptions(**chosen)
     wanted = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(SftRequest)}
-    wanted["device"] = arguments.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
+    wanted["device"] = arguments.device or default_device()
     wanted["train"] = arguments.train or (("full",) if small else ("projector", "dit"))
     request = SftRequest(**wanted)
     with Progress(console=Console(stderr=True), transient=True) as progress:

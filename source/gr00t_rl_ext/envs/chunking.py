@@ -41,6 +41,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.envs import cuda_guard
 from gr00t_rl_ext.envs.action_layout import ActionLayout
+from gr00t_rl_ext.envs.decisions import check_chunk, check_decision, existing_groups
 from gr00t_rl_ext.envs.direct_states import DirectGroupStates
 from gr00t_rl_ext.envs.group_states import GroupStatesMixin
 from gr00t_rl_ext.envs.manager_states import ManagerGroupStates
@@ -160,10 +161,7 @@ class ActionChunkMixin(GroupStatesMixin):
         Raises:
             ValueError: If a value is out of range, a group does not exist, or discrete actions are clipped.
         """
-        if chunk_length < 1:
-            raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
-        if not 0.0 < step_discount <= 1.0:
-            raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
+        check_decision(chunk_length, step_discount)
         if self.action_choices and isinstance(self.single_action_space, gym.spaces.Box):
             # rsl_rl's wrapper puts a box there if the agent clips
             raise ValueError(
@@ -197,13 +195,7 @@ class ActionChunkMixin(GroupStatesMixin):
         Raises:
             ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
         """
-        expected = (self.num_envs, self._chunk_length * self.control_action_dim)
-        if tuple(action.shape) != expected:
-            raise ValueError(
-                f"The action has shape {tuple(action.shape)}, expected {expected}: {self.num_envs} environments times"
-                f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
-                + (" The actions are discrete: one number per component." if self.action_choices else "")
-            )
+        check_chunk(action, self.num_envs, self._chunk_length, self.control_action_dim, bool(self.action_choices))
         chunk = action.to(self.device).view(self.num_envs, self._chunk_length, self.control_action_dim)
         self._actions.check(chunk)
         parked = self._parked
@@ -345,15 +337,7 @@ class ActionChunkMixin(GroupStatesMixin):
 
 
 def _existing_groups(groups: Sequence[str] | None, available: list[str]) -> list[str]:
-    """The groups once each, all available ones for None; an error for one that the task does not have."""
-    selected = available if groups is None else list(dict.fromkeys(groups))
-    missing = [group for group in selected if group not in available]
-    if missing:
-        raise ValueError(
-            f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
-            " Name the groups to use in `agent.obs_groups`, or add the group to the task's observations."
-        )
-    return selected
+    return existing_groups(groups, available, ", or add the group to the task's observations.")
 
 
 class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBasedRLEnv):

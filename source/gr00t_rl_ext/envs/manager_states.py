@@ -81,11 +81,13 @@ class ManagerGroupStates(GroupStatesMixin):
 
     def _observe_states(self, copied: torch.Tensor, begin: bool) -> dict[str, Any]:
         manager = self.observation_manager
+        # without a first sample no history advances
         kept = copy.deepcopy(self._histories()) if begin else []
         observed = {group: manager.compute_group(group, update_history=begin) for group in self._observation_groups}
-        others = (~copied).nonzero().squeeze(-1)
-        for buffer, before in zip(self._histories(), kept, strict=False):
-            state_copy.keep_histories(buffer, before, others)
+        if begin:
+            others = (~copied).nonzero().squeeze(-1)
+            for buffer, before in zip(self._histories(), kept, strict=True):
+                state_copy.keep_histories(buffer, before, others)
         return observed
 
     def _noisy_groups(self) -> list[str]:

@@ -140,11 +140,7 @@ class Gr00tActorCritic:
         self.actor = self.recipe.make(device)
         self.encoder = cast(Gr00tEncoder, self.actor.encoder)
         self.chunk_length = self.actor.chunk_length
-        self.critic = None
-        if critic_cfg is not None:
-            groups = obs_groups["critic"]
-            self.critic = build_critic(critic_class, self.encoder, obs, groups, self.chunk_length, critic_cfg)
-            self.critic.to(device)
+        self.critic = build_critic(critic_class, self.encoder, obs, obs_groups, self.chunk_length, critic_cfg, device)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
@@ -167,21 +163,24 @@ def build_critic(
     critic_class: type[Gr00tCritic],
     encoder: Encoder,
     obs: TensorDict,
-    obs_groups: Sequence[str],
+    obs_groups: Mapping[str, Sequence[str]],
     chunk_length: int,
-    critic_cfg: Mapping[str, Any],
-) -> Gr00tCritic:
-    """The critic of a config: ``agent.critic`` without ``class_name``.
+    critic_cfg: Mapping[str, Any] | None,
+    device: str,
+) -> Gr00tCritic | None:
+    """The critic of a config: ``agent.critic`` without ``class_name``. None for None.
 
     Raises:
         ValueError: A field is not known or does not fit.
     """
+    if critic_cfg is None:
+        return None
     settings = dict(critic_cfg)
     if settings.pop("distribution_cfg", None) is not None:
         raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
     fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach")
     check_fields("agent.critic", settings, fields)
-    return critic_class(encoder, obs, obs_groups, chunk_length=chunk_length, **settings)
+    return critic_class(encoder, obs, obs_groups["critic"], chunk_length=chunk_length, **settings).to(device)
 
 
 def describe_networks(actor: nn.Module, critic: nn.Module | None) -> str:

@@ -269,11 +269,7 @@ class MlpActorCritic:
         if self.chunk_length < 1:
             raise ValueError(f"`agent.actor.chunk_length` is {self.chunk_length}; expected at least 1 control step.")
         self.actor = actor_class(self.encoder, **actor_cfg).to(device)
-        self.critic = None
-        if critic_cfg is not None:
-            groups = obs_groups["critic"]
-            self.critic = build_critic(critic_class, self.encoder, obs, groups, self.chunk_length, critic_cfg)
-            self.critic.to(device)
+        self.critic = build_critic(critic_class, self.encoder, obs, obs_groups, self.chunk_length, critic_cfg, device)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""

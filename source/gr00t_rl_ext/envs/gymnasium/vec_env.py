@@ -15,6 +15,7 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
 from gr00t_rl_ext.envs.action_layout import ActionLayout
+from gr00t_rl_ext.envs.decisions import check_chunk, check_decision, existing_groups
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
 from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
@@ -150,10 +151,7 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
         Raises:
             ValueError: If a value is out of range or a group does not exist.
         """
-        if chunk_length < 1:
-            raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
-        if not 0.0 < step_discount <= 1.0:
-            raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
+        check_decision(chunk_length, step_discount)
         selected, final = self._existing(observation_groups), self._existing(final_observation_groups)
         rendered_so_far = IMAGES in self._active_groups
         self._active_groups, self._final_groups = selected, final
@@ -198,13 +196,7 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
             WorkerError: If an environment failed.
         """
         arrays = self._fleet
-        expected = (self.num_envs, self._chunk_length * self.control_action_dim)
-        if tuple(actions.shape) != expected:
-            raise ValueError(
-                f"The action has shape {tuple(actions.shape)}, expected {expected}: {self.num_envs} environments times"
-                f" {self._chunk_length} control steps times {self.control_action_dim} action dimensions."
-                + (" The actions are discrete: one number per component." if self.action_choices else "")
-            )
+        check_chunk(actions, self.num_envs, self._chunk_length, self.control_action_dim, bool(self.action_choices))
         chunk = actions.detach().cpu().view(self.num_envs, self._chunk_length, self.control_action_dim)
         self._layout.check(chunk)
         arrays["actions"][:] = self._layout.for_task(chunk).numpy()
@@ -281,15 +273,8 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
 
     def _existing(self, groups: Sequence[str] | None) -> list[str]:
         available = list(self._groups.terms.active_terms)
-        selected = available if groups is None else list(dict.fromkeys(groups))
-        missing = [group for group in selected if group not in available]
-        if missing:
-            raise ValueError(
-                f"The task has no observation group {', '.join(map(repr, missing))}. It offers: {', '.join(available)}."
-                " Name the groups to use in `agent.obs_groups`"
-                + (", or ask for images (`env.rgb=true`)." if IMAGES in missing else ".")
-            )
-        return selected
+        wants_images = IMAGES in (groups or ()) and IMAGES not in available
+        return existing_groups(groups, available, ", or ask for images (`env.rgb=true`)." if wants_images else ".")
 
     def _action_terms(self) -> ActionTerms | None:
         terms = self.cfg.action_terms
