@@ -134,6 +134,13 @@ def test_checkpoints_that_do_not_belong_here_are_refused(
     assert "was trained on the task Isaac-Stack-Cube-Franka-v0" in refused("gym:CartPole-v1", "mlp_ppo", copied)
 
 
+def test_overrides_may_stand_anywhere() -> None:
+    arguments = cli_eval.parse(
+        ["env.a=[x]", "--task", "x", "env.b=1", "--checkpoint", "base", "env.c=2", "--seed", "1"]
+    )
+    assert sorted(arguments.overrides) == ["env.a=['x']", "env.b=1", "env.c=2"]
+
+
 def test_overrides_may_follow_the_checkpoints() -> None:
     arguments = cli_eval.parse(
         ["--task", "x", "--checkpoint", "base", "/a=b/model_1.pt", "agent.seed=1", "env.sim.dt=0.1", "presets=small"]

@@ -62,6 +62,16 @@ def test_what_the_command_line_says_reaches_the_configs() -> None:
     assert gymnasium_task.resolve(task, "gr00t_flow_ppo")[1].algorithm.clip_param == 0.2
 
 
+def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
+    def cameras(*overrides: str) -> dict[str, Any]:
+        return gymnasium_task.resolve("gym:FetchReach-v4", "gr00t_flow_ppo", overrides)[0].cameras
+
+    assert list(cameras("env.cameras=['side']")) == ["side"]
+    for order in (1, -1):
+        chosen = cameras(*("env.cameras=[side]", "env.cameras.side.distance=1.25")[::order])
+        assert (list(chosen), chosen["side"].distance) == (["side"], 1.25)
+
+
 @pytest.mark.parametrize(
     ("task", "agent", "overrides", "message"),
     [
@@ -75,6 +85,7 @@ def test_what_the_command_line_says_reaches_the_configs() -> None:
         ("gym:CartPole-v1", "mlp_ppo", ["env.image_size=[1]"], r"`env.image_size"),
         ("gym:CartPole-v1", "mlp_ppo", ["agent.clip_actions=1.0"], r"`agent.clip_actions` is 1.0"),
         ("gym:FetchReach-v4", "mlp_ppo", ["agent.obs_groups.actor=['object']"], r"offers: state, privileged"),
+        ("gym:FetchReach-v4", "gr00t_ppo", ["env.cameras=['top']"], r"some of its cameras front, side, each once"),
         ("gym:FetchReach-v4", "gr00t_ppo", ["env.rgb=false"], r"names the observation group 'rgb'"),
     ],
 )

@@ -228,7 +228,7 @@ def test_unknown_config_field(fails: Any, override: str, parent: str, similar: s
     [
         ("agent.algorithm.clip_param=much", "a number (default: 0.1)"),
         ("agent.check_for_nan=maybe", "true or false (default: False)"),
-        ("agent.obs_groups.actor=[rgb,state]", "a list with quoted names, such as \"['rgb','state']\","),
+        ("agent.obs_groups.actor=rgb", "a list, such as [rgb,state]"),
     ],
 )
 def test_a_value_of_the_wrong_type(fails: Any, override: str, expected: str) -> None:

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ import torch
 
 from gr00t_rl_ext.cli import sft
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint, load_gr00t
+from gr00t_rl_ext.imitation import layout
+from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode, LeRobotWriter
 from gr00t_rl_ext.imitation.sft_run import SftRun
 
@@ -106,6 +111,19 @@ def test_what_cannot_work(data: Path, base: Path, tmp_path: Path, capsys: pytest
     no_video = shutil.copytree(data, tmp_path / "no_video")
     next(no_video.glob("videos/*/*/*.mp4")).write_bytes(b"no")
     assert "cannot be decoded" in said(no_video, base, out)
+    no_rows = shutil.copytree(data, tmp_path / "no_rows")
+    (no_rows / "data/chunk-000/episode_000000.parquet").write_bytes(b"no")
+    assert "episode_000000.parquet' cannot be read as parquet" in said(no_rows, base, out)
+    no_success = shutil.copytree(data, tmp_path / "no_success")
+    episodes = no_success / "meta/episodes.jsonl"
+    episodes.write_text(episodes.read_text().replace("true", "false"))
+    assert "None of the 3 episodes" in (text := said(no_success, base, out))
+    assert "--keep-failures" in text
+    narrow = build_tiny_checkpoint(tmp_path / "narrow", horizon=4, max_action_dim=1, action_keys={"gripper": 1})
+    assert "2 dimensions exceed max_action_dim = 1: arm (2" in said(data, narrow, out)
+    other = build_tiny_checkpoint(tmp_path / "other", horizon=4, action_keys={"arm": 3}, state_keys={"arm": 2})
+    text = said(data, other, out, "--keep-statistics")
+    assert "describe the action as arm 3, but the dataset has arm 2. Leave out --keep-statistics" in text
     assert "There is no directory" in said(tmp_path / "nothing", base, out)
     assert "no such directory" in said(data, tmp_path / "nothing", out)
     assert "has no config.json" in said(data, data, out)
@@ -116,6 +134,35 @@ def test_what_cannot_work(data: Path, base: Path, tmp_path: Path, capsys: pytest
     assert "the checkpoint to start from" in said(data, base, base)
     assert not out.exists()
     assert list(tmp_path.glob(".*")) == [], "nothing half written"
+
+
+@pytest.mark.parametrize(
+    ("session", "cameras", "command"),
+    [
+        (None, ["front"], "--task TASK --agent gr00t_flow_ppo agent.actor.gr00t.checkpoint=/out"),
+        (
+            {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo", "overrides": ["env.image_size=[32,32]"]},
+            ["front"],
+            "--task gym:FetchReach-v4 --agent gr00t_flow_ppo 'env.image_size=[32,32]'"
+            " agent.actor.gr00t.checkpoint=/out",
+        ),
+        (
+            {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo", "overrides": ["env.cameras=[front,side]"]},
+            ["side"],
+            "--task gym:FetchReach-v4 --agent gr00t_flow_ppo 'env.cameras=[side]' agent.actor.gr00t.checkpoint=/out",
+        ),
+    ],
+)
+def test_the_command_that_comes_next_fits_the_demonstrations(
+    data: Path, tmp_path: Path, session: dict | None, cameras: list[str], command: str
+):
+    dataset = DemonstrationDataset(shutil.copytree(data, tmp_path / "data"))
+    assert dataset.cameras == ["front"]
+    if session is not None:
+        content = {"sessions": [{"task": "another"}, session]}
+        (dataset.directory / layout.RECORDING).write_text(json.dumps(content))
+    known: Any = SimpleNamespace(dataset=dataset, settings={"cameras": cameras})
+    assert sft.training_command(known, Path("/out")) == f"./isaaclab.sh -p scripts/rsl_rl/train.py {command}"
 
 
 def test_settings_of_a_resumed_run(data: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -272,3 +273,20 @@ def test_the_first_back_end_that_works_is_taken(monkeypatch: pytest.MonkeyPatch)
     problem = images.choose_back_end().problem
     assert "MUJOCO_GL=egl: no EGL; MUJOCO_GL=osmesa: no OSMesa." in problem
     assert "`apt-get install libegl1 libegl-mesa0` (egl) or `apt-get install libosmesa6` (osmesa)" in problem
+
+
+def test_cameras_are_chosen_and_ordered_by_name() -> None:
+    everything = task_cfg("gym:FetchReach-v4").cameras
+    chosen = task_cfg("gym:FetchReach-v4", cameras=["side", "front"]).cameras
+    assert list(chosen) == ["side", "front"]
+    assert chosen == everything
+    assert list(task_cfg("gym:FetchReach-v4", cameras=["side"]).cameras) == ["side"]
+    for names in (["top"], ["side", "side"]):
+        with pytest.raises(ValueError, match="`env.cameras` is .*; expected some of its cameras front, side"):
+            task_cfg("gym:FetchReach-v4", cameras=names)
+
+
+@pytest.mark.parametrize(("task", "step_dt"), [("gym:FetchReach-v4", 0.04), (f"{TOYS}Count-v0", 0.1)])
+def test_the_duration_of_a_control_step(task: str, step_dt: float) -> None:
+    with contextlib.closing(make(task, num_envs=1, num_workers=1, max_episode_steps=5)) as env:
+        assert env.step_dt == pytest.approx(step_dt)

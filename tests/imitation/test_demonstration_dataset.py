@@ -132,6 +132,17 @@ def test_a_corrupt_parquet(tmp_path: Path) -> None:
         DemonstrationDataset(tmp_path)
 
 
+def test_a_parquet_with_a_wrong_byte(tmp_path: Path) -> None:
+    one = episode(6)
+    file = write(tmp_path, one) / PARQUET
+    content = bytearray(file.read_bytes())
+    # random numbers are stored as they are; with a wrong byte they are numbers as well
+    content[content.index(one.state[2].tobytes()[:12])] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(DatasetError, match="episode_000000.parquet' cannot be read as parquet .*CRC"):
+        DemonstrationDataset(tmp_path)
+
+
 def test_a_parquet_of_another_length(tmp_path: Path) -> None:
     file = write(tmp_path, episode(5)) / PARQUET
     pq.write_table(pq.read_table(file).slice(0, 3), file)
@@ -164,6 +175,18 @@ def test_a_corrupt_video(tmp_path: Path, keep: int) -> None:
     dataset = DemonstrationDataset(tmp_path)
     with pytest.raises(DatasetError, match="episode_000000.mp4' cannot be decoded"):
         dataset[0].images("front")
+
+
+def test_a_video_with_wrong_bytes(tmp_path: Path) -> None:
+    """FFmpeg would hide it, and show something else."""
+    file = write(tmp_path, episode(6)) / VIDEO
+    content = bytearray(file.read_bytes())
+    frames = content.index(b"mdat") + 800
+    for place in range(frames, frames + 60, 3):
+        content[place] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(DatasetError, match="episode_000000.mp4' cannot be decoded .*Copy or record the episode again"):
+        DemonstrationDataset(tmp_path)[0].images("front")
 
 
 def test_a_video_of_another_episode(tmp_path: Path) -> None:

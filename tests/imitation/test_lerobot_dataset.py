@@ -9,6 +9,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -245,3 +246,12 @@ def test_a_write_that_fails_leaves_the_dataset_as_it_was(tmp_path: Path, monkeyp
     assert not [name for name in files(tmp_path) if name.endswith(".new") or "000001.mp4" in name]
     # the next attempt takes the same place
     assert LeRobotWriter(tmp_path, FORMAT, "resume").add(episode(6)) == 1
+
+
+def test_frames_are_stored_in_the_order_in_which_they_are_seen(tmp_path: Path) -> None:
+    """LeRobot's converter joins videos; it fails where one of one frame follows others that are stored otherwise."""
+    video.write_video(tmp_path / "video.mp4", np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), 20)
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.dts is not None]
+    assert [packet.dts for packet in packets] == [packet.pts for packet in packets]
+    assert packets[0].pts == 0

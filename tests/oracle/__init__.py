@@ -11,5 +11,8 @@
 - ``table``: differences and their bounds;
 - ``command``: the command.
 
+The same environment reads our datasets (``scripts/lerobot_dataset_check.py``): ``dataset_reference`` runs in it,
+``dataset_command`` is the command.
+
 LeRobot is no dependency of the package and cannot be one: it needs packaging >= 24.2, ovphysx needs packaging < 24.
 """

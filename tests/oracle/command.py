@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.gr00t.model import checkpoint_version
 
 from . import observations
-from .environment import OracleError, oracle_python
+from .environment import OracleError, oracle_python, run_in_environment
 from .models import STAGES, ModelCase, checkpoint_cases, tiny_cases, trained_case
 from .observations import ObservationCase, checkpoint_observations, tiny_observations
 from .table import Row, table
@@ -36,12 +35,7 @@ def run_reference(python: Path, jobs: Mapping[str, Sequence[Mapping[str, Any]]],
     """
     file = folder / "jobs.json"
     file.write_text(json.dumps(jobs), encoding="utf-8")
-    # -I: nothing of this process's paths; -B: no bytecode into the project's environment
-    command = [python, "-I", "-B", REFERENCE, file]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise OracleError(f"LeRobot's process ended with {result.returncode}:\n{result.stderr[-4000:]}")
-    return json.loads(result.stdout.splitlines()[-1])
+    return run_in_environment(python, REFERENCE, file)
 
 
 def compare(

@@ -70,6 +70,20 @@ def oracle_python() -> Path:
     return python
 
 
+def run_in_environment(python: Path, script: Path, *arguments: Path) -> dict[str, str]:
+    """Run a script with LeRobot; returns the JSON of its last line, the versions of its packages.
+
+    Raises:
+        OracleError: Its process failed.
+    """
+    # -I: nothing of this process's paths; -B: no bytecode into the project's environment
+    command = [python, "-I", "-B", script, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise OracleError(f"LeRobot's process ended with {result.returncode}:\n{result.stderr[-4000:]}")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
 def read_pins(lock: Path) -> list[Requirement]:
     """The requirements in a file of pins."""
     return [Requirement(line) for line in lock.read_text(encoding="utf-8").splitlines()]

@@ -313,3 +313,43 @@ def test_a_float32_model_leaves_the_precision_to_the_caller() -> None:
             mixed, _ = policy.actor.distribution(encoded, decisions)
     error = float((mixed - exact).abs().max() / exact.abs().max())
     assert 1e-4 < error < 0.1
+
+
+def fitted(tmp_path: Path, **robot: object) -> Gr00tEncoder:
+    """A checkpoint that says this of the robot, in our task."""
+    keys = {"state_keys": SPEC.state_terms, "action_keys": SPEC.action_terms, "video_keys": SPEC.cameras} | robot
+    return load_encoder(checkpoint=str(build_tiny_checkpoint(tmp_path / "checkpoint", **keys)))
+
+
+@pytest.mark.parametrize(
+    ("robot", "message"),
+    [
+        (
+            {"action_keys": {"arm": 3, "gripper": 1}},
+            r"action has 8 dimensions \(arm 7, gripper 1\), but .* describe 4 \(arm \(3,.*change the task's action"
+            " terms, say in `agent.actor.gr00t.mapping`",
+        ),
+        (
+            {"state_keys": {"joints": 9}},
+            "change the task's state terms .`agent.obs_groups.actor` names the observation",
+        ),
+        (
+            {"state_keys": {"object": 7, "joints": 9}},
+            "The task's state is joints, object, but .* the same keys in another order: object, joints. Change the",
+        ),
+        (
+            {"video_keys": ("camera",)},
+            r"shows the cameras camera, wrist, but .* was trained on camera. .*`env.cameras=\[camera\]`",
+        ),
+        ({"video_keys": ("wrist", "camera")}, "was trained on wrist, camera"),
+    ],
+)
+def test_what_the_checkpoint_says_of_the_robot_must_be_true_of_the_task(
+    tmp_path: Path, robot: dict[str, object], message: str
+) -> None:
+    with pytest.raises(Gr00tCheckpointError, match=message):
+        fitted(tmp_path, **robot)
+
+
+def test_other_names_are_matched_by_position(tmp_path: Path) -> None:
+    fitted(tmp_path, state_keys={"a": 9, "b": 7}, action_keys={"c": 8}, video_keys=("d",))

@@ -38,6 +38,12 @@ def with_quoted_names(item: str) -> str:
     return f"{match[1]}[{quoted}]"
 
 
+def as_typed(item: str) -> str:
+    """The inverse of :func:`with_quoted_names`, for commands that are shown."""
+    plain = item.replace("'", "")
+    return plain if with_quoted_names(plain) == item else item
+
+
 @dataclass
 class Arguments:
     """What the scripts read of the command line. Everything is passed on to Isaac Lab too, in :attr:`forwarded`."""

@@ -80,7 +80,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
     parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
-    arguments = parser.parse_args(list(argv))
+    # overrides may stand anywhere
+    arguments = parser.parse_intermixed_args(list(argv))
     # an option with several values takes what follows it
     arguments.overrides += [item for item in arguments.checkpoint if is_override(item)]
     arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]

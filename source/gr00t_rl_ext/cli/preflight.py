@@ -197,7 +197,7 @@ def check_type(item: str, path: str, default: Any) -> None:
     for kind, accepted, name in (
         (bool, bool, "true or false"),
         ((int, float), (int, float), "a number"),
-        ((list, tuple), (list, tuple), "a list with quoted names, such as \"['rgb','state']\","),
+        ((list, tuple), (list, tuple), "a list, such as [rgb,state]"),
     ):
         if isinstance(default, kind):
             if value is not None and (not isinstance(value, accepted) or (kind is not bool and value is True)):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.arguments import is_override, with_quoted_names
+from gr00t_rl_ext.cli.arguments import as_typed, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.frame import UsageError, choose_assets
 
@@ -83,7 +83,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
     parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
-    arguments = parser.parse_args(list(argv))
+    # overrides may stand anywhere
+    arguments = parser.parse_intermixed_args(list(argv))
     if arguments.groups is not None:
         # an option with several values takes what follows it
         arguments.overrides += [item for item in arguments.groups if is_override(item)]
@@ -183,7 +184,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     about = {
         "task": task,
         "agent": arguments.agent,
-        "overrides": arguments.overrides,
+        "overrides": [as_typed(item) for item in arguments.overrides],
         "groups": groups,
         "expert": type(expert).__name__,
         "noise_std": arguments.noise_std,

@@ -66,7 +66,7 @@ def print_summary(
         seconds: Wall time of the training.
         places: Label -> path.
         play: Command that plays the result.
-        overrides: Of the training; those of the actor belong to that command as well.
+        overrides: Of the training; those that say what the actor is and sees belong to that command as well.
     """
     from gr00t_rl_ext.policy.actor_critic import shell_argument
 
@@ -74,8 +74,8 @@ def print_summary(
     for label, place in places.items():
         print(f"{label + ':':<12}{place}")
     print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
-    of_actor = [item for item in overrides if item.startswith("agent.actor")]
-    print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in of_actor))
+    kept = [item for item in overrides if item.startswith(("agent.actor", "agent.obs_groups", "env."))]
+    print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
 
 
 def print_table(title: str, content: dict[str, str]) -> None:

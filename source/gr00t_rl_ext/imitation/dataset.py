@@ -137,7 +137,7 @@ class DemonstrationDataset:
         if not kept:
             raise DatasetError(
                 f"None of the {len(rows)} episodes that {str(file)!r} lists is a success, so there is nothing to learn"
-                " from. Record successful ones, or read the failures too."
+                " from. Record successful ones, or read the failures too (sft.py --keep-failures)."
             )
         return [self._demonstration(row) for row in kept]
 
@@ -189,7 +189,8 @@ def read_table(file: Path) -> pa.Table:
         DatasetError: The file is missing or cannot be read.
     """
     try:
-        return pq.read_table(file)
+        # of files that have checksums, as ours do; others are read without
+        return pq.read_table(file, page_checksum_verification=True)
     except FileNotFoundError:
         raise DatasetError(f"{str(file)!r} is missing, but {layout.EPISODES} lists its episode.") from None
     except (pa.ArrowException, OSError) as error:

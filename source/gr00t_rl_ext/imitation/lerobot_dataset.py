@@ -195,7 +195,8 @@ class LeRobotWriter:
         place = {"episode_index": index, "episode_chunk": index // layout.CHUNKS_SIZE}
         task = self._tasks.setdefault(episode.instruction, len(self._tasks))
         table = self._table(episode, index, task)
-        _replace(self.directory / layout.DATA_PATH.format(**place), lambda file: pq.write_table(table, file))
+        rows = self.directory / layout.DATA_PATH.format(**place)
+        _replace(rows, lambda file: pq.write_table(table, file, write_page_checksum=True))
         for name, images in episode.images.items():
             file = self.directory / layout.VIDEO_PATH.format(video_key=layout.video_column(name), **place)
             _replace(file, lambda file, images=images: video.write_video(file, images, self._format.fps))

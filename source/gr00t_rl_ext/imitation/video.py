@@ -18,6 +18,9 @@ QUALITY = "18"
 """x264's constant rate factor: without visible loss. Chroma has half the resolution, as in GR00T's own data."""
 KEY_FRAME_EVERY = "2"
 """A reader that jumps to a frame decodes two frames at most; LeRobot's choice."""
+B_FRAMES = "0"
+"""Frames that are stored before others that come earlier. With such frames LeRobot's converter to its version 3 cannot
+join an episode of one step to others: its video begins at another time."""
 
 
 def write_video(file: Path, images: np.ndarray, fps: int) -> None:
@@ -29,7 +32,8 @@ def write_video(file: Path, images: np.ndarray, fps: int) -> None:
         fps: Frames per second.
     """
     with av.open(str(file), "w", format="mp4") as container:
-        stream = container.add_stream(CODEC, rate=fps, options={"crf": QUALITY, "g": KEY_FRAME_EVERY})
+        options = {"crf": QUALITY, "g": KEY_FRAME_EVERY, "bf": B_FRAMES}
+        stream = container.add_stream(CODEC, rate=fps, options=options)
         stream.height, stream.width = images.shape[1:3]
         stream.pix_fmt = PIXEL_FORMAT
         for image in images:
@@ -52,6 +56,8 @@ def read_video(file: Path, length: int) -> np.ndarray:
     """
     try:
         with av.open(str(file)) as container:
+            # FFmpeg would make up what it cannot decode
+            container.streams.video[0].codec_context.options = {"err_detect": "explode"}
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     except FileNotFoundError:
         raise DatasetError(f"The video {str(file)!r} is missing.") from None

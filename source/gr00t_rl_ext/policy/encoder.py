@@ -156,6 +156,7 @@ class Gr00tEncoder:
             crop_scale=options.crop_scale,
         )
         _check_widths(inputs, spec, mapping)
+        _check_cameras(inputs, spec, mapping)
         bound = bind_mapping(mapping, spec, inputs.embodiment, inputs.device)
         trained = Freezing(model, freezing, reads_head=reads_head)
         return cls(trained, inputs, spec, options.fingerprint(spec), bound)
@@ -372,9 +373,33 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMappin
             raise Gr00tCheckpointError(
                 f"The task's {name} has {width} dimensions ({listed}), but the checkpoint's statistics for"
                 f" {embodiment.tag!r} describe {vector.raw_dim} ({vector.describe()}). Both must agree in order and"
-                f" units: change the task's {name} terms, say in `agent.actor.gr00t.mapping` how they correspond, or"
+                f" units: {_how_to_change(name)}, say in `agent.actor.gr00t.mapping` how they correspond, or"
                 " choose another `agent.actor.gr00t.embodiment_tag`."
             )
+        keys = [spec.key for spec in vector.specs]
+        if keys != list(terms) and sorted(keys) == sorted(terms):
+            raise Gr00tCheckpointError(
+                f"The task's {name} is {', '.join(terms)}, but the checkpoint's statistics for {embodiment.tag!r} have"
+                f" the same keys in another order: {', '.join(keys)}. {_how_to_change(name).capitalize()}, or say in"
+                " `agent.actor.gr00t.mapping` how they correspond."
+            )
+
+
+def _check_cameras(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMapping) -> None:
+    """Check the cameras where their names show that they are the checkpoint's: others are matched by position."""
+    known = inputs.embodiment.video_keys
+    if not mapping.video and known != spec.cameras and set(known) & set(spec.cameras):
+        raise Gr00tCheckpointError(
+            f"The task shows the cameras {', '.join(spec.cameras)}, but the checkpoint for {inputs.embodiment.tag!r}"
+            f" was trained on {', '.join(known)}. Show the same ones in the same order: choose them in the task"
+            f" (Gymnasium: `env.cameras=[{','.join(known)}]`), or say in `agent.actor.gr00t.mapping` how they"
+            " correspond."
+        )
+
+
+def _how_to_change(name: str) -> str:
+    groups = " (`agent.obs_groups.actor` names the observation groups)" if name == "state" else ""
+    return f"change the task's {name} terms{groups}"
 
 
 def fingerprint(directory: Path) -> str:
