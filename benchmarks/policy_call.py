@@ -226,23 +226,18 @@ def compile_policy(encoder: Gr00tEncoder, what: str, cuda_graphs: bool) -> None:
 
     Args:
         encoder: Of the model.
-        what: "head": what ``agent.torch_compile_mode`` compiles, the diffusion transformer. "all": also the vision
-            model, and each layer of the language model and of the VL self-attention, which are alike, so that one is
-            compiled.
+        what: "head": the diffusion transformer. "all": also each layer of the language model and of the VL
+            self-attention, and of N1.7's vision model. ``agent.torch_compile_mode`` compiles all on a GPU and the head
+            on a CPU.
         cuda_graphs: Record the kernels of what is compiled, which saves their launches. The agent refuses that: its
             update still reads what an earlier call returned.
     """
-    head, backbone = encoder.model.action_head, encoder.model.backbone
-    mode = "reduce-overhead" if cuda_graphs else "default"
     if cuda_graphs:
-        head.model.compile(mode=mode)
+        encoder.model.action_head.model.compile(mode="reduce-overhead")
+        if what == "all":
+            encoder.model.compile_layers(mode="reduce-overhead")
     else:
-        encoder.compile(mode)
-    if what == "all":
-        backbone.image_features = torch.compile(backbone.image_features, mode=mode)
-        own = [] if head.vl_self_attention is None else head.vl_self_attention.transformer_blocks
-        for block in (*backbone.language_layers, *own):
-            block.compile(mode=mode)
+        encoder.compile("default", backbone=what == "all")
 
 
 Place = tuple[Any, str, str]

@@ -33,6 +33,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -304,6 +305,21 @@ def measured_peak(dtype: torch.dtype, args: argparse.Namespace) -> float:
     return 2 * side**3 / min(times)
 
 
+def sustained_peak(dtype: torch.dtype, args: argparse.Namespace) -> float:
+    """FLOPs per second of large matrix products without a pause, over a second after a second: at the power limit."""
+    side = MATRIX_SIZE["cuda"]
+    a, b = (torch.randn(side, side, device=args.device).to(dtype) for _ in range(2))
+    count = 0
+    for _ in range(2):
+        start, count = clock(args.device), 0
+        while time.perf_counter() - start < 1.0:
+            for _ in range(20):
+                torch.mm(a, b)
+            synchronize(args.device)
+            count += 20
+    return 2 * side**3 * count / (clock(args.device) - start)
+
+
 def device_name(device: str) -> str:
     """What computes."""
     if device.startswith("cuda"):
@@ -340,6 +356,14 @@ def report(run: Mapping[str, Any]) -> str:
 
 def _memory(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _progress(run: Mapping[str, Any]) -> str:
+    row = run["calls"][-1]
+    return (
+        f"{run['version']}, {run['size']}, compiled: {row['compile']}, batch {row['batch_size']}:"
+        f" {row['env_steps_per_second']:.0f} env steps/s, {_memory(row['peak_memory_bytes'])}"
+    )
 
 
 def _speed_table(run: Mapping[str, Any]) -> list[str]:
@@ -415,6 +439,9 @@ def main() -> None:
                 peak, source = args.peak_tflops * 1e12, "given"
             else:
                 peak, source = measured_peak(benchmark.dtype, args), "measured, one large matrix product"
+            if args.device.startswith("cuda"):
+                sustained = sustained_peak(benchmark.dtype, args)
+                source += f"; {sustained / 1e12:.4g} over a second of them without a pause"
             if data_sheet is not None:
                 source += f"; the data sheet says {data_sheet:.0f} for dense bfloat16"
             run: dict[str, Any] = {
@@ -441,6 +468,8 @@ def main() -> None:
                 for compiled in args.compile:
                     for row in benchmark.measure(compiled, flops, peak):
                         run["calls"].append({"compile": compiled} | row)
+                        # so that a run that is broken off was not for nothing
+                        print(_progress(run), file=sys.stderr, flush=True)
                 run["update"] = benchmark.measure_update(update_flops, peak)
             print(report(run) + "\n")
             results.append(run)

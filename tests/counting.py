@@ -26,9 +26,9 @@ def counted(modules: Mapping[str, nn.Module]) -> Iterator[Counter[str]]:
 
 
 def layers(model: Gr00tModel) -> dict[str, nn.Module]:
-    """The blocks of a GR00T N1.5: vision0.., language0.., vl0.., dit0..."""
+    """The blocks of a GR00T N1.5: vision0.., language0.., vl0.., dit0..., those of vision by a part that they run."""
     stacks = {
-        "vision": model.backbone.vision_model.encoder.layers,
+        "vision": [layer.layer_norm1 for layer in model.backbone.vision_model.encoder.layers],
         "language": model.backbone.language_layers,
         "vl": model.action_head.vl_self_attention.transformer_blocks,
         "dit": model.action_head.model.transformer_blocks,

@@ -27,6 +27,19 @@ def test_refused_modes(mode: str) -> None:
         encoder.compile(mode)
 
 
+@pytest.mark.parametrize(("backbone", "compiled"), [(None, False), (True, True)])
+def test_what_is_compiled(backbone: bool | None, compiled: bool) -> None:
+    """The backbone on a GPU only, unless asked for. Nothing is compiled before the first call."""
+    encoder = load_encoder()
+    encoder.compile("default", backbone)
+    model = encoder.model
+    own = model.action_head.vl_self_attention
+    assert own is not None
+    assert model.action_head.model._compiled_call_impl is not None
+    layers = (*model.backbone.language_layers, *own.transformer_blocks)
+    assert {layer._compiled_call_impl is not None for layer in layers} == {compiled}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["flow, sde, one step", "flow, lora"])
 def test_a_compiled_update_is_the_eager_one(name: str) -> None:

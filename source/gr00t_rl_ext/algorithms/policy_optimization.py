@@ -253,7 +253,7 @@ class PolicyOptimization(ABC):
         return torch.device(self.device).type
 
     def compile(self, mode: str | None = None) -> None:
-        """Compile GR00T's diffusion transformer with ``torch.compile`` (``agent.torch_compile_mode``)."""
+        """Compile GR00T with ``torch.compile`` (``agent.torch_compile_mode``); see :meth:`Gr00tEncoder.compile`."""
         if mode is not None:
             self.encoder.compile(mode)
 

@@ -273,7 +273,11 @@ class ActionHead(nn.Module):
         """
         if context.key_values is not None:
             return context
-        return dataclasses.replace(context, key_values=self.model.project_vl(context.tokens.to(self.dtype)))
+        tokens, dtype = context.tokens, self.dtype
+        if torch.is_autocast_enabled(tokens.device.type) and not tokens.requires_grad:
+            # once, not once per layer; gradients of the layers add up in float32
+            dtype = torch.get_autocast_dtype(tokens.device.type)
+        return dataclasses.replace(context, key_values=self.model.project_vl(tokens.to(dtype)))
 
     def _cross_attention_masks(self, context: Gr00tContext) -> list[Tensor] | None:
         """What each block that attends to the VL tokens may see, (B, 1, 1, S) each; None: everything."""
@@ -317,8 +321,8 @@ class ActionHead(nn.Module):
         tokens = torch.cat([token.to(actions.dtype) for token in tokens], dim=1)
         key_values = self.cache_key_values(context).key_values
         assert key_values is not None
-        out = self.model(tokens, t_bucket, key_values, self._cross_attention_masks(context))
-        return _full_precision(self.action_decoder(out[:, -x.shape[1] :]))
+        masks = self._cross_attention_masks(context)
+        return _full_precision(self.action_decoder(self.model(tokens, t_bucket, key_values, masks, x.shape[1])))
 
     def sample(self, context: Gr00tContext, state: Tensor, noise: Tensor, num_steps: int | None = None) -> Tensor:
         """Integrate the flow from ``noise`` (B, H, A) with K Euler steps ``x += v / K``, in float32.

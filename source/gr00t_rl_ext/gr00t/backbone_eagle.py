@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
 from transformers.masking_utils import create_causal_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
+from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
 from .backbone import Backbone, Gr00tFeatures, ImageRecipe
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json
+from .linear_gelu import linear_gelu
 
 EAGLE_CONFIG_FILE = "eagle_config.json"
 """Beside ``config.json`` where a checkpoint's dims are not those of the published one, which keeps no such file."""
@@ -180,12 +184,16 @@ class EagleBackbone(Backbone):
     def image_features(self, pixel_values: Tensor) -> Tensor:
         """Pixel values (N, 3, image_size, image_size) -> image tokens (N, tokens_per_image, D)."""
         vision = self.vision_model
-        hidden = vision.embeddings(pixel_values.to(vision.embeddings.patch_embedding.weight.dtype))
+        projection = vision.embeddings.patch_embedding
+        # the convolution's stride is its kernel: a linear layer, which is the faster kernel
+        patches = _patchify(pixel_values.to(projection.weight.dtype), projection.kernel_size[0])
+        hidden = F.linear(patches, projection.weight.flatten(1), projection.bias)
+        hidden = hidden + vision.embeddings.position_embedding.weight
         layers = vision.encoder.layers
         # hidden states are counted from the embeddings, 0, to the last layer, which -1 names as well
         depth = self.vision_select_layer % (len(layers) + 1)
         for layer in list(layers)[:depth]:
-            hidden = self.run_block(layer, hidden, None)
+            hidden = self.run_block(_vision_layer, layer, hidden)
         if self.vision_select_layer == -1:
             hidden = vision.post_layernorm(hidden)
         return self.mlp1[0](hidden)
@@ -215,6 +223,7 @@ class EagleBackbone(Backbone):
         if image_grid_thw is not None:
             raise ValueError("GR00T N1.5 takes images of one fixed size: image_grid_thw must be None")
         self.check_cut(layer)
+        self.check_image_tokens(input_ids, pixel_values.shape[0], self.tokens_per_image)
         embeds = self.place_images(
             self.language_model.embed_tokens(input_ids), input_ids, self.image_features(pixel_values)
         )
@@ -252,6 +261,36 @@ class EagleBackbone(Backbone):
                 block, hidden, attention_mask=mask, position_embeddings=rotation, position_ids=position_ids
             )
         return hidden
+
+
+def _patchify(images: Tensor, patch: int) -> Tensor:
+    """Images (N, C, H, W) -> patches (N, H W / patch^2, C x patch x patch), row by row."""
+    rows = images.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+    return rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+def _vision_layer(layer: Any, x: Tensor) -> Tensor:
+    """One layer of the vision model, (N, P, width) -> (N, P, width)."""
+    x = x + _image_attention(layer.self_attn, layer.layer_norm1(x))
+    return x + _perceptron(layer.mlp, layer.layer_norm2(x))
+
+
+def _image_attention(attention: Any, x: Tensor) -> Tensor:
+    """Attention among the patches of each image, (N, P, width) -> (N, P, width)."""
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    # one product instead of three: so narrow, it is the faster kernel, and putting the weights together costs little
+    weight, bias = (torch.cat([getattr(layer, name) for layer in projections]) for name in ("weight", "bias"))
+    query, key, value = F.linear(x, weight, bias).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+    heads_first = (t.transpose(1, 2) for t in (query, key, value))
+    out, _ = attend(attention, *heads_first, attention_mask=None, scaling=attention.scale, is_causal=False)
+    return attention.out_proj(out.flatten(2))
+
+
+def _perceptron(mlp: Any, x: Tensor) -> Tensor:
+    """Two linear layers with an activation in between, (N, P, width) -> (N, P, width)."""
+    is_gelu = mlp.config.hidden_act == "gelu_pytorch_tanh"
+    return mlp.fc2(linear_gelu(mlp.fc1, x) if is_gelu else mlp.activation_fn(mlp.fc1(x)))
 
 
 def _siglip_config(fields: Mapping[str, Any], attn_implementation: str) -> SiglipVisionConfig:

@@ -30,8 +30,9 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 from transformers.vision_utils import get_vision_bilinear_indices_and_weights, get_vision_position_ids
 
-from .backbone import Backbone, Gr00tFeatures, ImageRecipe
+from .backbone import Backbone, Gr00tFeatures, ImageRecipe, image_rows
 from .checkpoint import CONFIG_FILE, PROCESSOR_FILE, Gr00tCheckpointError, read_json
+from .linear_gelu import linear_gelu
 
 BACKBONE_CONFIG_FILE = "backbone/config.json"
 """In a checkpoint whose backbone does not have the dims of the published one, which keeps no such file."""
@@ -130,6 +131,7 @@ class Qwen3VLBackbone(Backbone):
         self.image_token_index = image_token_index
         self.vocab_size = text.vocab_size
         self.formalize_language = formalize_language
+        self.vision_layer: Callable[..., Tensor] = _vision_layer
         self.first_cut = self._num_levels
 
     @classmethod
@@ -228,7 +230,7 @@ class Qwen3VLBackbone(Backbone):
 
         levels = []
         for index, block in enumerate(visual.blocks):
-            x = self.run_block(_vision_block, block, x, rotation)
+            x = self.run_block(self.vision_layer, block, x, rotation)
             if index in visual.deepstack_visual_indexes:
                 level = list(visual.deepstack_visual_indexes).index(index)
                 levels.append(visual.deepstack_merger_list[level](x.flatten(0, 1)))
@@ -253,6 +255,11 @@ class Qwen3VLBackbone(Backbone):
         begin = torch.where(image_mask & ~starts, begin - max(grid), begin)
         row, column = (order // columns) * image_mask, (order % columns) * image_mask
         return torch.stack([begin, begin + row, begin + column]) * attention_mask
+
+    def compile_layers(self, **options: Any) -> None:
+        """Compile the layers of the language model and those of the vision model, whose rotations are many kernels."""
+        super().compile_layers(**options)
+        self.vision_layer = torch.compile(self.vision_layer, **options)
 
     @property
     def language_layers(self) -> nn.ModuleList:
@@ -284,9 +291,11 @@ class Qwen3VLBackbone(Backbone):
         else:
             grid = _common_grid(image_grid_thw)
             patches = pixel_values.unflatten(0, (-1, grid[0] * grid[1]))
+        tokens_per_image = grid[0] * grid[1] // self.merge_size**2
+        self.check_image_tokens(input_ids, patches.shape[0], tokens_per_image)
         images, levels = self.image_features(patches, grid)
         image_mask = input_ids == self.image_token_index
-        images = images.unflatten(0, (patches.shape[0], -1))
+        images = images.unflatten(0, (-1, tokens_per_image))
         embeds = self.place_images(self.language_model.embed_tokens(input_ids), input_ids, images)
         return self._run_layers(embeds, image_mask, attention_mask, slice(0, layer), grid, levels)
 
@@ -334,16 +343,21 @@ class Qwen3VLBackbone(Backbone):
                 block, hidden, attention_mask=causal_mask, position_ids=None, position_embeddings=rotation
             )
             if index < min(len(levels), self._num_levels):
-                # each image token gets its own row, in the order of the sequence
-                added = torch.zeros_like(hidden).masked_scatter(image_mask[..., None], levels[index].to(hidden.dtype))
-                hidden = hidden + added
+                added = image_rows(levels[index], image_mask).to(hidden.dtype)
+                hidden = torch.where(image_mask[..., None], hidden + added, hidden)
         return hidden
 
 
-def _vision_block(block: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def _vision_layer(block: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """One block of the vision model, (N, P, width) -> (N, P, width)."""
     x = x + _image_attention(block.attn, block.norm1(x), rotation)
-    return x + block.mlp(block.norm2(x))
+    return x + _perceptron(block.mlp, block.norm2(x), block.attn.config.hidden_act)
+
+
+def _perceptron(mlp: Any, x: Tensor, activation: str) -> Tensor:
+    """Two linear layers with an activation in between, (N, P, width) -> (N, P, width)."""
+    is_gelu = activation == "gelu_pytorch_tanh"
+    return mlp.linear_fc2(linear_gelu(mlp.linear_fc1, x) if is_gelu else mlp.act_fn(mlp.linear_fc1(x)))
 
 
 def _image_attention(attention: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .linear_gelu import linear_gelu
 from .recompute import Recomputing
 
 KeyValue = tuple[Tensor, Tensor]
@@ -111,7 +112,7 @@ class _GeluProjection(nn.Module):
         self.proj = nn.Linear(width, inner)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(self.proj(x), approximate="tanh")
+        return linear_gelu(self.proj, x)
 
 
 class FeedForward(nn.Module):
@@ -158,11 +159,17 @@ class TransformerBlock(nn.Module):
         time_embedding: Tensor | None = None,
         key_value: KeyValue | None = None,
         mask: Tensor | None = None,
+        num_outputs: int | None = None,
     ) -> Tensor:
-        """``x`` (B, T, width); attends to ``key_value``, or to itself where that is None."""
+        """``x`` (B, T, width) -> its last ``num_outputs`` tokens, or all where that is None.
+
+        Attends to ``key_value``, or to all of ``x`` where that is None.
+        """
         normed = self.norm1(x) if time_embedding is None else self.norm1(x, time_embedding)
         if key_value is None:
             key_value = self.attn1.project(normed)
+        if num_outputs is not None:
+            x, normed = x[:, -num_outputs:], normed[:, -num_outputs:]
         x = x + self.attn1(normed, key_value, mask)
         return x + self.ff(self.norm3(x))
 
@@ -255,6 +262,7 @@ class DiffusionTransformer(Recomputing):
         t_bucket: Tensor,
         vl_key_values: Sequence[KeyValue],
         masks: Sequence[Tensor | None] | None = None,
+        num_outputs: int | None = None,
     ) -> Tensor:
         """Run the stack.
 
@@ -263,20 +271,21 @@ class DiffusionTransformer(Recomputing):
             t_bucket: Time buckets (B,).
             vl_key_values: Result of :meth:`project_vl`.
             masks: One per entry of ``vl_key_values``, (B, 1, 1, S), True where a token may be attended; None: unmasked.
+            num_outputs: Tokens at the end that are asked for: the last block computes no others. None: all.
 
         Returns:
-            Tokens (B, T, output_dim).
+            Tokens (B, T or num_outputs, output_dim).
         """
         time_embedding = self.timestep_encoder(t_bucket)
         cross = 0
         for index, block in enumerate(self.transformer_blocks):
+            asked = num_outputs if index == self.config.num_layers - 1 else None
             if self.config.attends_vl(index):
-                x = self.run_block(
-                    block, x, time_embedding, vl_key_values[cross], None if masks is None else masks[cross]
-                )
+                mask = None if masks is None else masks[cross]
+                x = self.run_block(block, x, time_embedding, vl_key_values[cross], mask, num_outputs=asked)
                 cross += 1
             else:
-                x = self.run_block(block, x, time_embedding)
+                x = self.run_block(block, x, time_embedding, num_outputs=asked)
         # shift first, scale second: the reverse of the order inside the blocks
         shift, scale = self.proj_out_1(F.silu(time_embedding)).chunk(2, dim=1)
         return self.proj_out_2(self.norm_out(x) * (1 + scale[:, None]) + shift[:, None])

@@ -249,6 +249,20 @@ class Gr00tModel(nn.Module):
             if isinstance(module, Recomputing):
                 module.gradient_checkpointing = enabled
 
+    def compile_layers(self, **options: Any) -> None:
+        """Compile the layers of the backbone and of the VL self-attention, each alone, in place.
+
+        Args:
+            **options: Of ``torch.compile``.
+        """
+        # torch counts the graphs of all compiled modules together, and gives up at 8: layers of three kinds, with and
+        # without gradients, for batches of several sizes are more
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)  # type: ignore[attr-defined]
+        self.backbone.compile_layers(**options)
+        if self.action_head.vl_self_attention is not None:
+            for block in self.action_head.vl_self_attention.transformer_blocks:
+                block.compile(**options)
+
     def checkpoint_entries(self) -> dict[str, _CheckpointEntry]:
         """Our parameter name -> its place in a published checkpoint."""
         entries = {}

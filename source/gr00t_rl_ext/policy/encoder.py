@@ -247,11 +247,13 @@ class Gr00tEncoder:
         weights = attention_mask.to(tokens.dtype).unsqueeze(-1)
         return (weights * tokens).sum(dim=1) / weights.sum(dim=1)
 
-    def compile(self, mode: str) -> None:
-        """Compile the diffusion transformer with ``torch.compile``, in place.
+    def compile(self, mode: str, backbone: bool | None = None) -> None:
+        """Compile the diffusion transformer with ``torch.compile``, in place, and what comes before it.
 
         Args:
             mode: Entry of :data:`COMPILE_MODES`.
+            backbone: Whether to compile layers of the backbone and of the VL self-attention as well. None: on a GPU; on
+                a CPU it takes minutes, and gains nothing.
 
         Raises:
             ValueError: It is another mode.
@@ -263,6 +265,8 @@ class Gr00tEncoder:
                 " the update still reads it."
             )
         self.model.action_head.model.compile(mode=mode)
+        if self.model.device.type == "cuda" if backbone is None else backbone:
+            self.model.compile_layers(mode=mode)
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """Zeros of the shape of what :meth:`kept` leaves of :meth:`encode`'s result, which take no memory."""
@@ -282,9 +286,10 @@ class Gr00tEncoder:
         """Arguments of :meth:`Gr00tModel.encode` for observations with images."""
         images = [obs[group] for group in self.spec.image_groups]
         cameras = [camera for group in images for camera in group.split(3, dim=-1)]
-        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
+        # without the mask, which is all ones: looking whether it is would make a GPU wait
+        input_ids, _ = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
         pixel_values = self.inputs.pixel_values([cameras[index] for index in self.mapping.camera_order])
-        return {"pixel_values": pixel_values, "input_ids": input_ids, "attention_mask": attention_mask}
+        return {"pixel_values": pixel_values, "input_ids": input_ids}
 
     def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
         self.calls += 1
@@ -292,9 +297,9 @@ class Gr00tEncoder:
 
     def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """From hidden states that enter a layer to the tokens that the policy reads."""
-        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, hidden.shape[0])
+        input_ids, _ = self.inputs.prompt(self.spec.instruction, hidden.shape[0])
         with self._own_precision():
-            features = self.model.backbone.features(hidden, input_ids, attention_mask, layer=layer)
+            features = self.model.backbone.features(hidden, input_ids, layer=layer)
             tokens = self.model.condition(features).tokens if self.freezing.reads_head else features.tokens
         return tokens.to(self.dtype)
 
