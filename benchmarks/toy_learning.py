@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import io
-import os
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from curves import Curve, plot, summary, write_csv
 
 TARGET = 0.95
 
@@ -39,12 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if min(args.seeds, args.iterations, args.every) < 1:
         parser.error("--seeds, --iterations and --every must be at least 1.")
     rows = [row for name in LEARNERS for seed in range(args.seeds) for row in learn(name, seed, args)]
-    for name in LEARNERS:
-        print(summary(name, [row for row in rows if row["algorithm"] == name]))
+    learnt = {name: curves(name, [row for row in rows if row["algorithm"] == name]) for name in LEARNERS}
+    for of_name in learnt.values():
+        print(summary(of_name, TARGET, "control steps", percent=True))
     if args.csv:
         write_csv(args.csv, rows)
     if args.plot:
-        plot(args.plot, rows)
+        plot(
+            args.plot,
+            [curve for of_name in learnt.values() for curve in of_name],
+            xlabel="control steps",
+            ylabel="success rate of the deterministic policy",
+            title="Toy reach, sparse success: median and seeds",
+            goal=TARGET,
+            ylim=(0, 1.02),
+        )
 
 
 def _grpo(seed: int) -> Any:
@@ -79,53 +87,13 @@ def learn(name: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]
     return rows
 
 
-def summary(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """When the target was reached, in control steps."""
-    reached = []
-    for seed in sorted({row["seed"] for row in rows}):
-        steps = [row["control_steps"] for row in rows if row["seed"] == seed and row["success"] >= TARGET]
-        reached.append(steps[0] if steps else None)
-    found = [steps for steps in reached if steps is not None]
-    last = statistics.median(row["success"] for row in rows if row["iteration"] == rows[-1]["iteration"])
-    when = f"after {statistics.median(found):,.0f} control steps (median)" if found else "never"
-    return f"{name}: {TARGET:.0%} in {len(found)} of {len(reached)} seeds, {when}; median at the end {last:.1%}"
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The curves, one row per evaluation."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
-
-
-def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The curves as a picture: thin lines for seeds, thick ones for their median."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    for color, name in zip(("tab:blue", "tab:orange"), LEARNERS, strict=True):
-        of_name = [row for row in rows if row["algorithm"] == name]
-        for seed in {row["seed"] for row in of_name}:
-            curve = [(row["control_steps"], row["success"]) for row in of_name if row["seed"] == seed]
-            axes.plot(*zip(*curve, strict=True), color=color, linewidth=0.7, alpha=0.4)
-        middle = []
-        for iteration in sorted({row["iteration"] for row in of_name}):
-            at = [row for row in of_name if row["iteration"] == iteration]
-            middle.append([statistics.median(row[key] for row in at) for key in ("control_steps", "success")])
-        axes.plot(*zip(*middle, strict=True), color=color, linewidth=2.2, label=name)
-    axes.axhline(TARGET, color="gray", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="control steps", ylabel="success rate of the deterministic policy", ylim=(0, 1.02))
-    axes.set_title("Toy reach, sparse success: median and seeds")
-    axes.legend(loc="lower right")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+def curves(name: str, rows: Sequence[dict[str, Any]]) -> list[Curve]:
+    """Of one algorithm, a curve for each seed."""
+    columns = {
+        seed: [(row["iteration"], row["control_steps"], row["success"]) for row in rows if row["seed"] == seed]
+        for seed in sorted({row["seed"] for row in rows})
+    }
+    return [Curve(name, *zip(*points, strict=True)) for points in columns.values()]
 
 
 if __name__ == "__main__":

@@ -147,6 +147,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "flow.flow.std_range": (LEARNED, [0.05, 0.3]),
     "flow.flow.noise_hidden_dims": (LEARNED, [8]),
     "flow.flow.deterministic_last_step": (FLOW, True),
+    "flow.flow.random_steps": (FLOW, 1),
     # agent.actor.gr00t
     "gr00t.checkpoint": (GAUSSIAN, "/nowhere"),
     "gr00t.tokenizer": (GAUSSIAN, "/nowhere"),

@@ -28,7 +28,8 @@ def test_rewards_and_control_steps_are_those_of_the_rollout() -> None:
     metrics = statistics.metrics()
     assert metrics["charts/reward_per_step"] == 12.0 / (2 * 2 * 3)
     assert metrics["charts/SPS"] > 0
-    assert metrics.keys() == {"charts/reward_per_step", "charts/SPS"}, "no episode was reported"
+    assert metrics["charts/env_steps"] == 3 * 2 * 3, "all rollouts"
+    assert metrics.keys() == {"charts/reward_per_step", "charts/SPS", "charts/env_steps"}, "no episode was reported"
 
 
 def test_episodes_are_those_that_ended_and_are_kept_over_rollouts() -> None:

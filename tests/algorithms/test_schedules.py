@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from gr00t_rl_ext.algorithms.schedules import FIELDS, LearningRates
+from gr00t_rl_ext.algorithms.schedules import FIELDS, MAX_RATE, LearningRates
 
 INITIAL = {"actor": 1e-5, "critic": 2e-4, "head": 4e-6}
 
@@ -75,14 +75,24 @@ def test_adaptive_rates_follow_the_kl(kl: float, factor: float) -> None:
     assert rates.current == times(actor=factor)
 
 
-def test_adaptive_rates_stay_within_a_factor_of_100() -> None:
+def test_adaptive_rates_stay_within_a_factor_of_100_and_below_rsl_rls_bound() -> None:
     rates = made(actor="adaptive", critic="adaptive", gr00t="adaptive")
     for _ in range(50):
         rates.adapt(1.0)
     assert rates.current == times(actor=0.01, critic=0.01, head=0.01)
     for _ in range(50):
         rates.adapt(1e-6)
-    assert rates.current == times(actor=100.0, critic=100.0, head=100.0)
+    assert rates.current == times(actor=100.0, critic=MAX_RATE / INITIAL["critic"], head=100.0)
+
+
+def test_an_initial_rate_beyond_the_bound_is_not_raised() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([{"params": [weight], "lr": 0.5, "name": "actor"}])
+    rates = LearningRates(optimizer, {"actor": "adaptive"}, total_iterations=4, desired_kl=0.01)
+    rates.adapt(1e-6)
+    assert rates.current == {"actor": 0.5}
+    rates.adapt(1.0)
+    assert rates.current["actor"] == pytest.approx(0.5 / 1.5)
 
 
 def test_a_small_initial_rate_is_not_raised() -> None:

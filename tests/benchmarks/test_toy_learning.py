@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import curves
 import pytest
 import toy_learning
 
@@ -35,7 +36,7 @@ def test_the_summary_takes_the_first_time_that_the_target_is_reached() -> None:
         for seed, curve in enumerate([(0.1, 0.96, 0.9), (0.1, 0.2, 0.99)])
         for done, success in enumerate(curve)
     ]
-    text = toy_learning.summary("GRPO", rows)
+    text = curves.summary(toy_learning.curves("GRPO", rows), 0.95, "control steps", percent=True)
     assert text == "GRPO: 95% in 2 of 2 seeds, after 150 control steps (median); median at the end 94.5%"
 
 

@@ -33,14 +33,24 @@ from gr00t_rl_ext.policy.gaussian import bounded_std
 B, H, A = 6, 3, 4
 DIMS = torch.tensor([2, 0])
 VARIANTS = [
-    FlowOptions(noise=noise, score=score, deterministic_last_step=last)
+    FlowOptions(noise=noise, score=score, deterministic_last_step=last, random_steps=steps)
     for noise in ("sde", "learned")
-    for score, last in (("one_step", False), ("one_step", True), ("all_steps", False))
+    for score, last, steps in (
+        ("one_step", False, None),
+        ("one_step", True, None),
+        ("one_step", False, 1),
+        ("all_steps", False, None),
+        ("all_steps", False, 2),
+    )
 ]
 
 
 def label(options: FlowOptions) -> str:
-    return f"{options.noise}-{options.score}" + ("-deterministic_last" if options.deterministic_last_step else "")
+    return (
+        f"{options.noise}-{options.score}"
+        + ("-deterministic_last" if options.deterministic_last_step else "")
+        + ("" if options.random_steps is None else f"-last_{options.random_steps}")
+    )
 
 
 def each_variant(test: Callable[..., None]) -> Callable[..., None]:
@@ -286,10 +296,34 @@ def test_a_deterministic_last_step_is_never_scored() -> None:
     assert (chain.std > 0.0).all()
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (FlowOptions(random_steps=1), {3}),
+        (FlowOptions(random_steps=3), {1, 2, 3}),
+        (FlowOptions(random_steps=2, deterministic_last_step=True), {1, 2}),
+        (FlowOptions(random_steps=2, score="all_steps"), {2, 3}),
+    ],
+)
+def test_only_the_last_steps_are_random(options: FlowOptions, expected: set[int]) -> None:
+    chain = decide(lambda x, t: x, options, batch=1000)
+    assert set((chain.t * 4).round().int().flatten().tolist()) == expected
+    assert (chain.std > 0.0).all()
+
+
+def test_with_a_random_last_step_the_actions_are_gaussian_around_the_flow() -> None:
+    options = FlowOptions(noise="learned", random_steps=1)
+    field, noise = TinyField("learned"), torch.randn(B, H, A, generator=generator())
+    actions, chain = sample_chain(field, noise, options, noise_level=0.5, generator=generator(1))
+    flow = integrate(lambda x, t: field(x, t)[0], noise, num_steps=4)
+    torch.testing.assert_close(chain.mean[:, 0], flow)
+    torch.testing.assert_close(chain.points[:, 1], actions)
+
+
 @each_variant
 def test_the_record_fits_a_tensordict_and_a_tuple_of_floats(options: FlowOptions) -> None:
     chain = decide(TinyField(options.noise), options)
-    scored = 4 if options.score == "all_steps" else 1
+    scored = 1 if options.score == "one_step" else options.random_steps or 4
     assert [tuple(values.shape) for values in chain] == [
         (B, scored + 1, H, A),
         (B, scored),
@@ -302,7 +336,7 @@ def test_the_record_fits_a_tensordict_and_a_tuple_of_floats(options: FlowOptions
     part = FlowChain(**stored[torch.tensor([4, 1])])
     assert torch.equal(part.points, chain.points[[4, 1]])
     if options.score == "all_steps":
-        assert chain.t.tolist() == [[0.0, 0.25, 0.5, 0.75]] * B
+        assert chain.t.tolist() == [[0.0, 0.25, 0.5, 0.75][-scored:]] * B
 
 
 def test_a_generator_repeats_a_decision() -> None:
@@ -671,6 +705,17 @@ def test_policy_gradient_solves_a_problem_with_a_known_optimum(noise: str, score
             "`agent.actor.flow.num_steps` is 1 and `agent.actor.flow.deterministic_last_step` is set, so that no step"
             " has noise. Set num_steps to 2 or more, or deterministic_last_step to false.",
         ),
+        (
+            {"random_steps": 5},
+            "`agent.actor.flow.random_steps` is 5; expected 1 to 4, as many as there are steps that may have noise"
+            " (`agent.actor.flow.num_steps` 4), or null for all of them.",
+        ),
+        (
+            {"random_steps": 4, "deterministic_last_step": True},
+            "`agent.actor.flow.random_steps` is 4; expected 1 to 3, as many as there are steps that may have noise"
+            " (`agent.actor.flow.num_steps` 4, of which the last is deterministic), or null for all of them.",
+        ),
+        ({"random_steps": 0}, "`agent.actor.flow.random_steps` is 0; expected 1 to 4"),
     ],
 )
 def test_impossible_options_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -30,6 +30,9 @@ STEP = 1.5
 MAX_FACTOR = 100.0
 """The adaptive schedule keeps the rate between 1/100 and 100 times the initial one."""
 
+MAX_RATE = 1.0e-2
+"""The adaptive schedule raises no rate beyond this, rsl_rl's bound: with a rate of 0.1 small networks fall apart."""
+
 
 class LearningRates:
     """Owns the learning rates of an optimizer's parameter groups, each of which has a ``name`` of its own.
@@ -38,8 +41,9 @@ class LearningRates:
     * ``linear``: ``initial * (1 - i / total)`` in iteration i ("37 implementation details of PPO", learning rate
       annealing).
     * ``adaptive``: rsl_rl's rule. A mini-batch whose KL is above twice ``desired_kl`` divides the rate by 1.5; one
-      below half of it, but above 0, multiplies it by 1.5. The rate stays within a factor of 100 of the initial one.
-      rsl_rl's own bounds, 1e-5 to 1e-2, would raise the 5e-6 that vision-language-action models are fine-tuned with.
+      below half of it, but above 0, multiplies it by 1.5. The rate stays within a factor of 100 of the initial one, and
+      is not raised beyond rsl_rl's upper bound of 1e-2. rsl_rl's lower bound, 1e-5, would raise the 5e-6 that
+      vision-language-action models are fine-tuned with.
 
     A rate is the initial one, which is the config's, times a factor that follows from the iteration or was adapted.
     Loading a state restores the factor, so that a run may be resumed with another ``learning_rate``.
@@ -131,7 +135,8 @@ class LearningRates:
             if kl > 2.0 * desired_kl:
                 self._factors[name] = max(1.0 / MAX_FACTOR, factor / STEP)
             elif 0.0 < kl < desired_kl / 2.0:
-                self._factors[name] = min(MAX_FACTOR, factor * STEP)
+                largest = max(1.0, min(MAX_FACTOR, MAX_RATE / self._initial[name]))
+                self._factors[name] = min(largest, factor * STEP)
         self._apply()
 
     def _apply(self) -> None:

@@ -33,11 +33,14 @@ class RolloutStatistics:
     def __init__(self) -> None:
         self._episodes: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in _EPISODE_FIELDS}
         self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _EPISODE_FIELDS}
+        self._executed: list[Tensor] = []
+        self._before: int | Tensor = 0
         self.start()
 
     def start(self) -> None:
         """A rollout begins."""
-        self._executed: list[Tensor] = []
+        self._before = sum(self._executed, start=self._before)
+        self._executed = []
         self._rewards: list[Tensor] = []
         self._began = time.perf_counter()
 
@@ -78,6 +81,7 @@ class RolloutStatistics:
         elapsed = time.perf_counter() - self._began
         control_steps = int(torch.stack(self._executed).sum())
         metrics = {
+            "charts/env_steps": int(self._before) + control_steps,
             "charts/SPS": control_steps / elapsed,
             "charts/reward_per_step": float(torch.stack(self._rewards).sum()) / control_steps,
         }

@@ -174,7 +174,7 @@ class FlowCfg:
 
     score: str = "one_step"
     """``one_step``: one step per decision is random and scored, drawn for each environment; the others are the flow's.
-    ``all_steps``: every step is random and scored, which costs as many calls of the network in the update."""
+    ``all_steps``: every random step is scored, which costs as many calls of the network in the update."""
 
     num_steps: int = 4
     """Euler steps of a decision while training."""
@@ -199,6 +199,10 @@ class FlowCfg:
 
     deterministic_last_step: bool = False
     """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
+
+    random_steps: int | None = None
+    """How many steps may be random, the last ones. None: all. With 1 all that is random and scored reaches the actions,
+    while a confident flow takes away again what earlier steps added."""
 
 
 @configclass

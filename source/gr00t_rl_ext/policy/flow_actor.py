@@ -134,8 +134,7 @@ class Gr00tFlowActor(Actor):
 
     @property
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
-        num_scored = 1 if self.options.score == "one_step" else self.options.num_steps
-        return ((self.chunk_length, num_scored * len(self.action_dims)),) * 2
+        return ((self.chunk_length, self.options.num_scored * len(self.action_dims)),) * 2
 
     def recorded_distribution(self, decisions: Decisions) -> Parameters:
         steps = rollout_steps(FlowChain(*decisions.recorded), decisions.valid, self.action_dims)

@@ -51,7 +51,7 @@ class FlowOptions:
 
     score: str = "one_step"
     """``one_step``: one step per decision is random and scored, drawn for each environment; the others are the flow's.
-    Its log-probability costs one call of the network. ``all_steps``: every step is random and scored, K calls."""
+    Its log-probability costs one call of the network. ``all_steps``: all of the random steps are, one call each."""
 
     num_steps: int = 4
     """Euler steps K of a decision while training."""
@@ -76,6 +76,11 @@ class FlowOptions:
 
     deterministic_last_step: bool = False
     """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
+
+    random_steps: int | None = None
+    """How many steps may be random, the last ones of those that can be: K' of DPPO (arXiv 2409.00588, section 4.3).
+    None: all. What earlier steps add, a confident flow takes away again: it moves the actions little and the gradient
+    is noise. With 1, all randomness that is scored reaches the actions."""
 
     def __post_init__(self) -> None:
         for name, known in (("noise", ("sde", "learned")), ("score", ("one_step", "all_steps"))):
@@ -102,6 +107,14 @@ class FlowOptions:
             raise ValueError(
                 f"`{_WHERE}.num_steps` is 1 and `{_WHERE}.deterministic_last_step` is set, so that no step has noise."
                 " Set num_steps to 2 or more, or deterministic_last_step to false."
+            )
+        possible = self.num_steps - self.deterministic_last_step
+        if self.random_steps is not None and not 1 <= self.random_steps <= possible:
+            raise ValueError(
+                f"`{_WHERE}.random_steps` is {self.random_steps}; expected 1 to {possible}, as many as there are steps"
+                f" that may have noise (`{_WHERE}.num_steps` {self.num_steps}"
+                + (", of which the last is deterministic" if self.deterministic_last_step else "")
+                + "), or null for all of them."
             )
 
     def _check_noise_level(self) -> None:
@@ -137,13 +150,19 @@ class FlowOptions:
         return (1.0 - done) * self.noise_level + done * self.final_noise_level
 
     @property
-    def num_random_steps(self) -> int:
-        """Steps that may have noise: the first ones."""
-        return self.num_steps - self.deterministic_last_step
+    def random_window(self) -> range:
+        """Steps that may have noise."""
+        end = self.num_steps - self.deterministic_last_step
+        return range(0 if self.random_steps is None else end - self.random_steps, end)
+
+    @property
+    def num_scored(self) -> int:
+        """Scored steps S of a decision."""
+        return 1 if self.score == "one_step" else len(self.random_window)
 
 
 class FlowChain(NamedTuple):
-    """The scored steps of decisions, S = 1 or K of them: what an update needs to score them again.
+    """The scored steps of decisions, S = 1 or up to K of them: what an update needs to score them again.
 
     A tuple of tensors in one floating-point type with the decisions as their first axis, as which storages keep it:
     ``FlowChain(*stored)``.
@@ -243,11 +262,11 @@ def sample_chain(
         Actions (B, H, A), and the scored steps.
     """
     x = _full_precision(noise)
-    batch, steps, random_steps = x.shape[0], options.num_steps, options.num_random_steps
+    batch, steps, window = x.shape[0], options.num_steps, options.random_window
     if options.score == "one_step":
-        chosen = torch.randint(random_steps, (batch, 1), generator=generator, device=x.device)
+        chosen = torch.randint(window.start, window.stop, (batch, 1), generator=generator, device=x.device)
     else:
-        chosen = torch.arange(steps, device=x.device).expand(batch, -1)
+        chosen = torch.arange(window.start, window.stop, device=x.device).expand(batch, -1)
     points, times, means, stds = [x], [], [], []
     for step in range(steps):
         t = torch.full_like(x[:, 0, 0], step / steps)

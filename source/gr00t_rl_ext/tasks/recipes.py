@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import MISSING
+from typing import Any
 
 import torch
 from isaaclab.utils import configclass
-from isaaclab_rl.rsl_rl import RslRlOnPolicyRunnerCfg
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
 
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import (
@@ -18,6 +19,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tFlowActorCfg,
     Gr00tFreezingCfg,
     Gr00tGaussianActorCfg,
+    MlpActorCfg,
 )
 
 
@@ -98,3 +100,56 @@ class Gr00tFlowGrpoRunnerCfg(Gr00tGrpoRunnerCfg):
     clip_actions = None
     actor = Gr00tFlowActorCfg()
     algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4)
+
+
+_MLP_PPO: dict[str, Any] = {
+    "num_learning_epochs": 5,
+    "num_mini_batches": 4,
+    "learning_rate": 1.0e-3,
+    "schedule": "adaptive",
+    "gamma": 0.99,
+    "lam": 0.95,
+    "entropy_coef": 0.005,
+    "desired_kl": 0.01,
+    "max_grad_norm": 1.0,
+    "value_loss_coef": 1.0,
+    "use_clipped_value_loss": True,
+    "clip_param": 0.2,
+}
+"""Of PPO with an MLP, rsl_rl's and ours."""
+
+
+@configclass
+class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
+    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
+
+    device = default_device()
+    seed = 42
+    num_steps_per_env = 32
+    max_iterations = 1500
+    save_interval = 50
+    experiment_name = "rsl_rl_mlp"
+    clip_actions = 1.0
+    obs_groups = {"actor": ["state"], "critic": ["state"]}
+    actor = RslRlMLPModelCfg(
+        hidden_dims=[256, 128, 64],
+        activation="elu",
+        obs_normalization=True,
+        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5),
+    )
+    critic = RslRlMLPModelCfg(hidden_dims=[256, 128, 64], activation="elu", obs_normalization=True)
+    algorithm = RslRlPpoAlgorithmCfg(class_name="gr00t_rl_ext.algorithms.baseline:MlpPPO", **_MLP_PPO)
+
+
+@configclass
+class MlpPpoRunnerCfg(RslRlMlpPpoRunnerCfg):
+    """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
+
+    experiment_name = "mlp"
+    # the algorithm checks as well, and names the environments
+    check_for_nan = False
+    actor = MlpActorCfg()
+    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
+    algorithm = Gr00tPpoAlgorithmCfg(
+        critic_learning_rate=_MLP_PPO["learning_rate"], target_kl=None, kl_to_base_coef=0.0, **_MLP_PPO
+    )

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Isaac Lab's direct cartpole with the observations of a vision-language-action policy and a measure of success."""
+"""Isaac Lab's direct cartpole with a measure of success, on its state or also with the observations of a
+vision-language-action policy."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from isaaclab_tasks.contrib.cartpole_showcase.cartpole.cartpole_env import Cartp
 from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
 
 if TYPE_CHECKING:
-    from gr00t_rl_ext.tasks.cartpole.env_cfg import CartpoleCameraEnvCfg
+    from gr00t_rl_ext.tasks.cartpole.env_cfg import CartpoleCameraEnvCfg, CartpoleStateEnvCfg
 
 
 class CartpoleTask(CartpoleShowcaseEnv):
@@ -25,44 +26,37 @@ class CartpoleTask(CartpoleShowcaseEnv):
 
     The showcase class of Isaac Lab takes continuous and discrete actions alike.
 
-    Observation groups:
-
-    * ``rgb`` (num_envs, height, width, 3) uint8: the cartpole from the side; the cart's positive direction is left;
-    * ``state`` (num_envs, 4): position of the cart [m], angle of the pole from upright in [-pi, pi] [rad], and their
-      velocities [m/s, rad/s].
+    The observation group is ``state`` (num_envs, 4): position of the cart [m], angle of the pole from upright in
+    [-pi, pi] [rad], and their velocities [m/s, rad/s].
     """
 
-    cfg: CartpoleCameraEnvCfg
+    cfg: CartpoleStateEnvCfg
 
     success: torch.Tensor
     """Whether the episode ends now with the pole balanced: the time is over, the cart did not leave, and the pole has
     been within ``cfg.upright_angle`` for ``cfg.upright_time`` without a break. Shape (num_envs,). To survive is not
     enough, as a pole that hangs or turns survives too."""
 
-    def __init__(self, cfg: CartpoleCameraEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, cfg: CartpoleStateEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         super().__init__(cfg, render_mode, **kwargs)
         self.success = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._upright_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
 
     def _configure_gym_env_spaces(self) -> None:
         super()._configure_gym_env_spaces()
-        camera = self.cfg.scene.side_cam
         # Isaac Lab knows no groups but `policy` and `critic` here
-        self.single_observation_space = gym.spaces.Dict(
-            {
-                "rgb": gym.spaces.Box(0, 255, (camera.height, camera.width, 3), dtype=np.uint8),
-                "state": gym.spaces.Box(-np.inf, np.inf, (4,)),
-            }
-        )
+        self.single_observation_space = gym.spaces.Dict(self._observation_spaces())
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, self.num_envs)
+
+    def _observation_spaces(self) -> dict[str, gym.Space]:
+        """Space of each observation group, for one environment."""
+        return {"state": gym.spaces.Box(-np.inf, np.inf, (4,))}
 
     def _get_observations(self) -> dict[str, torch.Tensor]:
         joints = (self._cart_dof_idx, self._pole_dof_idx)
         cart, pole = (self.joint_pos[:, joint] for joint in joints)
         velocities = [self.joint_vel[:, joint] for joint in joints]
-        # the camera writes its next image into the same buffer
-        rgb = self.scene["side_cam"].data.output["rgb"].torch.clone()
-        return {"rgb": rgb, "state": torch.cat((cart, wrap_to_pi(pole), *velocities), dim=-1)}
+        return {"state": torch.cat((cart, wrap_to_pi(pole), *velocities), dim=-1)}
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         left_middle, time_outs = super()._get_dones()
@@ -79,8 +73,34 @@ class CartpoleTask(CartpoleShowcaseEnv):
         self.extras["log"].pop("Metrics/success_rate")
 
 
-class CartpoleCameraEnv(ChunkedDirectRLEnv, CartpoleTask):
-    """The cartpole with action chunks."""
+class CartpoleCameraTask(CartpoleTask):
+    """The same, seen by a camera.
+
+    The observation group ``rgb`` (num_envs, height, width, 3) uint8 shows the cartpole from the side; the cart's
+    positive direction is left.
+    """
+
+    cfg: CartpoleCameraEnvCfg
+
+    def _observation_spaces(self) -> dict[str, gym.Space]:
+        camera = self.cfg.scene.side_cam
+        return {
+            "rgb": gym.spaces.Box(0, 255, (camera.height, camera.width, 3), dtype=np.uint8),
+            **super()._observation_spaces(),
+        }
+
+    def _get_observations(self) -> dict[str, torch.Tensor]:
+        # the camera writes its next image into the same buffer
+        rgb = self.scene["side_cam"].data.output["rgb"].torch.clone()
+        return {"rgb": rgb, **super()._get_observations()}
+
+
+class CartpoleStateEnv(ChunkedDirectRLEnv, CartpoleTask):
+    """The cartpole on its state, with action chunks."""
 
     # `success` belongs to the step that was just made
     state_buffers = ("_upright_steps",)
+
+
+class CartpoleCameraEnv(CartpoleStateEnv, CartpoleCameraTask):
+    """The cartpole by sight, with action chunks."""

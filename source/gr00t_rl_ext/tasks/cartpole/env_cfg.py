@@ -1,10 +1,10 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What turns Isaac Lab's direct cartpole into a task for a vision-language-action policy.
+"""Isaac Lab's direct cartpole, on its state and as a task for a vision-language-action policy.
 
-Physics and rewards are those of ``isaaclab_tasks.core.cartpole`` (isaaclab 3.0.0), camera and resets those of its
-camera variant. Its cart may leave the picture, at 2.2 m; here the episode ends before.
+Physics, rewards and, on the state, resets are those of ``isaaclab_tasks.core.cartpole`` (isaaclab 3.0.0). Camera, and
+resets with it, are those of its camera variant. Its cart may leave the picture, at 2.2 m; here the episode ends before.
 """
 
 from __future__ import annotations
@@ -35,10 +35,36 @@ class PhysicsCfg(CartpolePhysicsCfg):
 
 
 @configclass
-class CartpoleCameraSceneCfg(CartpoleSceneCfg):
-    """Cartpole, light and a camera that looks at it from the side."""
+class CartpoleStateSceneCfg(CartpoleSceneCfg):
+    """Cartpole and light. The ground, which nothing touches, would have to be downloaded."""
 
     ground = None
+
+
+@configclass
+class CartpoleStateEnvCfg(CartpoleEnvCfg):
+    """One continuous action: the force on the cart in units of ``action_scale`` (100 N)."""
+
+    instruction: str = "keep the pole upright by moving the cart"
+    """What the policy is told."""
+
+    upright_angle: float = 0.2
+    """Largest angle of a pole that counts as upright [rad]; Gymnasium's CartPole ends an episode at 0.21."""
+
+    upright_time: float = 4.0
+    """How long the pole must have been upright at the end of a successful episode [s]. On the state, all of it but the
+    first second: it begins at up to 0.79 rad."""
+
+    scene: CartpoleStateSceneCfg = CartpoleStateSceneCfg(num_envs=256, env_spacing=4.0, replicate_physics=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sim.physics = PhysicsCfg()
+
+
+@configclass
+class CartpoleCameraSceneCfg(CartpoleStateSceneCfg):
+    """Cartpole, light and a camera that looks at it from the side."""
 
     side_cam = CameraCfg(
         prim_path="{ENV_REGEX_NS}/side_cam",
@@ -55,18 +81,11 @@ class CartpoleCameraSceneCfg(CartpoleSceneCfg):
 
 
 @configclass
-class CartpoleCameraEnvCfg(CartpoleEnvCfg):
-    """One continuous action: the force on the cart in units of ``action_scale`` (100 N)."""
+class CartpoleCameraEnvCfg(CartpoleStateEnvCfg):
+    """The same, seen by a camera."""
 
-    instruction: str = "keep the pole upright by moving the cart"
-    """What the policy is told."""
-
-    upright_angle: float = 0.2
-    """Largest angle of a pole that counts as upright [rad]; Gymnasium's CartPole ends an episode at 0.21."""
-
-    upright_time: float = 1.0
-    """How long the pole must have been upright at the end of a successful episode [s]. A pole that nobody balances
-    leaves the angle within a second, unless it stood still within 0.005 rad."""
+    # a pole that nobody balances leaves the angle within a second, unless it stood still within 0.005 rad
+    upright_time = 1.0
 
     # the camera sees 2.18 m to either side
     max_cart_pos = 2.0
@@ -78,7 +97,6 @@ class CartpoleCameraEnvCfg(CartpoleEnvCfg):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.sim.physics = PhysicsCfg()
         self.video_recorders = [VideoRecorderCfg(source="sensor:side_cam", output_filename_prefix="side_cam")]
 
 

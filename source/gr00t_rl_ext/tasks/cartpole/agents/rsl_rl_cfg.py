@@ -5,9 +5,17 @@
 
 from __future__ import annotations
 
-from isaaclab.utils import configclass
+from typing import Any
 
-from gr00t_rl_ext.policy.configs import Gr00tCategoricalActorCfg, Gr00tGaussianActorCfg
+from isaaclab.utils import configclass
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
+
+from gr00t_rl_ext.policy.configs import (
+    Gr00tCategoricalActorCfg,
+    Gr00tCriticCfg,
+    Gr00tGaussianActorCfg,
+    MlpActorCfg,
+)
 from gr00t_rl_ext.tasks import recipes
 
 
@@ -27,3 +35,31 @@ class Gr00tCategoricalPpoRunnerCfg(recipes.Gr00tCategoricalPpoRunnerCfg):
     experiment_name = "gr00t_categorical_cartpole"
     num_steps_per_env = 32
     actor = Gr00tCategoricalActorCfg(chunk_length=2)
+
+
+_NETWORK: dict[str, Any] = {"hidden_dims": [32, 32], "activation": "elu", "obs_normalization": True}
+_STD = RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5)
+
+
+@configclass
+class RslRlMlpPpoRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
+    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with networks as wide as those of Isaac Lab's own agent."""
+
+    experiment_name = "rsl_rl_cartpole"
+    num_steps_per_env = 16
+    max_iterations = 120
+    save_interval = 10
+    actor = RslRlMLPModelCfg(distribution_cfg=_STD, **_NETWORK)
+    critic = RslRlMLPModelCfg(**_NETWORK)
+
+
+@configclass
+class MlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
+    """``mlp_ppo``: the same by our PPO."""
+
+    experiment_name = "mlp_cartpole"
+    num_steps_per_env = 16
+    max_iterations = 120
+    save_interval = 10
+    actor = MlpActorCfg(distribution_cfg=_STD, **_NETWORK)
+    critic = Gr00tCriticCfg(obs_clip=None, **_NETWORK)

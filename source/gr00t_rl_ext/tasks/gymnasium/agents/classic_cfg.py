@@ -23,7 +23,7 @@ _STATE = {"actor": ["state"], "critic": ["state"]}
 
 _CONTINUOUS: dict[str, Any] = {
     "num_learning_epochs": 10,
-    "num_mini_batches": 32,
+    "num_mini_batches": 8,
     "learning_rate": 1.0e-3,
     "schedule": "fixed",
     "gamma": 0.9,
@@ -38,6 +38,8 @@ _CONTINUOUS: dict[str, Any] = {
 _DISCRETE: dict[str, Any] = _CONTINUOUS | {
     "num_learning_epochs": 20,
     "num_mini_batches": 1,
+    "schedule": "adaptive",
+    "desired_kl": 0.01,
     "gamma": 0.98,
     "lam": 0.8,
 }
@@ -60,15 +62,16 @@ class ContinuousRslRlRunnerCfg(RslRlOnPolicyRunnerCfg):
     device = recipes.default_device()
     seed = 42
     num_steps_per_env = 128
-    max_iterations = 60
-    save_interval = 50
-    init_at_random_ep_len = False
+    max_iterations = 120
+    save_interval = 10
+    # episodes that end by time only would stay in step: a rollout would see their beginnings or their ends
+    init_at_random_ep_len = True
     obs_groups = _STATE
     actor = RslRlMLPModelCfg(
         distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=1.0, std_type="log"), **_NETWORK
     )
     critic = RslRlMLPModelCfg(**_NETWORK)
-    algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, desired_kl=0.01, **_CONTINUOUS)
+    algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, desired_kl=None, **_CONTINUOUS)
 
 
 @configclass
@@ -90,9 +93,10 @@ class DiscreteRslRlRunnerCfg(ContinuousRslRlRunnerCfg):
     """``rsl_rl_cfg_entry_point`` for discrete actions."""
 
     num_steps_per_env = 32
-    max_iterations = 200
+    max_iterations = 300
+    init_at_random_ep_len = False
     actor = RslRlMLPModelCfg(distribution_cfg=CategoricalDistributionCfg(), **_NETWORK)
-    algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, desired_kl=0.01, **_DISCRETE)
+    algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, **_DISCRETE)
 
 
 @configclass
@@ -100,7 +104,8 @@ class DiscreteMlpPpoRunnerCfg(ContinuousMlpPpoRunnerCfg):
     """``mlp_ppo`` for discrete actions."""
 
     num_steps_per_env = 32
-    max_iterations = 200
+    max_iterations = 300
+    init_at_random_ep_len = False
     actor = MlpActorCfg(distribution_cfg=None, **_NETWORK)
     algorithm = Gr00tPpoAlgorithmCfg(
         critic_learning_rate=_DISCRETE["learning_rate"], target_kl=None, kl_to_base_coef=0.0, **_DISCRETE

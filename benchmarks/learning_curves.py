@@ -1,0 +1,286 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Training runs as learning curves: a table (CSV) and a picture of what their TensorBoard events say.
+
+    ./isaaclab.sh -p benchmarks/learning_curves.py \\
+        --runs 'PPO=logs/rsl_rl/ppo/RUN_A,logs/rsl_rl/ppo/RUN_B' 'GRPO=logs/rsl_rl/grpo/2026-*' \\
+        --metric charts/success_rate train/approx_kl --goal 0.95 --csv docs/results/x.csv --plot docs/images/x.png
+
+Runs of one label differ by their seed: each is a thin line, their median the thick one. The first metric is drawn, all
+of them are in the table. A metric is a tag of TensorBoard, or ``eval/success``, ``eval/return`` or ``eval/length``:
+means over the episodes of each checkpoint in ``RUN/evaluations.json``, which ``eval.py --out`` wrote; ``base`` there is
+the point before the first iteration.
+
+x is ``env_steps``, the executed control steps of all environments until the end of the iteration, or ``minutes``, the
+time that rollouts and updates took. A resumed run counts from where it was resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import glob
+import itertools
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from curves import Curve, labels, plot, summary, write_csv
+
+EVALUATIONS = "evaluations.json"
+"""In the directory of a run: results of ``eval.py --out``."""
+
+_EVALUATED = {"eval/success": "successes", "eval/return": "returns", "eval/length": "lengths"}
+"""Metric -> field of an evaluation, of which it is the mean."""
+
+X_AXES = {"env_steps": "control steps", "minutes": "minutes"}
+"""What may be on the x axis -> its unit."""
+
+
+class RunError(ValueError):
+    """A run does not have what was asked for."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is read of a training run."""
+
+    label: str
+    directory: Path
+    seed: int | None
+    """None where the run does not say."""
+
+    env_steps: dict[int, float]
+    """Iteration -> control steps until its end."""
+
+    seconds: dict[int, float]
+    """Iteration -> time of rollouts and updates until its end [s]."""
+
+    metrics: dict[str, dict[int, float]]
+    """Metric -> iteration -> value."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each iteration that has a value of any metric."""
+        iterations = sorted(set().union(*self.metrics.values()))
+        return [
+            {
+                "label": self.label,
+                "seed": "" if self.seed is None else self.seed,
+                "run": f"{self.directory.parent.name}/{self.directory.name}",
+                "iteration": iteration,
+                "env_steps": round(self.env_steps[iteration]),
+                "seconds": round(self.seconds[iteration], 2),
+                **{
+                    name: f"{values[iteration]:.6g}" if iteration in values else ""
+                    for name, values in self.metrics.items()
+                },
+            }
+            for iteration in iterations
+        ]
+
+    def curve(self, metric: str, x: str) -> Curve:
+        """One metric over ``env_steps`` or ``minutes``."""
+        values = sorted(self.metrics[metric].items())
+        at = self.env_steps if x == "env_steps" else {i: seconds / 60.0 for i, seconds in self.seconds.items()}
+        return Curve(
+            self.label,
+            tuple(iteration for iteration, _ in values),
+            tuple(at[iteration] for iteration, _ in values),
+            tuple(value for _, value in values),
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the runs, say when they reached the goal, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        required=True,
+        metavar="LABEL=DIR[,DIR...]",
+        help="Directories of runs by label; * stands for any text.",
+    )
+    parser.add_argument("--metric", nargs="+", required=True, help="The first is drawn.")
+    parser.add_argument("--goal", type=float, default=None, help="Value of the first metric to reach.")
+    parser.add_argument("--x", choices=list(X_AXES), default="env_steps")
+    parser.add_argument("--csv", type=Path, default=None, help="Where the table goes.")
+    parser.add_argument("--plot", type=Path, default=None, help="Where the picture goes.")
+    parser.add_argument("--title", default="", help="Of the picture.")
+    parser.add_argument("--ylabel", default=None, help="Of the picture; the metric if it is not given.")
+    args = parser.parse_args(arguments)
+    try:
+        metrics = list(dict.fromkeys(args.metric))
+        runs = [read_run(label, path, metrics) for label, paths in parse_runs(args.runs).items() for path in paths]
+    except RunError as error:
+        parser.error(str(error))
+    curves = [run.curve(metrics[0], args.x) for run in runs]
+    percent = "success" in metrics[0]
+    for label in labels(curves):
+        of_label = [curve for curve in curves if curve.label == label]
+        print(summary(of_label, args.goal, X_AXES[args.x], percent=percent))
+    if args.csv:
+        write_csv(args.csv, [row for run in runs for row in run.rows()])
+    if args.plot:
+        plot(
+            args.plot,
+            curves,
+            xlabel=X_AXES[args.x],
+            ylabel=args.ylabel or metrics[0],
+            title=args.title,
+            goal=args.goal,
+            ylim=(0.0, 1.02) if percent else None,
+        )
+
+
+def parse_runs(items: Sequence[str]) -> dict[str, list[Path]]:
+    """``LABEL=DIR[,DIR...]`` -> the directories of each label, each once and in order.
+
+    Raises:
+        RunError: It reads otherwise, or a directory does not exist.
+    """
+    runs: dict[str, list[Path]] = {}
+    for item in items:
+        label, equals, listed = item.partition("=")
+        patterns = [pattern for pattern in listed.split(",") if pattern]
+        if not (label and equals and patterns):
+            raise RunError(f"--runs has {item!r}; expected LABEL=DIR[,DIR...], such as 'PPO=logs/rsl_rl/ppo/RUN'.")
+        for pattern in patterns:
+            found = [Path(path) for path in sorted(glob.glob(pattern)) if Path(path).is_dir()]
+            if not found:
+                raise RunError(f"There is no directory {pattern!r} (--runs, {label!r}). Expected that of a run.")
+            runs.setdefault(label, []).extend(found)
+    return {label: list(dict.fromkeys(paths)) for label, paths in runs.items()}
+
+
+def read_run(label: str, directory: Path, metrics: Sequence[str]) -> Run:
+    """Read metrics of a run.
+
+    Args:
+        label: Its label.
+        directory: With TensorBoard events, and ``params`` as training writes them.
+        metrics: Tags, and names of :data:`_EVALUATED`.
+
+    Raises:
+        RunError: Something of it is missing.
+    """
+    from gr00t_rl_ext.cli.summary import read_scalars
+
+    tags = {tag: dict(values) for tag, values in read_scalars(directory).items()}
+    if not tags.get("Perf/collection_time"):
+        raise RunError(f"{str(directory)!r} has no TensorBoard events of a training run (tag Perf/collection_time).")
+    durations = {
+        iteration: seconds + tags["Perf/learning_time"][iteration]
+        for iteration, seconds in tags["Perf/collection_time"].items()
+    }
+    seconds = _sums(durations)
+    env_steps = _env_steps(directory, tags, durations)
+    # the policy before training
+    before = min(durations) - 1
+    env_steps[before] = seconds[before] = 0.0
+    return Run(
+        label=label,
+        directory=directory.resolve(),
+        seed=_params(directory, "agent").get("seed"),
+        env_steps=env_steps,
+        seconds=seconds,
+        metrics={metric: _metric(directory, tags, metric, env_steps) for metric in metrics},
+    )
+
+
+def _metric(
+    directory: Path, tags: dict[str, dict[int, float]], metric: str, known: dict[int, float]
+) -> dict[int, float]:
+    if metric in _EVALUATED:
+        values = _evaluated(directory, metric, min(known))
+        if beyond := sorted(set(values) - set(known)):
+            raise RunError(
+                f"{str(directory / EVALUATIONS)!r} has a checkpoint of iteration {beyond[0]}, but the run's events have"
+                f" {min(known) + 1} to {max(known)} only."
+            )
+    else:
+        values = tags.get(metric, {})
+    if not values:
+        available = [*tags, *_EVALUATED]
+        similar = difflib.get_close_matches(metric, available, n=3, cutoff=0.4)
+        raise RunError(
+            f"{str(directory)!r} has no metric {metric!r}. Similar: {', '.join(similar) or 'none'}. It has:"
+            f" {', '.join(sorted(tags))}."
+        )
+    return values
+
+
+def _evaluated(directory: Path, metric: str, before: int) -> dict[int, float]:
+    """Means over the episodes of evaluations, by iteration of the checkpoint."""
+    from gr00t_rl_ext.evaluation import report
+
+    try:
+        evaluations = report.load(directory / EVALUATIONS)
+    except report.ReportError as error:
+        raise RunError(f"{metric!r} needs {EVALUATIONS} in the directory of the run, but {error}.") from error
+    means: dict[int, float] = {}
+    for evaluation in evaluations:
+        checkpoint = re.search(r"model_(\d+)(\.pt)?$", evaluation.name)
+        if checkpoint is None and evaluation.name != "base":
+            raise RunError(
+                f"{str(directory / EVALUATIONS)!r} has {evaluation.name!r}; expected checkpoints model_*.pt of that"
+                " run, or base."
+            )
+        values = getattr(evaluation, _EVALUATED[metric])
+        if values is not None:
+            means[before if checkpoint is None else int(checkpoint[1])] = sum(values) / len(values)
+    return means
+
+
+def _env_steps(directory: Path, tags: dict[str, dict[int, float]], durations: dict[int, float]) -> dict[int, float]:
+    """Control steps until the end of each iteration."""
+    if counted := tags.get("charts/env_steps"):
+        return dict(counted)
+    if speeds := tags.get("charts/SPS"):
+        # runs of ours before the count was written: accurate to about 1 %
+        return _sums({iteration: speeds[iteration] * duration for iteration, duration in durations.items()})
+    # rsl_rl's own algorithms: one control step per decision
+    agent, env = _params(directory, "agent"), _params(directory, "env")
+    num_envs = env.get("num_envs") or env.get("scene", {}).get("num_envs")
+    if not (num_envs and agent.get("num_steps_per_env")):
+        raise RunError(
+            f"{str(directory)!r} does not tell its control steps: it has no charts/env_steps, and `num_envs` and"
+            " `num_steps_per_env` are not in params/env.yaml and params/agent.yaml."
+        )
+    return _sums(dict.fromkeys(durations, float(num_envs * agent["num_steps_per_env"])))
+
+
+def _sums(values: dict[int, float]) -> dict[int, float]:
+    """Running sums over the iterations."""
+    return dict(zip(values, itertools.accumulate(values.values()), strict=True))
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads YAML whose tags name classes of Python, without them."""
+
+
+def _without_tag(loader: _PlainLoader, _suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return None
+
+
+_PlainLoader.add_multi_constructor("", _without_tag)
+
+
+def _params(directory: Path, name: str) -> dict[str, Any]:
+    """Settings of a run; empty if they are not there."""
+    file = directory / "params" / f"{name}.yaml"
+    if not file.exists():
+        return {}
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=_PlainLoader) or {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
