@@ -222,11 +222,12 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(monkeypatch: pytest.Mon
         for agent, overrides in own.items():
             env_cfg, cfg = gymnasium_task.resolve("gym:Pendulum-v1", agent, settings + overrides, 4, "cpu", 0)
             env = environments.enter_context(closing(gymnasium_run.make_env(env_cfg)))
+            torch.manual_seed(0)
             runners.append(make_runner(env, for_installed_rsl_rl(cfg)))
         theirs, ours = (runner.alg for runner in runners)
         start = copy.deepcopy(weights(theirs))
         for name, value in in_rsl_rls_names(ours).items():
-            value.copy_(start[name])
+            assert torch.equal(value, start[name]), f"{name} begins otherwise"
         for iteration in range(3):
             for runner in runners:
                 torch.manual_seed(iteration)
