@@ -182,7 +182,7 @@ def test_the_continuous_twin(make_env: Callable[..., Any]) -> None:
 
 def test_the_twin_on_the_state(make_env: Callable[..., Any]) -> None:
     """Isaac Lab's own resets, no camera, and a success of three seconds."""
-    env = make_env("Isaac-Cartpole-State-v0", NUM_ENVS)
+    env = make_env("Isaac-Cartpole-State-v0", NUM_ENVS, has_cameras=False)
     obs = restart(env)
     assert {name: tuple(value.shape) for name, value in obs.items()} == {"state": (NUM_ENVS, 4)}
     assert set(env.observation_space.spaces) == {"state"}
