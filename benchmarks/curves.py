@@ -52,17 +52,26 @@ def summary(curves: Sequence[Curve], goal: float | None, unit: str, *, percent: 
         unit: Of x, in the plural.
         percent: Whether y is a fraction to be written in percent.
     """
-
-    def written(value: float) -> str:
-        return f"{100 * value:.4g}%" if percent else f"{value:.4g}"
-
-    end = f"median at the end {written(statistics.median(curve.y[-1] for curve in curves))}"
+    end = f"median at the end {_written(statistics.median(curve.y[-1] for curve in curves), percent)}"
     if goal is None:
         return f"{curves[0].label}: {end}"
     reached = [curve.reached(goal) for curve in curves]
     found = [x for x in reached if x is not None]
     when = f"after {_plain(statistics.median(found))} {unit} (median)" if found else "never"
-    return f"{curves[0].label}: {written(goal)} in {len(found)} of {len(curves)} seeds, {when}; {end}"
+    return f"{curves[0].label}: {_written(goal, percent)} in {len(found)} of {len(curves)} seeds, {when}; {end}"
+
+
+def one_run(curve: Curve, goal: float | None, unit: str, *, percent: bool = False) -> str:
+    """The same of a single run, without its label."""
+    end = f"at the end {_written(curve.y[-1], percent)}"
+    if goal is None:
+        return end
+    reached = curve.reached(goal)
+    return f"{'never' if reached is None else f'after {_plain(reached)} {unit}'}; {end}"
+
+
+def _written(value: float, percent: bool) -> str:
+    return f"{100 * value:.4g}%" if percent else f"{value:.4g}"
 
 
 def _plain(value: float) -> str:

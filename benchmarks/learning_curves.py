@@ -9,8 +9,7 @@
 
 Runs of one label differ by their seed: each is a thin line, their median the thick one. The first metric is drawn, all
 of them are in the table. A metric is a tag of TensorBoard, or ``eval/success``, ``eval/return`` or ``eval/length``:
-means over the episodes of each checkpoint in ``RUN/evaluations.json``, which ``eval.py --out`` wrote; ``base`` there is
-the point before the first iteration.
+means over the episodes of each checkpoint of the run in ``--evaluations``, files that ``eval.py --out`` wrote.
 
 x is ``env_steps``, the executed control steps of all environments until the end of the iteration, or ``minutes``, the
 time that rollouts and updates took. A resumed run counts from where it was resumed.
@@ -24,16 +23,13 @@ import glob
 import itertools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from curves import Curve, labels, plot, summary, write_csv
-
-EVALUATIONS = "evaluations.json"
-"""In the directory of a run: results of ``eval.py --out``."""
+from curves import Curve, labels, one_run, plot, summary, write_csv
 
 _EVALUATED = {"eval/success": "successes", "eval/return": "returns", "eval/length": "lengths"}
 """Metric -> field of an evaluation, of which it is the mean."""
@@ -110,19 +106,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--x", choices=list(X_AXES), default="env_steps")
     parser.add_argument("--csv", type=Path, default=None, help="Where the table goes.")
     parser.add_argument("--plot", type=Path, default=None, help="Where the picture goes.")
+    parser.add_argument(
+        "--evaluations", nargs="+", type=Path, default=[], metavar="JSON", help="Results of eval.py, for eval/ metrics."
+    )
     parser.add_argument("--title", default="", help="Of the picture.")
     parser.add_argument("--ylabel", default=None, help="Of the picture; the metric if it is not given.")
     args = parser.parse_args(arguments)
     try:
         metrics = list(dict.fromkeys(args.metric))
-        runs = [read_run(label, path, metrics) for label, paths in parse_runs(args.runs).items() for path in paths]
+        evaluated = read_evaluations(args.evaluations)
+        listed = parse_runs(args.runs)
+        runs = [read_run(label, path, metrics, evaluated) for label, paths in listed.items() for path in paths]
     except RunError as error:
         parser.error(str(error))
     curves = [run.curve(metrics[0], args.x) for run in runs]
     percent = "success" in metrics[0]
     for label in labels(curves):
-        of_label = [curve for curve in curves if curve.label == label]
-        print(summary(of_label, args.goal, X_AXES[args.x], percent=percent))
+        of_label = [(run, curve) for run, curve in zip(runs, curves, strict=True) if run.label == label]
+        print(summary([curve for _, curve in of_label], args.goal, X_AXES[args.x], percent=percent))
+        for run, curve in of_label:
+            print(f"  seed {run.seed}: {one_run(curve, args.goal, X_AXES[args.x], percent=percent)}")
     if args.csv:
         write_csv(args.csv, [row for run in runs for row in run.rows()])
     if args.plot:
@@ -157,13 +160,28 @@ def parse_runs(items: Sequence[str]) -> dict[str, list[Path]]:
     return {label: list(dict.fromkeys(paths)) for label, paths in runs.items()}
 
 
-def read_run(label: str, directory: Path, metrics: Sequence[str]) -> Run:
+def read_evaluations(files: Sequence[Path]) -> list[Any]:
+    """The evaluations of several files.
+
+    Raises:
+        RunError: One cannot be read.
+    """
+    from gr00t_rl_ext.evaluation import report
+
+    try:
+        return [evaluation for file in files for evaluation in report.load(file)]
+    except report.ReportError as error:
+        raise RunError(f"--evaluations: {error}.") from error
+
+
+def read_run(label: str, directory: Path, metrics: Sequence[str], evaluated: Sequence[Any] = ()) -> Run:
     """Read metrics of a run.
 
     Args:
         label: Its label.
         directory: With TensorBoard events, and ``params`` as training writes them.
         metrics: Tags, and names of :data:`_EVALUATED`.
+        evaluated: Evaluations of checkpoints, of this run among others.
 
     Raises:
         RunError: Something of it is missing.
@@ -179,60 +197,52 @@ def read_run(label: str, directory: Path, metrics: Sequence[str]) -> Run:
     }
     seconds = _sums(durations)
     env_steps = _env_steps(directory, tags, durations)
-    # the policy before training
-    before = min(durations) - 1
-    env_steps[before] = seconds[before] = 0.0
     return Run(
         label=label,
         directory=directory.resolve(),
         seed=_params(directory, "agent").get("seed"),
         env_steps=env_steps,
         seconds=seconds,
-        metrics={metric: _metric(directory, tags, metric, env_steps) for metric in metrics},
+        metrics={metric: _metric(directory.resolve(), tags, metric, evaluated) for metric in metrics},
     )
 
 
 def _metric(
-    directory: Path, tags: dict[str, dict[int, float]], metric: str, known: dict[int, float]
+    directory: Path, tags: dict[str, dict[int, float]], metric: str, evaluated: Sequence[Any]
 ) -> dict[int, float]:
+    """A metric's values by iteration."""
     if metric in _EVALUATED:
-        values = _evaluated(directory, metric, min(known))
-        if beyond := sorted(set(values) - set(known)):
-            raise RunError(
-                f"{str(directory / EVALUATIONS)!r} has a checkpoint of iteration {beyond[0]}, but the run's events have"
-                f" {min(known) + 1} to {max(known)} only."
-            )
-    else:
-        values = tags.get(metric, {})
-    if not values:
-        available = [*tags, *_EVALUATED]
-        similar = difflib.get_close_matches(metric, available, n=3, cutoff=0.4)
-        raise RunError(
-            f"{str(directory)!r} has no metric {metric!r}. Similar: {', '.join(similar) or 'none'}. It has:"
-            f" {', '.join(sorted(tags))}."
-        )
-    return values
+        return _means(directory, tags["Perf/collection_time"], metric, evaluated)
+    if values := tags.get(metric):
+        return values
+    similar = difflib.get_close_matches(metric, [*tags, *_EVALUATED], n=3, cutoff=0.4)
+    raise RunError(
+        f"{str(directory)!r} has no metric {metric!r}. Similar: {', '.join(similar) or 'none'}. It has:"
+        f" {', '.join(sorted(tags))}."
+    )
 
 
-def _evaluated(directory: Path, metric: str, before: int) -> dict[int, float]:
-    """Means over the episodes of evaluations, by iteration of the checkpoint."""
-    from gr00t_rl_ext.evaluation import report
-
-    try:
-        evaluations = report.load(directory / EVALUATIONS)
-    except report.ReportError as error:
-        raise RunError(f"{metric!r} needs {EVALUATIONS} in the directory of the run, but {error}.") from error
+def _means(directory: Path, iterations: Container[int], metric: str, evaluated: Sequence[Any]) -> dict[int, float]:
+    """Means over the episodes of evaluations of a run, by iteration of the checkpoint."""
     means: dict[int, float] = {}
-    for evaluation in evaluations:
-        checkpoint = re.search(r"model_(\d+)(\.pt)?$", evaluation.name)
-        if checkpoint is None and evaluation.name != "base":
-            raise RunError(
-                f"{str(directory / EVALUATIONS)!r} has {evaluation.name!r}; expected checkpoints model_*.pt of that"
-                " run, or base."
-            )
+    for evaluation in evaluated:
+        checkpoint = re.search(r"([^/]+)/model_(\d+)(\.pt)?$", evaluation.name)
         values = getattr(evaluation, _EVALUATED[metric])
-        if values is not None:
-            means[before if checkpoint is None else int(checkpoint[1])] = sum(values) / len(values)
+        if checkpoint is None or checkpoint[1] != directory.name or values is None:
+            continue
+        iteration = int(checkpoint[2])
+        if iteration not in iterations:
+            raise RunError(
+                f"--evaluations has a checkpoint of iteration {iteration} of {str(directory)!r}, whose events do not"
+                " have that iteration."
+            )
+        means[iteration] = sum(values) / len(values)
+    if not means:
+        names = ", ".join(evaluation.name for evaluation in evaluated) or "nothing"
+        raise RunError(
+            f"{metric!r} of {str(directory)!r} needs --evaluations of its checkpoints, named"
+            f" {directory.name}/model_<iteration>, with that metric. They have: {names}."
+        )
     return means
 
 

@@ -79,13 +79,19 @@ def launch() -> Iterator[Callable[..., Any]]:
 def make_env(launch: Callable[..., Any]) -> Callable[..., Any]:
     """A function that creates an environment of a registered task."""
 
-    def make(task: str = STACK, num_envs: int = 4, overrides: tuple[str, ...] = (), env_class: Any = None) -> Any:
+    def make(
+        task: str = STACK,
+        num_envs: int = 4,
+        overrides: tuple[str, ...] = (),
+        env_class: Any = None,
+        has_cameras: bool = True,
+    ) -> Any:
         import gymnasium as gym
         from isaaclab_tasks.utils import resolve_task_config
 
         import gr00t_rl_ext.tasks  # noqa: F401
 
-        cfg, _ = resolve_task_config(task, None, overrides=["presets=small_cameras", *overrides])
+        cfg, _ = resolve_task_config(task, None, overrides=[*(["presets=small_cameras"] * has_cameras), *overrides])
         cfg.scene.num_envs = num_envs
         if env_class is None:
             return launch(cfg, lambda: gym.make(task, cfg=cfg).unwrapped)

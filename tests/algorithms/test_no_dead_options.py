@@ -108,6 +108,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "critic.obs_normalization": (GAUSSIAN, False),
     "critic.obs_clip": (GAUSSIAN, 1e-2),
     "critic.values": (GAUSSIAN, "step"),
+    "critic.orthogonal_init": (GAUSSIAN, False),
     "critic.detach": (LANGUAGE, False),
     # agent.actor of the adapters
     "gaussian.chunk_length": (GAUSSIAN, 2),

@@ -208,25 +208,31 @@ def test_a_slightly_different_setting_shows(change: dict[str, float]) -> None:
     assert max(float((changed[n] - v).abs().max()) for n, v in in_rsl_rls_names(ours).items() if "mlp" in n) > 2e-5
 
 
-def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through environment, runner and recipes of a task; time-outs are bootstrapped in rsl_rl's way here."""
+@pytest.mark.parametrize("task", ["gym:Pendulum-v1", "gym:CartPole-v1"])
+def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through environment, runner and recipes of a task; time-outs are bootstrapped in rsl_rl's way here.
+
+    The rate is fixed: before the first step the KL is 0 but for rounding, and its sign decides whether the rate rises.
+    """
     from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
     from gr00t_rl_ext.runners.choice import for_installed_rsl_rl, make_runner
 
     monkeypatch.setattr(Gr00tPPO, "final_observation_groups", [])
     settings = ["env.num_workers=1", "env.max_episode_steps=20", "agent.num_steps_per_env=32"]
+    settings += ["agent.algorithm.schedule=fixed", "agent.algorithm.desired_kl=null"]
     settings += ["agent.algorithm.num_learning_epochs=3", "agent.algorithm.num_mini_batches=4"]
     own = {"rsl_rl_cfg_entry_point": [], "mlp_ppo": ["agent.algorithm.adam_epsilon=1e-8"]}
     with ExitStack() as environments:
         runners: list[Any] = []
         for agent, overrides in own.items():
-            env_cfg, cfg = gymnasium_task.resolve("gym:Pendulum-v1", agent, settings + overrides, 4, "cpu", 0)
+            env_cfg, cfg = gymnasium_task.resolve(task, agent, settings + overrides, 4, "cpu", 0)
             env = environments.enter_context(closing(gymnasium_run.make_env(env_cfg)))
+            torch.manual_seed(0)
             runners.append(make_runner(env, for_installed_rsl_rl(cfg)))
         theirs, ours = (runner.alg for runner in runners)
         start = copy.deepcopy(weights(theirs))
         for name, value in in_rsl_rls_names(ours).items():
-            value.copy_(start[name])
+            assert torch.equal(value, start[name]), f"{name} begins otherwise"
         for iteration in range(3):
             for runner in runners:
                 torch.manual_seed(iteration)

@@ -71,7 +71,10 @@ def test_it_writes_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "PPO: 95% in 1 of 2 seeds, after 384 control steps (median); median at the end 95%",
+        "  seed 0: never; at the end 90%",
+        "  seed 1: after 384 control steps; at the end 100%",
         "GRPO: 95% in 0 of 1 seeds, never; median at the end 30%",
+        "  seed 7: never; at the end 30%",
     ]
     with table.open() as file:
         rows = list(csv.DictReader(file))
@@ -103,7 +106,7 @@ def test_control_steps_are_those_that_were_executed(tmp_path: Path) -> None:
         run = learning_curves.read_run(
             "A", write_run(tmp_path / name, [0.1, 0.2], extra=extra), ["charts/success_rate"]
         )
-        assert run.env_steps == pytest.approx({-1: 0.0, 0: per_iteration, 1: 2 * per_iteration})
+        assert run.env_steps == pytest.approx({0: per_iteration, 1: 2 * per_iteration})
 
 
 def test_settings_of_isaac_lab_are_read(tmp_path: Path) -> None:
@@ -114,11 +117,12 @@ def test_settings_of_isaac_lab_are_read(tmp_path: Path) -> None:
 
 def test_evaluations_of_checkpoints(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [0.5] * 4)
-    evaluations = [evaluation("base", [-3.0, -5.0]), evaluation("run/model_2", [1.0, 2.0])]
-    report.save(evaluations, run / learning_curves.EVALUATIONS)
-    read = learning_curves.read_run("A", run, ["eval/return", "eval/length"])
-    assert read.metrics == {"eval/return": {-1: -4.0, 2: 1.5}, "eval/length": {-1: 5.0, 2: 5.0}}
-    assert read.curve("eval/return", "env_steps") == curves.Curve("A", (-1, 2), (0.0, 384.0), (-4.0, 1.5))
+    file = tmp_path / "results.json"
+    names = ("base", "run/model_0", "other/model_1", "run/model_2")
+    report.save([evaluation(name, [-3.0, float(n)]) for n, name in enumerate(names)], file)
+    read = learning_curves.read_run("A", run, ["eval/return"], learning_curves.read_evaluations([file]))
+    assert read.metrics == {"eval/return": {0: -1.0, 2: 0.0}}
+    assert read.curve("eval/return", "env_steps") == curves.Curve("A", (0, 2), (128.0, 384.0), (-1.0, 0.0))
 
 
 def test_medians_are_over_iterations_that_all_runs_have() -> None:
@@ -140,12 +144,11 @@ def test_errors_say_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "has no metric 'charts/success'. Similar: charts/success_rate" in error_of(
         capsys, "--runs", f"A={run}", "--metric", "charts/success"
     )
-    assert "'eval/return' needs evaluations.json" in error_of(capsys, "--runs", f"A={run}", "--metric", "eval/return")
-    report.save([evaluation("elsewhere", [1.0])], run / learning_curves.EVALUATIONS)
-    assert "has 'elsewhere'; expected checkpoints" in error_of(capsys, "--runs", f"A={run}", "--metric", "eval/return")
-    report.save([evaluation("model_9", [1.0])], run / learning_curves.EVALUATIONS)
-    assert "checkpoint of iteration 9, but the run's events have 0 to 0" in error_of(
-        capsys, "--runs", f"A={run}", "--metric", "eval/return"
-    )
+    evaluated = ("--runs", f"A={run}", "--metric", "eval/return", "--evaluations", str(tmp_path / "x.json"))
+    assert "--evaluations: there are no results in" in error_of(capsys, *evaluated)
+    report.save([evaluation("other/model_0", [1.0])], tmp_path / "x.json")
+    assert "needs --evaluations of its checkpoints, named run/model_<iteration>" in error_of(capsys, *evaluated)
+    report.save([evaluation("run/model_9", [1.0])], tmp_path / "x.json")
+    assert "has a checkpoint of iteration 9 of" in error_of(capsys, *evaluated)
     (run / "params" / "env.yaml").unlink()
     assert "does not tell its control steps" in error_of(capsys, "--runs", f"A={run}", *metric)

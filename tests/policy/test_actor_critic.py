@@ -64,7 +64,7 @@ def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
             "agent.critic",
             {},
             {"hidden_dim": [8]},
-            "activation, detach, hidden_dims, obs_clip, obs_normalization, values",
+            "activation, detach, hidden_dims, obs_clip, obs_normalization, orthogonal_init, values",
         ),
     ],
 )

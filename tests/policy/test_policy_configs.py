@@ -78,6 +78,6 @@ def test_every_field_of_an_actor_config_is_one_of_its_class(cfg: str, actor_clas
 
 def test_the_critic_config_has_the_critics_defaults() -> None:
     critic = configs.Gr00tCriticCfg()
-    for name in ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach"):
+    for name in ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "orthogonal_init", "detach"):
         assert plain(defaults(Gr00tCritic.__init__)[name]) == plain(getattr(critic, name)), name
     assert critic.class_name == f"{Gr00tCritic.__module__}:{Gr00tCritic.__qualname__}"

@@ -178,3 +178,20 @@ def test_the_continuous_twin(make_env: Callable[..., Any]) -> None:
     assert (gained[1:] > gained[:-1]).all()
     assert gained[0] < -1.0
     assert gained[-1] > 1.0
+
+
+def test_the_twin_on_the_state(make_env: Callable[..., Any]) -> None:
+    """Isaac Lab's own resets, no camera, and a success of three seconds."""
+    env = make_env("Isaac-Cartpole-State-v0", NUM_ENVS, has_cameras=False)
+    obs = restart(env)
+    assert {name: tuple(value.shape) for name, value in obs.items()} == {"state": (NUM_ENVS, 4)}
+    assert set(env.observation_space.spaces) == {"state"}
+    assert env.cfg.initial_pole_angle_range == (-0.25 * math.pi, 0.25 * math.pi)
+    steps = round(3.0 / env.step_dt)
+    for missing, succeeds in ((0, True), (1, False)):
+        restart(env, steps - missing)
+        env.episode_length_buf[:] = env.max_episode_length - steps + missing
+        put(env, [0.0] * NUM_ENVS, [0.0] * NUM_ENVS)
+        *_, truncated, extras = env.step(torch.zeros(NUM_ENVS, steps - missing))
+        assert truncated.all()
+        assert (extras["success"] == succeeds).all()

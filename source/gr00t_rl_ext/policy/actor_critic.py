@@ -178,7 +178,7 @@ def build_critic(
     settings = dict(critic_cfg)
     if settings.pop("distribution_cfg", None) is not None:
         raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
-    fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "detach")
+    fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "orthogonal_init", "detach")
     check_fields("agent.critic", settings, fields)
     return critic_class(encoder, obs, obs_groups["critic"], chunk_length=chunk_length, **settings).to(device)
 

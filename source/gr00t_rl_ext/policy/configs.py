@@ -240,5 +240,8 @@ class Gr00tCriticCfg(RslRlMLPModelCfg):
     values: str = "chunk"
     """``chunk``: one value, advantage and ratio per decision. ``step``: one per control step of it."""
 
+    orthogonal_init: bool = True
+    """Begin with orthogonal weights and biases of 0, instead of as rsl_rl's MLP does."""
+
     detach: bool = True
     """Keep the value loss from changing what of GR00T trains below the features."""

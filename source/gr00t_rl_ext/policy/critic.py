@@ -34,6 +34,8 @@ class Gr00tCritic(nn.Module):
         obs_clip: Largest magnitude of a normalised entry. None: unbounded.
         values: ``chunk``: one value, of the state in which the decision is made. ``step``: also those of the states
             before each further control step of the chunk, as far as that state tells.
+        orthogonal_init: Begin with orthogonal weights, of gain 1 in the last layer, and biases of 0. Otherwise as
+            torch's layers do, with values that are several times smaller.
         detach: Keep the value loss from changing what of GR00T trains below the features.
         chunk_length: Control steps H of a decision, for ``step``.
 
@@ -53,6 +55,7 @@ class Gr00tCritic(nn.Module):
         obs_normalization: bool = True,
         obs_clip: float | None = 10.0,
         values: str = "chunk",
+        orthogonal_init: bool = True,
         detach: bool = True,
         chunk_length: int = 1,
     ) -> None:
@@ -88,7 +91,8 @@ class Gr00tCritic(nn.Module):
         """Values per decision."""
 
         self.mlp = MLP(vector_dim + feature_dim, self.num_values, hidden_dims, activation)
-        initialize_orthogonally(self.mlp, output_gain=1.0)
+        if orthogonal_init:
+            initialize_orthogonally(self.mlp, output_gain=1.0)
 
     def forward(self, obs: TensorDict, masks: torch.Tensor | None = None, hidden_state: Any = None) -> torch.Tensor:
         """Values of observations, (B, 1) or (B, H), fp32. Not :attr:`detach`: differentiable in the features."""

@@ -149,7 +149,7 @@ class MlpPpoRunnerCfg(RslRlMlpPpoRunnerCfg):
     # the algorithm checks as well, and names the environments
     check_for_nan = False
     actor = MlpActorCfg()
-    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
+    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None, orthogonal_init=False)
     algorithm = Gr00tPpoAlgorithmCfg(
         critic_learning_rate=_MLP_PPO["learning_rate"], target_kl=None, kl_to_base_coef=0.0, **_MLP_PPO
     )

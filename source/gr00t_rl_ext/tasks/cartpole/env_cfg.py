@@ -51,9 +51,9 @@ class CartpoleStateEnvCfg(CartpoleEnvCfg):
     upright_angle: float = 0.2
     """Largest angle of a pole that counts as upright [rad]; Gymnasium's CartPole ends an episode at 0.21."""
 
-    upright_time: float = 4.0
+    upright_time: float = 3.0
     """How long the pole must have been upright at the end of a successful episode [s]. On the state, all of it but the
-    first second: it begins at up to 0.79 rad."""
+    first two seconds: it begins at up to 0.79 rad, falling."""
 
     scene: CartpoleStateSceneCfg = CartpoleStateSceneCfg(num_envs=256, env_spacing=4.0, replicate_physics=True)
 

@@ -62,4 +62,4 @@ class MlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
     max_iterations = 120
     save_interval = 10
     actor = MlpActorCfg(distribution_cfg=_STD, **_NETWORK)
-    critic = Gr00tCriticCfg(obs_clip=None, **_NETWORK)
+    critic = Gr00tCriticCfg(obs_clip=None, orthogonal_init=False, **_NETWORK)

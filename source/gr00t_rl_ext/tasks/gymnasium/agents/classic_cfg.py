@@ -82,7 +82,7 @@ class ContinuousMlpPpoRunnerCfg(ContinuousRslRlRunnerCfg):
     actor = MlpActorCfg(
         distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=1.0, std_type="log"), **_NETWORK
     )
-    critic = Gr00tCriticCfg(obs_clip=None, **_NETWORK)
+    critic = Gr00tCriticCfg(obs_clip=None, orthogonal_init=False, **_NETWORK)
     algorithm = Gr00tPpoAlgorithmCfg(
         critic_learning_rate=_CONTINUOUS["learning_rate"], target_kl=None, kl_to_base_coef=0.0, **_CONTINUOUS
     )
