@@ -33,15 +33,16 @@ _FETCH = f"{__name__}.agents.fetch_cfg"
 _CLASSIC = f"{__name__}.agents.classic_cfg"
 
 
-def _fetch(mlp: str) -> dict[str, str]:
+def _fetch(task: str) -> dict[str, str]:
+    """Agents for Fetch tasks; ``Reach`` has some of its own."""
     recipes = {
         "gr00t_ppo": "Gr00tPpoRunnerCfg",
-        "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+        "gr00t_flow_ppo": f"Gr00tFlowPpo{task}RunnerCfg",
         "gr00t_grpo": "Gr00tGrpoRunnerCfg",
         "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",
-        "mlp_ppo": f"MlpPpo{mlp}RunnerCfg",
+        "mlp_ppo": f"MlpPpo{task}RunnerCfg",
     }
-    return {**agents(_FETCH, recipes), "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{mlp}RunnerCfg"}
+    return {**agents(_FETCH, recipes), "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{task}RunnerCfg"}
 
 
 def _classic(name: str) -> dict[str, str]:

@@ -15,7 +15,13 @@ from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
 
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, Gr00tFlowActorCfg, Gr00tGaussianActorCfg, MlpActorCfg
+from gr00t_rl_ext.policy.configs import (
+    FlowCfg,
+    Gr00tCriticCfg,
+    Gr00tFlowActorCfg,
+    Gr00tGaussianActorCfg,
+    MlpActorCfg,
+)
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
 
@@ -37,6 +43,16 @@ _PPO: dict[str, Any] = {
     "target_kl": 0.1,
     "critic_warmup_iterations": 2,
     "use_clipped_value_loss": False,
+}
+
+_FLOW_PPO: dict[str, Any] = _PPO | {
+    "huber_delta": 1.0,
+    # of a mini-batch: rates that fit a small model and a large one differ by orders of magnitude
+    "schedule": "adaptive",
+    "critic_schedule": "fixed",
+    "desired_kl": 0.04,
+    "learning_rate": 3.0e-5,
+    "target_kl": None,
 }
 
 _GRPO: dict[str, Any] = {
@@ -64,10 +80,14 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
 
 @configclass
 class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_flow_ppo``: four Euler steps, of which one, drawn for each decision, is random (Flow-SDE, level 0.5)."""
+    """``gr00t_flow_ppo``: four Euler steps, of which the last one is random, with a std that is learned.
 
-    actor = Gr00tFlowActorCfg(chunk_length=CHUNK)
-    algorithm = Gr00tPpoAlgorithmCfg(huber_delta=1.0, **_PPO)
+    Noise in earlier steps hardly reaches the actions of a policy that is sure of them, and teaches little.
+    """
+
+    num_steps_per_env = 20
+    actor = Gr00tFlowActorCfg(chunk_length=CHUNK, flow=FlowCfg(noise="learned", random_steps=1, std_range=(0.05, 0.3)))
+    algorithm = Gr00tPpoAlgorithmCfg(**_FLOW_PPO)
 
 
 @configclass
@@ -114,6 +134,13 @@ class MlpPpoRunnerCfg(stack.MlpPpoRunnerCfg):
 
 
 # Reach: what the robot knows of itself and of the goal is all there is
+
+
+@configclass
+class Gr00tFlowPpoReachRunnerCfg(Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo`` for Reach, whose goal is 5 cm large: more noise, 1 to 4 cm in every control step."""
+
+    actor = Gr00tFlowActorCfg(chunk_length=CHUNK, flow=FlowCfg(noise="learned", random_steps=1, std_range=(0.2, 0.8)))
 
 
 @configclass
