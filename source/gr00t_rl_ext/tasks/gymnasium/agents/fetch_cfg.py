@@ -47,10 +47,11 @@ _PPO: dict[str, Any] = {
 
 _FLOW_PPO: dict[str, Any] = _PPO | {
     "huber_delta": 1.0,
-    # of a mini-batch: rates that fit a small model and a large one differ by orders of magnitude
+    # of a mini-batch: rates that fit a small model and a large one differ by orders of magnitude. With 0.04 one of
+    # three runs on Reach fell from 80 to 33 %
     "schedule": "adaptive",
     "critic_schedule": "fixed",
-    "desired_kl": 0.04,
+    "desired_kl": 0.02,
     "learning_rate": 3.0e-5,
     "target_kl": None,
 }
