@@ -109,9 +109,13 @@ class GroupStorage(DecisionStorage):
         yield from order.split(-(-len(order) // num_mini_batches))
 
     def in_order(self, size: int) -> Iterator[Tensor]:
-        """The decisions to learn from in parts of a size."""
+        """The decisions to learn from in parts of a size. The last one begins earlier where it would be smaller: in a
+        batch of another size numbers are rounded otherwise."""
         assert self.learned is not None
-        yield from self.learned.split(size)
+        count = len(self.learned)
+        for start in range(0, count, size):
+            begin = max(0, min(start, count - size))
+            yield self.learned[begin : begin + size]
 
     def batch(self, which: Tensor | slice) -> GroupBatch:
         """Some decisions, by their indices in the flattened storage."""

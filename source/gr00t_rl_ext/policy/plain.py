@@ -108,7 +108,7 @@ class PlainEncoder:
         """A copy of its structure, whose tensors are shared."""
         return obs.clone(recurse=False)
 
-    def compile(self, mode: str) -> None:
+    def compile(self, mode: str, backbone: bool | None = None) -> None:
         """Refuse ``agent.torch_compile_mode``: an MLP this small has nothing to gain.
 
         Raises:
