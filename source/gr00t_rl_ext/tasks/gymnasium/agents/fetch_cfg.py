@@ -83,7 +83,7 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
 class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
     """``gr00t_flow_ppo``: four Euler steps, of which the last one is random, with a std that is learned.
 
-    Noise in earlier steps hardly reaches the actions of a policy that is sure of them, and teaches little.
+    Noise in earlier steps hardly reaches the actions of a policy that is sure of them.
     """
 
     num_steps_per_env = 20
