@@ -102,6 +102,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "algorithm.reward_normalization": (GAUSSIAN, True),
     "algorithm.reward_clip": (algorithm(reward_normalization=True), 1e-3),
     "algorithm.bootstrap_images": (GAUSSIAN, True),
+    "algorithm.bootstrap_time_outs": (GAUSSIAN, False),
     # agent.critic
     "critic.hidden_dims": (GAUSSIAN, [8]),
     "critic.activation": (GAUSSIAN, "relu"),
@@ -149,6 +150,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "flow.flow.noise_hidden_dims": (LEARNED, [8]),
     "flow.flow.deterministic_last_step": (FLOW, True),
     "flow.flow.random_steps": (FLOW, 1),
+    "flow.flow.noise_correlation": (FLOW, 0.5),
     # agent.actor.gr00t
     "gr00t.checkpoint": (GAUSSIAN, "/nowhere"),
     "gr00t.tokenizer": (GAUSSIAN, "/nowhere"),

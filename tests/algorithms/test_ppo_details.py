@@ -170,6 +170,25 @@ def test_time_outs_are_worth_the_value_of_the_state_in_which_they_happen(encoder
     torch.testing.assert_close(alg.storage.returns[0, :, 0], 3.0 + following)
 
 
+def test_time_outs_may_count_as_failures(encoder: Gr00tEncoder) -> None:
+    """Environment 1 terminates, 2 times out: nothing follows either of them, and nothing is observed for it."""
+    alg = over(encoder, num_steps=1, num_mini_batches=1, bootstrap_time_outs=False, gamma=0.8)
+    assert alg.final_observation_groups == []
+    before, after = observations(seed=1), observations(seed=3)
+    with torch.inference_mode():
+        alg.act(before)
+        extras = extras_of(time_outs=torch.tensor([False, False, True, False]))
+        alg.process_env_step(after, torch.full((N,), 3.0), torch.tensor([0, 1, 1, 0]), extras)
+        alg.compute_returns(after)
+        following = 0.8 * alg.critic(after).squeeze(1) * torch.tensor([1.0, 0.0, 0.0, 1.0])
+    torch.testing.assert_close(alg.storage.returns[0, :, 0], 3.0 + following)
+
+
+def test_images_of_time_outs_that_nobody_values_are_refused(encoder: Gr00tEncoder) -> None:
+    with pytest.raises(ValueError, match="`agent.algorithm.bootstrap_time_outs` is off"):
+        over(encoder, bootstrap_time_outs=False, bootstrap_images=True)
+
+
 def test_images_for_a_critic_without_eyes_are_refused(encoder: Gr00tEncoder) -> None:
     pair = actor_critic(encoder, H)
     pair.critic = Gr00tCritic(encoder, observations(), ["state"], hidden_dims=(8,))

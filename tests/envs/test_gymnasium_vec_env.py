@@ -220,6 +220,19 @@ def test_groups_are_columns_and_differences(start) -> None:
     assert list(env.get_observations().keys()) == ["privileged"]
 
 
+def test_a_group_may_have_the_time_that_has_passed(start) -> None:
+    """The episode lasts 10 control steps."""
+    env = start(groups={"state": {"all": {}}, "privileged": {"time": {"key": "elapsed_time"}}})
+    assert env.max_episode_length == 10
+    env.configure_decisions(4, final_observation_groups=["privileged"])
+    assert env.step(given(0, 0, 0, 0))[0]["privileged"][:, 0].tolist() == pytest.approx([0.4] * N)
+    env.episode_length_buf = torch.tensor([2, 8, 0])
+    assert env.get_observations()["privileged"][:, 0].tolist() == pytest.approx([0.2, 0.8, 0.0])
+    obs, _, _, extras = env.step(given(0, 0, 0, 0))
+    assert obs["privileged"][:, 0].tolist() == pytest.approx([0.6, 0.0, 0.4])
+    assert extras["final_observations"]["privileged"][:, 0].tolist() == [0.0, 1.0, 0.0]
+
+
 def test_the_environments_own_picture(start) -> None:
     env = start(rgb=True, image_size=(10, 16))
     assert env.observation_manager.active_terms["rgb"] == ["view"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 from torch.func import functional_call
 
@@ -33,14 +34,15 @@ from gr00t_rl_ext.policy.gaussian import bounded_std
 B, H, A = 6, 3, 4
 DIMS = torch.tensor([2, 0])
 VARIANTS = [
-    FlowOptions(noise=noise, score=score, deterministic_last_step=last, random_steps=steps)
+    FlowOptions(noise, score, deterministic_last_step=last, random_steps=steps, noise_correlation=correlation)
     for noise in ("sde", "learned")
-    for score, last, steps in (
-        ("one_step", False, None),
-        ("one_step", True, None),
-        ("one_step", False, 1),
-        ("all_steps", False, None),
-        ("all_steps", False, 2),
+    for score, last, steps, correlation in (
+        ("one_step", False, None, 0.0),
+        ("one_step", True, None, 0.0),
+        ("one_step", False, 1, 0.0),
+        ("one_step", False, None, 0.6),
+        ("all_steps", False, None, 0.0),
+        ("all_steps", False, 2, 0.6),
     )
 ]
 
@@ -50,6 +52,7 @@ def label(options: FlowOptions) -> str:
         f"{options.noise}-{options.score}"
         + ("-deterministic_last" if options.deterministic_last_step else "")
         + ("" if options.random_steps is None else f"-last_{options.random_steps}")
+        + ("-correlated" if options.noise_correlation else "")
     )
 
 
@@ -362,7 +365,7 @@ def test_a_network_in_half_precision_is_scored_in_single_precision(noise: str) -
     assert all(values.dtype == torch.float32 for values in chain)
     new = scored_steps(half, chain, options, VALID, DIMS)
     assert new.mean.dtype == new.std.dtype == torch.float32
-    assert torch.equal(new.log_prob(), rollout_steps(chain, VALID, DIMS).log_prob())
+    assert torch.equal(new.log_prob(), rollout_steps(chain, options, VALID, DIMS).log_prob())
     assert dtypes == {torch.bfloat16}
 
 
@@ -386,12 +389,12 @@ def summed(values: Tensor) -> Tensor:
     return sums
 
 
-@each_variant
+@pytest.mark.parametrize("options", [each for each in VARIANTS if not each.noise_correlation], ids=label)
 def test_log_prob_entropy_and_kl_equal_torch_distributions_on_the_same_chain(options: FlowOptions) -> None:
     drew, other = TinyField(options.noise), TinyField(options.noise, seed=1)
     chain = decide(drew, options)
     wide = FlowOptions(options.noise, options.score, std_range=(0.3, 0.9))
-    new, old = scored_steps(other, chain, wide, VALID, DIMS), rollout_steps(chain, VALID, DIMS)
+    new, old = scored_steps(other, chain, wide, VALID, DIMS), rollout_steps(chain, options, VALID, DIMS)
     # the same steps by the network, without masks: every step of the record on its own
     distributions = []
     for index in range(chain.t.shape[1]):
@@ -417,14 +420,80 @@ def test_log_prob_entropy_and_kl_equal_torch_distributions_on_the_same_chain(opt
     assert torch.equal(old.kl_divergence(new) > 0.0, VALID)
 
 
+@pytest.mark.parametrize("options", [each for each in VARIANTS if each.noise_correlation], ids=label)
+def test_correlated_noise_equals_torch_s_multivariate_normal(options: FlowOptions) -> None:
+    """Of the executed control steps of a chunk, per flow step and dimension."""
+    drew, other = TinyField(options.noise).double(), TinyField(options.noise, seed=1).double()
+    chain = decide(drew, options, torch.float64)
+    steps = torch.arange(H)
+    correlations = 0.6 ** (steps[:, None] - steps).abs().double()
+
+    def along_the_chunk(mean: Tensor, std: Tensor, executed_steps: int) -> MultivariateNormal:
+        mean, std = mean[:executed_steps], std[:executed_steps]
+        return MultivariateNormal(mean, std[:, None] * correlations[:executed_steps, :executed_steps] * std)
+
+    log_probs, divergences = torch.zeros(2, B, dtype=torch.float64), torch.zeros(B, dtype=torch.float64)
+    for index in range(chain.t.shape[1]):
+        x, t, outcome = chain.points[:, index], chain.t[:, index], chain.points[:, index + 1]
+        output = other(x, t)
+        if isinstance(output, tuple):
+            mean, std = x + output[0] / 4, bounded_std(output[1], *options.std_range)
+        else:
+            std, time = chain.std[:, index], t[:, None, None]
+            pull = torch.einsum("hk,bka->bha", correlations, x - time * output)
+            mean = x + output / 4 - std**2 / (2 * (1 - time)) * pull
+        for b, a in itertools.product(range(B), DIMS.tolist()):
+            n = int(VALID[b].sum())
+            current = along_the_chunk(mean[b, :, a], std[b, :, a], n)
+            before = along_the_chunk(chain.mean[b, index, :, a], chain.std[b, index, :, a], n)
+            log_probs[0, b] += current.log_prob(outcome[b, :n, a])
+            log_probs[1, b] += before.log_prob(outcome[b, :n, a])
+            divergences[b] += torch_kl(before, current)
+    new, old = scored_steps(other, chain, options, VALID, DIMS), rollout_steps(chain, options, VALID, DIMS)
+    torch.testing.assert_close(new.log_prob().sum(1), log_probs[0])
+    torch.testing.assert_close(old.log_prob().sum(1), log_probs[1])
+    if options.noise == "sde":
+        # with equal stds it does not depend on what was drawn
+        torch.testing.assert_close(old.kl_divergence(new).sum(1), divergences)
+
+
+@pytest.mark.parametrize("noise", ["sde", "learned"])
+def test_drawn_noise_has_the_correlation_that_is_scored(noise: str) -> None:
+    options = FlowOptions(noise, "all_steps", num_steps=1, noise_correlation=0.6)
+    start = torch.zeros(100_000, 4, 1, dtype=torch.float64)
+    _, chain = sample_chain(lambda x, t: (x, x) if noise == "learned" else x, start, options, 0.5, generator())
+    deviations = ((chain.points[:, 1] - chain.mean[:, 0]) / chain.std[:, 0])[..., 0]
+    steps = torch.arange(4)
+    expected = 0.6 ** (steps[:, None] - steps).abs().double()
+    # 5 standard errors
+    torch.testing.assert_close(torch.cov(deviations.T), expected, rtol=0, atol=5 * math.sqrt(2 / 100_000))
+
+
+def test_correlated_flow_sde_keeps_the_marginals_of_the_flow() -> None:
+    """Data whose control steps are independent: so they stay, each with its variance, whatever the noise's correlation.
+
+    Without the correlation in the drift, the chunk's sum would have more than three times the variance that it has.
+    """
+    options = FlowOptions(score="all_steps", num_steps=128, noise_correlation=0.9)
+    start = torch.randn(20_000, 6, 1, generator=generator(), dtype=torch.float64)
+    actions, _ = sample_chain(gaussian_flow, start, options, 0.3, generator(1))
+    covariance = torch.cov(actions[..., 0].T) / SPREAD**2
+    torch.testing.assert_close(covariance, torch.eye(6, dtype=torch.float64), rtol=0, atol=0.08)
+
+
 @each_variant
 def test_the_ratio_is_exactly_1_for_the_same_network(options: FlowOptions) -> None:
     field = TinyField(options.noise, width=64)
     chain = decide(field, options)
-    new, old = scored_steps(field, chain, options, VALID, DIMS), rollout_steps(chain, VALID, DIMS)
-    assert (new.log_ratio(old).exp() == 1.0).all()
-    assert torch.equal(new.log_prob(), old.log_prob())
-    assert (new.kl_divergence(old) == 0.0).all()
+    new, old = scored_steps(field, chain, options, VALID, DIMS), rollout_steps(chain, options, VALID, DIMS)
+    # a std divided by another one is rounded as the layout in memory wants it
+    tolerance = 1e-6 if options.noise_correlation and options.noise == "learned" else 0.0
+    for actual, expected in (
+        (new.log_ratio(old).exp(), torch.ones(B, H)),
+        (new.log_prob(), old.log_prob()),
+        (new.kl_divergence(old), torch.zeros(B, H)),
+    ):
+        torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
 @each_variant
@@ -436,7 +505,7 @@ def test_the_ratio_is_1_in_another_batch(options: FlowOptions, size: int) -> Non
     rows = torch.randperm(64, generator=generator())[:size]
     part = FlowChain(*(values[rows] for values in chain))
     valid, dims = torch.ones(size, H, dtype=torch.bool), torch.arange(A)
-    ratio = scored_steps(field, part, options, valid, dims).log_ratio(rollout_steps(part, valid, dims)).exp()
+    ratio = scored_steps(field, part, options, valid, dims).log_ratio(rollout_steps(part, options, valid, dims)).exp()
     torch.testing.assert_close(ratio, torch.ones(size, H), rtol=0, atol=1e-5)
 
 
@@ -457,7 +526,7 @@ def test_the_ratio_of_the_action_head_is_1_in_a_mini_batch(encoder: Gr00tEncoder
     rows = torch.randperm(32, generator=generator())[:8]
     part = FlowChain(*(values[rows] for values in chain))
     valid, dims = torch.ones(8, 8, dtype=torch.bool), torch.arange(8)
-    ratio = scored_steps(given(rows), part, options, valid, dims).log_ratio(rollout_steps(part, valid, dims)).exp()
+    ratio = scored_steps(given(rows), part, options, valid, dims).log_ratio(rollout_steps(part, options, valid, dims)).exp()
     torch.testing.assert_close(ratio, torch.ones(8, 8), rtol=0, atol=1e-5)
 
 
@@ -467,7 +536,7 @@ def test_a_chain_keeps_its_noise_level() -> None:
     options = FlowOptions(noise_level=0.9, final_noise_level=0.1, noise_level_iterations=5)
     for iteration in (0, 4):
         chain = sample_chain(field, noise, options, options.noise_level_at(iteration), generator())[1]
-        new, old = scored_steps(field, chain, options, VALID, DIMS), rollout_steps(chain, VALID, DIMS)
+        new, old = scored_steps(field, chain, options, VALID, DIMS), rollout_steps(chain, options, VALID, DIMS)
         assert torch.equal(new.log_prob(), old.log_prob())
 
 
@@ -475,7 +544,7 @@ def test_a_chain_keeps_its_noise_level() -> None:
 def test_gradients_equal_finite_differences(options: FlowOptions) -> None:
     field = TinyField(options.noise, width=3).double()
     chain = decide(TinyField(options.noise, width=3, seed=1).double(), options, torch.float64)
-    base = rollout_steps(chain, VALID, DIMS)
+    base = rollout_steps(chain, options, VALID, DIMS)
     names = [name for name, _ in field.named_parameters()]
 
     def objectives(*parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -493,10 +562,15 @@ def test_gradients_equal_finite_differences(options: FlowOptions) -> None:
 @each_variant
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30])
 def test_what_does_not_count_reaches_neither_values_nor_gradients(options: FlowOptions, bad: float) -> None:
-    """Control steps after the end of an episode and padded dimensions, in the network's output and in the record."""
+    """Control steps after the end of an episode and padded dimensions, in the network's output and in the record.
+
+    With correlated noise, Flow-SDE's drift mixes all control steps of a chunk: there, only the padding does not count.
+    """
+    mixes = options.noise == "sde" and options.noise_correlation > 0.0
     counts = torch.zeros(B, H, A, dtype=torch.bool)
     counts[:, :, DIMS] = True
-    counts &= VALID.unsqueeze(-1)
+    if not mixes:
+        counts &= VALID.unsqueeze(-1)
     chain = decide(TinyField(options.noise), options)
     size = 2 if options.noise == "learned" else 1
     outputs = [torch.randn(B, H, A, generator=generator(5)) for _ in range(size)]
@@ -505,7 +579,7 @@ def test_what_does_not_count_reaches_neither_values_nor_gradients(options: FlowO
         leaves = [output.clone().requires_grad_() for output in outputs]
         given = tuple(leaves) if size == 2 else leaves[0]
         new = scored_steps(lambda x, t: given, chain, options, VALID, DIMS)
-        old = rollout_steps(chain, VALID, DIMS)
+        old = rollout_steps(chain, options, VALID, DIMS)
         results = [new.log_prob(), new.log_ratio(old), new.entropy(), new.kl_divergence(old), old.log_prob()]
         return results + list(torch.autograd.grad(sum(result.sum() for result in results), leaves))
 
@@ -519,7 +593,7 @@ def test_what_does_not_count_reaches_neither_values_nor_gradients(options: FlowO
         assert torch.equal(actual, expected)
     for gradient in spoilt[5:]:
         assert (gradient[~counts] == 0.0).all()
-    assert (spoilt[5][counts] != 0.0).all()
+    assert (spoilt[5][counts & VALID.unsqueeze(-1)] != 0.0).all()
 
 
 @each_variant
@@ -530,7 +604,7 @@ def test_a_shorter_chunk_than_the_horizon_is_the_same_as_masked_steps(options: F
     masked = scored_steps(field, chain, options, VALID & executed(*[2] * B), DIMS)
     torch.testing.assert_close(short.log_prob(), masked.log_prob()[:, :2])
     assert (masked.log_prob()[:, 2:] == 0.0).all()
-    old = rollout_steps(chain, VALID[:, :2], DIMS)
+    old = rollout_steps(chain, options, VALID[:, :2], DIMS)
     torch.testing.assert_close(old.log_prob(), short.log_prob())
 
 
@@ -636,7 +710,7 @@ def test_policy_gradient_solves_a_problem_with_a_known_optimum(noise: str, score
         start = torch.randn(number, 2, 1, generator=source)
         field = policy.given(situation)
         actions, chain = sample_chain(field, start, options, options.noise_level, source)
-        old = rollout_steps(chain, valid, dims)
+        old = rollout_steps(chain, options, valid, dims)
         advantage = reward(actions, situation)
         advantage = (advantage - advantage.mean()) / advantage.std()
         for _ in range(3):
@@ -716,6 +790,8 @@ def test_policy_gradient_solves_a_problem_with_a_known_optimum(noise: str, score
             " (`agent.actor.flow.num_steps` 4, of which the last is deterministic), or null for all of them.",
         ),
         ({"random_steps": 0}, "`agent.actor.flow.random_steps` is 0; expected 1 to 4"),
+        ({"noise_correlation": 1.0}, "`agent.actor.flow.noise_correlation` is 1.0; expected a number in [0, 1)"),
+        ({"noise_correlation": -0.5}, "`agent.actor.flow.noise_correlation` is -0.5; expected a number in [0, 1)"),
     ],
 )
 def test_impossible_options_are_refused(changes: dict[str, Any], message: str) -> None:

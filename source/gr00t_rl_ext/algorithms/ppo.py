@@ -45,7 +45,7 @@ class Gr00tPPO(PolicyOptimization):
     Beside what every :class:`~.policy_optimization.PolicyOptimization` does:
 
     * With a critic of control steps, ratios, advantages and values are those of control steps.
-    * Time-outs are bootstrapped with the value of the state in which they happened.
+    * Time-outs are bootstrapped with the value of the state in which they happened, or end the episode like failures.
     * At the start, the critic may learn alone.
 
     docs/ppo_details.md lists where each of the 37 implementation details of PPO stands.
@@ -142,6 +142,8 @@ class Gr00tPPO(PolicyOptimization):
     @property
     def final_observation_groups(self) -> list[str]:
         """Observation groups that bootstrapping reads in the state of a time-out."""
+        if not self.options.bootstrap_time_outs:
+            return []
         images = self.encoder.spec.image_groups if self.options.bootstrap_images else ()
         return [*self.critic.vector_groups, *images]
 
@@ -204,7 +206,7 @@ class Gr00tPPO(PolicyOptimization):
 
     def _final_values(self, extras: dict[str, Any]) -> Tensor:
         """Value of what follows the decisions where an episode ended: 0 for a termination. (num_envs,)."""
-        if "time_outs" not in extras:
+        if "time_outs" not in extras or not self.options.bootstrap_time_outs:
             return torch.zeros(self._num_envs, device=self.device)
         time_outs = extras["time_outs"].to(self.device)
         assert self._decided is not None

@@ -30,6 +30,7 @@ class PpoOptions(OptimizationOptions):
     normalize_advantage_per_mini_batch: bool = False
     reward_normalization: bool = False
     reward_clip: float | None = None
+    bootstrap_time_outs: bool = True
     bootstrap_images: bool = False
 
     def __post_init__(self) -> None:
@@ -46,6 +47,11 @@ class PpoOptions(OptimizationOptions):
             raise ValueError(
                 f"`{WHERE}.reward_clip` is {self.reward_clip}, but `{WHERE}.reward_normalization` is off: it clips"
                 " normalised rewards. Switch that on, or leave it unset."
+            )
+        if self.bootstrap_images and not self.bootstrap_time_outs:
+            raise ValueError(
+                f"`{WHERE}.bootstrap_images` is set, but `{WHERE}.bootstrap_time_outs` is off, so that no value of a"
+                " time-out is computed. Switch that on, or leave bootstrap_images unset."
             )
 
     def schedules(self) -> dict[str, str]:

@@ -204,6 +204,9 @@ class FlowCfg:
     """How many steps may be random, the last ones. None: all. With 1 all that is random and scored reaches the actions,
     while a confident flow takes away again what earlier steps added."""
 
+    noise_correlation: float = 0.0
+    """Correlation of the noise of neighbouring control steps in a chunk, in [0, 1). With 0 they are independent."""
+
 
 @configclass
 class Gr00tFlowActorCfg(Gr00tActorCfg):

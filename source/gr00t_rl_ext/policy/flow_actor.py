@@ -137,11 +137,11 @@ class Gr00tFlowActor(Actor):
         return ((self.chunk_length, self.options.num_scored * len(self.action_dims)),) * 2
 
     def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        steps = rollout_steps(FlowChain(*decisions.recorded), decisions.valid, self.action_dims)
+        steps = rollout_steps(FlowChain(*decisions.recorded), self.options, decisions.valid, self.action_dims)
         return steps.mean, steps.std
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
-        recorded = rollout_steps(FlowChain(*decisions.recorded), decisions.valid, self.action_dims)
+        recorded = rollout_steps(FlowChain(*decisions.recorded), self.options, decisions.valid, self.action_dims)
         mean, std = distribution
         return GaussianScored(recorded.outcome, mean, std, decisions.valid)
 

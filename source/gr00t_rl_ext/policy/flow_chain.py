@@ -13,6 +13,12 @@ Noise inside the steps makes the chain one of Gaussians ``x_{t+d} ~ N(mean(x_t),
 * ``learned``, Flow-Noise (ReinFlow, arXiv 2505.22094): the flow's own step as the mean, and a std that the network
   says, bounded from both sides.
 
+Noise may be correlated over the control steps of a chunk (``noise_correlation``): the chunk then moves as a whole, which
+independent noise of the same std hardly does, while the number of directions that a policy gradient has to tell apart
+falls. It is a stationary autoregressive process of order 1 along the chunk, of covariance ``std_h std_k rho^|h - k|``;
+temporally correlated exploration is that of Eberhard et al. (ICLR 2023, "Pink noise is all you need"). Flow-SDE's drift
+then has ``C (x - t v)`` for ``x - t v`` with ``C_hk = rho^|h - k|``, without which the marginals would change.
+
 Everything outside the network is computed in float32 at least. Nothing here knows of GR00T: a policy gives its network
 as a :data:`VelocityField`.
 """
@@ -82,6 +88,9 @@ class FlowOptions:
     None: all. What earlier steps add, a confident flow takes away again: it moves the actions little and the gradient
     is noise. With 1, all randomness that is scored reaches the actions."""
 
+    noise_correlation: float = 0.0
+    """Correlation rho of the noise of neighbouring control steps, in [0, 1)."""
+
     def __post_init__(self) -> None:
         for name, known in (("noise", ("sde", "learned")), ("score", ("one_step", "all_steps"))):
             value = getattr(self, name)
@@ -91,6 +100,11 @@ class FlowOptions:
             if getattr(self, name) < 1:
                 raise ValueError(f"`{_WHERE}.{name}` is {getattr(self, name)}; expected at least 1 Euler step.")
         self._check_noise_level()
+        if not 0.0 <= self.noise_correlation < 1.0:
+            raise ValueError(
+                f"`{_WHERE}.noise_correlation` is {self.noise_correlation}; expected a number in [0, 1): with 1 the noise"
+                " of a chunk would be one number, of which no density of its control steps exists."
+            )
         low, high = self.std_range
         if not 0.0 < low < high < math.inf:
             raise ValueError(
@@ -190,21 +204,53 @@ def sde_std(step: int, num_steps: int, noise_level: float) -> float:
     return noise_level * math.sqrt((num_steps - step) / (num_steps * max(step, 1)))
 
 
-def _step_mean(x: Tensor, velocity: Tensor, t: Tensor, options: FlowOptions, std: Tensor) -> Tensor:
+def _step_mean(x: Tensor, velocity: Tensor, std: Tensor, t: Tensor, options: FlowOptions) -> Tensor:
     """Mean of a step. The module's equation of Flow-SDE, rearranged around Euler's step, which it is where std = 0.
 
     Args:
         x: (B, H, A).
         velocity: (B, H, A).
+        std: (B, H, A).
         t: (B,).
         options: Of the policy.
-        std: (B, H, A).
     """
     euler = x + velocity / options.num_steps
     if options.noise == "learned":
         return euler
     time = t[:, None, None]
-    return euler - std.square() / (2.0 * (1.0 - time)) * (x - time * velocity)
+    pull = x - time * velocity
+    if options.noise_correlation:
+        steps = torch.arange(x.shape[1], device=x.device)
+        pull = options.noise_correlation ** (steps[:, None] - steps).abs().to(pull.dtype) @ pull
+    return euler - std.square() / (2.0 * (1.0 - time)) * pull
+
+
+def _correlated(noise: Tensor, correlation: float) -> Tensor:
+    """Independent standard normal numbers (B, H, A) to ones that are correlated along the chunk."""
+    if not correlation:
+        return noise
+    steps = torch.arange(noise.shape[1], device=noise.device)
+    factors = torch.tril(correlation ** (steps[:, None] - steps).abs().to(noise.dtype))
+    # e_0 = n_0, e_h = rho e_{h-1} + sqrt(1 - rho^2) n_h: a variance of 1 throughout
+    factors[:, 1:] *= math.sqrt(1.0 - correlation**2)
+    return factors @ noise
+
+
+def _in_order(outcome: Tensor, mean: Tensor, std: Tensor, valid: Tensor, correlation: float) -> GaussianScored:
+    """Scores of control steps, each given the control steps before it. (B, H', n) each; ``valid`` (B, H').
+
+    The product of these densities over the first control steps is the density of these, so that what was not executed
+    does not count.
+    """
+    if not correlation:
+        return GaussianScored(outcome, mean, std, valid)
+    before = std[:, :-1]
+    # of steps that were not executed it may be 0
+    scale = torch.where(before > 0.0, std[:, 1:] / torch.where(before > 0.0, before, 1.0), 0.0)
+    shift = correlation * scale * gaussian.where_valid(outcome - mean, valid, 0.0)[:, :-1]
+    given_mean = torch.cat((mean[:, :1], mean[:, 1:] + shift), dim=1)
+    given_std = torch.cat((std[:, :1], std[:, 1:] * math.sqrt(1.0 - correlation**2)), dim=1)
+    return GaussianScored(outcome, given_mean, given_std, valid)
 
 
 def _full_precision(x: Tensor) -> Tensor:
@@ -277,8 +323,9 @@ def sample_chain(
             std = _learned_std(raw_std, options)
         is_random = (chosen == step).any(dim=1)[:, None, None]
         std = torch.where(is_random, std, 0.0)
-        mean = _step_mean(x, velocity, t, options, std)
-        x = mean + std * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        mean = _step_mean(x, velocity, std, t, options)
+        drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        x = mean + std * _correlated(drawn, options.noise_correlation)
         for record, value in zip((points, times, means, stds), (x, t, mean, std), strict=True):
             record.append(value)
     row = torch.arange(batch, device=x.device)[:, None]
@@ -287,18 +334,19 @@ def sample_chain(
     return x, FlowChain(torch.stack(points, dim=1)[row, before_and_after], *scored)
 
 
-def rollout_steps(chain: FlowChain, valid: Tensor, action_dims: Tensor) -> GaussianScored:
+def rollout_steps(chain: FlowChain, options: FlowOptions, valid: Tensor, action_dims: Tensor) -> GaussianScored:
     """The scored steps under the policy that drew them, as :func:`scored_steps` lays them out.
 
     Args:
         chain: From :func:`sample_chain`.
+        options: Those that the chain was drawn with.
         valid: Control steps that were executed, (B, H') bool; H' may be less than H where later steps never are.
         action_dims: Numbers of the dimensions that reach the robot, (n,) integers; the others are padding.
     """
     outcome, mean, std = (
         _entries(values, valid, action_dims) for values in (chain.points[:, 1:], chain.mean, chain.std)
     )
-    return GaussianScored(outcome, mean, std, valid)
+    return _in_order(outcome, mean, std, valid, options.noise_correlation)
 
 
 def scored_steps(
@@ -326,20 +374,28 @@ def scored_steps(
 
     def counted(values: Tensor) -> Tensor:
         # before the maths and not only after it, or what is NaN there gets into the gradients as 0 * NaN
-        values = values[:, : valid.shape[1]].index_select(-1, action_dims)
-        return torch.where(valid.unsqueeze(-1), values, 0.0)
+        return executed(values.index_select(-1, action_dims))
+
+    def executed(values: Tensor) -> Tensor:
+        return gaussian.where_valid(values[:, : valid.shape[1]], valid, 0.0)
 
     means, stds = [], []
     for index in range(chain.t.shape[1]):
         x, t = chain.points[:, index], chain.t[:, index]
         velocity, raw_std = _evaluate(field, x, t)
-        if options.noise == "sde":
-            std = counted(chain.std[:, index])
-        else:
+        if options.noise == "learned":
             std = _learned_std(None if raw_std is None else counted(raw_std), options)
-        means.append(_step_mean(counted(x), counted(velocity), t, options, std))
+        else:
+            std = counted(chain.std[:, index])
+        if options.noise == "sde" and options.noise_correlation:
+            # the drift mixes the control steps: whole chunks before the mask
+            whole = (values.index_select(-1, action_dims) for values in (x, velocity, chain.std[:, index]))
+            means.append(executed(_step_mean(*whole, t, options)))
+        else:
+            means.append(_step_mean(counted(x), counted(velocity), std, t, options))
         stds.append(std)
-    return GaussianScored(outcome, torch.cat(means, dim=-1), torch.cat(stds, dim=-1), valid)
+    mean, std = torch.cat(means, dim=-1), torch.cat(stds, dim=-1)
+    return _in_order(outcome, mean, std, valid, options.noise_correlation)
 
 
 def _entries(values: Tensor, valid: Tensor, action_dims: Tensor) -> Tensor:

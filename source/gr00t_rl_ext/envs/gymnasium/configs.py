@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 IMAGES = "rgb"
 """The observation group with images, uint8 (num_envs, height, width, 3 * cameras)."""
 
+ELAPSED_TIME = "elapsed_time"
+"""An entry of every environment's observation: the part of the time limit that has passed, 0 to 1. Without it, a critic
+cannot tell how likely success still is. Only groups that name it have it."""
+
 
 class _Cfg(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,7 +25,8 @@ class ColumnsCfg(_Cfg):
     """Some columns of an entry of the environment's observation."""
 
     key: str = "observation"
-    """Entry of a dictionary observation. Observations that are no dictionary have one entry, ``observation``."""
+    """Entry of a dictionary observation. Observations that are no dictionary have one entry, ``observation``. Every
+    environment has :data:`ELAPSED_TIME` as well."""
 
     start: int = 0
     """First column of the flattened entry."""

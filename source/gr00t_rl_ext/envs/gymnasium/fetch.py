@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gr00t_rl_ext.envs.gymnasium.configs import CameraCfg, ColumnsCfg, TermCfg
+from gr00t_rl_ext.envs.gymnasium.configs import ELAPSED_TIME, CameraCfg, ColumnsCfg, TermCfg
 
 _INSTRUCTIONS = {
     "Reach": "move the gripper to the red target",
@@ -28,7 +28,8 @@ def fetch_settings(task: str, dense: bool) -> dict[str, Any]:
     """Settings of :class:`~gr00t_rl_ext.envs.gymnasium.configs.GymnasiumEnvCfg` for a Fetch environment.
 
     Observation groups: ``state`` (13: gripper and goal, what a robot knows), ``object`` (18: the object's pose and
-    velocity, for agents that do not see it; not for Reach) and ``privileged`` (all there is, for critics).
+    velocity, for agents that do not see it; not for Reach) and ``privileged`` (all there is and how much of
+    the time has passed, for critics).
 
     Args:
         task: ``Reach``, ``Push``, ``Slide`` or ``PickAndPlace``.
@@ -58,6 +59,7 @@ def fetch_settings(task: str, dense: bool) -> dict[str, Any]:
         "achieved_goal": TermCfg(key="achieved_goal"),
         "desired_goal": _GOAL,
         "goal_from_achieved": _difference("desired_goal", "achieved_goal"),
+        "elapsed_time": TermCfg(key=ELAPSED_TIME),
     }
     # the puck's target is up to a metre away
     lookat, distance = ((1.42, 0.75, 0.45), 1.5) if task == "Slide" else ((1.33, 0.75, 0.55), 1.0)

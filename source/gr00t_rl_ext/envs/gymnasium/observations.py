@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, ColumnsCfg, GymnasiumEnvCfg, TermCfg
+from gr00t_rl_ext.envs.gymnasium.configs import ELAPSED_TIME, IMAGES, ColumnsCfg, GymnasiumEnvCfg, TermCfg
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class ObservationGroups:
     """
 
     def __init__(self, cfg: GymnasiumEnvCfg, entries: Mapping[str, range]) -> None:
-        self._entries = entries
+        columns = sum(len(entry) for entry in entries.values())
+        self._entries = {**entries, ELAPSED_TIME: range(columns, columns + 1)}
         groups = cfg.groups or {"state": {name: TermCfg(key=name) for name in entries}}
         names: dict[str, list[str]] = {}
         shapes: dict[str, list[tuple[int, ...]]] = {}
@@ -89,13 +90,15 @@ class ObservationGroups:
             )
         return list(columns[term.start : stop])
 
-    def vectors(self, group: str, flat: np.ndarray) -> torch.Tensor:
+    def vectors(self, group: str, flat: np.ndarray, elapsed_time: np.ndarray) -> torch.Tensor:
         """A group without images, float32 (num_envs, width).
 
         Args:
             group: Its name.
             flat: Flattened observations, float64 (num_envs, columns).
+            elapsed_time: Part of the time limit that has passed, 0 to 1, float64 (num_envs,).
         """
+        flat = np.column_stack((flat, elapsed_time))
         values = flat[:, self._columns[group]]
         differences, minus = self._minus[group]
         if differences.size:

@@ -259,10 +259,12 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
 
     def _observations(self, groups: Sequence[str], prefix: str) -> TensorDict:
         arrays = self._fleet
+        # what ended in a time-out has used up its time
+        elapsed = np.ones(self.num_envs) if prefix == FINAL else arrays["elapsed"] / self.max_episode_length
         observed = {
             group: self._tensor(arrays[f"{prefix}{IMAGES}"])
             if group == IMAGES
-            else self._groups.vectors(group, arrays[f"{prefix}flat"]).to(self.device)
+            else self._groups.vectors(group, arrays[f"{prefix}flat"], elapsed).to(self.device)
             for group in groups
         }
         return TensorDict(observed, batch_size=[self.num_envs], device=self.device)

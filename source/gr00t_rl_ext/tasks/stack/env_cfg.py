@@ -102,6 +102,8 @@ class ObservationsCfg:
         joint_velocity = ObsTerm(func=mdp.joint_vel_rel)
         """Joint velocities [rad/s, m/s]."""
         last_action = ObsTerm(func=mdp.last_action)
+        remaining_time = ObsTerm(func=mdp.remaining_time_s)
+        """Time until the episode ends without success [s]: without it, a critic cannot tell how likely success is."""
 
         def __post_init__(self) -> None:
             self.enable_corruption = False

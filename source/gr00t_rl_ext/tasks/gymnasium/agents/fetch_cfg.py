@@ -43,6 +43,8 @@ _PPO: dict[str, Any] = {
     "target_kl": 0.1,
     "critic_warmup_iterations": 2,
     "use_clipped_value_loss": False,
+    # an episode ends with success, so that all failures are time-outs
+    "bootstrap_time_outs": False,
 }
 
 _FLOW_PPO: dict[str, Any] = _PPO | {

@@ -10,6 +10,7 @@ from isaaclab.envs.mdp import (
     joint_pos_rel,
     joint_vel_rel,
     last_action,
+    remaining_time_s,
     root_height_below_minimum,
     time_out,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "object_obs",
     "placed",
     "reach",
+    "remaining_time_s",
     "root_height_below_minimum",
     "stack",
     "time_out",

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""rsl_rl agents. Each class is the whole recipe."""
+"""rsl_rl agents. Each class is the whole recipe.
+
+Our PPO does not bootstrap at time-outs here: an episode ends with success, so nearly all failures are time-outs.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     experiment_name = "gr00t_stack_cube_franka"
     obs_groups = _OBS_GROUPS
 
+    def __post_init__(self) -> None:
+        self.algorithm.bootstrap_time_outs = False
+
 
 @configclass
 class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
@@ -27,6 +33,9 @@ class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     experiment_name = "gr00t_flow_stack_cube_franka"
     obs_groups = _OBS_GROUPS
 
+    def __post_init__(self) -> None:
+        self.algorithm.bootstrap_time_outs = False
+
 
 @configclass
 class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
@@ -34,6 +43,9 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
 
     experiment_name = "gr00t_lora_stack_cube_franka"
     obs_groups = _OBS_GROUPS
+
+    def __post_init__(self) -> None:
+        self.algorithm.bootstrap_time_outs = False
 
 
 DECISIONS_PER_EPISODE = 38
