@@ -50,8 +50,20 @@ def test_episodes_are_those_that_ended_and_are_kept_over_rollouts() -> None:
 def test_only_the_latest_episodes_count() -> None:
     statistics = RolloutStatistics()
     record(statistics, [1] * WINDOW, [0.0] * WINDOW, success=[1.0] * WINDOW)
+    statistics.start()
     record(statistics, [1] * (WINDOW // 4), [0.0] * (WINDOW // 4), success=[0.0] * (WINDOW // 4))
     assert statistics.success_rate(1) == 0.75
+
+
+def test_all_episodes_of_a_rollout_count() -> None:
+    """Those that succeed end first: the latest ones alone would say less than half of the truth."""
+    statistics = RolloutStatistics()
+    record(statistics, [1] * 2 * WINDOW, [0.0] * 2 * WINDOW, success=[1.0] * 2 * WINDOW)
+    record(statistics, [1] * 2 * WINDOW, [0.0] * 2 * WINDOW, success=[0.0] * 2 * WINDOW)
+    assert statistics.metrics()["charts/success_rate"] == 0.5
+    statistics.start()
+    record(statistics, [1] * 2 * WINDOW, [0.0] * 2 * WINDOW, success=[1.0] * 2 * WINDOW)
+    assert statistics.metrics()["charts/success_rate"] == 1.0
 
 
 def test_a_rollout_does_not_wait_for_the_device() -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,10 @@ import torch
 from torch import Tensor
 
 WINDOW = 100
-"""Episodes that returns, lengths and the success rate are averaged over."""
+"""Episodes that returns, lengths and the success rate are averaged over, at least: all of a rollout, if it has more.
+
+Of many environments, those that succeed early are the first to end their episodes; the latest few are no fair sample.
+"""
 
 _EPISODE_FIELDS = {
     "charts/episodic_return": "episode_return",
@@ -31,7 +33,7 @@ class RolloutStatistics:
     """
 
     def __init__(self) -> None:
-        self._episodes: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in _EPISODE_FIELDS}
+        self._episodes: dict[str, list[float]] = {name: [] for name in _EPISODE_FIELDS}
         self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _EPISODE_FIELDS}
         self._executed: list[Tensor] = []
         self._before: int | Tensor = 0
@@ -42,6 +44,7 @@ class RolloutStatistics:
         self._before = sum(self._executed, start=self._before)
         self._executed = []
         self._rewards: list[Tensor] = []
+        self._ended = dict.fromkeys(_EPISODE_FIELDS, 0)
         self._began = time.perf_counter()
 
     def record(self, executed: Tensor, rewards: Tensor) -> None:
@@ -66,7 +69,9 @@ class RolloutStatistics:
         for name, reported in self._reported.items():
             if reported:
                 values, ended = (torch.cat(parts) for parts in zip(*reported, strict=True))
-                self._episodes[name].extend(values[ended].float().tolist())
+                latest = values[ended].float().tolist()
+                self._ended[name] += len(latest)
+                self._episodes[name] = (self._episodes[name] + latest)[-max(WINDOW, self._ended[name]) :]
                 reported.clear()
 
     def success_rate(self, min_episodes: int) -> float | None:
