@@ -526,7 +526,9 @@ def test_the_ratio_of_the_action_head_is_1_in_a_mini_batch(encoder: Gr00tEncoder
     rows = torch.randperm(32, generator=generator())[:8]
     part = FlowChain(*(values[rows] for values in chain))
     valid, dims = torch.ones(8, 8, dtype=torch.bool), torch.arange(8)
-    ratio = scored_steps(given(rows), part, options, valid, dims).log_ratio(rollout_steps(part, options, valid, dims)).exp()
+    ratio = (
+        scored_steps(given(rows), part, options, valid, dims).log_ratio(rollout_steps(part, options, valid, dims)).exp()
+    )
     torch.testing.assert_close(ratio, torch.ones(8, 8), rtol=0, atol=1e-5)
 
 

@@ -108,10 +108,10 @@ class Gr00tPpoAlgorithmCfg(OptimizationCfg, RslRlPpoAlgorithmCfg):
     """Largest magnitude of a normalised reward. None: unbounded."""
 
     bootstrap_time_outs: bool = True
-    """What follows a time-out is worth what the critic says of the state in which it happened, as if the episode went on
-    (Pardo et al. 2018, arXiv 1712.00378, section 3.2). False: nothing, as after a failure. That is for tasks that must
-    be solved in time and end with success: all their failures are time-outs, and a critic that is bootstrapped at each
-    of them learns from nothing what a failure is worth; its values drift above those of success."""
+    """What follows a time-out is worth what the critic says of the state in which it happened, as if the episode went
+    on (Pardo et al. 2018, arXiv 1712.00378, section 3.2). False: nothing, as after a failure. That is for tasks that
+    must be solved in time and end with success: nearly all their failures are time-outs, and a critic that is
+    bootstrapped at each of them never learns what a failure is worth; its values drift above those of success."""
 
     bootstrap_images: bool = False
     """At a time-out, render and encode what the cameras see then for the value that is bootstrapped from, which costs

@@ -13,11 +13,11 @@ Noise inside the steps makes the chain one of Gaussians ``x_{t+d} ~ N(mean(x_t),
 * ``learned``, Flow-Noise (ReinFlow, arXiv 2505.22094): the flow's own step as the mean, and a std that the network
   says, bounded from both sides.
 
-Noise may be correlated over the control steps of a chunk (``noise_correlation``): the chunk then moves as a whole, which
-independent noise of the same std hardly does, while the number of directions that a policy gradient has to tell apart
-falls. It is a stationary autoregressive process of order 1 along the chunk, of covariance ``std_h std_k rho^|h - k|``;
-temporally correlated exploration is that of Eberhard et al. (ICLR 2023, "Pink noise is all you need"). Flow-SDE's drift
-then has ``C (x - t v)`` for ``x - t v`` with ``C_hk = rho^|h - k|``, without which the marginals would change.
+Noise may be correlated over the control steps of a chunk (``noise_correlation``): the chunk then moves as a whole,
+which independent noise of the same std hardly does. It is a stationary autoregressive process of order 1 along the
+chunk, of covariance ``std_h std_k rho^|h - k|``; on temporally correlated exploration see Eberhard et al. (ICLR 2023,
+"Pink noise is all you need"). Flow-SDE's drift then has ``C (x - t v)`` in place of ``x - t v``, with
+``C_hk = rho^|h - k|``, without which the marginals would change.
 
 Everything outside the network is computed in float32 at least. Nothing here knows of GR00T: a policy gives its network
 as a :data:`VelocityField`.
@@ -102,8 +102,8 @@ class FlowOptions:
         self._check_noise_level()
         if not 0.0 <= self.noise_correlation < 1.0:
             raise ValueError(
-                f"`{_WHERE}.noise_correlation` is {self.noise_correlation}; expected a number in [0, 1): with 1 the noise"
-                " of a chunk would be one number, of which no density of its control steps exists."
+                f"`{_WHERE}.noise_correlation` is {self.noise_correlation}; expected a number in [0, 1): with 1 the"
+                " noise of a chunk would be one number, of which no density of its control steps exists."
             )
         low, high = self.std_range
         if not 0.0 < low < high < math.inf:
