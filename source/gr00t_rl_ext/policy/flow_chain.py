@@ -389,8 +389,8 @@ def scored_steps(
             std = counted(chain.std[:, index])
         if options.noise == "sde" and options.noise_correlation:
             # the drift mixes the control steps: whole chunks before the mask
-            whole = (values.index_select(-1, action_dims) for values in (x, velocity, chain.std[:, index]))
-            means.append(executed(_step_mean(*whole, t, options)))
+            x, velocity, drawn_std = (v.index_select(-1, action_dims) for v in (x, velocity, chain.std[:, index]))
+            means.append(executed(_step_mean(x, velocity, drawn_std, t, options)))
         else:
             means.append(_step_mean(counted(x), counted(velocity), std, t, options))
         stds.append(std)
