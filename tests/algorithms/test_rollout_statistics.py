@@ -50,6 +50,7 @@ def test_episodes_are_those_that_ended_and_are_kept_over_rollouts() -> None:
 def test_only_the_latest_episodes_count() -> None:
     statistics = RolloutStatistics()
     record(statistics, [1] * WINDOW, [0.0] * WINDOW, success=[1.0] * WINDOW)
+    assert statistics.success_rate(1) == 1.0
     statistics.start()
     record(statistics, [1] * (WINDOW // 4), [0.0] * (WINDOW // 4), success=[0.0] * (WINDOW // 4))
     assert statistics.success_rate(1) == 0.75

@@ -73,6 +73,12 @@ def test_time_outs_in_a_chunk_and_at_its_last_step(env: Any) -> None:
     final = extras["final_observations"]
     assert list(final.keys()) == GROUPS
     assert final.batch_size == (NUM_ENVS,)
+    # the last number of the privileged state is the time that is left, of which there is none
+    time_left = [observed["privileged"][..., -1:].clone() for observed in (final, *expected)]
+    assert not time_left[0].any()
+    assert all(left.min() > 0.0 for left in time_left[1:])
+    for observed in (final, *expected):
+        observed["privileged"] = observed["privileged"][..., :-1]
     for name, value in final.items():
         assert agree(value[1], expected[2][name][1]), name
         assert agree(value[2], expected[7][name][2]), name

@@ -42,13 +42,14 @@ def columns(env: Any, group: str) -> dict[str, torch.Tensor]:
 def test_terms_of_fetch_are_what_their_names_say(fetch) -> None:
     fetch.configure_decisions(1)
     fetch.reset(seed=1)
-    widths = {"state": 13, "object": 18, "privileged": 34}
+    widths = {"state": 13, "object": 18, "privileged": 35}
     assert {name: fetch.get_observations()[name].shape[1] for name in widths} == widths
     state, block, everything = (columns(fetch, group) for group in widths)
     full = everything["observation"]
     assert torch.equal(state["gripper_position"], full[:, :3])
     assert torch.equal(state["goal_position"], everything["desired_goal"])
     assert torch.equal(block["object_position"], everything["achieved_goal"])
+    assert (everything["elapsed_time"] == 0.0).all()
     close = {"atol": 1e-6, "rtol": 0}
     torch.testing.assert_close(
         block["object_from_gripper"], block["object_position"] - state["gripper_position"], **close

@@ -302,6 +302,11 @@ class ActionChunkMixin(GroupStatesMixin):
         self.single_action_space = self._actions.chunk_space(self._chunk_length, low, high)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
+    def _hold_clocks_of_parked(self) -> None:
+        """Take back the control step that Isaac Lab has just counted, before an observation shows the time."""
+        assert self._parked is not None
+        self.episode_length_buf[self._parked] -= 1
+
     def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
         """Observe the state of the control step in progress, before anything is reset.
 
@@ -358,6 +363,7 @@ class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBase
         dones = self._evaluate_terminations()
         if last_ends is not None:
             dones = self._without_ends_of_parked(last_ends)
+            self._hold_clocks_of_parked()
         self._keep_final_observations(self.termination_manager.time_outs & ~self.termination_manager.terminated)
         if self._in_chunk:
             return torch.zeros_like(dones)
@@ -450,6 +456,7 @@ class ChunkedDirectRLEnv(DirectGroupStates, ActionChunkMixin, DirectRLEnv):
         terminated, time_outs = super()._get_dones()  # type: ignore[safe-super]
         if self._parked is not None:
             terminated, time_outs = terminated & ~self._parked, time_outs & ~self._parked
+            self._hold_clocks_of_parked()
         # kept now: the task's reset, which follows in the same step, may clear it
         success = getattr(self, self.success_term, None)
         self._latest_success = None if success is None else success.clone()
