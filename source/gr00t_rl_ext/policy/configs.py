@@ -201,8 +201,8 @@ class FlowCfg:
     """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
 
     random_steps: int | None = None
-    """How many steps may be random, the last ones. None: all. With 1 all that is random and scored reaches the actions,
-    while a confident flow takes away again what earlier steps added."""
+    """How many steps may be random, the last ones. None: all. With 1 all that is random and scored reaches the actions
+    as it is; what earlier steps add passes through the flow, which takes a part of it away."""
 
     noise_correlation: float = 0.0
     """Correlation of the noise of neighbouring control steps in a chunk, in [0, 1). With 0 they are independent."""

@@ -85,8 +85,8 @@ class FlowOptions:
 
     random_steps: int | None = None
     """How many steps may be random, the last ones of those that can be: K' of DPPO (arXiv 2409.00588, section 4.3).
-    None: all. What earlier steps add, a confident flow takes away again: it moves the actions little and the gradient
-    is noise. With 1, all randomness that is scored reaches the actions."""
+    None: all. With 1, all randomness that is scored reaches the actions as it is; what earlier steps add passes through
+    the flow, which takes a part of it away."""
 
     noise_correlation: float = 0.0
     """Correlation rho of the noise of neighbouring control steps, in [0, 1)."""
