@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 WINDOW = 100
-"""Episodes that returns, lengths and the success rate are averaged over, at least: all of a rollout, if it has more.
+"""Episodes that returns, lengths and the success rate are averaged over, at least: all that ended since they were asked
+for the last time, which is once per rollout, if those are more.
 
 Of many environments, those that succeed early are the first to end their episodes; the latest few are no fair sample.
 """
@@ -44,7 +45,6 @@ class RolloutStatistics:
         self._before = sum(self._executed, start=self._before)
         self._executed = []
         self._rewards: list[Tensor] = []
-        self._ended = dict.fromkeys(_EPISODE_FIELDS, 0)
         self._began = time.perf_counter()
 
     def record(self, executed: Tensor, rewards: Tensor) -> None:
@@ -70,8 +70,7 @@ class RolloutStatistics:
             if reported:
                 values, ended = (torch.cat(parts) for parts in zip(*reported, strict=True))
                 latest = values[ended].float().tolist()
-                self._ended[name] += len(latest)
-                self._episodes[name] = (self._episodes[name] + latest)[-max(WINDOW, self._ended[name]) :]
+                self._episodes[name] = (self._episodes[name] + latest)[-max(WINDOW, len(latest)) :]
                 reported.clear()
 
     def success_rate(self, min_episodes: int) -> float | None:

@@ -103,6 +103,9 @@ class ActionChunkMixin(GroupStatesMixin):
     _finished: torch.Tensor | None = None
     """Environments whose episode ended earlier in the current chunk. Shape (num_envs,). None outside a chunk."""
 
+    _of_parked: Sequence[torch.Tensor] = ()
+    """The rows of parked environments in the episode buffers, from before the chunk in progress; empty outside one."""
+
     _final_groups: Sequence[str] = ()
     _final_images: bool = False
     """Whether one of the final groups holds images."""
@@ -213,7 +216,7 @@ class ActionChunkMixin(GroupStatesMixin):
         self._final_observations = None
         step_rewards: list[torch.Tensor] = []
         obs: Any = None
-        before_parked = [] if parked is None else [buffer[parked] for buffer in self._episode_buffers()]
+        self._of_parked = () if parked is None else [buffer[parked] for buffer in self._episode_buffers()]
         try:
             for k in range(self._chunk_length):
                 self._in_chunk = k + 1 < self._chunk_length
@@ -240,10 +243,8 @@ class ActionChunkMixin(GroupStatesMixin):
         finally:
             self._in_chunk = False
             self._finished = None
+            self._of_parked = ()
             self.render_enabled = self._renders
-        if parked is not None:
-            for buffer, values in zip(self._episode_buffers(), before_parked, strict=True):
-                buffer[parked] = values
         self._episode_steps = self._episode_steps + executed
         self.extras["executed_steps"] = executed
         self.extras["step_rewards"] = torch.stack(step_rewards, dim=1)
@@ -302,10 +303,11 @@ class ActionChunkMixin(GroupStatesMixin):
         self.single_action_space = self._actions.chunk_space(self._chunk_length, low, high)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
-    def _hold_clocks_of_parked(self) -> None:
-        """Take back the control step that Isaac Lab has just counted, before an observation shows the time."""
-        assert self._parked is not None
-        self.episode_length_buf[self._parked] -= 1
+    def _restore_parked(self) -> None:
+        """Take back what Isaac Lab has just counted of parked environments, before an observation shows the time."""
+        if self._of_parked:
+            for buffer, values in zip(self._episode_buffers(), self._of_parked, strict=True):
+                buffer[self._parked] = values
 
     def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
         """Observe the state of the control step in progress, before anything is reset.
@@ -363,7 +365,6 @@ class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBase
         dones = self._evaluate_terminations()
         if last_ends is not None:
             dones = self._without_ends_of_parked(last_ends)
-            self._hold_clocks_of_parked()
         self._keep_final_observations(self.termination_manager.time_outs & ~self.termination_manager.terminated)
         if self._in_chunk:
             return torch.zeros_like(dones)
@@ -379,6 +380,7 @@ class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBase
         return manager.dones
 
     def _observations_of_decision(self, update_history: bool = False) -> dict:
+        self._restore_parked()
         manager = self.observation_manager
         if not self._in_chunk:
             observations = {
@@ -456,7 +458,6 @@ class ChunkedDirectRLEnv(DirectGroupStates, ActionChunkMixin, DirectRLEnv):
         terminated, time_outs = super()._get_dones()  # type: ignore[safe-super]
         if self._parked is not None:
             terminated, time_outs = terminated & ~self._parked, time_outs & ~self._parked
-            self._hold_clocks_of_parked()
         # kept now: the task's reset, which follows in the same step, may clear it
         success = getattr(self, self.success_term, None)
         self._latest_success = None if success is None else success.clone()
@@ -472,6 +473,7 @@ class ChunkedDirectRLEnv(DirectGroupStates, ActionChunkMixin, DirectRLEnv):
         return super()._reset_envs_from_buffer()
 
     def _compute_observations(self):
+        self._restore_parked()
         if self._in_chunk:
             return self.obs_buf
         observations = super()._compute_observations()

@@ -220,17 +220,21 @@ def _step_mean(x: Tensor, velocity: Tensor, std: Tensor, t: Tensor, options: Flo
     time = t[:, None, None]
     pull = x - time * velocity
     if options.noise_correlation:
-        steps = torch.arange(x.shape[1], device=x.device)
-        pull = options.noise_correlation ** (steps[:, None] - steps).abs().to(pull.dtype) @ pull
+        pull = _correlations(pull, options.noise_correlation) @ pull
     return euler - std.square() / (2.0 * (1.0 - time)) * pull
+
+
+def _correlations(x: Tensor, correlation: float) -> Tensor:
+    """C, the correlations between the control steps of chunks like x (B, H, A): (H, H)."""
+    steps = torch.arange(x.shape[1], device=x.device)
+    return correlation ** (steps[:, None] - steps).abs().to(x.dtype)
 
 
 def _correlated(noise: Tensor, correlation: float) -> Tensor:
     """Independent standard normal numbers (B, H, A) to ones that are correlated along the chunk."""
     if not correlation:
         return noise
-    steps = torch.arange(noise.shape[1], device=noise.device)
-    factors = torch.tril(correlation ** (steps[:, None] - steps).abs().to(noise.dtype))
+    factors = torch.tril(_correlations(noise, correlation))
     # e_0 = n_0, e_h = rho e_{h-1} + sqrt(1 - rho^2) n_h: a variance of 1 throughout
     factors[:, 1:] *= math.sqrt(1.0 - correlation**2)
     return factors @ noise

@@ -90,15 +90,13 @@ class ObservationGroups:
             )
         return list(columns[term.start : stop])
 
-    def vectors(self, group: str, flat: np.ndarray, elapsed_time: np.ndarray) -> torch.Tensor:
+    def vectors(self, group: str, flat: np.ndarray) -> torch.Tensor:
         """A group without images, float32 (num_envs, width).
 
         Args:
             group: Its name.
-            flat: Flattened observations, float64 (num_envs, columns).
-            elapsed_time: Part of the time limit that has passed, 0 to 1, float64 (num_envs,).
+            flat: Flattened observations, and as the last column the elapsed time, float64 (num_envs, columns + 1).
         """
-        flat = np.column_stack((flat, elapsed_time))
         values = flat[:, self._columns[group]]
         differences, minus = self._minus[group]
         if differences.size:

@@ -259,14 +259,14 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
 
     def _observations(self, groups: Sequence[str], prefix: str) -> TensorDict:
         arrays = self._fleet
-        # what ended in a time-out has used up its time
-        elapsed = np.ones(self.num_envs) if prefix == FINAL else arrays["elapsed"] / self.max_episode_length
-        observed = {
-            group: self._tensor(arrays[f"{prefix}{IMAGES}"])
-            if group == IMAGES
-            else self._groups.vectors(group, arrays[f"{prefix}flat"], elapsed).to(self.device)
-            for group in groups
-        }
+        observed: dict[str, torch.Tensor] = {}
+        if IMAGES in groups:
+            observed[IMAGES] = self._tensor(arrays[f"{prefix}{IMAGES}"])
+        if vectors := [group for group in groups if group != IMAGES]:
+            # what ended in a time-out has used up its time
+            elapsed = np.ones(self.num_envs) if prefix == FINAL else arrays["elapsed"] / self.max_episode_length
+            flat = np.column_stack((arrays[f"{prefix}flat"], elapsed))
+            observed |= {group: self._groups.vectors(group, flat).to(self.device) for group in vectors}
         return TensorDict(observed, batch_size=[self.num_envs], device=self.device)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
