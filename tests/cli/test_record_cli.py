@@ -19,6 +19,8 @@ from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.experts import ReachExpert
 from gr00t_rl_ext.imitation.training_data import spec_of
 from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.tasks.gymnasium.agents import fetch_cfg
+from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg
 
 PICK, REACH = "gym:FetchPickAndPlace-v4", "gym:FetchReach-v4"
 SMALL = ("env.image_size=[32,32]", "env.num_workers=1")
@@ -63,6 +65,15 @@ def test_what_is_recorded_is_what_the_policy_sees(tmp_path: Path, capsys: pytest
     # what was recorded otherwise cannot be added
     assert run(PICK, out, "--episodes", "1", "--resume", "env.cameras=[side]") == 2
     assert "holds a dataset of another kind" in capsys.readouterr().err
+
+
+def test_the_next_command_names_the_agents_chunk_if_it_has_one() -> None:
+    def shown(agent: type) -> str:
+        return record.sft_command(Path("set"), agent())
+
+    assert "--checkpoint small --horizon 8 --out" in shown(fetch_cfg.Gr00tFlowPpoRunnerCfg)
+    assert "--checkpoint small --out" in shown(rsl_rl_cfg.Gr00tFlowPpoRunnerCfg)
+    assert "--checkpoint small --out" in shown(rsl_rl_cfg.RslRlMlpPpoRunnerCfg)
 
 
 def test_without_options_it_is_what_the_agent_sees(tmp_path: Path) -> None:

@@ -213,7 +213,14 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
             "dataset": str(writer.directory.resolve()),
         },
     )
-    chunk = f" --horizon {agent_cfg.actor.chunk_length}" if hasattr(agent_cfg.actor, "chunk_length") else ""
-    where = shlex.quote(str(writer.directory.resolve()))
-    print(f"{'SFT:':<12}./isaaclab.sh -p scripts/sft.py --dataset {where} --checkpoint small{chunk} --out CHECKPOINT")
+    print(f"{'SFT:':<12}{sft_command(writer.directory, agent_cfg)}")
     return 0
+
+
+def sft_command(dataset: Path, agent_cfg: Any) -> str:
+    """The command that fine-tunes the small model on a dataset, for the agent that shall go on from there."""
+    # None: the agent executes all that the checkpoint predicts
+    length = getattr(agent_cfg.actor, "chunk_length", None)
+    horizon = "" if length is None else f" --horizon {length}"
+    where = shlex.quote(str(dataset.resolve()))
+    return f"./isaaclab.sh -p scripts/sft.py --dataset {where} --checkpoint small{horizon} --out CHECKPOINT"
