@@ -122,6 +122,9 @@ def test_statistics_of_an_episodes_images_are_per_channel(tmp_path: Path) -> Non
     # red is 20 and 60 in the left half, blue is 200 in the right half
     np.testing.assert_allclose(found["mean"], np.array([[[20 / 255]], [[0]], [[100 / 255]]]))
     np.testing.assert_allclose(found["max"], np.array([[[60 / 255]], [[0]], [[200 / 255]]]))
+    np.testing.assert_allclose(found["min"], np.array([[[0]], [[0]], [[0]]]))
+    mixed = episode(2).images["front"].reshape(-1, 3) / 255
+    np.testing.assert_allclose(np.ravel(found["std"]), mixed.std(0), atol=1e-12)
     assert found["count"] == [2]
 
 
