@@ -7,12 +7,14 @@
         --runs 'PPO=logs/rsl_rl/ppo/RUN_A,logs/rsl_rl/ppo/RUN_B' 'GRPO=logs/rsl_rl/grpo/2026-*' \\
         --metric charts/success_rate train/approx_kl --goal 0.95 --csv docs/results/x.csv --plot docs/images/x.png
 
-Runs of one label differ by their seed: each is a thin line, their median the thick one. The first metric is drawn, all
-of them are in the table. A metric is a tag of TensorBoard, or ``eval/success``, ``eval/return`` or ``eval/length``:
-means over the episodes of each checkpoint of the run in ``--evaluations``, files that ``eval.py --out`` wrote.
+Runs of one label differ by their seed: each is a thin line, their median the thick one. RUN_A+RUN_B is one training:
+RUN_B went on from a checkpoint of RUN_A, and what RUN_A did after that checkpoint is left out. The first metric is
+drawn, all of them are in the table. A metric is a tag of TensorBoard, or ``eval/success``, ``eval/return`` or
+``eval/length``: means over the episodes of each checkpoint of the run in ``--evaluations``, files that ``eval.py
+--out`` wrote.
 
 x is ``env_steps``, the executed control steps of all environments until the end of the iteration, or ``minutes``, the
-time that rollouts and updates took. A resumed run counts from where it was resumed.
+time that rollouts and updates took. A resumed run counts from where it was resumed, after a + from the beginning.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import itertools
 import re
 import sys
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +81,59 @@ class Run:
             for iteration in iterations
         ]
 
-    def curve(self, metric: str, x: str) -> Curve:
-        """One metric over ``env_steps`` or ``minutes``."""
-        values = sorted(self.metrics[metric].items())
-        at = self.env_steps if x == "env_steps" else {i: seconds / 60.0 for i, seconds in self.seconds.items()}
-        return Curve(
-            self.label,
-            tuple(iteration for iteration, _ in values),
-            tuple(at[iteration] for iteration, _ in values),
-            tuple(value for _, value in values),
+    def until(self, iteration: int) -> Run:
+        """The run without what came after an iteration."""
+
+        def kept(values: dict[int, float]) -> dict[int, float]:
+            return {i: value for i, value in values.items() if i <= iteration}
+
+        metrics = {name: kept(values) for name, values in self.metrics.items()}
+        return replace(self, env_steps=kept(self.env_steps), seconds=kept(self.seconds), metrics=metrics)
+
+    def after(self, env_steps: float, seconds: float) -> Run:
+        """The run, counted from as many control steps and seconds."""
+        return replace(
+            self,
+            env_steps={i: env_steps + value for i, value in self.env_steps.items()},
+            seconds={i: seconds + value for i, value in self.seconds.items()},
         )
+
+
+Training = tuple[Run, ...]
+"""Runs of which each went on from a checkpoint of the one before; mostly a single one."""
+
+
+def one_training(runs: Sequence[Run]) -> Training:
+    """Join runs of which each went on from a checkpoint of the one before.
+
+    A resumed run begins with the number of the iteration that wrote its checkpoint, as rsl_rl counts.
+
+    Raises:
+        RunError: A run begins with an iteration that the one before does not have.
+    """
+    parts = [runs[0]]
+    for run in runs[1:]:
+        before, start = parts[-1], min(run.env_steps)
+        if start not in before.env_steps:
+            raise RunError(
+                f"{str(run.directory)!r} begins with iteration {start}, which {str(before.directory)!r} does not have,"
+                " so that it did not go on from there (--runs, +)."
+            )
+        parts[-1] = before.until(start)
+        parts.append(run.after(before.env_steps[start], before.seconds[start]))
+    return tuple(parts)
+
+
+def curve(training: Training, metric: str, x: str) -> Curve:
+    """One metric of a training over ``env_steps`` or ``minutes``."""
+    points: list[tuple[int, float, float]] = []
+    for resumed, run in enumerate(training):
+        for iteration, value in sorted(run.metrics[metric].items()):
+            at = run.env_steps[iteration] if x == "env_steps" else run.seconds[iteration] / 60.0
+            # the iteration that wrote a checkpoint and the first one after it have the same number
+            points.append((iteration + resumed, at, value))
+    iterations, xs, ys = zip(*points, strict=True)
+    return Curve(training[0].label, iterations, xs, ys)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="+",
         required=True,
         metavar="LABEL=DIR[,DIR...]",
-        help="Directories of runs by label; * stands for any text.",
+        help="Directories of runs by label; * stands for any text, + joins a run and the one that went on from it.",
     )
     parser.add_argument("--metric", nargs="+", required=True, help="The first is drawn.")
     parser.add_argument("--goal", type=float, default=None, help="Value of the first metric to reach.")
@@ -116,18 +161,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metrics = list(dict.fromkeys(args.metric))
         evaluated = read_evaluations(args.evaluations)
         listed = parse_runs(args.runs)
-        runs = [read_run(label, path, metrics, evaluated) for label, paths in listed.items() for path in paths]
+        trainings = [
+            one_training([read_run(label, path, metrics, evaluated) for path in paths])
+            for label, of_label in listed.items()
+            for paths in of_label
+        ]
     except RunError as error:
         parser.error(str(error))
-    curves = [run.curve(metrics[0], args.x) for run in runs]
+    curves = [curve(training, metrics[0], args.x) for training in trainings]
     percent = "success" in metrics[0]
     for label in labels(curves):
-        of_label = [(run, curve) for run, curve in zip(runs, curves, strict=True) if run.label == label]
-        print(summary([curve for _, curve in of_label], args.goal, X_AXES[args.x], percent=percent))
-        for run, curve in of_label:
-            print(f"  seed {run.seed}: {one_run(curve, args.goal, X_AXES[args.x], percent=percent)}")
+        of_label = [(runs, one) for runs, one in zip(trainings, curves, strict=True) if one.label == label]
+        print(summary([one for _, one in of_label], args.goal, X_AXES[args.x], percent=percent))
+        for runs, one in of_label:
+            seeds = ", then ".join(str(run.seed) for run in runs)
+            print(f"  seed {seeds}: {one_run(one, args.goal, X_AXES[args.x], percent=percent)}")
     if args.csv:
-        write_csv(args.csv, [row for run in runs for row in run.rows()])
+        write_csv(args.csv, [row for runs in trainings for run in runs for row in run.rows()])
     if args.plot:
         plot(
             args.plot,
@@ -140,24 +190,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
-def parse_runs(items: Sequence[str]) -> dict[str, list[Path]]:
-    """``LABEL=DIR[,DIR...]`` -> the directories of each label, each once and in order.
+def parse_runs(items: Sequence[str]) -> dict[str, list[tuple[Path, ...]]]:
+    """``LABEL=DIR[,DIR...]`` -> the directories of each label's trainings, each once and in order.
+
+    A training is one directory, or several that are joined by ``+``.
 
     Raises:
         RunError: It reads otherwise, or a directory does not exist.
     """
-    runs: dict[str, list[Path]] = {}
+    runs: dict[str, list[tuple[Path, ...]]] = {}
     for item in items:
         label, equals, listed = item.partition("=")
         patterns = [pattern for pattern in listed.split(",") if pattern]
         if not (label and equals and patterns):
             raise RunError(f"--runs has {item!r}; expected LABEL=DIR[,DIR...], such as 'PPO=logs/rsl_rl/ppo/RUN'.")
         for pattern in patterns:
-            found = [Path(path) for path in sorted(glob.glob(pattern)) if Path(path).is_dir()]
-            if not found:
-                raise RunError(f"There is no directory {pattern!r} (--runs, {label!r}). Expected that of a run.")
-            runs.setdefault(label, []).extend(found)
+            parts = [_directories(part, label) for part in pattern.split("+")]
+            if len(parts) == 1:
+                runs.setdefault(label, []).extend((path,) for path in parts[0])
+                continue
+            for part, found in zip(pattern.split("+"), parts, strict=True):
+                if len(found) > 1:
+                    raise RunError(
+                        f"{part!r} is {len(found)} directories (--runs, {label!r}); before and after + stands one."
+                    )
+            runs.setdefault(label, []).append(tuple(found[0] for found in parts))
     return {label: list(dict.fromkeys(paths)) for label, paths in runs.items()}
+
+
+def _directories(pattern: str, label: str) -> list[Path]:
+    found = [Path(path) for path in sorted(glob.glob(pattern)) if Path(path).is_dir()]
+    if not found:
+        raise RunError(f"There is no directory {pattern!r} (--runs, {label!r}). Expected that of a run.")
+    return found
 
 
 def read_evaluations(files: Sequence[Path]) -> list[Any]:

@@ -23,10 +23,11 @@ def write_run(
     seed: int = 0,
     extra: Mapping[str, float] | None = None,
     env: str = "num_envs: 4\n",
+    first: int = 0,
 ) -> Path:
     """A run of as many iterations: of 32 decisions in each environment, 2 s of rollouts and 1 s of updates."""
     writer = SummaryWriter(str(directory))
-    for iteration, rate in enumerate(success):
+    for iteration, rate in enumerate(success, first):
         writer.add_scalar("Perf/collection_time", 2.0, iteration)
         writer.add_scalar("Perf/learning_time", 1.0, iteration)
         for tag, value in (extra or {}).items():
@@ -122,7 +123,27 @@ def test_evaluations_of_checkpoints(tmp_path: Path) -> None:
     report.save([evaluation(name, [-3.0, float(n)]) for n, name in enumerate(names)], file)
     read = learning_curves.read_run("A", run, ["eval/return"], learning_curves.read_evaluations([file]))
     assert read.metrics == {"eval/return": {0: -1.0, 2: 0.0}}
-    assert read.curve("eval/return", "env_steps") == curves.Curve("A", (0, 2), (128.0, 384.0), (-1.0, 0.0))
+    assert learning_curves.curve((read,), "eval/return", "env_steps") == curves.Curve(
+        "A", (0, 2), (128.0, 384.0), (-1.0, 0.0)
+    )
+
+
+def test_a_run_that_went_on_from_another_ones_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """model_1.pt is written at the end of iteration 1, and a run that starts from it counts from 1 again."""
+    write_run(tmp_path / "a", [0.1, 0.2, 0.9], seed=1)
+    write_run(tmp_path / "b", [0.3, 0.4], seed=2, first=1)
+    table = tmp_path / "x.csv"
+    chosen = ["--metric", "charts/success_rate", "--goal", "0.4", "--csv", str(table)]
+    learning_curves.main(["--runs", f"PPO={tmp_path}/a+{tmp_path}/b", *chosen])
+    assert "  seed 1, then 2: after 512 control steps; at the end 40%" in capsys.readouterr().out.splitlines()
+    with table.open() as file:
+        rows = [(row["run"].split("/")[1], row["iteration"], row["env_steps"]) for row in csv.DictReader(file)]
+    assert rows == [("a", "0", "128"), ("a", "1", "256"), ("b", "1", "384"), ("b", "2", "512")]
+    metric = ("--metric", "charts/success_rate")
+    assert "begins with iteration 0, which" in error_of(capsys, "--runs", f"A={tmp_path}/b+{tmp_path}/a", *metric)
+    assert "is 2 directories (--runs, 'A'); before and after + stands one" in error_of(
+        capsys, "--runs", f"A={tmp_path}/*+{tmp_path}/b", *metric
+    )
 
 
 def test_medians_are_over_iterations_that_all_runs_have() -> None:
