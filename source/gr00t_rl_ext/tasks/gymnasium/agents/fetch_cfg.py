@@ -67,6 +67,14 @@ _GRPO: dict[str, Any] = {
     "target_kl": 0.1,
 }
 
+_FLOW_GRPO: dict[str, Any] = _GRPO | {
+    # a KL of 0.02 per update at the start: PickAndPlace from 38.5 to 88 %
+    "schedule": "linear",
+    "learning_rate": 4.0e-5,
+    "kl_to_base_coef": 0.002,
+    "target_kl": None,
+}
+
 
 @configclass
 class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
@@ -107,7 +115,9 @@ class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
 class Gr00tFlowGrpoRunnerCfg(Gr00tGrpoRunnerCfg):
     """``gr00t_flow_grpo``."""
 
+    max_iterations = 130
     actor = Gr00tFlowActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tGrpoAlgorithmCfg(**_FLOW_GRPO)
 
 
 @configclass
