@@ -5,12 +5,19 @@
 
 Benchmarks need models that are larger than the tiny one, and nothing here can download the published ones. With
 ``sixteenths = 16`` the result has the published shapes.
+
+    ./isaaclab.sh -p benchmarks/scaled_checkpoint.py --like TINY --out CHECKPOINT      # 5.4 GB, one minute
+
+writes one that training accepts: N1.5 with the statistics and the tokenizer of ``TINY``, a checkpoint that acts in the
+same task, such as the one that ``train.py`` makes where none is given, and names: "GR00T N1.5 from TINY".
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +30,8 @@ from gr00t_rl_ext.gr00t import GR00T_VERSIONS, ActionHead, ActionHeadConfig, Gr0
 from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
+from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
+from gr00t_rl_ext.gr00t.inputs import load_tokenizer
 from gr00t_rl_ext.gr00t.tiny.build import TINY_SHAPES
 
 VERSIONS = tuple(GR00T_VERSIONS)
@@ -61,6 +70,24 @@ def write_scaled_checkpoint(
     if num_shards > 1:
         (directory / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return sum(file.stat().st_size for file in directory.glob("*.safetensors"))
+
+
+def add_embodiment(directory: Path, like: Path) -> None:
+    """Give a random checkpoint of N1.5 the statistics and the tokenizer of another one, so that it acts in its task.
+
+    Raises:
+        Gr00tCheckpointError: ``like`` has no tokenizer.
+        FileNotFoundError: It has no statistics.
+    """
+    backbone = GR00T_VERSIONS["N1.5"].backbone
+    tokenizer = load_tokenizer(like)
+    (directory / METADATA_FILE).parent.mkdir(exist_ok=True)
+    shutil.copy(like / METADATA_FILE, directory / METADATA_FILE)
+    tokenizer.save_pretrained(directory)
+    file = directory / EAGLE_CONFIG_FILE
+    # a smaller vocabulary than the published one numbers the tokens otherwise
+    image_token = {"image_token_index": tokenizer.convert_tokens_to_ids(backbone.IMAGE_TOKEN)}
+    file.write_text(json.dumps(json.loads(file.read_text()) | image_token, indent=1))
 
 
 def sixteenths_for(version: str, num_parameters: float) -> int:
@@ -206,3 +233,26 @@ def _n1_7_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
         **_head(sixteenths, 32, action_horizon=40, max_action_dim=132, max_state_dim=132, max_num_embodiments=32),
     }
     return {CONFIG_FILE: config, BACKBONE_CONFIG_FILE: backbone}
+
+
+def main() -> None:
+    """Write a checkpoint of N1.5 that training accepts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--like", type=Path, required=True, help="Checkpoint whose statistics and tokenizer it gets.")
+    parser.add_argument("--out", type=Path, required=True, help="Directory to write; it must not exist.")
+    parser.add_argument("--sixteenths", type=int, default=16, help="Widths, in 16ths of the published ones.")
+    args = parser.parse_args()
+    if not (args.like / METADATA_FILE).is_file():
+        parser.error(f"--like {str(args.like)!r} has no {METADATA_FILE}; expected a checkpoint of N1.5.")
+    if args.out.exists():
+        parser.error(f"--out {str(args.out)!r} exists already. Give another directory.")
+    if not 1 <= args.sixteenths <= 16:
+        parser.error(f"--sixteenths is {args.sixteenths}; expected 1 to 16.")
+    args.out.mkdir(parents=True)
+    size = write_scaled_checkpoint(args.out, "N1.5", args.sixteenths, torch.bfloat16, num_shards=2)
+    add_embodiment(args.out, args.like)
+    print(f"{size / 1e9:.2f} GB in {args.out}")
+
+
+if __name__ == "__main__":
+    main()

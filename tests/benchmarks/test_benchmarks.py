@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from gr00t_rl_ext.gr00t import load_gr00t
+from gr00t_rl_ext.gr00t import Gr00tInputs, build_tiny_checkpoint, load_embodiment, load_gr00t, load_tokenizer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -39,6 +39,27 @@ def test_scaled_checkpoints(tmp_path: Path, benchmark_module, version: str, publ
     assert size < 0.01 * 2 * published
     assert scaled.sixteenths_for(version, published) == 16
     assert scaled.sixteenths_for(version, published / 4) == 8
+
+
+def test_a_scaled_checkpoint_that_training_accepts(tmp_path: Path, benchmark_module, monkeypatch, capsys):
+    scaled = benchmark_module("scaled_checkpoint")
+    like, out = build_tiny_checkpoint(tmp_path / "tiny"), tmp_path / "scaled"
+    monkeypatch.setattr("sys.argv", ["x", "--like", str(like), "--out", str(out), "--sixteenths", "1"])
+    scaled.main()
+    assert f"GB in {out}" in capsys.readouterr().out
+    model, embodiment = load_gr00t(out, 31), load_embodiment(out, "new_embodiment")
+    assert embodiment.action.describe() == load_embodiment(like, "new_embodiment").action.describe()
+    assert (model.feature_dim, model.embodiment_slot) == (128, embodiment.slot)
+    # refuses a tokenizer that does not belong to the model
+    Gr00tInputs(model, embodiment, load_tokenizer(out), num_cameras=2)
+    with pytest.raises(SystemExit):
+        scaled.main()
+    assert "exists already. Give another directory." in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["x", "--like", str(tmp_path), "--out", str(tmp_path / "other")])
+    with pytest.raises(SystemExit):
+        scaled.main()
+    assert "has no experiment_cfg/metadata.json; expected a checkpoint of N1.5." in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(("version", "published"), [("N1.5", 2_724_163_520), ("N1.7", 3_144_016_000)])
