@@ -25,8 +25,16 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from gr00t_rl_ext.gr00t import GR00T_VERSIONS, ActionHead, ActionHeadConfig, Gr00tConfig, Gr00tModel
+from gr00t_rl_ext.gr00t import (
+    GR00T_VERSIONS,
+    ActionHead,
+    ActionHeadConfig,
+    Gr00tCheckpointError,
+    Gr00tConfig,
+    Gr00tModel,
+)
 from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
@@ -72,21 +80,15 @@ def write_scaled_checkpoint(
     return sum(file.stat().st_size for file in directory.glob("*.safetensors"))
 
 
-def add_embodiment(directory: Path, like: Path) -> None:
-    """Give a random checkpoint of N1.5 the statistics and the tokenizer of another one, so that it acts in its task.
-
-    Raises:
-        Gr00tCheckpointError: ``like`` has no tokenizer.
-        FileNotFoundError: It has no statistics.
-    """
-    backbone = GR00T_VERSIONS["N1.5"].backbone
-    tokenizer = load_tokenizer(like)
+def add_embodiment(directory: Path, statistics: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a random checkpoint of N1.5 the statistics and the tokenizer of another one, so that it acts in its task."""
     (directory / METADATA_FILE).parent.mkdir(exist_ok=True)
-    shutil.copy(like / METADATA_FILE, directory / METADATA_FILE)
+    shutil.copy(statistics, directory / METADATA_FILE)
     tokenizer.save_pretrained(directory)
     file = directory / EAGLE_CONFIG_FILE
     # a smaller vocabulary than the published one numbers the tokens otherwise
-    image_token = {"image_token_index": tokenizer.convert_tokens_to_ids(backbone.IMAGE_TOKEN)}
+    name = GR00T_VERSIONS["N1.5"].backbone.IMAGE_TOKEN
+    image_token = {"image_token_index": tokenizer.convert_tokens_to_ids(name)}
     file.write_text(json.dumps(json.loads(file.read_text()) | image_token, indent=1))
 
 
@@ -248,9 +250,14 @@ def main() -> None:
         parser.error(f"--out {str(args.out)!r} exists already. Give another directory.")
     if not 1 <= args.sixteenths <= 16:
         parser.error(f"--sixteenths is {args.sixteenths}; expected 1 to 16.")
+    try:
+        # before gigabytes are written
+        tokenizer = load_tokenizer(args.like)
+    except Gr00tCheckpointError as error:
+        parser.error(f"--like: {error}")
     args.out.mkdir(parents=True)
     size = write_scaled_checkpoint(args.out, "N1.5", args.sixteenths, torch.bfloat16, num_shards=2)
-    add_embodiment(args.out, args.like)
+    add_embodiment(args.out, args.like / METADATA_FILE, tokenizer)
     print(f"{size / 1e9:.2f} GB in {args.out}")
 
 

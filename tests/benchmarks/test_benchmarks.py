@@ -59,6 +59,14 @@ def test_a_scaled_checkpoint_that_training_accepts(tmp_path: Path, benchmark_mod
     with pytest.raises(SystemExit):
         scaled.main()
     assert "has no experiment_cfg/metadata.json; expected a checkpoint of N1.5." in capsys.readouterr().err
+    (like / "tokenizer.json").unlink()
+    (like / "tokenizer_config.json").unlink()
+    monkeypatch.setattr("sys.argv", ["x", "--like", str(like), "--out", str(tmp_path / "other")])
+    with pytest.raises(SystemExit):
+        scaled.main()
+    error = capsys.readouterr().err
+    assert "--like: " in error
+    assert "copy its files into the checkpoint's directory" in error
     assert not (tmp_path / "other").exists()
 
 
