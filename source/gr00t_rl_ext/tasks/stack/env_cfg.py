@@ -116,19 +116,19 @@ class ObservationsCfg:
 
 @configclass
 class RewardsCfg:
-    """Dense terms that lead to the tower, and a sparse one for success. Isaac Lab multiplies each by the step's 0.05 s.
+    """Dense terms that lead to the tower, and 1 for success. Isaac Lab multiplies each weight by the step's 0.05 s.
 
     Each placed cube is worth as much per step as all stages before it together, and success more than every dense term
     over a whole episode: finishing pays more than lingering.
     """
 
-    reach = RewTerm(func=mdp.reach, weight=0.05)
-    grasp = RewTerm(func=mdp.grasp, weight=0.05)
-    lift = RewTerm(func=mdp.lift, weight=0.1)
-    align = RewTerm(func=mdp.align, weight=0.2)
-    stack = RewTerm(func=mdp.stack, weight=0.8)
-    success = RewTerm(func=mdp.is_terminated_term, weight=1000.0, params={"term_keys": "success"})
-    action_rate = RewTerm(func=mdp.action_rate_l2, weight=-1.0e-4)
+    reach = RewTerm(func=mdp.reach, weight=1.0e-3)
+    grasp = RewTerm(func=mdp.grasp, weight=1.0e-3)
+    lift = RewTerm(func=mdp.lift, weight=2.0e-3)
+    align = RewTerm(func=mdp.align, weight=4.0e-3)
+    stack = RewTerm(func=mdp.stack, weight=1.6e-2)
+    success = RewTerm(func=mdp.is_terminated_term, weight=20.0, params={"term_keys": "success"})
+    action_rate = RewTerm(func=mdp.action_rate_l2, weight=-2.0e-6)
 
 
 def add_stack_task(cfg: ManagerBasedRLEnvCfg) -> None:

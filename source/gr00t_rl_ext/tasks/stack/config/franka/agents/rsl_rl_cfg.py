@@ -8,7 +8,7 @@ Our PPO does not bootstrap at time-outs here: an episode ends with success, so n
 
 from __future__ import annotations
 
-from isaaclab.utils import configclass
+from isaaclab.utils import configclass, replace
 
 from gr00t_rl_ext.tasks import recipes
 
@@ -21,9 +21,7 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
 
     experiment_name = "gr00t_stack_cube_franka"
     obs_groups = _OBS_GROUPS
-
-    def __post_init__(self) -> None:
-        self.algorithm.bootstrap_time_outs = False
+    algorithm = replace(recipes.Gr00tPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
 
 
 @configclass
@@ -32,9 +30,7 @@ class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
 
     experiment_name = "gr00t_flow_stack_cube_franka"
     obs_groups = _OBS_GROUPS
-
-    def __post_init__(self) -> None:
-        self.algorithm.bootstrap_time_outs = False
+    algorithm = replace(recipes.Gr00tFlowPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
 
 
 @configclass
@@ -43,9 +39,7 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
 
     experiment_name = "gr00t_lora_stack_cube_franka"
     obs_groups = _OBS_GROUPS
-
-    def __post_init__(self) -> None:
-        self.algorithm.bootstrap_time_outs = False
+    algorithm = replace(recipes.Gr00tLoraPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
 
 
 DECISIONS_PER_EPISODE = 38
