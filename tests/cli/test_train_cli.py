@@ -52,7 +52,7 @@ def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: p
     monkeypatch.setattr(profile, "task_presets", lambda task: set())
     arguments = parse("--task", TASK, "--agent", "gr00t_grpo")
     profile.apply(profile.SMALL_GROUPS, arguments)
-    assert "agent.algorithm.outcome=return" in arguments.forwarded
+    assert {"agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6"} <= set(arguments.forwarded)
     told = parse("--task", TASK, "--agent", "gr00t_grpo", "agent.algorithm.outcome=success")
     profile.apply(profile.SMALL_GROUPS, told)
     assert [item for item in told.overrides if "outcome" in item] == ["agent.algorithm.outcome=success"]
