@@ -48,13 +48,23 @@ def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPat
     assert arguments.forwarded.count("--num_envs") == 1
 
 
+def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:
+    """Only the tiny random GR00T needs returns for a signal."""
+    arguments = parse("--task", TASK, "--device", "cpu", "agent.actor.gr00t.checkpoint=checkpoints/mine")
+    assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_GROUPS
+    assert not profile.SMALL_GROUPS.overrides
+    cfg = recipes.Gr00tFlowGrpoRunnerCfg()
+    cfg.actor.gr00t.checkpoint = "checkpoints/mine"
+    assert profile.choose(parse("--task", TASK, "--device", "cpu"), cfg) is profile.SMALL_GROUPS
+
+
 def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "task_presets", lambda task: set())
     arguments = parse("--task", TASK, "--agent", "gr00t_grpo")
-    profile.apply(profile.SMALL_GROUPS, arguments)
+    profile.apply(profile.SMALL_RANDOM_GROUPS, arguments)
     assert {"agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6"} <= set(arguments.forwarded)
     told = parse("--task", TASK, "--agent", "gr00t_grpo", "agent.algorithm.outcome=success")
-    profile.apply(profile.SMALL_GROUPS, told)
+    profile.apply(profile.SMALL_RANDOM_GROUPS, told)
     assert [item for item in told.overrides if "outcome" in item] == ["agent.algorithm.outcome=success"]
 
 
@@ -78,7 +88,7 @@ def test_profiles_by_device() -> None:
     assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.FULL
     arguments.device = "cpu"
     assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.SMALL_GR00T
-    assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_GROUPS
+    assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_RANDOM_GROUPS
     assert profile.choose(arguments, MlpPpoRunnerCfg()) is profile.SMALL_MLP
 
 

@@ -33,15 +33,18 @@ FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
 SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_cameras",))
 """A GR00T agent on a CPU: the whole pipeline in a minute."""
 
-SMALL_GROUPS = Profile(
+SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, presets=("small_cameras",))
+"""A GR00T agent on a CPU whose rollouts are whole episodes, in groups."""
+
+SMALL_RANDOM_GROUPS = Profile(
     "small",
     num_envs=16,
     max_iterations=3,
     presets=("small_cameras",),
     overrides=("agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6"),
 )
-"""A GR00T agent on a CPU whose rollouts are whole episodes, in groups. A random policy succeeds never, so that groups
-would have no signal; where success is worth 1, its returns differ by 1e-4."""
+"""The same with the tiny random GR00T, which succeeds never, so that groups would have no signal; where success is worth
+1, its returns differ by 1e-4."""
 
 SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
 """An agent without cameras on a CPU."""
@@ -53,7 +56,17 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
         return FULL
     if gr00t_config(agent_cfg) is None:
         return SMALL_MLP
-    return SMALL_GROUPS if hasattr(agent_cfg.algorithm, "group_size") else SMALL_GR00T
+    if not hasattr(agent_cfg.algorithm, "group_size"):
+        return SMALL_GR00T
+    return SMALL_RANDOM_GROUPS if _is_random(arguments, agent_cfg) else SMALL_GROUPS
+
+
+def _is_random(arguments: Arguments, agent_cfg: Any) -> bool:
+    """Whether the tiny random GR00T is in effect."""
+    from gr00t_rl_ext.policy.encoder import TINY
+
+    told = [item.partition("=")[2] for item in arguments.overrides_under("agent.actor.gr00t.checkpoint=")]
+    return (told[-1] if told else agent_cfg.actor.gr00t.checkpoint) == TINY
 
 
 def task_presets(task: str) -> set[str]:
