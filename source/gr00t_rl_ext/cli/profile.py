@@ -43,8 +43,8 @@ SMALL_RANDOM_GROUPS = Profile(
     presets=("small_cameras",),
     overrides=("agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6"),
 )
-"""The same with the tiny random GR00T. It never succeeds, so that groups would have no signal, and where success is worth
-1, its returns differ by 1e-4."""
+"""The same with the tiny random GR00T. It never succeeds, so that groups would have no signal; its returns differ, by
+1e-4 where success is worth 1."""
 
 SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
 """An agent without cameras on a CPU."""
