@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
@@ -36,12 +36,8 @@ SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_ca
 SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, presets=("small_cameras",))
 """A GR00T agent on a CPU whose rollouts are whole episodes, in groups."""
 
-SMALL_RANDOM_GROUPS = Profile(
-    "small",
-    num_envs=16,
-    max_iterations=3,
-    presets=("small_cameras",),
-    overrides=("agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6"),
+SMALL_RANDOM_GROUPS = replace(
+    SMALL_GROUPS, overrides=("agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6")
 )
 """The same with the tiny random GR00T. It never succeeds, so that groups would have no signal; its returns differ, by
 1e-4 where success is worth 1."""
