@@ -83,7 +83,7 @@ def test_too_few_episodes_are_refused() -> None:
     statistics.check_episodes(381, 0.05)
     message = (
         "50 episode(s) give a 95% interval of up to ±13.4 percentage points around the success rate, but ±5.0 is"
-        " wanted. Evaluate at least 381 episodes, or accept a wider interval."
+        " wanted. Evaluate at least 381 episodes, or accept a half width of 0.14."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         statistics.check_episodes(50, 0.05)

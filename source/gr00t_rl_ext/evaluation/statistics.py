@@ -91,10 +91,11 @@ def check_episodes(episodes: int, wanted: float) -> None:
     """
     needed = episodes_needed(wanted)
     if episodes < needed:
+        possible = half_width(episodes)
         raise ValueError(
-            f"{episodes} episode(s) give a {CONFIDENCE:.0%} interval of up to ±{100 * half_width(episodes):.1f}"
-            f" percentage points around the success rate, but ±{100 * wanted:.1f} is wanted. Evaluate at least {needed}"
-            " episodes, or accept a wider interval."
+            f"{episodes} episode(s) give a {CONFIDENCE:.0%} interval of up to ±{100 * possible:.1f} percentage points"
+            f" around the success rate, but ±{100 * wanted:.1f} is wanted. Evaluate at least {needed} episodes, or"
+            f" accept a half width of {math.ceil(100 * possible) / 100}."
         )
 
 
