@@ -45,14 +45,8 @@ _DISCRETE: dict[str, Any] = _CONTINUOUS | {
 }
 
 
-_OURS: dict[str, Any] = {
-    "critic_learning_rate": _CONTINUOUS["learning_rate"],
-    "target_kl": None,
-    "kl_to_base_coef": 0.0,
-    # torch's, as in rsl_rl. With 1e-5, 4 of 8 runs of CartPole with a fixed rate were not solved in time
-    "adam_epsilon": 1.0e-8,
-}
-"""What makes the settings of ``mlp_ppo`` those of rsl_rl's PPO."""
+_OURS: dict[str, Any] = recipes.LIKE_RSL_RL | {"critic_learning_rate": _CONTINUOUS["learning_rate"]}
+"""What the settings of ``mlp_ppo`` have beside rsl_rl's."""
 
 
 @configclass
