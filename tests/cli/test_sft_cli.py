@@ -137,31 +137,47 @@ def test_what_cannot_work(data: Path, base: Path, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("session", "cameras", "command"),
+    ("session", "cameras", "size", "command"),
     [
-        (None, ["front"], "--task TASK --agent gr00t_flow_ppo agent.actor.gr00t.checkpoint=/out"),
+        (None, ["front"], 10**6, "--task TASK --agent gr00t_flow_ppo agent.actor.gr00t.checkpoint=/out"),
         (
             {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo", "overrides": ["env.image_size=[32,32]"]},
             ["front"],
+            10**6,
             "--task gym:FetchReach-v4 --agent gr00t_flow_ppo 'env.image_size=[32,32]'"
             " agent.actor.gr00t.checkpoint=/out",
         ),
         (
             {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo", "overrides": ["env.cameras=[front,side]"]},
             ["side"],
+            10**6,
             "--task gym:FetchReach-v4 --agent gr00t_flow_ppo 'env.cameras=[side]' agent.actor.gr00t.checkpoint=/out",
+        ),
+        (
+            {"task": "Isaac-Lift-Cube-Franka-IK-Rel-v0", "overrides": ["presets=small_cameras"]},
+            ["table_cam", "wrist_cam"],
+            10**6,
+            "--task Isaac-Lift-Cube-Franka-IK-Rel-v0 --agent gr00t_flow_ppo_small presets=small_cameras"
+            " agent.actor.gr00t.checkpoint=/out",
+        ),
+        (
+            {"task": "Isaac-Lift-Cube-Franka-IK-Rel-v0", "overrides": ["presets=small_cameras"]},
+            ["table_cam", "wrist_cam"],
+            3 * 10**9,
+            "--task Isaac-Lift-Cube-Franka-IK-Rel-v0 --agent gr00t_flow_ppo presets=small_cameras"
+            " agent.actor.gr00t.checkpoint=/out",
         ),
     ],
 )
 def test_the_command_that_comes_next_fits_the_demonstrations(
-    data: Path, tmp_path: Path, session: dict | None, cameras: list[str], command: str
+    data: Path, tmp_path: Path, session: dict | None, cameras: list[str], size: int, command: str
 ):
     dataset = DemonstrationDataset(shutil.copytree(data, tmp_path / "data"))
     assert dataset.cameras == ["front"]
     if session is not None:
         content = {"sessions": [{"task": "another"}, session]}
         (dataset.directory / layout.RECORDING).write_text(json.dumps(content))
-    known: Any = SimpleNamespace(dataset=dataset, settings={"cameras": cameras})
+    known: Any = SimpleNamespace(dataset=dataset, settings={"cameras": cameras}, num_parameters=size)
     assert sft.training_command(known, Path("/out")) == f"./isaaclab.sh -p scripts/rsl_rl/train.py {command}"
 
 

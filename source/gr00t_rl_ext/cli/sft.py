@@ -25,6 +25,9 @@ PARTS = ("projector", "dit", "vl_self_attention", "language", "full")
 LOG_EVERY = 10
 """Steps between two updates of the progress bar's numbers."""
 
+_SMALL = 50_000_000
+"""Parameters from which a model is not what the agents ``..._small`` are for."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train. Returns the exit code: 0, 1 if the loss is not finite, 2 if the command line cannot work, 130 if
@@ -136,9 +139,20 @@ def training_command(run: SftRun, out: Path) -> str:
     if is_gymnasium(task) and cameras != run.dataset.cameras:
         overrides = [item for item in overrides if not item.startswith("env.cameras=")]
         overrides.append(f"env.cameras=[{','.join(cameras)}]")
-    words = [task, "--agent", session.get("agent", "gr00t_flow_ppo"), *overrides]
+    words = [task, "--agent", _agent(run, task), *overrides]
     words.append(f"agent.actor.gr00t.checkpoint={out.resolve()}")
     return f"./isaaclab.sh -p scripts/rsl_rl/train.py --task {shlex.join(words)}"
+
+
+def _agent(run: SftRun, task: str) -> str:
+    """The agent of the demonstrations, or its recipe for small models where the task has one and the model is small."""
+    import gymnasium as gym
+
+    import gr00t_rl_ext.tasks  # noqa: F401  registers them
+
+    agent = str(run.dataset.session.get("agent", "gr00t_flow_ppo"))
+    small = f"{agent}_small"
+    return small if run.num_parameters < _SMALL and task in gym.registry and small in gym.spec(task).kwargs else agent
 
 
 def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:

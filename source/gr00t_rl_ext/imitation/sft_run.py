@@ -170,8 +170,7 @@ class SftRun:
             "instructions": instructions + (f" and {len(frames.parts) - 3} more" if len(frames.parts) > 3 else ""),
             "episodes": f"{len(train)} to learn from, "
             + (f"{len(held_out)} to measure on" if held_out else "and the same to measure on: none is held out"),
-            "GR00T": f"{model.version}, {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, from"
-            f" {request.checkpoint}",
+            "GR00T": f"{model.version}, {_count(model) / 1e6:.2f} M parameters, from {request.checkpoint}",
             "chunk": f"{encoder.action_horizon} actions of {embodiment.action.raw_dim} numbers",
             "training": freezing.describe(),
             "frames": f"read in {seconds:.1f} s",
@@ -181,6 +180,11 @@ class SftRun:
             run.trainer.load_state_dict(saved.state)
             run.curve = saved.curve
         return run
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model."""
+        return _count(self.trainer.model)
 
     def describe(self) -> dict[str, str]:
         """What is trained on what, for a table."""
@@ -215,3 +219,7 @@ def _freezing(model: Gr00tModel, request: SftRequest) -> Freezing:
     except ValueError as error:
         # it speaks of the settings of RL, of which these two are ours as well
         raise ValueError(f"--train and --language-layers cannot be used so: {error}") from error
+
+
+def _count(model: Gr00tModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -47,17 +47,8 @@ _PPO: dict[str, Any] = {
     "bootstrap_time_outs": False,
 }
 
-_FLOW_PPO: dict[str, Any] = _PPO | {
-    "huber_delta": 1.0,
-    # of a mini-batch of 256 decisions. Small steps to the end: an adaptive rate that kept the KL of an update above 0.1
-    # stood still at 75 % on PickAndPlace, from where this one went on to 97 %
-    "schedule": "linear",
-    "learning_rate": 6.0e-5,
-    "critic_schedule": "fixed",
-    "critic_warmup_iterations": 4,
-    "kl_to_base_coef": 0.002,
-    "target_kl": None,
-}
+# of 256 decisions with 32 environments
+_FLOW_PPO: dict[str, Any] = recipes.SMALL_FLOW_PPO | {"learning_rate": 6.0e-5, "num_mini_batches": 5}
 
 _GRPO: dict[str, Any] = {
     "learning_rate": 1.0e-4,
@@ -67,13 +58,8 @@ _GRPO: dict[str, Any] = {
     "target_kl": 0.1,
 }
 
-_FLOW_GRPO: dict[str, Any] = _GRPO | {
-    # a KL of 0.02 per update at the start: PickAndPlace from 38.5 to 88 %
-    "schedule": "linear",
-    "learning_rate": 4.0e-5,
-    "kl_to_base_coef": 0.002,
-    "target_kl": None,
-}
+# a KL of 0.02 per update at the start: PickAndPlace from 38.5 to 88 %
+_FLOW_GRPO: dict[str, Any] = recipes.SMALL_FLOW | {"learning_rate": 4.0e-5, "num_rounds": 8}
 
 
 @configclass

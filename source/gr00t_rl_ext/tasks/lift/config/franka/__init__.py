@@ -21,6 +21,7 @@ gym.register(
             {
                 "gr00t_ppo": "Gr00tPpoRunnerCfg",
                 "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+                "gr00t_flow_ppo_small": "Gr00tFlowPpoSmallRunnerCfg",
                 "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
                 "gr00t_grpo": "Gr00tGrpoRunnerCfg",
                 "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",

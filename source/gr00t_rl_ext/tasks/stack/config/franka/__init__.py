@@ -19,9 +19,11 @@ _RECIPES = agents(
     {
         "gr00t_ppo": "Gr00tPpoRunnerCfg",
         "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
+        "gr00t_flow_ppo_small": "Gr00tFlowPpoSmallRunnerCfg",
         "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
         "gr00t_grpo": "Gr00tGrpoRunnerCfg",
         "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",
+        "gr00t_flow_grpo_small": "Gr00tFlowGrpoSmallRunnerCfg",
         "mlp_ppo": "MlpPpoRunnerCfg",
     },
 )
