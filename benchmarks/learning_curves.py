@@ -36,6 +36,16 @@ from curves import Curve, labels, one_run, plot, summary, write_csv
 _EVALUATED = {"eval/success": "successes", "eval/return": "returns", "eval/length": "lengths"}
 """Metric -> field of an evaluation, of which it is the mean."""
 
+_YLABELS = {
+    "eval/success": "success, evaluated",
+    "eval/return": "return, evaluated",
+    "eval/length": "control steps per episode, evaluated",
+    "charts/success_rate": "success while training",
+    "charts/episodic_return": "return while training",
+    "charts/episodic_length": "control steps per episode while training",
+}
+"""Metric -> what the picture calls it; others by their names."""
+
 X_AXES = {"env_steps": "control steps", "minutes": "minutes"}
 """What may be on the x axis -> its unit."""
 
@@ -155,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--evaluations", nargs="+", type=Path, default=[], metavar="JSON", help="Results of eval.py, for eval/ metrics."
     )
     parser.add_argument("--title", default="", help="Of the picture.")
-    parser.add_argument("--ylabel", default=None, help="Of the picture; the metric if it is not given.")
+    parser.add_argument("--ylabel", default=None, help="Of the picture; the name of the metric if not given.")
     args = parser.parse_args(arguments)
     try:
         metrics = list(dict.fromkeys(args.metric))
@@ -183,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args.plot,
             curves,
             xlabel=X_AXES[args.x],
-            ylabel=args.ylabel or metrics[0],
+            ylabel=args.ylabel or _YLABELS.get(metrics[0], metrics[0]),
             title=args.title,
             goal=args.goal,
             ylim=(0.0, 1.02) if percent else None,
