@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import profile, summary
+from gr00t_rl_ext.cli import preflight, profile, summary
 from gr00t_rl_ext.tasks import recipes
-from gr00t_rl_ext.tasks.stack.config.franka.agents.rsl_rl_cfg import MlpPpoRunnerCfg
+from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
 
 TASK = "Isaac-Stack-Cube-Franka-v0"
 
@@ -46,6 +46,24 @@ def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPat
     assert arguments.max_iterations == profile.SMALL_GR00T.max_iterations
     assert "presets=small_cameras" in arguments.forwarded
     assert arguments.forwarded.count("--num_envs") == 1
+
+
+def test_a_recipe_for_small_models_lasts_as_long_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras"})
+    for agent, recipe in (
+        ("gr00t_flow_ppo_small", stack.Gr00tFlowPpoSmallRunnerCfg()),
+        ("gr00t_flow_grpo_small", stack.Gr00tFlowGrpoSmallRunnerCfg()),
+    ):
+        arguments = parse("--task", TASK, "--agent", agent, "--device", "cpu")
+        chosen = profile.choose(arguments, recipe)
+        profile.apply(chosen, arguments)
+        assert arguments.max_iterations is None
+        assert arguments.num_envs == 128
+        assert "presets=small_cameras" in arguments.forwarded
+        preflight.check_algorithm(recipe.algorithm, arguments.num_envs)
+        assert arguments.num_envs * recipe.num_steps_per_env % recipe.algorithm.num_mini_batches == 0
+        arguments.device = "cuda:0"
+        assert profile.choose(arguments, recipe) is profile.FULL
 
 
 def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:
@@ -89,7 +107,7 @@ def test_profiles_by_device() -> None:
     arguments.device = "cpu"
     assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.SMALL_GR00T
     assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_RANDOM_GROUPS
-    assert profile.choose(arguments, MlpPpoRunnerCfg()) is profile.SMALL_MLP
+    assert profile.choose(arguments, stack.MlpPpoRunnerCfg()) is profile.SMALL_MLP
 
 
 def test_the_full_profile_changes_nothing() -> None:

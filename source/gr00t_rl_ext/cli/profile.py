@@ -12,6 +12,7 @@ from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.preflight import gr00t_config
+from gr00t_rl_ext.tasks.registration import SMALL
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,21 @@ SMALL_RANDOM_GROUPS = replace(
 """The same with the tiny random GR00T. It never succeeds, so that groups would have no signal; its returns differ, by
 1e-4 where success is worth 1."""
 
+SMALL_MODEL = Profile("small model", num_envs=128, max_iterations=None, presets=("small_cameras",))
+"""A recipe for a small GR00T, on a CPU: as long as it says, with as many environments as it was made with."""
+
 SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
 """An agent without cameras on a CPU."""
 
 
 def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
-    """The small profile on a CPU, the full one on a GPU."""
+    """A small profile on a CPU, the full one on a GPU."""
     if arguments.device != "cpu":
         return FULL
     if gr00t_config(agent_cfg) is None:
         return SMALL_MLP
+    if arguments.agent.endswith(SMALL):
+        return SMALL_MODEL
     if not hasattr(agent_cfg.algorithm, "group_size"):
         return SMALL_GR00T
     return SMALL_RANDOM_GROUPS if _is_random(arguments, agent_cfg) else SMALL_GROUPS

@@ -149,9 +149,10 @@ def _agent(run: SftRun, task: str) -> str:
     import gymnasium as gym
 
     import gr00t_rl_ext.tasks  # noqa: F401  registers them
+    from gr00t_rl_ext.tasks.registration import SMALL
 
     agent = str(run.dataset.session.get("agent", "gr00t_flow_ppo"))
-    small = f"{agent}_small"
+    small = f"{agent}{SMALL}"
     return small if run.num_parameters < _SMALL and task in gym.registry and small in gym.spec(task).kwargs else agent
 
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+SMALL = "_small"
+"""How agents end whose settings are for models that train on a CPU, such as ``gr00t_flow_ppo_small``."""
+
 
 def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
     """Arguments of ``gym.register`` for agents.
