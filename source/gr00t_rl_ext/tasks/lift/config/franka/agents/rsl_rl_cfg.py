@@ -36,8 +36,8 @@ class Gr00tLoraPpoRunnerCfg(stack.Gr00tLoraPpoRunnerCfg):
 
 @configclass
 class Gr00tFlowPpoSmallRunnerCfg(stack.Gr00tFlowPpoSmallRunnerCfg):
-    """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. From 55 to 95 % in 30 minutes of
-    two cores (``docs/results.md``)."""
+    """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. From 55 to 95 and 91 % in 26 to
+    30 minutes of two cores (two seeds, ``docs/results.md``)."""
 
     experiment_name = "gr00t_flow_lift_cube_franka"
     num_steps_per_env = DECISIONS_PER_EPISODE
