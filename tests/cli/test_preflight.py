@@ -75,7 +75,8 @@ def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
 
 def test_no_such_agent(fails: Any) -> None:
     error = fails("--task", TASK, "--agent", "gr00t_dqn")
-    assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: gr00t_flow_grpo, gr00t_flow_ppo, gr00t_grpo," in error
+    known = "gr00t_flow_grpo, gr00t_flow_grpo_small, gr00t_flow_ppo, gr00t_flow_ppo_small, gr00t_grpo,"
+    assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: {known}" in error
 
 
 @pytest.mark.parametrize("option", ["--num_envs", "--max_iterations"])
