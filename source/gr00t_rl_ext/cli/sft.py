@@ -25,8 +25,8 @@ PARTS = ("projector", "dit", "vl_self_attention", "language", "full")
 LOG_EVERY = 10
 """Steps between two updates of the progress bar's numbers."""
 
-_SMALL = 50_000_000
-"""Parameters from which a model is not what the agents ``..._small`` are for."""
+_MAX_SMALL_PARAMETERS = 50_000_000
+"""The agents for small models are for no more parameters than these."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -148,12 +148,14 @@ def _agent(run: SftRun, task: str) -> str:
     """The agent of the demonstrations, or its recipe for small models where the task has one and the model is small."""
     import gymnasium as gym
 
-    import gr00t_rl_ext.tasks  # noqa: F401  registers them
+    # registers the tasks as well
     from gr00t_rl_ext.tasks.registration import SMALL
 
     agent = str(run.dataset.session.get("agent", "gr00t_flow_ppo"))
+    if run.num_parameters > _MAX_SMALL_PARAMETERS or task not in gym.registry:
+        return agent
     small = f"{agent}{SMALL}"
-    return small if run.num_parameters < _SMALL and task in gym.registry and small in gym.spec(task).kwargs else agent
+    return small if small in gym.spec(task).kwargs else agent
 
 
 def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:
