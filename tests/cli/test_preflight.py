@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import gr00t_rl_ext.tasks  # noqa: F401  registers them
 from gr00t_rl_ext.cli import play, train
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
@@ -176,6 +177,7 @@ def test_the_example_mapping_passes() -> None:
     from gr00t_rl_ext.cli import preflight
 
     env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
+    assert agent_cfg.actor.gr00t.mapping == str(EXAMPLE), "the check would pass over it"
     preflight.check_mapping(agent_cfg.actor.gr00t, env_cfg, agent_cfg.obs_groups["actor"])
 
 
