@@ -45,6 +45,7 @@ def test_checkpoints_are_compared_and_two_runs_agree(
     assert base.initial_states == trained.initial_states
     assert len(set(base.initial_states)) == 5
     assert base.successes is None
+    assert base.chunk_length == trained.chunk_length == 1
     assert base.fingerprint != trained.fingerprint
     assert base.returns == tuple(float(length) for length in base.lengths)
     assert base.returns != trained.returns

@@ -52,6 +52,7 @@ def test_rows_are_those_of_the_statistics() -> None:
         pytest.approx((0.1 * (0 + 1 + 3 + 4 + 5 + 7 + 8 + 9) + 2 * 2.5) / 10),
         None,
         88.0,
+        None,
     )
     assert second.success_difference == compare_successes(BASE.successes, TRAINED.successes)
     assert second.success_difference.difference == pytest.approx(0.7)
@@ -61,6 +62,17 @@ def test_rows_are_those_of_the_statistics() -> None:
 
 def test_markdown_table() -> None:
     assert report.markdown_table(report.summarise([BASE, TRAINED, OTHER])) == GOLDEN
+
+
+def test_the_table_says_how_many_steps_a_decision_executes() -> None:
+    """Success depends on it; what is not known is not said, as of files that do not keep it."""
+    four, also_four, eight = (
+        evaluation(name, "x.", chunk_length=steps) for name, steps in (("a", 4), ("b", 4), ("c", 8))
+    )
+    said = "Control steps per decision: 4."
+    assert said in report.markdown_table(report.summarise([four, also_four]))
+    for others in ([four, eight], [BASE, TRAINED]):
+        assert "Control steps per decision" not in report.markdown_table(report.summarise(others))
 
 
 GOLDEN = (
@@ -188,10 +200,18 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert content["evaluations"][0]["returns"][9] == 0.1 * 9
 
 
+def test_a_file_without_the_steps_of_a_decision_is_read(tmp_path: Path) -> None:
+    report.save([BASE], tmp_path / "old.json")
+    text = (tmp_path / "old.json").read_text()
+    assert '      "chunk_length": null,\n' in text
+    (tmp_path / "old.json").write_text(text.replace('      "chunk_length": null,\n', ""))
+    assert report.load(tmp_path / "old.json") == (BASE,)
+
+
 def test_the_file_holds_one_field_a_line(tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "a.json")
     assert '\n      "seed": 7,\n' in (tmp_path / "a.json").read_text()
-    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 11 + 2
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 12 + 2
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,19 @@ def test_scene_and_interface_are_those_of_the_stack_task(env: Any) -> None:
     assert stack.episode_length_s == 30.0
 
 
+def test_the_group_object_says_where_the_cubes_are(env: Any) -> None:
+    env.configure_decisions(1, observation_groups=["rgb", "state", "object"])
+    obs, _ = env.reset(seed=5)
+    assert set(obs) == {"rgb", "state", "object"}
+    assert obs["object"].shape == (2, 39)
+    assert env.observation_manager.active_terms["object"] == ["cubes"]
+    red = env.scene["cube_2"].data
+    expected = torch.cat((red.root_pos_w.torch - env.scene.env_origins, red.root_quat_w.torch), dim=1)
+    torch.testing.assert_close(obs["object"][:, 7:14], expected)
+    to_red = red.root_pos_w.torch - env.scene["ee_frame"].data.target_pos_w.torch[:, 0]
+    torch.testing.assert_close(obs["object"][:, 24:27], to_red)
+
+
 def test_agents(env: Any) -> None:
     import gymnasium as gym
     from isaaclab_tasks.utils import resolve_task_config

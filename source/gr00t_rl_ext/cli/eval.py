@@ -228,6 +228,7 @@ def evaluate_all(
                 task=arguments.task,
                 agent=arguments.agent,
                 seed=arguments.seed,
+                chunk_length=env.unwrapped.chunk_length,
                 initial_states=first.digests(),
                 successes=None if episodes.successes is None else tuple(episodes.successes),
                 returns=tuple(episodes.returns),

@@ -62,6 +62,9 @@ class Evaluation(BaseModel):
     seed: int
     """Of the environment and of the policy's noise."""
 
+    chunk_length: PositiveInt | None = None
+    """Control steps that were executed per decision; None: not kept, in older files."""
+
     initial_states: tuple[str, ...] = Field(min_length=1)
     """What tells the initial state of an episode from others, such as its seed or a digest of the state."""
 
@@ -98,6 +101,8 @@ class Row(NamedTuple):
     return_difference: Comparison | None
     """To the first checkpoint; None for that one."""
     mean_length: float
+    chunk_length: int | None = None
+    """Control steps per decision; None if it was not kept."""
 
 
 def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
@@ -128,6 +133,7 @@ def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
                 mean_return=sum(evaluation.returns) / episodes,
                 return_difference=None if is_first else compare_returns(first.returns, evaluation.returns),
                 mean_length=sum(evaluation.lengths) / episodes,
+                chunk_length=evaluation.chunk_length,
             )
         )
     return rows
@@ -247,6 +253,8 @@ def _caption(rows: Sequence[Row]) -> str:
         ]
     if not rated:
         sentences.append("The task says nothing of success.")
+    if (chunk := rows[0].chunk_length) is not None and all(row.chunk_length == chunk for row in rows):
+        sentences.append(f"Control steps per decision: {chunk}.")
     if len(rows) > 2:
         sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
     return " ".join(sentences)

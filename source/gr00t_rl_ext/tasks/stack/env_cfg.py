@@ -94,6 +94,17 @@ class ObservationsCfg:
             self.concatenate_terms = True
 
     @configclass
+    class ObjectCfg(ObsGroup):
+        """Where the cubes are, for agents that are told: ``agent.obs_groups.actor=[rgb,state,object]``."""
+
+        cubes = ObsTerm(func=mdp.object_obs)
+        """Poses of the cubes and their offsets from the gripper and from each other [m]."""
+
+        def __post_init__(self) -> None:
+            self.enable_corruption = False
+            self.concatenate_terms = True
+
+    @configclass
     class PrivilegedCfg(ObsGroup):
         """What only the simulator knows. For the critic, and for policies without cameras."""
 
@@ -111,6 +122,7 @@ class ObservationsCfg:
 
     rgb: RgbCfg = RgbCfg()
     state: StateCfg = StateCfg()
+    object: ObjectCfg = ObjectCfg()
     privileged: PrivilegedCfg = PrivilegedCfg()
 
 
