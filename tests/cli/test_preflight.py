@@ -204,7 +204,7 @@ def test_the_example_mapping_has_the_tasks_numbers() -> None:
 def test_missing_camera_group(fails: Any) -> None:
     error = fails("--task", TASK, "agent.obs_groups.actor=['depth','state']")
     assert "`agent.obs_groups.actor` names the observation group 'depth', which the task does not have" in error
-    assert "It offers: rgb, state, privileged" in error
+    assert "It offers: rgb, state, object, privileged" in error
 
 
 @pytest.mark.parametrize(

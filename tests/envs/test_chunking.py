@@ -199,7 +199,7 @@ def test_unused_groups_are_not_computed(env: Any, monkeypatch: pytest.MonkeyPatc
     assert list(obs) == ["state"]
     assert not renders
     env.configure_decisions(4)
-    assert list(env.obs_buf) == ["rgb", "state", "privileged"]
+    assert list(env.obs_buf) == ["rgb", "state", "object", "privileged"]
 
 
 def test_wrist_camera_moves_with_the_hand(env: Any) -> None:
@@ -229,7 +229,7 @@ def test_errors_say_what_is_expected(env: Any) -> None:
         env.configure_decisions(0)
     with pytest.raises(ValueError, match=r"must lie in \(0, 1\], got 1.5"):
         env.configure_decisions(4, step_discount=1.5)
-    with pytest.raises(ValueError, match="no observation group 'depth'. It offers: rgb, state, privileged"):
+    with pytest.raises(ValueError, match="no observation group 'depth'. It offers: rgb, state, object, privileged"):
         env.configure_decisions(4, observation_groups=["rgb", "depth"])
     assert env.chunk_length == 4
 

@@ -177,6 +177,6 @@ def test_rsl_rls_wrapper_passes_them_on(env: Any) -> None:
 
 def test_an_unknown_group_is_refused(env: Any) -> None:
     restart(env, 2, ["state"])
-    with pytest.raises(ValueError, match="no observation group 'depth'. It offers: rgb, state, privileged"):
+    with pytest.raises(ValueError, match="no observation group 'depth'. It offers: rgb, state, object, privileged"):
         env.configure_decisions(4, final_observation_groups=["state", "depth"])
     assert env.chunk_length == 2
