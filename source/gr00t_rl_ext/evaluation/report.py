@@ -101,7 +101,7 @@ class Row(NamedTuple):
     return_difference: Comparison | None
     """To the first checkpoint; None for that one."""
     mean_length: float
-    chunk_length: int | None = None
+    chunk_length: int | None
     """Control steps per decision; None if it was not kept."""
 
 
