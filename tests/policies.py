@@ -16,6 +16,7 @@ from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.task_spec import TaskSpec
 
@@ -51,6 +52,7 @@ POLICIES = {
     "gaussian": Policy(Gr00tGaussianActor),
     "gaussian, state-dependent std": Policy(Gr00tGaussianActor, {"distribution_cfg": {"state_dependent_std": True}}),
     "squashed": Policy(Gr00tGaussianActor, {"distribution_cfg": {"squash": True}}),
+    "residual": Policy(Gr00tResidualActor),
     "categorical": Policy(Gr00tCategoricalActor, spec=DISCRETE_SPEC),
     "flow, sde, one step": Policy(Gr00tFlowActor, train=HEAD),
     "flow, sde, all steps": Policy(Gr00tFlowActor, {"flow": {"score": "all_steps"}}, HEAD),

@@ -18,6 +18,7 @@ from gr00t_rl_ext.policy.encoder import Gr00tOptions
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.flow_chain import FlowOptions
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
 
 configs = pytest.importorskip("gr00t_rl_ext.policy.configs")
@@ -63,6 +64,7 @@ def test_the_flow_config_has_the_options_defaults() -> None:
         ("Gr00tGaussianActorCfg", Gr00tGaussianActor),
         ("Gr00tCategoricalActorCfg", Gr00tCategoricalActor),
         ("Gr00tFlowActorCfg", Gr00tFlowActor),
+        ("Gr00tResidualActorCfg", Gr00tResidualActor),
     ],
 )
 def test_every_field_of_an_actor_config_is_one_of_its_class(cfg: str, actor_class: type[Actor]) -> None:

@@ -207,3 +207,30 @@ class AdapterForOnnx(nn.Module):
     def get_dummy_inputs(self) -> tuple[Tensor, Tensor]:
         features, state = self._shapes
         return torch.zeros(features), torch.zeros(state)
+
+
+class ExportedElsewhere(nn.Module):
+    """What ``isaaclab play`` writes as ``policy.pt`` and ``policy.onnx`` of a policy that needs GR00T's head: NaN.
+
+    Such a policy is a vision-language-action model of gigabytes, whose form for inference is a GR00T checkpoint
+    (``scripts/export_gr00t.py``). Isaac Lab exports at every start of ``play`` and cannot be told not to.
+
+    Args:
+        state_dim: Width of the state.
+        num_actions: Width of an action chunk.
+    """
+
+    is_recurrent = False
+    input_names = ("state",)
+    output_names = ("see_scripts_export_gr00t_py",)
+
+    def __init__(self, state_dim: int, num_actions: int) -> None:
+        super().__init__()
+        self.state_dim = state_dim
+        self.num_actions = num_actions
+
+    def forward(self, state: Tensor) -> Tensor:
+        return torch.full((state.shape[0], self.num_actions), float("nan"))
+
+    def get_dummy_inputs(self) -> tuple[Tensor]:
+        return (torch.zeros(1, self.state_dim),)

@@ -80,8 +80,8 @@ class Gr00tFreezingCfg:
 
 
 @configclass
-class BoundedGaussianCfg:
-    """Gaussian with a bounded standard deviation (``agent.actor.distribution_cfg``)."""
+class BoundedStdCfg:
+    """Standard deviation of a Gaussian, bounded."""
 
     init_std: float = 0.1
     """Standard deviation of the actions at the start, in units of the action range [-1, 1]. For the stack task 0.1 is
@@ -92,6 +92,11 @@ class BoundedGaussianCfg:
 
     state_dependent_std: bool = False
     """Let the network say the standard deviation of each decision, instead of learning one for all."""
+
+
+@configclass
+class BoundedGaussianCfg(BoundedStdCfg):
+    """Gaussian with a bounded standard deviation (``agent.actor.distribution_cfg``)."""
 
     squash: bool = False
     """Draw before Tanh instead of around it: no sample leaves [-1, 1], so that nothing is clipped. The standard
@@ -131,6 +136,22 @@ class Gr00tGaussianActorCfg(Gr00tAdapterActorCfg):
     class_name: str = "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"
 
     distribution_cfg: BoundedGaussianCfg = BoundedGaussianCfg()
+
+
+@configclass
+class Gr00tResidualActorCfg(Gr00tAdapterActorCfg):
+    """GR00T's own action chunk, corrected by the adapter (``agent.actor``)."""
+
+    class_name: str = "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor"
+
+    residual_scale: float = 1.0
+    """Largest correction of the mean, in GR00T's normalised actions, of which the demonstrations span [-1, 1]."""
+
+    num_flow_steps: int = 4
+    """Euler steps of GR00T's flow."""
+
+    distribution_cfg: BoundedStdCfg = BoundedStdCfg()
+    """Noise of the correction, in GR00T's normalised actions."""
 
 
 @configclass

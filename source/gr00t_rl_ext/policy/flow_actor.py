@@ -14,7 +14,7 @@ from rsl_rl.modules import MLP
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.actor import Actor, Decisions, Parameters
+from gr00t_rl_ext.policy.actor import Actor, Decisions, ExportedElsewhere, Parameters
 from gr00t_rl_ext.policy.adapter import AttentionPooling, initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.flow_chain import (
@@ -155,36 +155,9 @@ class Gr00tFlowActor(Actor):
         return torch.full((1,), level)
 
     def as_jit(self) -> nn.Module:
-        """A note in place of the policy, see :class:`ExportedElsewhere`."""
+        """A note in place of the policy, see :class:`~.actor.ExportedElsewhere`."""
         return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
 
     def as_onnx(self, verbose: bool = False) -> nn.Module:
         """Likewise."""
         return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
-
-
-class ExportedElsewhere(nn.Module):
-    """What ``isaaclab play`` writes as ``policy.pt`` and ``policy.onnx`` of a flow policy: actions that are NaN.
-
-    The policy is a vision-language-action model of gigabytes, whose form for inference is a GR00T checkpoint
-    (``scripts/export_gr00t.py``). Isaac Lab exports at every start of ``play`` and cannot be told not to.
-
-    Args:
-        state_dim: Width of the state.
-        num_actions: Width of an action chunk.
-    """
-
-    is_recurrent = False
-    input_names = ("state",)
-    output_names = ("see_scripts_export_gr00t_py",)
-
-    def __init__(self, state_dim: int, num_actions: int) -> None:
-        super().__init__()
-        self.state_dim = state_dim
-        self.num_actions = num_actions
-
-    def forward(self, state: Tensor) -> Tensor:
-        return torch.full((state.shape[0], self.num_actions), float("nan"))
-
-    def get_dummy_inputs(self) -> tuple[Tensor]:
-        return (torch.zeros(1, self.state_dim),)

@@ -19,6 +19,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tFlowActorCfg,
     Gr00tFreezingCfg,
     Gr00tGaussianActorCfg,
+    Gr00tResidualActorCfg,
     MlpActorCfg,
 )
 
@@ -46,6 +47,16 @@ class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
     actor = Gr00tGaussianActorCfg()
     critic = Gr00tCriticCfg()
     algorithm = Gr00tPpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tResidualPpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_residual_ppo``: frozen GR00T, whose own actions an adapter corrects."""
+
+    # GR00T says actions in the units of its statistics, which may leave [-1, 1]
+    clip_actions = None
+    actor = Gr00tResidualActorCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2)
 
 
 @configclass

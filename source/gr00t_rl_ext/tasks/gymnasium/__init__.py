@@ -37,6 +37,7 @@ def _fetch(task: str) -> dict[str, str]:
     """Agents for Fetch tasks; ``Reach`` has some of its own."""
     recipes = {
         "gr00t_ppo": "Gr00tPpoRunnerCfg",
+        "gr00t_residual_ppo": "Gr00tResidualPpoRunnerCfg",
         "gr00t_flow_ppo": f"Gr00tFlowPpo{task}RunnerCfg",
         "gr00t_grpo": "Gr00tGrpoRunnerCfg",
         "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",

@@ -20,6 +20,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tCriticCfg,
     Gr00tFlowActorCfg,
     Gr00tGaussianActorCfg,
+    Gr00tResidualActorCfg,
     MlpActorCfg,
 )
 from gr00t_rl_ext.tasks import recipes
@@ -50,6 +51,8 @@ _PPO: dict[str, Any] = {
 # of 256 decisions with 32 environments
 _FLOW_PPO: dict[str, Any] = recipes.SMALL_FLOW_PPO | {"learning_rate": 6.0e-5, "num_mini_batches": 5}
 
+_RESIDUAL_PPO: dict[str, Any] = _FLOW_PPO | {"learning_rate": 3.0e-4}
+
 _GRPO: dict[str, Any] = {
     "learning_rate": 1.0e-4,
     "num_learning_epochs": 4,
@@ -74,6 +77,14 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     obs_groups = _SIGHT
     actor = Gr00tGaussianActorCfg(chunk_length=CHUNK)
     algorithm = Gr00tPpoAlgorithmCfg(**_PPO)
+
+
+@configclass
+class Gr00tResidualPpoRunnerCfg(Gr00tPpoRunnerCfg):
+    """``gr00t_residual_ppo``: GR00T's own chunk, corrected by an adapter."""
+
+    actor = Gr00tResidualActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tPpoAlgorithmCfg(**_RESIDUAL_PPO)
 
 
 @configclass

@@ -18,6 +18,7 @@ _RECIPES = agents(
     _AGENTS,
     {
         "gr00t_ppo": "Gr00tPpoRunnerCfg",
+        "gr00t_residual_ppo": "Gr00tResidualPpoRunnerCfg",
         "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
         "gr00t_flow_ppo_small": "Gr00tFlowPpoSmallRunnerCfg",
         "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",

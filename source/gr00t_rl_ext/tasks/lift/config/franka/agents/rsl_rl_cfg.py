@@ -21,6 +21,13 @@ class Gr00tPpoRunnerCfg(stack.Gr00tPpoRunnerCfg):
 
 
 @configclass
+class Gr00tResidualPpoRunnerCfg(stack.Gr00tResidualPpoRunnerCfg):
+    """``gr00t_residual_ppo``."""
+
+    experiment_name = "gr00t_residual_lift_cube_franka"
+
+
+@configclass
 class Gr00tFlowPpoRunnerCfg(stack.Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo``."""
 

@@ -27,6 +27,15 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
 
 
 @configclass
+class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
+    """``gr00t_residual_ppo``."""
+
+    experiment_name = "gr00t_residual_stack_cube_franka"
+    obs_groups = _OBS_GROUPS
+    algorithm = replace(recipes.Gr00tResidualPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
+
+
+@configclass
 class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo``."""
 

@@ -1,0 +1,151 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The residual policy: what GR00T's action head says, corrected by a small adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from gr00t_rl_ext.policy.actor import Actor, Decisions, ExportedElsewhere, Parameters
+from gr00t_rl_ext.policy.adapter import GaussianAdapter
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
+from gr00t_rl_ext.policy.scored import GaussianScored, Scored
+
+
+class Gr00tResidualActor(Actor):
+    """GR00T's action chunk plus a correction by an adapter, which is all that learns: residual reinforcement learning.
+
+    ``x = x_GR00T + N(residual_scale tanh(MLP(features, state, x_GR00T)), std)``, in GR00T's normalised actions, of
+    which the demonstrations span [-1, 1]. The last layer begins with weights of 0: the deterministic policy begins as
+    GR00T acts. GR00T's chunk is inferred once per decision, in the rollout, and recorded; an update calls the adapter
+    alone. The chunk is part of what the policy sees: GR00T begins with noise, so that it is random, which does not
+    change the density of the correction.
+
+    Sources: Silver et al. 2018 (arXiv 1812.06298), Johannink et al. 2019 (arXiv 1812.03201); over policies that say
+    chunks, with the base's action as an input, Ankile et al. 2024 (arXiv 2407.16677).
+
+    Args:
+        encoder: The shared frozen backbone.
+        chunk_length: Control steps H per decision.
+        residual_scale: Largest correction of the mean, in normalised actions.
+        num_flow_steps: Euler steps of GR00T's flow.
+        distribution_cfg: Those arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter` that are about the
+            std.
+        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter`.
+
+    Raises:
+        ValueError: The task's actions are discrete, an option does not fit, or something of GR00T shall train.
+    """
+
+    reads_head = True
+    SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std")}
+    FIELDS = ("hidden_dims", "activation", "num_queries", "residual_scale", "num_flow_steps")
+
+    encoder: Gr00tEncoder
+
+    def __init__(
+        self,
+        encoder: Gr00tEncoder,
+        chunk_length: int,
+        distribution_cfg: Mapping[str, Any] | None = None,
+        residual_scale: float = 1.0,
+        num_flow_steps: int = 4,
+        **adapter: Any,
+    ) -> None:
+        super().__init__(encoder, chunk_length)
+        require_continuous_actions(encoder)
+        if not residual_scale > 0.0:
+            raise ValueError(
+                f"`agent.actor.residual_scale` is {residual_scale}; expected a positive number: with 0 nothing of what"
+                " GR00T does could change."
+            )
+        if num_flow_steps < 1:
+            raise ValueError(f"`agent.actor.num_flow_steps` is {num_flow_steps}; expected at least 1 Euler step.")
+        parts = [part for stage in encoder.freezing.stages for part in stage.train]
+        if parts:
+            raise ValueError(
+                f"`agent.actor.freezing` trains {', '.join(parts)}, but a residual policy corrects a GR00T that stays"
+                " as it is: the chunks that it recorded would not be those of the GR00T that it learns with. Leave"
+                " `agent.actor.freezing` empty, or train GR00T itself with the agent `gr00t_flow_ppo`."
+            )
+        self.residual_scale = residual_scale
+        self.num_flow_steps = num_flow_steps
+        self.action_dims = torch.tensor(encoder.action_dims, device=encoder.model.device)
+        num_actions = len(encoder.action_dims)
+        self.adapter = GaussianAdapter(
+            encoder.feature_shape[1],
+            encoder.state_dim + chunk_length * num_actions,
+            chunk_length,
+            num_actions,
+            **dict(distribution_cfg or {}),
+            **adapter,
+        )
+        *_, weight, _ = self.adapter.mlp.parameters()
+        nn.init.zeros_(weight)
+
+    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
+        chunk = self.gr00t_chunk(obs)
+        base = chunk.index_select(-1, self.action_dims)
+        mean, std = self._gaussian(obs, base)
+        outcome = torch.normal(mean, std) if stochastic else mean
+        # the dimensions that do not reach the robot are left as GR00T says them
+        actions = self.encoder.decode_action(chunk.index_copy(-1, self.action_dims, outcome), obs)
+        return actions, (mean, std, base, outcome)
+
+    @torch.no_grad()
+    def gr00t_chunk(self, obs: TensorDict) -> Tensor:
+        """What GR00T would do: its own inference, from noise of torch's global generator.
+
+        Args:
+            obs: Encoded observations.
+
+        Returns:
+            Normalised actions (B, H, max_action_dim), fp32.
+        """
+        model = self.encoder.model
+        shape = obs.batch_size[0], model.action_horizon, model.max_action_dim
+        noise = torch.randn(shape, device=self.action_dims.device)
+        with self.encoder.autocast():
+            chunk = model.sample(self.encoder.context(obs), self.encoder.head_state(obs), noise, self.num_flow_steps)
+        return chunk[:, : self.chunk_length]
+
+    def _gaussian(self, obs: TensorDict, base: Tensor) -> Parameters:
+        """Mean and std of the corrected chunk, (B, H, n) each, of GR00T's chunk (B, H, n)."""
+        seen = torch.cat((self.encoder.state(obs), base.flatten(1)), dim=-1)
+        correction, std = self.adapter.distribution(obs[FEATURES], seen)
+        return base + self.residual_scale * correction, std
+
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        _, _, base, _ = decisions.recorded
+        return self._gaussian(obs, base)
+
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.chunk_length, len(self.action_dims)),) * 2
+
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        return decisions.recorded[:2]
+
+    def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
+        mean, std = distribution
+        *_, outcome = decisions.recorded
+        return GaussianScored(outcome, mean, std, decisions.valid)
+
+    @property
+    def output_std(self) -> Tensor:
+        return torch.tensor(self.adapter.init_std) if self._recorded is None else self._recorded[1]
+
+    def as_jit(self) -> nn.Module:
+        """A note in place of the policy, which needs all of GR00T: see :class:`~.actor.ExportedElsewhere`."""
+        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
+
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        """Likewise."""
+        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
