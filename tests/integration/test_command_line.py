@@ -167,6 +167,20 @@ def test_stock_train_and_play_of_the_flow_policy(trained_flow: Path) -> None:
     assert list((run_dir / "videos" / "play").glob("*.mp4"))
 
 
+def test_a_residual_policy_is_exported_beside_gr00t_as_it_was(tmp_path: Path) -> None:
+    from gr00t_rl_ext.cli.summary import read_scalars
+
+    settings = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=3")
+    quick = ("agent.algorithm.critic_warmup_iterations=0", "agent.algorithm.learning_rate=1e-3")
+    succeeded(train(*settings, *quick, cwd=tmp_path, agent="gr00t_residual_ppo"))
+    run_dir = run_directory(tmp_path, "gr00t_residual_stack_cube_franka")
+    scalars = read_scalars(run_dir)
+    assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
+    assert scalars["train/kl_to_base"][-1][1] > 0
+    assert not export(tmp_path, run_dir / "model_1.pt", tolerance=1e-4)
+    assert (tmp_path / "exported" / "rl_policy" / "actor.safetensors").is_file()
+
+
 def test_a_flow_policy_is_exported_into_gr00ts_own_head(trained_flow: Path) -> None:
     changed = export(
         trained_flow, run_directory(trained_flow, "gr00t_lora_stack_cube_franka") / "model_1.pt", tolerance=1e-4
