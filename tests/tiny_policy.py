@@ -13,7 +13,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.actor import Actor, Decisions
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
@@ -90,6 +90,26 @@ def actor_critic(
     freezing = dataclasses.asdict(encoder.freezing.options)
     recipe = ActorRecipe.of(actor_class, encoder.spec, settings | {"chunk_length": chunk_length, "freezing": freezing})
     return SimpleNamespace(encoder=encoder, actor=built, critic=value, chunk_length=chunk_length, recipe=recipe)
+
+
+def decided(actor: Actor, seed: int = 0) -> tuple[TensorDict, Decisions]:
+    """Encoded observations, and stochastic decisions in them that were executed as a whole."""
+    with torch.no_grad():
+        obs = actor.encoder.encode(observations())
+        torch.manual_seed(seed)
+        actions = actor(obs, stochastic_output=True)
+    valid = torch.ones(len(actions), actor.chunk_length, dtype=torch.bool)
+    return obs, Decisions(actions, actor.output_distribution_params, valid)
+
+
+def gr00t_inference(encoder: Gr00tEncoder, raw: TensorDict, steps: int, seed: int) -> torch.Tensor:
+    """Normalised actions of GR00T's own inference in observations with images, (B, horizon, max_action_dim)."""
+    model = encoder.model
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        noise = torch.randn(raw.batch_size[0], model.action_horizon, model.max_action_dim)
+        context = model.condition(model.encode(**encoder.model_inputs(raw)))
+        return model.sample(context, encoder.head_state(raw), noise, steps)
 
 
 def task_stand_in(**changes: Any) -> SimpleNamespace:

@@ -14,10 +14,9 @@ import torch
 from n1_7_robot import HORIZON, TAG, n1_7_robot
 from policies import DISCRETE_SPEC
 from rsl_rl.runners import OnPolicyRunner
-from tiny_policy import SPEC, actor_critic, load_encoder, observations
+from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations
 from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.flow_chain import FlowChain, sde_std
@@ -38,28 +37,14 @@ def make(encoder: Gr00tEncoder, chunk_length: int = H, **flow: Any) -> Gr00tFlow
     return actor
 
 
-def decided(actor: Gr00tFlowActor, seed: int = 0) -> tuple[Any, Decisions]:
-    """Encoded observations, and stochastic decisions in them that were executed as a whole."""
-    with torch.no_grad():
-        obs = actor.encoder.encode(observations(B))
-        torch.manual_seed(seed)
-        actions = actor(obs, stochastic_output=True)
-    valid = torch.ones(B, actor.chunk_length, dtype=torch.bool)
-    return obs, Decisions(actions, actor.output_distribution_params, valid)
-
-
 @pytest.mark.parametrize("steps", [1, 4, 7])
 def test_the_deterministic_decision_is_gr00ts_inference(encoder: Gr00tEncoder, steps: int) -> None:
     actor = make(encoder, num_eval_steps=steps)
-    model, raw = encoder.model, observations(B)
+    raw = observations(B)
     torch.manual_seed(3)
     with torch.no_grad():
         actions = actor(raw)
-        torch.manual_seed(3)
-        noise = torch.randn(B, model.action_horizon, model.max_action_dim)
-        context = model.condition(model.encode(**encoder.model_inputs(raw)))
-        sampled = model.sample(context, encoder.head_state(raw), noise, steps)
-    expected = encoder.decode_action(sampled, raw)[:, :H].flatten(1)
+    expected = encoder.decode_action(gr00t_inference(encoder, raw, steps, seed=3), raw)[:, :H].flatten(1)
     torch.testing.assert_close(actions, expected, rtol=0, atol=1e-6)
     assert actions.shape == (B, H * 8)
 

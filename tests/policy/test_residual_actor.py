@@ -13,7 +13,7 @@ import torch
 from n1_7_robot import HORIZON, TAG, n1_7_robot
 from policies import DISCRETE_SPEC
 from rsl_rl.runners import OnPolicyRunner
-from tiny_policy import SPEC, actor_critic, load_encoder, observations
+from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations
 from torch.distributions import Normal
 
 from gr00t_rl_ext.policy.actor import Decisions
@@ -35,31 +35,11 @@ def make(encoder: Gr00tEncoder, chunk_length: int = H, **settings: Any) -> Gr00t
     return actor
 
 
-def decided(actor: Gr00tResidualActor, seed: int = 0) -> tuple[Any, Decisions]:
-    """Encoded observations, and stochastic decisions in them that were executed as a whole."""
-    with torch.no_grad():
-        obs = actor.encoder.encode(observations(B))
-        torch.manual_seed(seed)
-        actions = actor(obs, stochastic_output=True)
-    valid = torch.ones(B, actor.chunk_length, dtype=torch.bool)
-    return obs, Decisions(actions, actor.output_distribution_params, valid)
-
-
 def shift_mean(actor: Gr00tResidualActor, raw: float) -> None:
     """Let the adapter say the same number for every entry, before Tanh."""
     *_, bias = actor.adapter.mlp.parameters()
     with torch.no_grad():
         bias.fill_(raw)
-
-
-def gr00t_inference(encoder: Gr00tEncoder, steps: int, seed: int) -> torch.Tensor:
-    """Normalised actions of GR00T's own inference."""
-    model, raw = encoder.model, observations(B)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        noise = torch.randn(B, model.action_horizon, model.max_action_dim)
-        context = model.condition(model.encode(**encoder.model_inputs(raw)))
-        return model.sample(context, encoder.head_state(raw), noise, steps)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -68,7 +48,7 @@ def test_it_begins_as_gr00t_acts(encoder: Gr00tEncoder, steps: int) -> None:
     torch.manual_seed(3)
     with torch.no_grad():
         actions = actor(raw)
-    expected = encoder.decode_action(gr00t_inference(encoder, steps, seed=3), raw)[:, :H].flatten(1)
+    expected = encoder.decode_action(gr00t_inference(encoder, raw, steps, seed=3), raw)[:, :H].flatten(1)
     torch.testing.assert_close(actions, expected, rtol=0, atol=1e-6)
 
 
@@ -78,7 +58,7 @@ def test_the_correction_is_at_most_its_scale_in_normalised_actions(encoder: Gr00
     torch.manual_seed(3)
     with torch.no_grad():
         actions = actor(raw)
-    chunk = gr00t_inference(encoder, 4, seed=3)[:, :H]
+    chunk = gr00t_inference(encoder, raw, 4, seed=3)[:, :H]
     chunk[..., list(encoder.action_dims)] += 0.25
     torch.testing.assert_close(actions, encoder.decode_action(chunk, raw).flatten(1), rtol=0, atol=1e-5)
 

@@ -15,7 +15,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
+from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN, Gr00tEncoder
 from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.scored import Scored
 
@@ -187,6 +187,22 @@ class Actor(nn.Module, ABC):
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Nothing to update: the state is normalised with the checkpoint's fixed statistics."""
+
+
+class HeadActor(Actor):
+    """A policy that acts through GR00T's action head."""
+
+    reads_head = True
+
+    encoder: Gr00tEncoder
+
+    def as_jit(self) -> nn.Module:
+        """A note in place of the policy, see :class:`ExportedElsewhere`."""
+        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
+
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        """Likewise."""
+        return self.as_jit()
 
 
 class AdapterForOnnx(nn.Module):

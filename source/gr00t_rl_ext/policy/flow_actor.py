@@ -14,7 +14,7 @@ from rsl_rl.modules import MLP
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.actor import Actor, Decisions, ExportedElsewhere, Parameters
+from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.adapter import AttentionPooling, initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.flow_chain import (
@@ -59,7 +59,7 @@ class NoiseNetwork(nn.Module):
         return self.mlp(inputs).float().view(-1, *self.chunk)
 
 
-class Gr00tFlowActor(Actor):
+class Gr00tFlowActor(HeadActor):
     """GR00T's action head as the policy: each decision is a chain of Euler steps, some of them Gaussian.
 
     What trains is said by ``agent.actor.freezing``: parts of the head, low-rank adapters on its diffusion transformer.
@@ -76,10 +76,7 @@ class Gr00tFlowActor(Actor):
         ValueError: An option does not fit, or the task's actions are discrete.
     """
 
-    reads_head = True
     SECTIONS = {"flow": tuple(field.name for field in dataclasses.fields(FlowOptions))}
-
-    encoder: Gr00tEncoder
 
     def __init__(self, encoder: Gr00tEncoder, chunk_length: int, flow: Mapping[str, Any] | None = None) -> None:
         super().__init__(encoder, chunk_length)
@@ -153,11 +150,3 @@ class Gr00tFlowActor(Actor):
         low, high = self.options.std_range
         level = self.noise_level if self.noise is None else (low * high) ** 0.5
         return torch.full((1,), level)
-
-    def as_jit(self) -> nn.Module:
-        """A note in place of the policy, see :class:`~.actor.ExportedElsewhere`."""
-        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
-
-    def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """Likewise."""
-        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)

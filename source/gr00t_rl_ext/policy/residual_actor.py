@@ -12,14 +12,14 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.actor import Actor, Decisions, ExportedElsewhere, Parameters
+from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
 
 
-class Gr00tResidualActor(Actor):
+class Gr00tResidualActor(HeadActor):
     """GR00T's action chunk plus a correction by an adapter, which is all that learns: residual reinforcement learning.
 
     ``x = x_GR00T + N(residual_scale tanh(MLP(features, state, x_GR00T)), std)``, in GR00T's normalised actions, of
@@ -44,11 +44,8 @@ class Gr00tResidualActor(Actor):
         ValueError: The task's actions are discrete, an option does not fit, or something of GR00T shall train.
     """
 
-    reads_head = True
     SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std")}
     FIELDS = ("hidden_dims", "activation", "num_queries", "residual_scale", "num_flow_steps")
-
-    encoder: Gr00tEncoder
 
     def __init__(
         self,
@@ -84,7 +81,7 @@ class Gr00tResidualActor(Actor):
             encoder.state_dim + chunk_length * num_actions,
             chunk_length,
             num_actions,
-            **dict(distribution_cfg or {}),
+            **(distribution_cfg or {}),
             **adapter,
         )
         *_, weight, _ = self.adapter.mlp.parameters()
@@ -141,11 +138,3 @@ class Gr00tResidualActor(Actor):
     @property
     def output_std(self) -> Tensor:
         return torch.tensor(self.adapter.init_std) if self._recorded is None else self._recorded[1]
-
-    def as_jit(self) -> nn.Module:
-        """A note in place of the policy, which needs all of GR00T: see :class:`~.actor.ExportedElsewhere`."""
-        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
-
-    def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """Likewise."""
-        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
