@@ -84,8 +84,9 @@ class BoundedStdCfg:
     """Standard deviation of a Gaussian, bounded."""
 
     init_std: float = 0.1
-    """Standard deviation of the actions at the start, in units of the action range [-1, 1]. For the stack task 0.1 is
-    0.05 rad per joint, or 5 cm of relative gripper pose, in every control step."""
+    """Standard deviation of the actions at the start. Of the Gaussian adapter in units of the action range [-1, 1]: for
+    the stack task 0.1 is 0.05 rad per joint, or 5 cm of relative gripper pose, in every control step. Of the residual
+    policy in GR00T's normalised actions."""
 
     std_range: tuple[float, float] = (0.02, 1.0)
     """Smallest and largest standard deviation."""
