@@ -256,6 +256,11 @@ def test_unfreezing_that_cannot_work(fails: Any, override: str, text: str) -> No
     assert text in fails("--task", TASK, override)
 
 
+def test_a_residual_policy_trains_nothing_of_gr00t(fails: Any) -> None:
+    error = fails("--task", TASK, "--agent", "gr00t_residual_ppo", "agent.actor.freezing.train=['dit']")
+    assert "`agent.actor.freezing` trains dit, but a residual policy corrects a GR00T that stays as it is" in error
+
+
 def test_unknown_preset(fails: Any) -> None:
     error = fails("--task", TASK, "physics=bullet")
     assert "bullet" in error

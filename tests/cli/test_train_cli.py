@@ -53,8 +53,10 @@ def test_a_recipe_for_small_models_lasts_as_long_as_it_says(monkeypatch: pytest.
     for agent, recipe in (
         ("gr00t_flow_ppo_small", stack.Gr00tFlowPpoSmallRunnerCfg()),
         ("gr00t_flow_grpo_small", stack.Gr00tFlowGrpoSmallRunnerCfg()),
+        ("gr00t_flow_ppo_small_cfg_entry_point", stack.Gr00tFlowPpoSmallRunnerCfg()),
     ):
-        arguments = parse("--task", TASK, "--agent", agent, "--device", "cpu")
+        told = "agent.actor.gr00t.checkpoint=checkpoints/mine"
+        arguments = parse("--task", TASK, "--agent", agent, "--device", "cpu", told)
         chosen = profile.choose(arguments, recipe)
         profile.apply(chosen, arguments)
         assert arguments.max_iterations is None
@@ -64,6 +66,16 @@ def test_a_recipe_for_small_models_lasts_as_long_as_it_says(monkeypatch: pytest.
         assert arguments.num_envs * recipe.num_steps_per_env % recipe.algorithm.num_mini_batches == 0
         arguments.device = "cuda:0"
         assert profile.choose(arguments, recipe) is profile.FULL
+
+
+def test_a_recipe_for_small_models_without_one_is_a_demonstration() -> None:
+    for agent, recipe, expected in (
+        ("gr00t_flow_ppo_small", stack.Gr00tFlowPpoSmallRunnerCfg(), profile.SMALL_GR00T),
+        ("gr00t_flow_grpo_small", stack.Gr00tFlowGrpoSmallRunnerCfg(), profile.SMALL_RANDOM_GROUPS),
+    ):
+        arguments = parse("--task", TASK, "--agent", agent, "--device", "cpu")
+        assert profile.choose(arguments, recipe) is expected
+        assert expected.num_envs * recipe.num_steps_per_env % recipe.algorithm.num_mini_batches == 0
 
 
 def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:

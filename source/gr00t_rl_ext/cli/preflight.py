@@ -341,7 +341,7 @@ def check_freezing(actor_cfg: Any) -> None:
 
     try:
         actor: Any = resolve_callable(actor_cfg.class_name)
-        FreezingOptions(**actor_cfg.freezing.to_dict()).stages(actor.reads_head)
+        actor.check_stages(FreezingOptions(**actor_cfg.freezing.to_dict()).stages(actor.reads_head))
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.preflight import gr00t_config
-from gr00t_rl_ext.tasks.registration import SMALL
+from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ SMALL_RANDOM_GROUPS = replace(
 1e-4 where success is worth 1."""
 
 SMALL_MODEL = Profile("small model", num_envs=128, max_iterations=None, presets=("small_cameras",))
-"""A recipe for a small GR00T, on a CPU: as long as it says, with as many environments as it was made with."""
+"""A recipe for a small GR00T, on a CPU: as long as it says, with as many environments as it was made with. Without a
+checkpoint there is nothing that could learn, and the other profiles are taken."""
 
 SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
 """An agent without cameras on a CPU."""
@@ -56,11 +57,12 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
         return FULL
     if gr00t_config(agent_cfg) is None:
         return SMALL_MLP
-    if arguments.agent.endswith(SMALL):
+    random = _is_random(arguments, agent_cfg)
+    if arguments.agent.removesuffix(ENTRY_POINT).endswith(SMALL) and not random:
         return SMALL_MODEL
     if not hasattr(agent_cfg.algorithm, "group_size"):
         return SMALL_GR00T
-    return SMALL_RANDOM_GROUPS if _is_random(arguments, agent_cfg) else SMALL_GROUPS
+    return SMALL_RANDOM_GROUPS if random else SMALL_GROUPS
 
 
 def _is_random(arguments: Arguments, agent_cfg: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN, Gr00tEncoder
 from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.scored import Scored
+from gr00t_rl_ext.policy.stages import Stage
 
 Parameters = tuple[Tensor, ...]
 """Parameters of a distribution over action chunks, each with the batch as its first axis, fp32."""
@@ -69,6 +70,17 @@ class Actor(nn.Module, ABC):
         self.encoder = encoder
         self.chunk_length = chunk_length
         self._recorded: Parameters | None = None
+
+    @classmethod
+    def check_stages(cls, stages: Sequence[Stage]) -> None:
+        """Check what of GR00T shall train, beyond what :meth:`.stages.FreezingOptions.stages` knows.
+
+        Args:
+            stages: What trains from the start, and the schedule.
+
+        Raises:
+            ValueError: This policy cannot act through a GR00T that learns so.
+        """
 
     # What a policy must say
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
+from gr00t_rl_ext.policy.stages import Stage
 
 
 class Gr00tResidualActor(HeadActor):
@@ -65,13 +66,7 @@ class Gr00tResidualActor(HeadActor):
             )
         if num_flow_steps < 1:
             raise ValueError(f"`agent.actor.num_flow_steps` is {num_flow_steps}; expected at least 1 Euler step.")
-        parts = [part for stage in encoder.freezing.stages for part in stage.train]
-        if parts:
-            raise ValueError(
-                f"`agent.actor.freezing` trains {', '.join(parts)}, but a residual policy corrects a GR00T that stays"
-                " as it is: the chunks that it recorded would not be those of the GR00T that it learns with. Leave"
-                " `agent.actor.freezing` empty, or train GR00T itself with the agent `gr00t_flow_ppo`."
-            )
+        self.check_stages(encoder.freezing.stages)
         self.residual_scale = residual_scale
         self.num_flow_steps = num_flow_steps
         self.action_dims = torch.tensor(encoder.action_dims, device=encoder.model.device)
@@ -86,6 +81,16 @@ class Gr00tResidualActor(HeadActor):
         )
         *_, weight, _ = self.adapter.mlp.parameters()
         nn.init.zeros_(weight)
+
+    @classmethod
+    def check_stages(cls, stages: Sequence[Stage]) -> None:
+        parts = [part for stage in stages for part in stage.train]
+        if parts:
+            raise ValueError(
+                f"`agent.actor.freezing` trains {', '.join(parts)}, but a residual policy corrects a GR00T that stays"
+                " as it is: the chunks that it recorded would not be those of the GR00T that it learns with. Leave"
+                " `agent.actor.freezing` empty, or train GR00T itself with the agent `gr00t_flow_ppo`."
+            )
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
         chunk = self.gr00t_chunk(obs)

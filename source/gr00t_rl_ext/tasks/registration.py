@@ -8,6 +8,9 @@ from __future__ import annotations
 SMALL = "_small"
 """How agents end whose settings are for models that train on a CPU, such as ``gr00t_flow_ppo_small``."""
 
+ENTRY_POINT = "_cfg_entry_point"
+"""How the second name of each agent ends, the one that Isaac Lab lists."""
+
 
 def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
     """Arguments of ``gym.register`` for agents.
@@ -19,6 +22,4 @@ def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
         module: Module of the recipes.
         recipes: Name of an agent -> class of its recipe.
     """
-    return {
-        f"{name}{suffix}": f"{module}:{cfg}" for name, cfg in recipes.items() for suffix in ("", "_cfg_entry_point")
-    }
+    return {f"{name}{suffix}": f"{module}:{cfg}" for name, cfg in recipes.items() for suffix in ("", ENTRY_POINT)}
