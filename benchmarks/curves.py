@@ -124,7 +124,12 @@ def plot(
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
-    axes.legend(loc="best")
+    if len(labels(curves)) > 5:
+        # within the axes it would hide curves
+        figure.set_figheight(5)
+        figure.legend(loc="outside lower center", ncols=2)
+    else:
+        axes.legend(loc="best")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -52,8 +52,8 @@ _PPO: dict[str, Any] = {
 # of 256 decisions with 32 environments
 _FLOW_PPO: dict[str, Any] = recipes.SMALL_FLOW_PPO | {"learning_rate": 6.0e-5, "num_mini_batches": 5}
 
-# a KL of 0.02 in the first update, PickAndPlace from 58 %; no run to the end yet
-_RESIDUAL_PPO: dict[str, Any] = _FLOW_PPO | {"learning_rate": 5.0e-5}
+# a KL of 0.02 per update: PickAndPlace from 56 to 75 %
+_RESIDUAL_PPO: dict[str, Any] = _FLOW_PPO | {"learning_rate": 1.2e-4}
 
 _GRPO: dict[str, Any] = {
     "learning_rate": 1.0e-4,
