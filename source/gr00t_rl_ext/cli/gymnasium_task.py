@@ -17,6 +17,7 @@ from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, task_cfg
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
+from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 STANDARD_GROUP = "state"
 """The observation group of environments whose config names none."""
@@ -50,7 +51,7 @@ def resolve(
     check_exists(task)
     family = family_of(env_id)
     if agent not in family.agents:
-        names = [name for name in family.agents if not name.endswith("_cfg_entry_point")]
+        names = [name for name in family.agents if not name.endswith(ENTRY_POINT)]
         raise UsageError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
     from rsl_rl.utils import resolve_callable
 
@@ -119,7 +120,7 @@ def _version(env_id: str) -> int:
 
 
 def _experiment(agent: str, env_id: str) -> str:
-    agent = agent.removesuffix("_cfg_entry_point")
+    agent = agent.removesuffix(ENTRY_POINT)
     return re.sub(r"\W+", "_", f"{agent}_{env_id.rpartition(':')[2]}").lower()
 
 

@@ -20,6 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 
 def check_arguments(arguments: Arguments) -> Any:
@@ -173,9 +174,9 @@ def find_agent(spec: EnvSpec, agent: str) -> None:
     """Check that the task has the agent."""
     if agent in spec.kwargs:
         return
-    agents = sorted(key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point")
-    shown = [name for key in agents if (name := key.removesuffix("_cfg_entry_point")) in spec.kwargs] + [
-        key for key in agents if key.removesuffix("_cfg_entry_point") not in spec.kwargs
+    agents = sorted(key for key in spec.kwargs if key.endswith(ENTRY_POINT) and key != "env_cfg_entry_point")
+    shown = [name for key in agents if (name := key.removesuffix(ENTRY_POINT)) in spec.kwargs] + [
+        key for key in agents if key.removesuffix(ENTRY_POINT) not in spec.kwargs
     ]
     raise UsageError(f"The task {spec.id} has no agent {agent!r}. It has: {', '.join(shown) or 'none'}.")
 
