@@ -54,7 +54,7 @@ def resolved() -> dict[str, dict[str, Any]]:
             if agent == "env_cfg_entry_point" or agent + ENTRY_POINT in spec.kwargs:
                 continue
             with contextlib.redirect_stdout(io.StringIO()):
-                env_cfg, agent_cfg = resolve_task_config(task, agent)
+                env_cfg, agent_cfg = resolve_task_config(task, agent, overrides=[])
             found[task] = dict(flat(env_cfg.to_dict()))
             found[f"{task} {agent.removesuffix(ENTRY_POINT)}"] = dict(flat(agent_cfg.to_dict()))
     for task in GYMNASIUM:
