@@ -26,13 +26,13 @@ from allocated_memory import peak_allocated
 from policy_call import random_encoder
 from tensordict import TensorDict
 
-from gr00t_rl_ext.algorithms.memory import DrivenAlgorithm, algorithm_memory
+from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm, algorithm_footprint
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
-from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate
 from gr00t_rl_ext.policy.precision import DTYPES
 from gr00t_rl_ext.policy.stages import FreezingOptions
 
@@ -129,7 +129,7 @@ class Setting:
         def build(obs: TensorDict, num_steps: int, num_parts: int) -> Gr00tPPO:
             return self.build(obs, num_steps, num_mini_batches=1, gradient_accumulation_steps=num_parts)
 
-        return algorithm_memory(build, self.observe(1), self.device).estimate(sizes)
+        return algorithm_footprint(build, self.observe(1), self.device).estimate(sizes)
 
     def measure(self, sizes: BatchSizes) -> int:
         """Bytes at the peak of building it and of two iterations, as the allocator counts."""

@@ -21,6 +21,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from gr00t_rl_ext.algorithms.objectives import clipped_surrogate_loss
+from gr00t_rl_ext.footprint.trace import real_tensors
 from gr00t_rl_ext.gr00t import Gr00tInputs, build_tiny_checkpoint, load_gr00t
 from gr00t_rl_ext.gr00t.embodiment import load_embodiment
 from gr00t_rl_ext.gr00t.inputs import load_tokenizer
@@ -29,9 +30,8 @@ from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.flow_chain import FlowOptions
 from gr00t_rl_ext.policy.freezing import Freezing
-from gr00t_rl_ext.policy.memory_trace import real_tensors
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "scaled": {"sixteenths": 2},

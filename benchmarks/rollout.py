@@ -19,7 +19,7 @@ The floor counts the matrix products of the call, attention included, at the spe
 that a call takes at least on this device. It is exact for these shapes, and does not depend on kernels.
 
 Peak memory is all that tensors hold at one time: weights, gradients and AdamW's state, and the call's own. On a GPU the
-allocator says it; on a CPU it is the estimate of ``policy/memory_trace.py``.
+allocator says it; on a CPU it is the estimate of ``footprint/trace.py``.
 
 The update is a step of PPO on a mini-batch of kept features, with the probability of one Flow-SDE step per decision.
 """
@@ -55,8 +55,8 @@ from policy_call import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
+from gr00t_rl_ext.footprint.trace import MemoryTrace
 from gr00t_rl_ext.policy.flow_chain import FlowOptions
-from gr00t_rl_ext.policy.memory_trace import MemoryTrace
 from gr00t_rl_ext.policy.precision import DTYPES, dtype_of
 
 DATA_SHEET_TFLOPS = {"H200": 989.0}

@@ -36,13 +36,13 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.footprint.trace import MemoryTrace
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
-from gr00t_rl_ext.policy.memory_trace import MemoryTrace
 from gr00t_rl_ext.policy.precision import DTYPES, dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
 

@@ -6,9 +6,9 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from oracle.command import main
+from tools.lerobot.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,7 +22,7 @@ STACK = "Isaac-Stack-Cube-Franka-v0"
 STACK_IK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
 
 
-NETWORK_TESTS = {"gr00t", "policy", "algorithms", "oracle"}
+NETWORK_TESTS = {"gr00t", "policy", "algorithms", "robot", "footprint", "tools"}
 """Folders whose tests compute with tiny networks and no simulator."""
 
 

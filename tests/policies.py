@@ -18,7 +18,7 @@ from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 DISCRETE_SPEC = dataclasses.replace(SPEC, action_terms={"action": 2}, action_choices=(3, 4))
 """A task with two discrete actions."""

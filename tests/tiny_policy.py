@@ -19,7 +19,7 @@ from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 SPEC = TaskSpec(
     instruction="stack the red cube on the blue cube",

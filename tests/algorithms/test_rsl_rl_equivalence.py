@@ -28,7 +28,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.policy.mlp import MlpActorCritic
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 N, T = 16, 8
 """Environments, decisions per iteration."""

@@ -9,7 +9,7 @@ import memory as benchmark
 import pytest
 from memory import Setting
 
-from gr00t_rl_ext.policy.memory import BatchSizes
+from gr00t_rl_ext.footprint.estimate import BatchSizes
 
 N1_5 = {"sixteenths": 1, "depth": 0.1, "image_size": 56}
 N1_7 = {"sixteenths": 1, "depth": 0.1}

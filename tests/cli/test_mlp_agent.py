@@ -15,7 +15,7 @@ from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.cli import arguments as cli_arguments
 from gr00t_rl_ext.cli import export, preflight, profile, train
 from gr00t_rl_ext.policy.mlp import MlpActorCritic
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 TASKS = ("Isaac-Stack-Cube-Franka-v0", "Isaac-Stack-Cube-Franka-IK-Rel-v0")
 

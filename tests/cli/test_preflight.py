@@ -184,7 +184,7 @@ def test_the_example_mapping_passes() -> None:
 def test_the_example_mapping_has_the_tasks_numbers() -> None:
     """Isaac Lab: target = scale x number + default pose, and observed positions are relative to the default pose."""
     from gr00t_rl_ext.cli.preflight import resolve_configs
-    from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
+    from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
 
     env_cfg, _ = resolve_configs(TASK, "gr00t_ppo", [])
     (arm,), (gripper,) = EmbodimentMapping.load(EXAMPLE).action.values()

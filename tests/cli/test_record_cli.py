@@ -18,7 +18,7 @@ from gr00t_rl_ext.cli.arguments import with_quoted_names
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.experts import ReachExpert
 from gr00t_rl_ext.imitation.training_data import spec_of
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 from gr00t_rl_ext.tasks.gymnasium.agents import fetch_cfg
 from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg
 

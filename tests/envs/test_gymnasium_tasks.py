@@ -19,7 +19,7 @@ import torch
 from gr00t_rl_ext.envs.gymnasium import images
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.tasks import make, task_cfg
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 TOYS = "gym:gymnasium_toys:"
 

@@ -26,7 +26,7 @@ from gr00t_rl_ext.imitation import recording
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.experts import EXPERTS
 from gr00t_rl_ext.imitation.lerobot_dataset import Episode
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 LIFT = "Isaac-Lift-Cube-Franka-IK-Rel-v0"
 STACK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"

@@ -25,7 +25,7 @@ from gr00t_rl_ext.imitation.sft_run import SftRun
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 @pytest.fixture(scope="module")

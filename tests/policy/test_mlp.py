@@ -20,7 +20,7 @@ from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.mlp import MlpActor, MlpActorCritic
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 GROUPS = {"actor": ["state", "privileged"], "critic": ["privileged"]}
 SPEC = TaskSpec.from_env(task_stand_in(), observations(), GROUPS["actor"], over_gr00t=False)

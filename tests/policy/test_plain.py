@@ -20,7 +20,7 @@ from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.freezing import Freezing
 from gr00t_rl_ext.policy.plain import NoGr00t, PlainEncoder
 from gr00t_rl_ext.policy.protocols import Encoder, TrainedParts
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 SPEC = TaskSpec.from_env(task_stand_in(), observations(), ["state", "privileged"], over_gr00t=False)
 

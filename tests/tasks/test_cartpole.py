@@ -65,7 +65,7 @@ def test_observations_and_spaces(env: Any) -> None:
 def test_the_spec_that_a_policy_reads(env: Any) -> None:
     from tensordict import TensorDict
 
-    from gr00t_rl_ext.policy.task_spec import TaskSpec
+    from gr00t_rl_ext.robot.task_spec import TaskSpec
 
     obs = TensorDict(restart(env, 4), batch_size=[NUM_ENVS])
     spec = TaskSpec.from_env(env, obs, ["rgb", "state"])

@@ -13,10 +13,10 @@ from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_callable, resolve_class
 from tensordict import TensorDict
 
-from gr00t_rl_ext.algorithms.memory import algorithm_memory
+from gr00t_rl_ext.algorithms.footprint import algorithm_footprint
+from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.policy.actor_critic import check_fields
-from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
@@ -110,7 +110,7 @@ def _memory(
             alg.open_stage(stage)
             return alg
 
-        return algorithm_memory(build, obs, device)
+        return algorithm_footprint(build, obs, device)
 
     sizes = BatchSizes(
         num_envs=obs.batch_size[0],

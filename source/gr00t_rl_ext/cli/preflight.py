@@ -351,9 +351,9 @@ def check_mapping(cfg: Any, env_cfg: Any, actor_groups: list[str]) -> None:
     """Check the file of ``agent.actor.gr00t.mapping`` and its names. Widths are known only once there is a task."""
     from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
     from gr00t_rl_ext.gr00t.embodiment import load_embodiment
-    from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
     from gr00t_rl_ext.policy.encoder import TINY
-    from gr00t_rl_ext.policy.task_spec import unique_names
+    from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
+    from gr00t_rl_ext.robot.task_spec import unique_names
 
     try:
         mapping = EmbodimentMapping.load(cfg.mapping)

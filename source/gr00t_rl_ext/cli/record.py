@@ -150,7 +150,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     from gr00t_rl_ext.imitation import recording
     from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.imitation.lerobot_dataset import LeRobotWriter
-    from gr00t_rl_ext.policy.task_spec import TaskSpec
+    from gr00t_rl_ext.robot.task_spec import TaskSpec
 
     groups = list(agent_cfg.obs_groups["actor"])
     robot = env.unwrapped

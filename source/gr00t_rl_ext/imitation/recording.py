@@ -19,7 +19,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.imitation.experts import Expert
 from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 @dataclass

@@ -20,7 +20,7 @@ from gr00t_rl_ext.imitation.dataset import Demonstration, DemonstrationDataset
 from gr00t_rl_ext.imitation.feature_cache import CachePlan, FeatureCache
 from gr00t_rl_ext.imitation.layout import DatasetError
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 STATE = "state"
 """Observation group of the state."""

@@ -23,7 +23,7 @@ from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ActorRecipe:
     """Class of the actor, ``module:name``."""
 
     spec: Mapping[str, Any]
-    """Fields of :class:`~gr00t_rl_ext.policy.task_spec.TaskSpec`."""
+    """Fields of :class:`~gr00t_rl_ext.robot.task_spec.TaskSpec`."""
 
     actor: Mapping[str, Any]
     """Fields of ``agent.actor`` without ``class_name``."""

@@ -41,7 +41,7 @@ class Gr00tModelCfg:
     """YAML file that says how the task's observations, cameras and actions correspond to the checkpoint's keys, and in
     which units; ``package:file`` for one in an installed package. Empty: by position, so that the task's terms must
     have the order, widths and units of the checkpoint's statistics. See
-    :mod:`~gr00t_rl_ext.policy.embodiment_mapping`."""
+    :mod:`~gr00t_rl_ext.robot.embodiment_mapping`."""
 
 
 @configclass

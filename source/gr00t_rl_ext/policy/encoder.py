@@ -15,6 +15,7 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.cache import cache_directory
+from gr00t_rl_ext.footprint.trace import real_tensors
 from gr00t_rl_ext.gr00t import (
     Gr00tCheckpointError,
     Gr00tContext,
@@ -24,13 +25,12 @@ from gr00t_rl_ext.gr00t import (
 )
 from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.gr00t.embodiment import statistics_files
-from gr00t_rl_ext.policy.bound_mapping import BoundMapping, bind_mapping, tiny_layout
-from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
-from gr00t_rl_ext.policy.memory_trace import real_tensors
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping, tiny_layout
+from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 TINY = "tiny"
 """Value of ``checkpoint`` that stands for a tiny random GR00T made for the task."""

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe
-from gr00t_rl_ext.policy.embodiment_mapping import mapping_file
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
+from gr00t_rl_ext.robot.embodiment_mapping import mapping_file
 
 POLICY_DIRECTORY = "rl_policy"
 """In an exported checkpoint: the actor's own networks, which GR00T's format has no place for."""

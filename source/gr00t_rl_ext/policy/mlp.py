@@ -21,7 +21,7 @@ from gr00t_rl_ext.policy.actor_critic import ActorRecipe, build_critic, check_fi
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.plain import PlainEncoder
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored, choose, mode, score_choices, uncertainty
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 _WHERE = "agent.actor.distribution_cfg"
 _DISTRIBUTIONS = (GaussianDistribution, HeteroscedasticGaussianDistribution)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
 from gr00t_rl_ext.policy.stages import Stage
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 class NoGr00t:

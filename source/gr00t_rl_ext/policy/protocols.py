@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.policy.actor import Actor

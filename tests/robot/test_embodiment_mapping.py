@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gr00t_rl_ext.policy.embodiment_mapping import UNITS, EmbodimentMapping, EmbodimentMappingError
+from gr00t_rl_ext.robot.embodiment_mapping import UNITS, EmbodimentMapping, EmbodimentMappingError
 
 UNIT_LIST = "units are rad, deg (angle); m, cm, mm (length); fraction, percent (ratio); wxyz, xyzw (quaternion)"
 STATE_FIELDS = "slice, from, to, scale, offset, term"

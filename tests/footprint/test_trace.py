@@ -17,8 +17,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
+from gr00t_rl_ext.footprint.trace import KINDS, MemoryTrace, Timeline, extrapolate, real_tensors
 from gr00t_rl_ext.gr00t import inputs
-from gr00t_rl_ext.policy.memory_trace import KINDS, MemoryTrace, Timeline, extrapolate, real_tensors
 
 BATCH, IN, HIDDEN, OUT = 32, 100, 200, 300
 WEIGHTS = 4 * (IN * HIDDEN + HIDDEN + HIDDEN * OUT + OUT)

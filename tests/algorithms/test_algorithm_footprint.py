@@ -17,14 +17,14 @@ from made_up_experience import H, Runner
 from tiny_policy import OBS_GROUPS, SPEC, observations
 
 from gr00t_rl_ext.algorithms import construction
-from gr00t_rl_ext.algorithms.memory import DrivenAlgorithm
+from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
+from gr00t_rl_ext.footprint import estimate as memory
+from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
 from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
-from gr00t_rl_ext.policy import memory
 from gr00t_rl_ext.policy.encoder import tiny_checkpoint
-from gr00t_rl_ext.policy.memory import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 NUM_ENVS, NUM_STEPS = 16, 4
 GAUSSIAN, FLOW = "gaussian_actor:Gr00tGaussianActor", "flow_actor:Gr00tFlowActor"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_policy import SPEC, observations, task_stand_in
 
-from gr00t_rl_ext.policy.task_spec import DEFAULT_INSTRUCTION, TaskSpec
+from gr00t_rl_ext.robot.task_spec import DEFAULT_INSTRUCTION, TaskSpec
 
 
 def test_the_spec_of_a_manager_based_task() -> None:

@@ -21,7 +21,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from gr00t_rl_ext.policy.memory_trace import MemoryTrace, Timeline, extrapolate
+from gr00t_rl_ext.footprint.trace import MemoryTrace, Timeline, extrapolate
 
 HEADROOM = 0.05
 """Share of the free memory that is left for what no tensor shows: rounding and gaps of allocators, work space of

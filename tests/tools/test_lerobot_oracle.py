@@ -18,13 +18,22 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 from safetensors.torch import load_file, save_file
+from tools.lerobot import command, environment
+from tools.lerobot.environment import OracleError, missing_pins, oracle_python, read_pins
+from tools.lerobot.models import (
+    SIZES,
+    STAGES,
+    ModelCase,
+    change_weights,
+    compute,
+    random_inputs,
+    tiny_cases,
+    trained_case,
+)
+from tools.lerobot.observations import BOUNDS, RECIPES, ObservationCase, tiny_observations
+from tools.lerobot.table import Row, largest_difference, table
 
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint, load_gr00t
-from oracle import command, environment
-from oracle.environment import OracleError, missing_pins, oracle_python, read_pins
-from oracle.models import SIZES, STAGES, ModelCase, change_weights, compute, random_inputs, tiny_cases, trained_case
-from oracle.observations import BOUNDS, RECIPES, ObservationCase, tiny_observations
-from oracle.table import Row, largest_difference, table
 
 ROOT = Path(__file__).parents[2]
 

@@ -29,12 +29,6 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 import torch
-from lerobot.policies.groot.configuration_groot import GrootConfig  # pyright: ignore[reportMissingImports]
-from lerobot.policies.groot.groot_n1_7 import GR00TN17  # pyright: ignore[reportMissingImports]
-from lerobot.policies.groot.processor_groot import (  # pyright: ignore[reportMissingImports]
-    GrootN17VLMEncodeStep,
-    make_groot_pre_post_processors,
-)
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -43,6 +37,13 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
+)
+
+from lerobot.policies.groot.configuration_groot import GrootConfig  # pyright: ignore[reportMissingImports]
+from lerobot.policies.groot.groot_n1_7 import GR00TN17  # pyright: ignore[reportMissingImports]
+from lerobot.policies.groot.processor_groot import (  # pyright: ignore[reportMissingImports]
+    GrootN17VLMEncodeStep,
+    make_groot_pre_post_processors,
 )
 
 VERSIONS = ("lerobot", "transformers", "diffusers", "torch", "numpy")

@@ -149,6 +149,6 @@ def _install(python: Path, requirements: Sequence[Requirement]) -> None:
                 return
             failures.append(f"$ {' '.join(command)}\n{(result.stdout + result.stderr)[-2000:]}")
     raise OracleError(
-        "the packages of tests/oracle/requirements.lock cannot be installed. PyPI must be reachable: set a proxy "
+        "the packages of tools/lerobot/requirements.lock cannot be installed. PyPI must be reachable: set a proxy "
         "(HTTPS_PROXY) or a mirror (PIP_INDEX_URL, UV_DEFAULT_INDEX) and run it again\n" + "\n".join(failures)
     )

@@ -22,6 +22,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 os.environ["HF_HOME"] = os.environ["HF_DATASETS_CACHE"] = sys.argv[2]  # as large as the dataset
 
 import numpy as np
+
 from lerobot.datasets import LeRobotDataset  # pyright: ignore[reportMissingImports]
 from lerobot.scripts.convert_dataset_v21_to_v30 import convert_dataset  # pyright: ignore[reportMissingImports]
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from gr00t_rl_ext.policy import memory
-from gr00t_rl_ext.policy.memory import BatchSizes, MemoryModel, PhaseMemory, require_memory
-from gr00t_rl_ext.policy.memory_trace import MemoryTrace
+from gr00t_rl_ext.footprint import estimate as memory
+from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryModel, PhaseMemory, require_memory
+from gr00t_rl_ext.footprint.trace import MemoryTrace
 
 WIDTH, NUM_ACTIONS = 64, 16
 WEIGHTS = 4 * WIDTH * NUM_ACTIONS

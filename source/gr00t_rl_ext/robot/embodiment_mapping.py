@@ -19,7 +19,7 @@ file is YAML with four sections, each of which may be left out, which means "by 
 
 A whole term or key is just its name, several parts are a list. ``scale`` and ``offset`` belong to the task's numbers,
 as in Isaac Lab's action terms: quantity = number x scale + offset, in the task's unit.
-:mod:`~gr00t_rl_ext.policy.bound_mapping` checks the file against a task and a checkpoint.
+:mod:`~gr00t_rl_ext.robot.bound_mapping` checks the file against a task and a checkpoint.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tools.lerobot import dataset_command
+from tools.lerobot.environment import OracleError
 
 from gr00t_rl_ext.imitation import layout
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode, LeRobotWriter
-from oracle import dataset_command
-from oracle.environment import OracleError
 
 SCRIPT = Path(__file__).parents[2] / "scripts/lerobot_dataset_check.py"
 SIZE = (16, 24)

@@ -14,13 +14,13 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
-from gr00t_rl_ext.policy.memory import MemoryModel
+from gr00t_rl_ext.footprint.estimate import MemoryModel
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 
 
-def algorithm_memory(
+def algorithm_footprint(
     build: Callable[[TensorDict, int, int], PolicyOptimization], obs: TensorDict, device: str
 ) -> MemoryModel:
     """The memory of an algorithm.

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Embodiment
-from gr00t_rl_ext.policy.embodiment_mapping import EmbodimentMapping, Part, describe
-from gr00t_rl_ext.policy.task_spec import TaskSpec
+from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, Part, describe
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 @dataclass(frozen=True)
