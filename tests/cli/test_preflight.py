@@ -277,7 +277,7 @@ def test_physics_that_is_not_installed(fails: Any) -> None:
 
 
 def test_no_such_device(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gr00t_rl_ext.cli.frame import UsageError
+    from gr00t_rl_ext.cli.handler import UsageError
     from gr00t_rl_ext.cli.preflight import check_device
 
     for unknown in ("tpu", "cuda:first"):
