@@ -13,7 +13,7 @@ import pytest
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "dev").glob("*.md"))]
 
 
 def test_the_example_of_the_model_layer_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_the_example_of_the_model_layer_runs(tmp_path: Path, monkeypatch: pytest
         assert (tmp_path / "COPY" / file.name).read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)", page.read_text())
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
