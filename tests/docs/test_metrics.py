@@ -14,7 +14,7 @@ from toy_agents import grpo_runner, ppo, stock_runner
 
 from gr00t_rl_ext.cli.summary import read_scalars
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "metrics.md").read_text()
 ROWS = re.findall(r"^\| `([\w/<>]+)` \|", PAGE, re.MULTILINE)
 """Names with a row of their own; ``<...>`` stands for a name or a number."""
