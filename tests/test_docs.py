@@ -15,7 +15,12 @@ import yaml
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "dev").glob("*.md")),
+]
 
 
 def test_the_example_of_the_model_layer_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +109,11 @@ def test_the_site_loads_nothing_from_elsewhere() -> None:
 WORDS = 25
 """Of a sentence, at most."""
 
-SPOKEN = [page for page in PAGES if page.parent.name != "results" and page.name not in ("benchmarks.md", "sft.md")]
+SPOKEN = [
+    page
+    for page in PAGES
+    if page.parent.name not in ("results", "dev") and page.name not in ("benchmarks.md", "sft.md")
+]
 """Pages whose sentences are counted."""
 
 
