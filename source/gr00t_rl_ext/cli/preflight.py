@@ -103,7 +103,10 @@ def gr00t_config(agent_cfg: Any) -> Any | None:
 def find_task(task: str | None) -> EnvSpec:
     """The registered task, or an error that names similar ones."""
     import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
+    from isaaclab.cli import load_external_tasks
 
+    # those of other packages, as Isaac Lab's own commands do
+    load_external_tasks()
     from gr00t_rl_ext.tasks.gymnasium import EXAMPLES
 
     ours = sorted(name for name, spec in gym.registry.items() if _has_gr00t_agent(spec))
