@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 CACHE_ENV_VAR = "GR00T_RL_EXT_CACHE"
@@ -23,3 +24,24 @@ def cache_directory() -> Path:
         return Path(own).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "gr00t_rl_ext"
+
+
+def prepare_caches() -> None:
+    """Check that what is built once per user can be kept. Where the home directory cannot be written, Warp, which
+    compiles kernels, keeps its own there too.
+
+    Raises:
+        OSError: Nothing can be kept, with what to set.
+    """
+    own = cache_directory()
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=own):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"The cache folder {str(own)!r} cannot be written ({error.strerror}), and assets and compiled kernels are"
+            f" kept there. Set {CACHE_ENV_VAR} to a folder that can be, such as {CACHE_ENV_VAR}=/tmp/gr00t_rl_ext."
+        ) from error
+    if "WARP_CACHE_PATH" not in os.environ and not os.access(Path.home(), os.W_OK):
+        os.environ["WARP_CACHE_PATH"] = str(own / "warp")

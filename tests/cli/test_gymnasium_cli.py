@@ -35,7 +35,7 @@ def test_every_agent_of_every_family_has_a_config(task: str) -> None:
         env_cfg, agent_cfg = gymnasium_task.resolve(task, agent)
         assert agent_cfg.experiment_name
         assert env_cfg.rgb == agent.startswith("gr00t_")
-        preflight.check_algorithm(agent_cfg.algorithm, env_cfg.num_envs)
+        preflight.check_agent(agent_cfg, gymnasium_task.observations_of(env_cfg), env_cfg.num_envs)
         decisions = agent_cfg.num_steps_per_env * env_cfg.num_envs
         assert decisions % agent_cfg.algorithm.num_mini_batches == 0
 
@@ -90,7 +90,7 @@ def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(task: str, agent: str, overrides: list[str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(ValueError, match=message):
         gymnasium_task.resolve(task, agent, overrides)
 
 

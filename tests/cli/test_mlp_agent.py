@@ -30,7 +30,7 @@ def test_it_is_checked_and_described_as_an_agent_without_gr00t(task: str) -> Non
     chosen = profile.choose(arguments, agent_cfg)
     profile.apply(chosen, arguments)
     assert (arguments.num_envs, arguments.max_iterations) == (64, 50)
-    rows = profile.describe(chosen, arguments, *preflight.check_configs(arguments))
+    rows = profile.describe(chosen, arguments, *preflight.check_resolved(task, arguments.agent, arguments.overrides))
     assert rows["iterations"] == "50 of 32 decisions per environment"
     assert not {"GR00T", "cameras", "chunk"} & rows.keys()
 
@@ -58,6 +58,6 @@ def test_there_is_nothing_to_export(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert export.main([str(tmp_path / "model_3.pt"), str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error == (
-        f"error: '{tmp_path / 'model_3.pt'}' is of a policy without GR00T: there is no GR00T checkpoint to export.\n"
+        f"\nerror: '{tmp_path / 'model_3.pt'}' is of a policy without GR00T: there is no GR00T checkpoint to export.\n"
     )
     assert not (tmp_path / "out").exists()

@@ -194,7 +194,7 @@ def test_the_example_mapping_passes() -> None:
 
     env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
     assert agent_cfg.actor.gr00t.mapping == str(EXAMPLE), "the check would pass over it"
-    preflight.check_mapping(agent_cfg.actor.gr00t, env_cfg, agent_cfg.obs_groups["actor"])
+    preflight.check_mapping(agent_cfg.actor.gr00t.mapping, env_cfg, agent_cfg.obs_groups["actor"])
 
 
 def test_the_example_mapping_has_the_tasks_numbers() -> None:

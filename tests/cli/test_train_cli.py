@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import preflight, profile, summary
+from gr00t_rl_ext.cli import profile, summary
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
 
@@ -62,7 +62,7 @@ def test_a_recipe_for_small_models_lasts_as_long_as_it_says(monkeypatch: pytest.
         assert arguments.max_iterations is None
         assert arguments.num_envs == 128
         assert "presets=small_cameras" in arguments.forwarded
-        preflight.check_algorithm(recipe.algorithm, arguments.num_envs)
+        recipe.algorithm.check_rollout(arguments.num_envs, recipe.num_steps_per_env)
         assert arguments.num_envs * recipe.num_steps_per_env % recipe.algorithm.num_mini_batches == 0
         arguments.device = "cuda:0"
         assert profile.choose(arguments, recipe) is profile.FULL

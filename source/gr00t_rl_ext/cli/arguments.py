@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 _OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
 _NAMES = re.compile(r"([^=]+=)\[\s*([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*\]")
+_GONE = {
+    "--headless": "Isaac Lab 3.0 shows no window unless --viz asks for one",
+    "--enable_cameras": "cameras are on where the agent looks through them",
+}
+"""Flags of earlier versions of Isaac Lab, which its commands refuse now."""
+
 _WORDS = {"true", "false", "null", "none"}
 
 
@@ -113,6 +119,10 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
     )
     ours.add_argument("--no-record", action="store_true", help="Do not record a video of the policy at the end.")
     known, rest = parser.parse_known_args(list(argv))
+    for flag, hint in _GONE.items():
+        if flag in rest:
+            print(f"{flag} is left out: {hint}.")
+            rest.remove(flag)
     rest = [with_quoted_names(item) for item in rest]
     forwarded = list(rest)
     for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp", "checkpoint"):

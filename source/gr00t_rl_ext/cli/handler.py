@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gr00t_rl_ext.cache import prepare_caches
 from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium, parse
 
 _PACKAGE = str(Path(__file__).parents[1])
@@ -75,7 +76,7 @@ def _raised_by_us(error: BaseException) -> bool:
 
 
 def prepare_assets(task: str | None, assets: str | None) -> None:
-    """Set the asset root, before anything imports isaaclab, which fixes it.
+    """Make ready for what is built once, and set the asset root, before anything imports isaaclab, which fixes it.
 
     Args:
         task: The task that it is for.
@@ -83,6 +84,7 @@ def prepare_assets(task: str | None, assets: str | None) -> None:
     """
     from gr00t_rl_ext.assets.root import MODE_ENV_VAR, apply_asset_root
 
+    prepare_caches()
     if is_gymnasium(task):
         # no asset is read: neither ask the server nor build any
         os.environ.setdefault(MODE_ENV_VAR, "online")

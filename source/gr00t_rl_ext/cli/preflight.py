@@ -175,7 +175,7 @@ def check_logger(logger: str | None) -> None:
         return
     import wandb
 
-    if wandb.Settings().mode not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
+    if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
         raise UsageError(
             "The logger wandb has no key. Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline logs to files."
         )

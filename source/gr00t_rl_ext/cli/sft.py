@@ -92,8 +92,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from gr00t_rl_ext.cache import prepare_caches
     from gr00t_rl_ext.cli import summary
     from gr00t_rl_ext.imitation import sft_checkpoint
+
+    prepare_caches()
 
     for name in ("eval_every", "save_every"):
         if getattr(arguments, name) < 1:
