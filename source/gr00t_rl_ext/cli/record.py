@@ -155,7 +155,10 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     robot = env.unwrapped
     robot.configure_decisions(1, observation_groups=[*groups, *EXPERTS[task].groups])
     obs = env.get_observations()
-    spec = TaskSpec.from_env(robot, obs, groups)
+    try:
+        spec = TaskSpec.from_env(robot, obs, groups)
+    except ValueError as error:
+        raise UsageError(f"{error} (--groups)") from error
     expert = EXPERTS[task](env.num_envs, env.device)
     dataset_format = recording.dataset_format(spec, obs, robot.step_dt, expert.robot_type)
     writer = LeRobotWriter(arguments.out, dataset_format, mode)
