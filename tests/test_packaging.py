@@ -272,4 +272,10 @@ def test_workflow_runs_ci():
     workflow = yaml.safe_load((REPO / ".github" / "workflows" / "ci.yml").read_text())
     steps = workflow["jobs"]["check"]["steps"]
     assert any(step.get("run") == "bash .ci/run" for step in steps)
-    assert (REPO / ".ci" / "run").read_text().rstrip().endswith("./isaaclab.sh -t </dev/null")
+
+
+def test_ci_checks_code_docs_and_tests():
+    lines = [line for line in (REPO / ".ci" / "run").read_text().splitlines() if line.startswith("check ")]
+    assert [line.split('"')[1] for line in lines] == ["ruff check", "ruff format", "pyright", "docs", "tests"]
+    assert "-m mkdocs build --strict" in lines[3]
+    assert lines[4].endswith("./isaaclab.sh -t")
