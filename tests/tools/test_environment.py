@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -40,14 +44,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is the only one with packages on this interpreter's search path."""
     folder = tmp_path / "site"
     folder.mkdir()
-    standard = [
-        path for path in sys.path if path and "site-packages" not in path and not (Path(path) / "gr00t_rl_ext").exists()
-    ]
-    monkeypatch.setattr(sys, "path", [str(folder), *standard])
-    finders = [
-        finder for finder in sys.meta_path if isinstance(finder, type) and finder.__module__.startswith("_frozen")
-    ]
-    monkeypatch.setattr(sys, "meta_path", finders)  # without those of editable installations
+    monkeypatch.setattr(sys, "path", [str(folder), sysconfig.get_path("stdlib")])
+    # Python's own finders: an editable installation adds another
+    monkeypatch.setattr(sys, "meta_path", [BuiltinImporter, FrozenImporter, PathFinder])
     for name in ("isaaclab", "gr00t_rl_ext", "pip", "setuptools"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return folder
@@ -56,6 +55,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_package(site: Path, name: str) -> None:
     (site / name).mkdir(parents=True)
     (site / name / "__init__.py").touch()
+    importlib.invalidate_caches()
 
 
 def make_distribution(site: Path, name: str, version: str, entry_points: str = "") -> None:
@@ -63,6 +63,13 @@ def make_distribution(site: Path, name: str, version: str, entry_points: str = "
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (info / "entry_points.txt").write_text(entry_points)
+    importlib.invalidate_caches()
+
+
+def prepend(monkeypatch: pytest.MonkeyPatch, path: Path | str) -> None:
+    """Put a folder before the search path. pytest's own method would restore the wrong list after ``site``."""
+    monkeypatch.setattr(sys, "path", [str(path), *sys.path])
+    importlib.invalidate_caches()
 
 
 # -- What an interpreter has ------------------------------------------------------------------------------------------
@@ -70,8 +77,6 @@ def make_distribution(site: Path, name: str, version: str, entry_points: str = "
 
 def test_file_compiles_on_old_interpreters():
     """They are asked like others; the syntax of Python 3.8 is enough."""
-    import ast
-
     ast.parse((REPO / "tools/environment.py").read_text(), feature_version=(3, 8))
 
 
@@ -114,7 +119,7 @@ def test_release_of_a_source_checkout(
     """A checkout's core package has a version of its own (28.0.0 in 3.0.0); the release is in its VERSION."""
     make_distribution(site, "isaaclab", "28.0.0")
     make_package(tmp_path / "lab/source/isaaclab", "isaaclab")
-    monkeypatch.syspath_prepend(str(tmp_path / "lab/source/isaaclab"))
+    prepend(monkeypatch, tmp_path / "lab/source/isaaclab")
     (tmp_path / "lab/VERSION").write_text(f"{release}\n")
     assert environment.isaaclab_release() == release
     assert environment.probe() is usable
@@ -124,9 +129,9 @@ def test_extension_state(environment: ModuleType, site: Path, monkeypatch: pytes
     assert environment.extension_state() == "not installed"
     with monkeypatch.context() as patch:
         make_package(tmp_path / "other", "gr00t_rl_ext")
-        patch.syspath_prepend(str(tmp_path / "other"))
+        prepend(patch, tmp_path / "other")
         assert environment.extension_state() == f"installed from {(tmp_path / 'other/gr00t_rl_ext').resolve()}"
-    monkeypatch.syspath_prepend(str(environment.SOURCE))
+    prepend(monkeypatch, environment.SOURCE)
     assert environment.extension_state() == "not installed"  # importable, and Isaac Lab does not see its tasks
     make_distribution(site, "gr00t_rl_ext", "0.1.0", "[isaaclab.tasks]\ngr00t_rl_ext = gr00t_rl_ext.tasks\n")
     assert environment.extension_state() == "installed"
@@ -143,7 +148,7 @@ def test_described_extension_counts_as_installed(
     assert environment.main("describe") == 0
     output = capsys.readouterr()
     for path in reversed(output.out.strip().split(":")):
-        monkeypatch.syspath_prepend(path)
+        prepend(monkeypatch, path)
     assert environment.extension_state() == "installed"
     (advice,) = [line for line in output.err.splitlines() if "Install them with: " in line]
     command = shlex.split(advice.split("with: ")[1])
