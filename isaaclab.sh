@@ -35,7 +35,7 @@ Isaac Lab's own commands (each has its --help):
 The environment is the first of these that has Isaac Lab 3.0:
   1. the active one: VIRTUAL_ENV, CONDA_PREFIX, python on PATH
   2. the checkout at ISAACLAB_PATH
-  3. $VENV, created from requirements.lock on first use (minutes, 8 GB)
+  3. $VENV, created from requirements.lock on first use (minutes, 9 GB)
 EOF
 }
 

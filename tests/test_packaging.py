@@ -283,4 +283,5 @@ def test_ci_checks_code_docs_and_tests():
     lines = [line for line in (REPO / ".ci" / "run").read_text().splitlines() if line.startswith("check ")]
     assert [line.split('"')[1] for line in lines] == ["ruff check", "ruff format", "pyright", "docs", "tests"]
     assert "-m mkdocs build --strict" in lines[3]
+    assert "--quiet" not in lines[3]  # it would make --strict blind
     assert lines[4].endswith("./isaaclab.sh -t")

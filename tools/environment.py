@@ -205,7 +205,7 @@ def _make_environment() -> None:
             f"{free_gb:.1f} GB are free on the disk of {REPO}; needed are {NEEDED_GB} GB.\n"
             "Free some, or activate an environment that has Isaac Lab 3.0."
         )
-    say(f"Creating {VENV} from requirements.lock (1 to 5 minutes, 8 GB) ...")
+    say(f"Creating {VENV} from requirements.lock (1 to 5 minutes, 9 GB) ...")
     VENV.mkdir()
     STAMP.write_text("", encoding="utf-8")
     # The interpreter below this one, which may be that of an earlier .venv.
