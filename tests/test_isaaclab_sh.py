@@ -358,6 +358,7 @@ import pathlib, sys
 folder = pathlib.Path(sys.argv[1])
 (folder / "bin").mkdir(parents=True, exist_ok=True)
 (folder / "bin" / "python").symlink_to(pathlib.Path(sys.executable).resolve())
+(folder / "bin" / "python3.12").symlink_to("python")
 (folder / "pyvenv.cfg").write_text(f"home = {pathlib.Path(sys.executable).resolve().parent}\\n")
 (folder / "lib" / "python3.12" / "site-packages").mkdir(parents=True)
 """
@@ -428,7 +429,9 @@ def test_interrupted_installation_is_redone(installable: Checkout, how: signal.S
     assert process.returncode != 0
     assert how == signal.SIGKILL or "Interrupted. The next start begins the installation afresh." in stderr
 
-    result = installable.run("-p", "-c", "import isaaclab, gr00t_rl_ext; print(gr00t_rl_ext.__file__)")
+    # Active meanwhile: it is made anew by the interpreter below its own.
+    active = {"VIRTUAL_ENV": installable.venv, "PATH": f"{installable.venv}/bin:{installable.variables['PATH']}"}
+    result = installable.run("-p", "-c", "import isaaclab, gr00t_rl_ext; print(gr00t_rl_ext.__file__)", **active)
     assert result.stdout.strip() == str(installable.root / "source/gr00t_rl_ext/__init__.py"), result.stderr
     assert "did not finish; starting it afresh" in result.stderr
     assert not (site / "left_over").exists()

@@ -198,7 +198,8 @@ def create(stamp: str) -> None:
 
 
 def _make_environment() -> None:
-    shutil.rmtree(VENV, ignore_errors=True)
+    if VENV.exists():
+        shutil.rmtree(VENV)
     free_gb = shutil.disk_usage(REPO).free / 2**30
     if free_gb < NEEDED_GB:
         raise SetupError(
@@ -247,11 +248,9 @@ def _logged(*command: str | Path) -> bool:
     """Run a command in the repository, its output in the log; returns whether it succeeded."""
     with LOG.open("a") as log:
         print("$", *command, file=log, flush=True)
-        # close_fds: the lock, see create()
-        result = subprocess.run(
-            command, cwd=REPO, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False, check=False
-        )
-    return result.returncode == 0
+        # Not close_fds, so that the command keeps the lock, see create().
+        files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "close_fds": False}
+        return subprocess.run(command, cwd=REPO, check=False, **files).returncode == 0
 
 
 def _failure(message: str) -> SetupError:
@@ -291,12 +290,12 @@ def _read_toml(name: str) -> dict[str, Any]:
 
 
 def main(command: str, *arguments: str) -> int:
-    """Run one of this file's functions; returns the exit status."""
+    """Run the function of a command; returns the exit status, which is 1 where it fails or returns False."""
     commands = {"probe": probe, "describe": describe, "install": install, "can_create": can_create, "create": create}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return 1 if commands[command](*arguments) is False else 0
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         first, *others = str(error).splitlines()
         say("\n    ".join([f"error: {first}", *others]))
     except KeyboardInterrupt:

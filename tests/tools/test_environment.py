@@ -351,6 +351,15 @@ def test_repository_that_cannot_be_written(
     assert not environment.VENV.exists()
 
 
+def test_environment_that_cannot_be_removed(
+    environment: ModuleType, installers: Installers, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (tmp_path / "elsewhere").mkdir()
+    environment.VENV.symlink_to(tmp_path / "elsewhere")
+    assert environment.main("create", "1") == 1
+    assert "[isaaclab.sh] error: Cannot call rmtree on a symbolic link" in capsys.readouterr().err
+
+
 def test_interruption_is_told(environment: ModuleType, installers: Installers, monkeypatch, capsys):
     def interrupt(*_: object) -> bool:
         raise KeyboardInterrupt
