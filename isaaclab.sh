@@ -80,7 +80,7 @@ take_given() {
 
 take_checkout() {
     local root python
-    root="$(cd "$ISAACLAB_PATH" 2>/dev/null && pwd)" || die "ISAACLAB_PATH is $ISAACLAB_PATH, which is not a folder." \
+    root="$(cd "$ISAACLAB_PATH" &>/dev/null && pwd)" || die "ISAACLAB_PATH is $ISAACLAB_PATH, which is not a folder." \
         "Set it to a checkout of Isaac Lab 3.0, or unset it to use $VENV."
     # Its interpreters are called directly, because Isaac Lab's launcher changes the working directory.
     for python in "$root"/{env_isaaclab,.venv}/bin/python "$root/_isaac_sim/python.sh"; do
@@ -121,13 +121,14 @@ stamp() (cd "$REPO" && echo "$REPO" && sha256sum requirements.lock pyproject.tom
 
 # need_environment: sets PYTHON, and PYTHONPATH where this extension is not installed.
 need_environment() {
-    local paths
+    local paths install
     if ! take_given; then
         [[ -s $STAMP && -x $VENV/bin/python && "$(<"$STAMP")" == "$(stamp)" ]] || make_venv
         PYTHON="$VENV/bin/python" ORIGIN="$VENV"
     elif [[ $STATE != installed ]]; then
         say "$PYTHON ($ORIGIN) has Isaac Lab, and gr00t_rl_ext is $STATE: using $REPO/source."
-        say "To install it there: ./isaaclab.sh -i, which runs $PYTHON -m pip install --no-deps -e $REPO"
+        install="$(printf '%q ' "$PYTHON" -m pip install --no-deps -e "$REPO")"
+        say "To install it there: ./isaaclab.sh -i, which runs $install"
         paths="$("$PYTHON" "$ENVIRONMENT" describe </dev/null | tail -n 1)"
         export PYTHONPATH="$paths${PYTHONPATH:+:$PYTHONPATH}"
     fi

@@ -256,7 +256,8 @@ def test_environment_without_this_extension(checkout: Checkout, tmp_path: Path, 
     python = make_interpreter(tmp_path / "env/bin/python", state)
     result = checkout.run("-p", VIRTUAL_ENV=tmp_path / "env", PYTHONPATH="/mine")
     assert f"has Isaac Lab, and gr00t_rl_ext is {state}: using {checkout.root}/source.\n" in result.stderr
-    assert f"./isaaclab.sh -i, which runs {python} -m pip install --no-deps -e {checkout.root}" in result.stderr
+    advice = f"{python} -m pip install --no-deps -e {checkout.root}".replace("repo with space", r"repo\ with\ space")
+    assert f"./isaaclab.sh -i, which runs {advice}" in result.stderr
     assert "PYTHONPATH=/source:/metadata:/mine\n" in result.stdout
     assert checkout.log == []
 
