@@ -41,6 +41,15 @@ def project_files() -> list[Path]:
     return sorted(path for path in files if path.is_file())
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what an installation copies, and its metadata."""
+    folder = tmp_path_factory.mktemp("built")
+    commands = ["build_py", "--build-lib", str(folder), "egg_info", "--egg-base", str(folder)]
+    subprocess.run([sys.executable, "setup.py", "--quiet", *commands], cwd=REPO, capture_output=True, check=True)
+    return folder
+
+
 # -- Version and metadata ---------------------------------------------------------------------------------------------
 
 
@@ -56,13 +65,11 @@ def test_manifest_is_that_of_an_extension():
     assert (REPO / "source" / "gr00t_rl_ext" / "__init__.py").is_file()
 
 
-def test_version_is_written_once():
+def test_version_is_written_once(built: Path):
     assert "version" in PYPROJECT["project"]["dynamic"]
     assert "version" not in PYPROJECT["project"]
-    built = subprocess.run(
-        [sys.executable, "setup.py", "--quiet", "--version"], cwd=REPO, capture_output=True, text=True, check=True
-    )
-    assert built.stdout.split()[-1] == VERSION
+    metadata = (built / "gr00t_rl_ext.egg-info" / "PKG-INFO").read_text().splitlines()
+    assert [line for line in metadata if line.startswith("Version: ")] == [f"Version: {VERSION}"]
     literal = re.compile(r"""^\s*_*version_*\s*=\s*["']\d""", re.IGNORECASE | re.MULTILINE)
     written = [path for path in project_files() if path.suffix in {".py", ".toml"} and literal.search(path.read_text())]
     assert written == [REPO / "config" / "extension.toml"]
@@ -78,14 +85,12 @@ def test_entry_point_is_declared():
     assert (REPO / "source" / "gr00t_rl_ext" / "tasks" / "__init__.py").is_file()
 
 
-def test_data_files_are_installed(tmp_path: Path):
+def test_data_files_are_installed(built: Path):
     """Mappings stand beside their task and are named as ``package:file``."""
-    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
-    subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
     source = REPO / "source"
     data = [path.relative_to(source) for path in source.rglob("*.yaml")]
     assert data
-    assert [path for path in data if not (tmp_path / path).is_file()] == []
+    assert [path for path in data if not (built / path).is_file()] == []
 
 
 def test_entry_point_is_found_where_the_extension_is_installed():
@@ -272,4 +277,11 @@ def test_workflow_runs_ci():
     workflow = yaml.safe_load((REPO / ".github" / "workflows" / "ci.yml").read_text())
     steps = workflow["jobs"]["check"]["steps"]
     assert any(step.get("run") == "bash .ci/run" for step in steps)
-    assert (REPO / ".ci" / "run").read_text().rstrip().endswith("./isaaclab.sh -t </dev/null")
+
+
+def test_ci_checks_code_docs_and_tests():
+    lines = [line for line in (REPO / ".ci" / "run").read_text().splitlines() if line.startswith("check ")]
+    assert [line.split('"')[1] for line in lines] == ["ruff check", "ruff format", "pyright", "docs", "tests"]
+    assert "-m mkdocs build --strict" in lines[3]
+    assert "--quiet" not in lines[3]  # it would make --strict blind
+    assert lines[4].endswith("./isaaclab.sh -t")
