@@ -172,3 +172,12 @@ class MlpPpoReachRunnerCfg(recipes.MlpPpoRunnerCfg):
     obs_groups = _VECTORS_OF_REACH
     actor = _MLP_ACTOR
     critic = _MLP_CRITIC
+
+
+# names of version 0.1, for one version
+Gr00tPpoRunnerCfg = Gr00tPpoSmallRunnerCfg
+Gr00tResidualPpoRunnerCfg = Gr00tResidualPpoSmallRunnerCfg
+Gr00tFlowPpoRunnerCfg = Gr00tFlowPpoSmallRunnerCfg
+Gr00tFlowPpoReachRunnerCfg = Gr00tFlowPpoSmallReachRunnerCfg
+Gr00tGrpoRunnerCfg = Gr00tGrpoSmallRunnerCfg
+Gr00tFlowGrpoRunnerCfg = Gr00tFlowGrpoSmallRunnerCfg
