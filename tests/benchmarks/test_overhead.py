@@ -37,7 +37,7 @@ def test_both_train_by_turns(
     argv = ["overhead.py", "--env", "made-up", "--num_envs", "4", "--iterations", "2"]
     monkeypatch.setattr("sys.argv", [*argv, "--json", str(tmp_path / "figures.json")])
     overhead.main()
-    theirs, ours = ("MlpPPO", 32, []), ("Gr00tPPO", 32, ["state", "privileged"])
+    theirs, ours = ("RslRlPPO", 32, []), ("Gr00tPPO", 32, ["state", "privileged"])
     assert calls == [theirs, ours, ours, theirs] * 2, "each finds the environment as it configured it"
     printed = capsys.readouterr().out
     assert "made-up, 4 envs, cpu, 2 iterations each" in printed

@@ -70,7 +70,7 @@ def test_base_is_the_policy_that_the_run_began_with(run_dir: Path, tmp_path: Pat
 def test_gr00t_on_fetch_is_filmed(tmp_path: Path) -> None:
     out = tmp_path / "fetch.json"
     settings = ("env.num_workers=1", "env.max_episode_steps=12", "env.image_size=[32,32]")
-    command = ["--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo", "--device", "cpu", *FEW, *settings]
+    command = ["--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo_small", "--device", "cpu", *FEW, *settings]
     assert cli_eval.main([*command, "--checkpoint", "base", "--out", str(out), "--videos", "1"]) == 0
     (base,) = report.load(out)
     assert base.successes is not None

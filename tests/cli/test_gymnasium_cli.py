@@ -40,6 +40,19 @@ def test_every_agent_of_every_family_has_a_config(task: str) -> None:
         assert decisions % agent_cfg.algorithm.num_mini_batches == 0
 
 
+@pytest.mark.parametrize("policy", ["ppo", "residual_ppo", "flow_ppo", "grpo", "flow_grpo"])
+def test_names_of_version_0_1_go_on_working(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    agent, task = f"gr00t_{policy}", "gym:FetchReach-v4"
+    _, old = gymnasium_task.resolve(task, agent)
+    note = f"note: agent {agent} of {task} is now called {agent}_small; the next version knows only the new name."
+    assert capsys.readouterr().out.splitlines() == [note]
+    # the advice is followed
+    _, new = gymnasium_task.resolve(task, f"{agent}_small")
+    assert capsys.readouterr().out == ""
+    assert old.experiment_name == f"{agent}_fetchreach_v4", "where runs of version 0.1 are"
+    assert old.to_dict() == new.to_dict() | {"experiment_name": old.experiment_name}
+
+
 def test_what_the_command_line_says_reaches_the_configs() -> None:
     overrides = [
         "agent.algorithm.clip_param=0.3",
@@ -50,21 +63,24 @@ def test_what_the_command_line_says_reaches_the_configs() -> None:
         "env.cameras.front.distance=1.25",
     ]
     task = "gym:FetchPickAndPlace-v4"
-    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo", overrides, num_envs=6, seed=7)
+    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo_small", overrides, num_envs=6, seed=7)
     assert (agent_cfg.algorithm.clip_param, agent_cfg.actor.flow.num_steps) == (0.3, 2)
     assert agent_cfg.obs_groups["actor"] == ["rgb", "state", "object"]
     assert (env_cfg.num_envs, env_cfg.seed, agent_cfg.seed) == (6, 7, 7)
     assert (env_cfg.max_episode_steps, env_cfg.image_size) == (20, (32, 48))
-    front, untouched = env_cfg.cameras["front"], gymnasium_task.resolve(task, "gr00t_flow_ppo")[0].cameras["front"]
+    front, untouched = (
+        env_cfg.cameras["front"],
+        gymnasium_task.resolve(task, "gr00t_flow_ppo_small")[0].cameras["front"],
+    )
     assert (front.distance, front.azimuth) == (1.25, untouched.azimuth)
     assert untouched.distance == 1.0
     # the recipe itself is as it was
-    assert gymnasium_task.resolve(task, "gr00t_flow_ppo")[1].algorithm.clip_param == 0.2
+    assert gymnasium_task.resolve(task, "gr00t_flow_ppo_small")[1].algorithm.clip_param == 0.2
 
 
 def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
     def cameras(*overrides: str) -> dict[str, Any]:
-        return gymnasium_task.resolve("gym:FetchReach-v4", "gr00t_flow_ppo", overrides)[0].cameras
+        return gymnasium_task.resolve("gym:FetchReach-v4", "gr00t_flow_ppo_small", overrides)[0].cameras
 
     assert list(cameras("env.cameras=['side']")) == ["side"]
     for order in (1, -1):
@@ -85,8 +101,13 @@ def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
         ("gym:CartPole-v1", "mlp_ppo", ["env.image_size=[1]"], r"`env.image_size"),
         ("gym:CartPole-v1", "mlp_ppo", ["agent.clip_actions=1.0"], r"`agent.clip_actions` is 1.0"),
         ("gym:FetchReach-v4", "mlp_ppo", ["agent.obs_groups.actor=['object']"], r"offers: state, privileged"),
-        ("gym:FetchReach-v4", "gr00t_ppo", ["env.cameras=['top']"], r"some of its cameras front, side, each once"),
-        ("gym:FetchReach-v4", "gr00t_ppo", ["env.rgb=false"], r"names the observation group 'rgb'"),
+        (
+            "gym:FetchReach-v4",
+            "gr00t_ppo_small",
+            ["env.cameras=['top']"],
+            r"some of its cameras front, side, each once",
+        ),
+        ("gym:FetchReach-v4", "gr00t_ppo_small", ["env.rgb=false"], r"names the observation group 'rgb'"),
     ],
 )
 def test_what_does_not_fit_is_refused(task: str, agent: str, overrides: list[str], message: str) -> None:

@@ -34,7 +34,7 @@ def run(task: str, out: Path, *more: str) -> int:
 def spec_in_training(task: str, *overrides: str) -> TaskSpec:
     """What the policy sees of the task in train.py."""
     quoted = [with_quoted_names(item) for item in (*SMALL, *overrides)]
-    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo", quoted, num_envs=1)
+    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo_small", quoted, num_envs=1)
     with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
         return TaskSpec.from_env(env, env.get_observations(), agent_cfg.obs_groups["actor"])
 
@@ -72,7 +72,7 @@ def test_the_next_command_names_the_agents_chunk_if_it_has_one() -> None:
     def shown(agent: type) -> str:
         return record.sft_command(Path("set"), agent())
 
-    assert "--checkpoint small --horizon 8 --out" in shown(fetch_cfg.Gr00tFlowPpoRunnerCfg)
+    assert "--checkpoint small --horizon 8 --out" in shown(fetch_cfg.Gr00tFlowPpoSmallRunnerCfg)
     assert "--checkpoint small --out" in shown(rsl_rl_cfg.Gr00tFlowPpoRunnerCfg)
     assert "--checkpoint small --out" in shown(rsl_rl_cfg.RslRlMlpPpoRunnerCfg)
 
@@ -89,7 +89,7 @@ def test_without_options_it_is_what_the_agent_sees(tmp_path: Path) -> None:
     [
         ("gym:FetchPush-v4", [], "no scripted expert for gym:FetchPush-v4. There is one for: .*gym:FetchReach-v4"),
         ("gym:FetchReech-v4", [], "no task 'gym:FetchReech-v4'.*Similar: gym:FetchReach-v4"),
-        (REACH, ["--agent", "gr00t"], "has no agent 'gr00t'. It has: gr00t_ppo"),
+        (REACH, ["--agent", "gr00t"], "has no agent 'gr00t'. It has: gr00t_ppo_small"),
         (REACH, ["--groups", "rgb", "state", "object"], "names the observation group 'object'.*offers: state, priv"),
         (REACH, ["--groups", "rgb"], r"GR00T needs the robot's state, but .*reads only images \(rgb\).*--groups"),
         (REACH, ["--groups", "state"], "GR00T needs at least one camera.*--groups"),

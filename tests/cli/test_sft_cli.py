@@ -144,14 +144,15 @@ def test_what_cannot_work(data: Path, base: Path, tmp_path: Path, capsys: pytest
             {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo", "overrides": ["env.image_size=[32,32]"]},
             ["front"],
             10**6,
-            "--task gym:FetchReach-v4 --agent gr00t_flow_ppo 'env.image_size=[32,32]'"
+            "--task gym:FetchReach-v4 --agent gr00t_flow_ppo_small 'env.image_size=[32,32]'"
             " agent.actor.gr00t.checkpoint=/out",
         ),
         (
-            {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo", "overrides": ["env.cameras=[front,side]"]},
+            {"task": "gym:FetchReach-v4", "agent": "gr00t_flow_ppo_small", "overrides": ["env.cameras=[front,side]"]},
             ["side"],
-            10**6,
-            "--task gym:FetchReach-v4 --agent gr00t_flow_ppo 'env.cameras=[side]' agent.actor.gr00t.checkpoint=/out",
+            3 * 10**9,
+            "--task gym:FetchReach-v4 --agent gr00t_flow_ppo_small 'env.cameras=[side]'"
+            " agent.actor.gr00t.checkpoint=/out",
         ),
         (
             {"task": "Isaac-Lift-Cube-Franka-IK-Rel-v0", "overrides": ["presets=small_cameras"]},

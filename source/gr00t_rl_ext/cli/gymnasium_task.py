@@ -18,7 +18,7 @@ from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, task_cfg
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
-from gr00t_rl_ext.tasks.registration import ENTRY_POINT
+from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
 STANDARD_GROUP = "state"
 """The observation group of environments whose config names none."""
@@ -50,14 +50,18 @@ def resolve(
     """
     env_id = task.removeprefix(PREFIX)
     check_exists(task)
-    family = family_of(env_id)
+    family, experiment = family_of(env_id), _experiment(agent, env_id)
+    small = agent.removesuffix(ENTRY_POINT) + SMALL
+    if agent not in family.agents and small in family.agents:
+        print(f"note: agent {agent} of {task} is now called {small}; the next version knows only the new name.")
+        agent = small
     if agent not in family.agents:
         names = [name for name in family.agents if not name.endswith(ENTRY_POINT)]
         raise UsageError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
     from rsl_rl.utils import resolve_callable
 
     agent_class: Any = resolve_callable(family.agents[agent])
-    agent_cfg = agent_class(experiment_name=_experiment(agent, env_id))
+    agent_cfg = agent_class(experiment_name=experiment)
     env_cfg = task_cfg(task, num_envs=family.num_envs)
     check_override_paths(overrides, env_cfg, agent_cfg)
     # a list chooses cameras, which other overrides may change

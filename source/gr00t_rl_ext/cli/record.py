@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.arguments import as_typed, is_override, with_quoted_names
+from gr00t_rl_ext.cli.arguments import as_typed, is_gymnasium, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
 
@@ -48,8 +48,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--episodes", type=int, default=50, help="Episodes to record (default: %(default)s).")
     parser.add_argument(
         "--agent",
-        default="gr00t_flow_ppo",
-        help="Recorded is what this agent's policy observes of the task (default: %(default)s).",
+        help="Recorded is what this agent's policy observes of the task (default: gr00t_flow_ppo, for a task of"
+        " Gymnasium gr00t_flow_ppo_small).",
     )
     parser.add_argument(
         "--groups",
@@ -100,6 +100,8 @@ def _record(arguments: argparse.Namespace) -> int:
     check_target(arguments.out.expanduser(), mode)
     task = _find_task(arguments.task)
     _check_expert(task)
+    if arguments.agent is None:
+        arguments.agent = "gr00t_flow_ppo_small" if is_gymnasium(task) else "gr00t_flow_ppo"
     preflight.check_device(arguments.device)
     if arguments.device is None:
         arguments.device = default_device()
@@ -123,7 +125,6 @@ def _apply_groups(arguments: argparse.Namespace) -> None:
 def _find_task(task: str) -> str:
     """The task's full id."""
     from gr00t_rl_ext.cli import gymnasium_task, preflight
-    from gr00t_rl_ext.cli.arguments import is_gymnasium
 
     if not is_gymnasium(task):
         return preflight.find_task(task).id

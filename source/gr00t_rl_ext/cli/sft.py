@@ -141,17 +141,22 @@ def training_command(run: SftRun, out: Path) -> str:
 
 
 def _agent(run: SftRun, task: str) -> str:
-    """The agent of the demonstrations, or its recipe for small models where the task has one and the model is small."""
+    """The agent of the demonstrations, or its recipe for small models if the model is small or there is no other."""
     import gymnasium as gym
 
+    from gr00t_rl_ext.cli.arguments import is_gymnasium
+
     # registers the tasks as well
+    from gr00t_rl_ext.tasks.gymnasium import family_of
     from gr00t_rl_ext.tasks.registration import SMALL
 
     agent = str(run.dataset.session.get("agent", "gr00t_flow_ppo"))
-    if run.num_parameters > _MAX_SMALL_PARAMETERS or task not in gym.registry:
-        return agent
+    if is_gymnasium(task):
+        agents = family_of(task).agents
+    else:
+        agents = gym.spec(task).kwargs if task in gym.registry else {}
     small = f"{agent}{SMALL}"
-    return small if small in gym.spec(task).kwargs else agent
+    return small if small in agents and (agent not in agents or run.num_parameters <= _MAX_SMALL_PARAMETERS) else agent
 
 
 def _prepare(arguments: argparse.Namespace, resume: Path | None) -> SftRun:

@@ -1,11 +1,14 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The agents' recipes, whatever the task. A task's own recipe names its observation groups and an experiment."""
+"""The agents' recipes, whatever the task: beside what all share (:class:`RunnerCfg`), one class is the whole recipe.
+
+A task's own recipe derives from one of them. It names its observation groups and an experiment, and what else it
+decides.
+"""
 
 from __future__ import annotations
 
-from dataclasses import MISSING
 from typing import Any
 
 import torch
@@ -23,95 +26,22 @@ from gr00t_rl_ext.policy.configs import (
     MlpActorCfg,
 )
 
+CAMERAS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
+"""Observation groups of a policy with cameras whose critic is told what only the simulator knows."""
 
-def default_device() -> str:
-    """Isaac Lab's default is cuda:0, and `--device cpu` does not change it."""
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+VECTORS = {"actor": ["state", "privileged"], "critic": ["state", "privileged"]}
+"""Observation groups of an MLP that is told the same."""
 
-
-@configclass
-class Gr00tPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
-
-    device = default_device()
-    seed = 42
-    num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
-    max_iterations = 1000
-    save_interval = 50
-    experiment_name = "gr00t"
-    clip_actions = 1.0
-    # the algorithm checks as well, and names the environments
-    check_for_nan = False
-    init_at_random_ep_len = True
-    obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state"]}
-    actor = Gr00tGaussianActorCfg()
-    critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg()
-
-
-@configclass
-class Gr00tResidualPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_residual_ppo``: frozen GR00T, whose own actions an adapter corrects."""
-
-    # GR00T says actions in the units of its statistics, which may leave [-1, 1]
-    clip_actions = None
-    actor = Gr00tResidualActorCfg()
-    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2)
-
-
-@configclass
-class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_flow_ppo``: GR00T's own action head is the policy; its projectors and diffusion transformer train."""
-
-    # GR00T says actions in the units of its statistics, which may leave [-1, 1]
-    clip_actions = None
-    actor = Gr00tFlowActorCfg()
-    algorithm = Gr00tPpoAlgorithmCfg(
-        learning_rate=5.0e-6,
-        num_learning_epochs=4,
-        clip_param=0.2,
-        target_kl=0.05,
-        huber_delta=1.0,
-        use_clipped_value_loss=False,
-        critic_warmup_iterations=2,
-    )
-
-
-@configclass
-class Gr00tLoraPpoRunnerCfg(Gr00tFlowPpoRunnerCfg):
-    """``gr00t_lora_ppo``: the same with low-rank adapters on the diffusion transformer."""
-
-    actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
-
-
-@configclass
-class Gr00tCategoricalPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_categorical_ppo``: discrete actions; frozen GR00T backbone, categorical adapter, critic MLP."""
-
-    # choices are numbers that clipping would change
-    clip_actions = None
-    actor = Gr00tCategoricalActorCfg()
-
-
-@configclass
-class Gr00tGrpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_grpo``: the policy of ``gr00t_ppo``, trained without a critic by groups that start from one state."""
-
-    # every rollout begins with new episodes
-    init_at_random_ep_len = False
-    obs_groups = {"actor": ["rgb", "state"]}
-    critic = MISSING
-    algorithm = Gr00tGrpoAlgorithmCfg()
-
-
-@configclass
-class Gr00tFlowGrpoRunnerCfg(Gr00tGrpoRunnerCfg):
-    """``gr00t_flow_grpo``: GRPO of GR00T's own action head."""
-
-    clip_actions = None
-    actor = Gr00tFlowActorCfg()
-    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4)
-
+FLOW_PPO: dict[str, Any] = {
+    "learning_rate": 5.0e-6,
+    "num_learning_epochs": 4,
+    "clip_param": 0.2,
+    "target_kl": 0.05,
+    "huber_delta": 1.0,
+    "use_clipped_value_loss": False,
+    "critic_warmup_iterations": 2,
+}
+"""PPO of the action head of a model of billions of parameters."""
 
 SMALL_FLOW: dict[str, Any] = {
     "num_learning_epochs": 4,
@@ -136,7 +66,7 @@ SMALL_FLOW_PPO: dict[str, Any] = SMALL_FLOW | {
 }
 """PPO has a critic besides."""
 
-_MLP_PPO: dict[str, Any] = {
+MLP_PPO: dict[str, Any] = {
     "num_learning_epochs": 5,
     "num_mini_batches": 4,
     "learning_rate": 1.0e-3,
@@ -150,27 +80,125 @@ _MLP_PPO: dict[str, Any] = {
     "use_clipped_value_loss": True,
     "clip_param": 0.2,
 }
-"""Of PPO with an MLP, rsl_rl's and ours."""
+"""PPO with an MLP, rsl_rl's and ours."""
 
-LIKE_RSL_RL: dict[str, Any] = {
-    "target_kl": None,
-    "kl_to_base_coef": 0.0,
-    # torch's, as in rsl_rl. With 1e-5, 4 of 8 runs of CartPole with a fixed rate were not solved in time
-    "adam_epsilon": 1.0e-8,
-}
-"""What our PPO has beside them in ``mlp_ppo``, so that it is rsl_rl's."""
+
+def rsl_rl_ppo(settings: dict[str, Any]) -> RslRlPpoAlgorithmCfg:
+    """rsl_rl's PPO with some settings."""
+    return RslRlPpoAlgorithmCfg(class_name="gr00t_rl_ext.algorithms.baseline:RslRlPPO", **settings)
+
+
+def like_rsl_rl_ppo(settings: dict[str, Any]) -> Gr00tPpoAlgorithmCfg:
+    """Our PPO with the same settings, and what it has beside them such that it is rsl_rl's."""
+    return Gr00tPpoAlgorithmCfg(
+        critic_learning_rate=settings["learning_rate"],
+        target_kl=None,
+        kl_to_base_coef=0.0,
+        # torch's, as in rsl_rl. With 1e-5, 4 of 8 runs of CartPole with a fixed rate were not solved in time
+        adam_epsilon=1.0e-8,
+        **settings,
+    )
+
+
+def default_device() -> str:
+    """Isaac Lab's default is cuda:0, and `--device cpu` does not change it."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
 @configclass
-class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
-    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
+class RunnerCfg(RslRlOnPolicyRunnerCfg):
+    """What the agents share."""
 
     device = default_device()
     seed = 42
+    num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
+    max_iterations = 1000
+    save_interval = 50
+    experiment_name = "gr00t"
+    # the algorithm checks as well, and names the environments
+    check_for_nan = False
+    obs_groups = {"actor": ["rgb", "state"], "critic": ["rgb", "state"]}
+    # GR00T's actions are in the units of its statistics, which may leave [-1, 1]; choices are numbers that clipping
+    # would change
+    clip_actions = None
+
+
+@configclass
+class Gr00tPpoRunnerCfg(RunnerCfg):
+    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
+
+    clip_actions = 1.0
+    actor = Gr00tGaussianActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tResidualPpoRunnerCfg(RunnerCfg):
+    """``gr00t_residual_ppo``: frozen GR00T, whose own actions an adapter corrects."""
+
+    actor = Gr00tResidualActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2)
+
+
+@configclass
+class Gr00tFlowPpoRunnerCfg(RunnerCfg):
+    """``gr00t_flow_ppo``: GR00T's own action head is the policy; its projectors and diffusion transformer train."""
+
+    actor = Gr00tFlowActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(**FLOW_PPO)
+
+
+@configclass
+class Gr00tLoraPpoRunnerCfg(RunnerCfg):
+    """``gr00t_lora_ppo``: the same with low-rank adapters on the diffusion transformer."""
+
+    actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(**FLOW_PPO)
+
+
+@configclass
+class Gr00tCategoricalPpoRunnerCfg(RunnerCfg):
+    """``gr00t_categorical_ppo``: discrete actions; frozen GR00T backbone, categorical adapter, critic MLP."""
+
+    actor = Gr00tCategoricalActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tGrpoRunnerCfg(RunnerCfg):
+    """``gr00t_grpo``: the policy of ``gr00t_ppo``, trained without a critic by groups that start from one state."""
+
+    # every rollout begins with new episodes
+    init_at_random_ep_len = False
+    clip_actions = 1.0
+    obs_groups = {"actor": ["rgb", "state"]}
+    actor = Gr00tGaussianActorCfg()
+    algorithm = Gr00tGrpoAlgorithmCfg()
+
+
+@configclass
+class Gr00tFlowGrpoRunnerCfg(RunnerCfg):
+    """``gr00t_flow_grpo``: GRPO of GR00T's own action head."""
+
+    init_at_random_ep_len = False
+    obs_groups = {"actor": ["rgb", "state"]}
+    actor = Gr00tFlowActorCfg()
+    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4)
+
+
+@configclass
+class RslRlMlpPpoRunnerCfg(RunnerCfg):
+    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state, one control step per decision."""
+
     num_steps_per_env = 32
     max_iterations = 1500
-    save_interval = 50
     experiment_name = "rsl_rl_mlp"
+    check_for_nan = True
     clip_actions = 1.0
     obs_groups = {"actor": ["state"], "critic": ["state"]}
     actor = RslRlMLPModelCfg(
@@ -180,16 +208,18 @@ class RslRlMlpPpoRunnerCfg(RslRlOnPolicyRunnerCfg):
         distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5),
     )
     critic = RslRlMLPModelCfg(hidden_dims=[256, 128, 64], activation="elu", obs_normalization=True)
-    algorithm = RslRlPpoAlgorithmCfg(class_name="gr00t_rl_ext.algorithms.baseline:MlpPPO", **_MLP_PPO)
+    algorithm = rsl_rl_ppo(MLP_PPO)
 
 
 @configclass
-class MlpPpoRunnerCfg(RslRlMlpPpoRunnerCfg):
+class MlpPpoRunnerCfg(RunnerCfg):
     """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
 
+    num_steps_per_env = 32
+    max_iterations = 1500
     experiment_name = "mlp"
-    # the algorithm checks as well, and names the environments
-    check_for_nan = False
+    clip_actions = 1.0
+    obs_groups = {"actor": ["state"], "critic": ["state"]}
     actor = MlpActorCfg()
     critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None, orthogonal_init=False)
-    algorithm = Gr00tPpoAlgorithmCfg(critic_learning_rate=_MLP_PPO["learning_rate"], **LIKE_RSL_RL, **_MLP_PPO)
+    algorithm = like_rsl_rl_ppo(MLP_PPO)

@@ -12,7 +12,7 @@ ENTRY_POINT = "_cfg_entry_point"
 """How the second name of each agent ends, the one that Isaac Lab lists."""
 
 
-def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
+def agents(module: str, *names: str, classes: str = "{}RunnerCfg") -> dict[str, str]:
     """Arguments of ``gym.register`` for agents.
 
     ``--agent`` is looked up as it is typed; error messages of Isaac Lab list only names that end in
@@ -20,6 +20,11 @@ def agents(module: str, recipes: dict[str, str]) -> dict[str, str]:
 
     Args:
         module: Module of the recipes.
-        recipes: Name of an agent -> class of its recipe.
+        names: Names of the agents. The recipe of ``gr00t_flow_ppo`` is the class ``Gr00tFlowPpoRunnerCfg``.
+        classes: How classes are named, if otherwise.
     """
-    return {f"{name}{suffix}": f"{module}:{cfg}" for name, cfg in recipes.items() for suffix in ("", ENTRY_POINT)}
+    recipes = {}
+    for name in names:
+        recipe = classes.format("".join(word.capitalize() for word in name.split("_")))
+        recipes[name] = recipes[f"{name}{ENTRY_POINT}"] = f"{module}:{recipe}"
+    return recipes

@@ -13,16 +13,10 @@ _AGENTS = f"{__name__}.agents.rsl_rl_cfg"
 _TASKS = {
     "Isaac-Cartpole-State-v0": (
         "CartpoleStateEnv",
-        {
-            **agents(_AGENTS, {"mlp_ppo": "MlpPpoRunnerCfg"}),
-            "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
-        },
+        agents(_AGENTS, "mlp_ppo") | {"rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg"},
     ),
-    "Isaac-Cartpole-Camera-Discrete-v0": (
-        "CartpoleCameraDiscreteEnv",
-        agents(_AGENTS, {"gr00t_categorical_ppo": "Gr00tCategoricalPpoRunnerCfg"}),
-    ),
-    "Isaac-Cartpole-Camera-Continuous-v0": ("CartpoleCameraEnv", agents(_AGENTS, {"gr00t_ppo": "Gr00tPpoRunnerCfg"})),
+    "Isaac-Cartpole-Camera-Discrete-v0": ("CartpoleCameraDiscreteEnv", agents(_AGENTS, "gr00t_categorical_ppo")),
+    "Isaac-Cartpole-Camera-Continuous-v0": ("CartpoleCameraEnv", agents(_AGENTS, "gr00t_ppo")),
 }
 
 for _task_id, (_env, _recipes) in _TASKS.items():

@@ -35,20 +35,18 @@ _CLASSIC = f"{__name__}.agents.classic_cfg"
 
 def _fetch(task: str) -> dict[str, str]:
     """Agents for Fetch tasks; ``Reach`` has some of its own."""
-    recipes = {
-        "gr00t_ppo": "Gr00tPpoRunnerCfg",
-        "gr00t_residual_ppo": "Gr00tResidualPpoRunnerCfg",
-        "gr00t_flow_ppo": f"Gr00tFlowPpo{task}RunnerCfg",
-        "gr00t_grpo": "Gr00tGrpoRunnerCfg",
-        "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",
-        "mlp_ppo": f"MlpPpo{task}RunnerCfg",
+    return {
+        **agents(_FETCH, "gr00t_ppo_small", "gr00t_residual_ppo_small"),
+        **agents(_FETCH, "gr00t_flow_ppo_small", classes=f"{{}}{task}RunnerCfg"),
+        **agents(_FETCH, "gr00t_grpo_small", "gr00t_flow_grpo_small"),
+        **agents(_FETCH, "mlp_ppo", classes=f"{{}}{task}RunnerCfg"),
+        "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{task}RunnerCfg",
     }
-    return {**agents(_FETCH, recipes), "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{task}RunnerCfg"}
 
 
 def _classic(name: str) -> dict[str, str]:
     return {
-        **agents(_CLASSIC, {"mlp_ppo": f"{name}MlpPpoRunnerCfg"}),
+        **agents(_CLASSIC, "mlp_ppo", classes=f"{name}{{}}RunnerCfg"),
         "rsl_rl_cfg_entry_point": f"{_CLASSIC}:{name}RslRlRunnerCfg",
     }
 

@@ -20,6 +20,7 @@ from isaaclab.utils import configclass
 from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonCollisionPipelineCfg, NewtonShapeCfg
 from isaaclab_ov.physics import OvPhysxCfg
 from isaaclab_physx.physics import PhysxCfg
+from isaaclab_tasks.contrib.stack import mdp as stock
 from isaaclab_tasks.contrib.stack.stack_env_cfg import PhysicsCfg as StockPhysicsCfg
 from isaaclab_tasks.utils import PresetCfg
 
@@ -73,52 +74,40 @@ class ObservationsCfg:
     class RgbCfg(ObsGroup):
         """Camera images, uint8, concatenated along the channels: (num_envs, height, width, 3 * cameras)."""
 
-        table_cam = ObsTerm(func=mdp.image_rgb, params={"sensor_cfg": SceneEntityCfg("table_cam"), "normalize": False})
-        wrist_cam = ObsTerm(func=mdp.image_rgb, params={"sensor_cfg": SceneEntityCfg("wrist_cam"), "normalize": False})
-
-        def __post_init__(self) -> None:
-            self.enable_corruption = False
-            self.concatenate_terms = True
+        table_cam = ObsTerm(
+            func=stock.image_rgb, params={"sensor_cfg": SceneEntityCfg("table_cam"), "normalize": False}
+        )
+        wrist_cam = ObsTerm(
+            func=stock.image_rgb, params={"sensor_cfg": SceneEntityCfg("wrist_cam"), "normalize": False}
+        )
 
     @configclass
     class StateCfg(ObsGroup):
         """Proprioception: what the robot itself measures."""
 
-        joint_position = ObsTerm(func=mdp.joint_pos_rel)
+        joint_position = ObsTerm(func=stock.joint_pos_rel)
         """Joint positions relative to the default pose, fingers last [rad, m]."""
-        eef_pose = ObsTerm(func=mdp.ee_frame_pose_in_base_frame)
+        eef_pose = ObsTerm(func=stock.ee_frame_pose_in_base_frame)
         """Position [m] and quaternion (x, y, z, w) of the point between the fingertips, in the robot's base frame."""
-
-        def __post_init__(self) -> None:
-            self.enable_corruption = False
-            self.concatenate_terms = True
 
     @configclass
     class ObjectCfg(ObsGroup):
         """Where the cubes are, for agents that are told: ``agent.obs_groups.actor=[rgb,state,object]``."""
 
-        cubes = ObsTerm(func=mdp.object_obs)
+        cubes = ObsTerm(func=stock.object_obs)
         """Poses of the cubes and their offsets from the gripper and from each other [m]."""
-
-        def __post_init__(self) -> None:
-            self.enable_corruption = False
-            self.concatenate_terms = True
 
     @configclass
     class PrivilegedCfg(ObsGroup):
         """What only the simulator knows. For the critic, and for policies without cameras."""
 
-        objects = ObsTerm(func=mdp.object_obs)
+        objects = ObsTerm(func=stock.object_obs)
         """Poses of the cubes and their offsets from the gripper and from each other [m]."""
-        joint_velocity = ObsTerm(func=mdp.joint_vel_rel)
+        joint_velocity = ObsTerm(func=stock.joint_vel_rel)
         """Joint velocities [rad/s, m/s]."""
-        last_action = ObsTerm(func=mdp.last_action)
-        remaining_time = ObsTerm(func=mdp.remaining_time_s)
+        last_action = ObsTerm(func=stock.last_action)
+        remaining_time = ObsTerm(func=stock.remaining_time_s)
         """Time until the episode ends without success [s]: without it, a critic cannot tell how likely success is."""
-
-        def __post_init__(self) -> None:
-            self.enable_corruption = False
-            self.concatenate_terms = True
 
     rgb: RgbCfg = RgbCfg()
     state: StateCfg = StateCfg()
@@ -139,8 +128,8 @@ class RewardsCfg:
     lift = RewTerm(func=mdp.lift, weight=2.0e-3)
     align = RewTerm(func=mdp.align, weight=4.0e-3)
     stack = RewTerm(func=mdp.stack, weight=1.6e-2)
-    success = RewTerm(func=mdp.is_terminated_term, weight=20.0, params={"term_keys": "success"})
-    action_rate = RewTerm(func=mdp.action_rate_l2, weight=-2.0e-6)
+    success = RewTerm(func=stock.is_terminated_term, weight=20.0, params={"term_keys": "success"})
+    action_rate = RewTerm(func=stock.action_rate_l2, weight=-2.0e-6)
 
 
 def add_stack_task(cfg: ManagerBasedRLEnvCfg) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""rsl_rl agents for the cartpole."""
+"""rsl_rl agents for the cartpole: recipes of :mod:`gr00t_rl_ext.tasks.recipes` with what this task decides."""
 
 from __future__ import annotations
 

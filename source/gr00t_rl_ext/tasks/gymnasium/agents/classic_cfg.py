@@ -11,21 +11,21 @@ from __future__ import annotations
 from typing import Any
 
 from isaaclab.utils import configclass
-from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPpoAlgorithmCfg
+from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
 
-from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import Gr00tCriticCfg, MlpActorCfg
 from gr00t_rl_ext.tasks import recipes
 
 _NETWORK: dict[str, Any] = {"hidden_dims": [64, 64], "activation": "tanh", "obs_normalization": True}
-_BASELINE = "gr00t_rl_ext.algorithms.baseline:MlpPPO"
-_STATE = {"actor": ["state"], "critic": ["state"]}
+_STD = RslRlMLPModelCfg.GaussianDistributionCfg(init_std=1.0, std_type="log")
+_OUR_CRITIC = Gr00tCriticCfg(obs_clip=None, orthogonal_init=False, **_NETWORK)
 
 _CONTINUOUS: dict[str, Any] = {
     "num_learning_epochs": 10,
     "num_mini_batches": 8,
     "learning_rate": 1.0e-3,
     "schedule": "fixed",
+    "desired_kl": None,
     "gamma": 0.9,
     "lam": 0.95,
     "entropy_coef": 0.0,
@@ -45,10 +45,6 @@ _DISCRETE: dict[str, Any] = _CONTINUOUS | {
 }
 
 
-_OURS: dict[str, Any] = recipes.LIKE_RSL_RL | {"critic_learning_rate": _CONTINUOUS["learning_rate"]}
-"""What the settings of ``mlp_ppo`` have beside rsl_rl's."""
-
-
 @configclass
 class CategoricalDistributionCfg(RslRlMLPModelCfg.DistributionCfg):
     """``agent.actor.distribution_cfg`` of rsl_rl's MLP for discrete actions."""
@@ -60,53 +56,57 @@ class CategoricalDistributionCfg(RslRlMLPModelCfg.DistributionCfg):
 
 
 @configclass
-class ContinuousRslRlRunnerCfg(RslRlOnPolicyRunnerCfg):
+class ContinuousRslRlRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point`` for continuous actions: rsl_rl's PPO."""
 
-    device = recipes.default_device()
-    seed = 42
     num_steps_per_env = 128
     max_iterations = 120
     save_interval = 10
     # episodes that end by time only would stay in step: a rollout would see their beginnings or their ends
     init_at_random_ep_len = True
-    obs_groups = _STATE
-    actor = RslRlMLPModelCfg(
-        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=1.0, std_type="log"), **_NETWORK
-    )
+    clip_actions = None
+    actor = RslRlMLPModelCfg(distribution_cfg=_STD, **_NETWORK)
     critic = RslRlMLPModelCfg(**_NETWORK)
-    algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, desired_kl=None, **_CONTINUOUS)
+    algorithm = recipes.rsl_rl_ppo(_CONTINUOUS)
 
 
 @configclass
-class ContinuousMlpPpoRunnerCfg(ContinuousRslRlRunnerCfg):
+class ContinuousMlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
     """``mlp_ppo`` for continuous actions."""
 
-    check_for_nan = False
-    actor = MlpActorCfg(
-        distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=1.0, std_type="log"), **_NETWORK
-    )
-    critic = Gr00tCriticCfg(obs_clip=None, orthogonal_init=False, **_NETWORK)
-    algorithm = Gr00tPpoAlgorithmCfg(**_OURS, **_CONTINUOUS)
+    num_steps_per_env = 128
+    max_iterations = 120
+    save_interval = 10
+    init_at_random_ep_len = True
+    clip_actions = None
+    actor = MlpActorCfg(distribution_cfg=_STD, **_NETWORK)
+    critic = _OUR_CRITIC
+    algorithm = recipes.like_rsl_rl_ppo(_CONTINUOUS)
 
 
 @configclass
-class DiscreteRslRlRunnerCfg(ContinuousRslRlRunnerCfg):
+class DiscreteRslRlRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point`` for discrete actions."""
 
     num_steps_per_env = 32
     max_iterations = 300
+    save_interval = 10
     init_at_random_ep_len = False
+    clip_actions = None
     actor = RslRlMLPModelCfg(distribution_cfg=CategoricalDistributionCfg(), **_NETWORK)
-    algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, **_DISCRETE)
+    critic = RslRlMLPModelCfg(**_NETWORK)
+    algorithm = recipes.rsl_rl_ppo(_DISCRETE)
 
 
 @configclass
-class DiscreteMlpPpoRunnerCfg(ContinuousMlpPpoRunnerCfg):
+class DiscreteMlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
     """``mlp_ppo`` for discrete actions."""
 
     num_steps_per_env = 32
     max_iterations = 300
+    save_interval = 10
     init_at_random_ep_len = False
+    clip_actions = None
     actor = MlpActorCfg(distribution_cfg=None, **_NETWORK)
-    algorithm = Gr00tPpoAlgorithmCfg(**_OURS, **_DISCRETE)
+    critic = _OUR_CRITIC
+    algorithm = recipes.like_rsl_rl_ppo(_DISCRETE)

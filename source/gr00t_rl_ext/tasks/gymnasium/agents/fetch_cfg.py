@@ -3,8 +3,8 @@
 
 """Agents for Gymnasium-Robotics' Fetch tasks: chunks of 8 control steps (0.32 s), success as the only reward.
 
-The settings of the GR00T agents are for small models, which train on a CPU. A model of billions of parameters wants the
-learning rates of :mod:`gr00t_rl_ext.tasks.recipes`.
+The GR00T agents are ``_small``: their settings are for models that train on a CPU. A model of billions of parameters
+wants the learning rates of :mod:`gr00t_rl_ext.tasks.recipes`.
 """
 
 from __future__ import annotations
@@ -25,102 +25,113 @@ from gr00t_rl_ext.policy.configs import (
     MlpActorCfg,
 )
 from gr00t_rl_ext.tasks import recipes
-from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
 
 CHUNK = 8
 DECISIONS_PER_EPISODE = 7
 """An episode of 50 control steps."""
 
-_SIGHT = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
 _VECTORS = {"actor": ["state", "object"], "critic": ["state", "privileged"]}
 _VECTORS_OF_REACH = {"actor": ["state"], "critic": ["state", "privileged"]}
 
-_PPO: dict[str, Any] = {
-    "learning_rate": 1.0e-4,
-    "critic_learning_rate": 1.0e-3,
-    "num_learning_epochs": 4,
-    # of 256 decisions with 32 environments
-    "num_mini_batches": 5,
-    "clip_param": 0.2,
-    "target_kl": 0.1,
-    "critic_warmup_iterations": 2,
-    "use_clipped_value_loss": False,
-    # an episode ends with success, so that all failures are time-outs
-    "bootstrap_time_outs": False,
-}
-
-# of 256 decisions with 32 environments
+# 5 mini-batches of 256 decisions with 32 environments
 _FLOW_PPO: dict[str, Any] = recipes.SMALL_FLOW_PPO | {"learning_rate": 6.0e-5, "num_mini_batches": 5}
 
-# a KL of 0.02 per update: PickAndPlace from 56 to 75 %
-_RESIDUAL_PPO: dict[str, Any] = _FLOW_PPO | {"learning_rate": 1.2e-4}
-
-_GRPO: dict[str, Any] = {
-    "learning_rate": 1.0e-4,
-    "num_learning_epochs": 4,
-    # with 32 environments 32 groups per update
-    "num_rounds": 8,
-    "target_kl": 0.1,
-}
-
-# a KL of 0.02 per update: PickAndPlace from 58 to 93.5 %
-_FLOW_GRPO: dict[str, Any] = recipes.SMALL_FLOW | {"learning_rate": 4.0e-5, "num_rounds": 8}
+_MLP_ACTOR = MlpActorCfg(
+    chunk_length=CHUNK, distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5, std_type="log")
+)
+_MLP_CRITIC = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
 
 
 @configclass
-class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
-    """``gr00t_ppo``."""
+class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo_small``."""
 
     num_steps_per_env = 40
     max_iterations = 100
     save_interval = 10
     # the environments clip
     clip_actions = None
-    obs_groups = _SIGHT
+    obs_groups = recipes.CAMERAS
     actor = Gr00tGaussianActorCfg(chunk_length=CHUNK)
-    algorithm = Gr00tPpoAlgorithmCfg(**_PPO)
+    algorithm = Gr00tPpoAlgorithmCfg(
+        learning_rate=1.0e-4,
+        critic_learning_rate=1.0e-3,
+        num_learning_epochs=4,
+        num_mini_batches=5,
+        clip_param=0.2,
+        target_kl=0.1,
+        critic_warmup_iterations=2,
+        use_clipped_value_loss=False,
+        # an episode ends with success, so that all failures are time-outs
+        bootstrap_time_outs=False,
+    )
 
 
 @configclass
-class Gr00tResidualPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_residual_ppo``: GR00T's own chunk, corrected by an adapter."""
+class Gr00tResidualPpoSmallRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
+    """``gr00t_residual_ppo_small``: GR00T's own chunk, corrected by an adapter."""
 
+    num_steps_per_env = 40
+    max_iterations = 100
+    save_interval = 10
+    obs_groups = recipes.CAMERAS
     actor = Gr00tResidualActorCfg(chunk_length=CHUNK, distribution_cfg=BoundedStdCfg(init_std=0.15))
-    algorithm = Gr00tPpoAlgorithmCfg(**_RESIDUAL_PPO)
+    # a KL of 0.02 per update: PickAndPlace from 56 to 75 %
+    algorithm = Gr00tPpoAlgorithmCfg(**_FLOW_PPO | {"learning_rate": 1.2e-4})
 
 
 @configclass
-class Gr00tFlowPpoRunnerCfg(Gr00tPpoRunnerCfg):
-    """``gr00t_flow_ppo``: four Euler steps, of which one is random and scored (Flow-SDE)."""
+class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo_small``: four Euler steps, of which one is random and scored (Flow-SDE)."""
 
+    num_steps_per_env = 40
     max_iterations = 150
+    save_interval = 10
+    obs_groups = recipes.CAMERAS
     actor = Gr00tFlowActorCfg(chunk_length=CHUNK)
     algorithm = Gr00tPpoAlgorithmCfg(**_FLOW_PPO)
 
 
 @configclass
-class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
-    """``gr00t_grpo``."""
+class Gr00tFlowPpoSmallReachRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo_small`` for Reach, whose goal is 5 cm large: more noise, 1 to 4 cm in every control step, all of
+    it in the last step of the flow, with a std that is learned."""
+
+    num_steps_per_env = 20
+    max_iterations = 80
+    save_interval = 10
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tFlowActorCfg(chunk_length=CHUNK, flow=FlowCfg(noise="learned", random_steps=1, std_range=(0.2, 0.8)))
+    algorithm = Gr00tPpoAlgorithmCfg(**_FLOW_PPO)
+
+
+@configclass
+class Gr00tGrpoSmallRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
+    """``gr00t_grpo_small``: with 32 environments 32 groups per update."""
 
     num_steps_per_env = DECISIONS_PER_EPISODE
     max_iterations = 100
     save_interval = 10
+    # the environments clip
     clip_actions = None
     actor = Gr00tGaussianActorCfg(chunk_length=CHUNK)
-    algorithm = Gr00tGrpoAlgorithmCfg(**_GRPO)
+    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=1.0e-4, num_learning_epochs=4, num_rounds=8, target_kl=0.1)
 
 
 @configclass
-class Gr00tFlowGrpoRunnerCfg(Gr00tGrpoRunnerCfg):
-    """``gr00t_flow_grpo``."""
+class Gr00tFlowGrpoSmallRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
+    """``gr00t_flow_grpo_small``: likewise."""
 
+    num_steps_per_env = DECISIONS_PER_EPISODE
     max_iterations = 100
+    save_interval = 10
     actor = Gr00tFlowActorCfg(chunk_length=CHUNK)
-    algorithm = Gr00tGrpoAlgorithmCfg(**_FLOW_GRPO)
+    # a KL of 0.02 per update: PickAndPlace from 58 to 93.5 %
+    algorithm = Gr00tGrpoAlgorithmCfg(**recipes.SMALL_FLOW, learning_rate=4.0e-5, num_rounds=8)
 
 
 @configclass
-class RslRlRunnerCfg(stack.RslRlMlpPpoRunnerCfg):
+class RslRlRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP, one control step per decision."""
 
     num_steps_per_env = 64
@@ -130,41 +141,43 @@ class RslRlRunnerCfg(stack.RslRlMlpPpoRunnerCfg):
 
 
 @configclass
-class MlpPpoRunnerCfg(stack.MlpPpoRunnerCfg):
+class RslRlReachRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
+    """``rsl_rl_cfg_entry_point`` for Reach: what the robot knows of itself and of the goal is all there is."""
+
+    num_steps_per_env = 64
+    max_iterations = 200
+    clip_actions = None
+    obs_groups = _VECTORS_OF_REACH
+
+
+@configclass
+class MlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
     """``mlp_ppo``: an MLP on the state, without GR00T."""
 
     num_steps_per_env = 40
     max_iterations = 200
     clip_actions = None
     obs_groups = _VECTORS
-    actor = MlpActorCfg(
-        chunk_length=CHUNK, distribution_cfg=RslRlMLPModelCfg.GaussianDistributionCfg(init_std=0.5, std_type="log")
-    )
-    critic = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_clip=None)
-
-
-# Reach: what the robot knows of itself and of the goal is all there is
+    actor = _MLP_ACTOR
+    critic = _MLP_CRITIC
 
 
 @configclass
-class Gr00tFlowPpoReachRunnerCfg(Gr00tFlowPpoRunnerCfg):
-    """``gr00t_flow_ppo`` for Reach, whose goal is 5 cm large: more noise, 1 to 4 cm in every control step, all of it in
-    the last step of the flow, with a std that is learned."""
-
-    num_steps_per_env = 20
-    max_iterations = 80
-    actor = Gr00tFlowActorCfg(chunk_length=CHUNK, flow=FlowCfg(noise="learned", random_steps=1, std_range=(0.2, 0.8)))
-
-
-@configclass
-class RslRlReachRunnerCfg(RslRlRunnerCfg):
-    """``rsl_rl_cfg_entry_point`` for Reach."""
-
-    obs_groups = _VECTORS_OF_REACH
-
-
-@configclass
-class MlpPpoReachRunnerCfg(MlpPpoRunnerCfg):
+class MlpPpoReachRunnerCfg(recipes.MlpPpoRunnerCfg):
     """``mlp_ppo`` for Reach."""
 
+    num_steps_per_env = 40
+    max_iterations = 200
+    clip_actions = None
     obs_groups = _VECTORS_OF_REACH
+    actor = _MLP_ACTOR
+    critic = _MLP_CRITIC
+
+
+# names of version 0.1, for one version
+Gr00tPpoRunnerCfg = Gr00tPpoSmallRunnerCfg
+Gr00tResidualPpoRunnerCfg = Gr00tResidualPpoSmallRunnerCfg
+Gr00tFlowPpoRunnerCfg = Gr00tFlowPpoSmallRunnerCfg
+Gr00tFlowPpoReachRunnerCfg = Gr00tFlowPpoSmallReachRunnerCfg
+Gr00tGrpoRunnerCfg = Gr00tGrpoSmallRunnerCfg
+Gr00tFlowGrpoRunnerCfg = Gr00tFlowGrpoSmallRunnerCfg

@@ -16,18 +16,7 @@ gym.register(
     kwargs={
         "env_cfg_entry_point": f"{__name__}.env_cfg:FrankaLiftCubeIkRelEnvCfg",
         "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
-        **agents(
-            _AGENTS,
-            {
-                "gr00t_ppo": "Gr00tPpoRunnerCfg",
-                "gr00t_residual_ppo": "Gr00tResidualPpoRunnerCfg",
-                "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
-                "gr00t_flow_ppo_small": "Gr00tFlowPpoSmallRunnerCfg",
-                "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
-                "gr00t_grpo": "Gr00tGrpoRunnerCfg",
-                "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",
-                "mlp_ppo": "MlpPpoRunnerCfg",
-            },
-        ),
+        **agents(_AGENTS, "gr00t_ppo", "gr00t_residual_ppo", "gr00t_flow_ppo", "gr00t_flow_ppo_small"),
+        **agents(_AGENTS, "gr00t_lora_ppo", "gr00t_grpo", "gr00t_flow_grpo", "mlp_ppo"),
     },
 )

@@ -8,8 +8,10 @@ from __future__ import annotations
 from isaaclab.managers import RewardTermCfg as RewTerm
 from isaaclab.managers import TerminationTermCfg as DoneTerm
 from isaaclab.utils import configclass
+from isaaclab_tasks.contrib.stack import mdp as stock
 
 from gr00t_rl_ext.tasks.lift import mdp
+from gr00t_rl_ext.tasks.stack import mdp as stack
 from gr00t_rl_ext.tasks.stack.config.franka.env_cfg import FrankaStackCubeIkRelEnvCfg
 
 INSTRUCTION = "lift the red cube"
@@ -28,12 +30,12 @@ class RewardsCfg:
     All dense terms over a whole episode of 100 steps are worth 0.5: finishing pays more than lingering.
     """
 
-    reach = RewTerm(func=mdp.reach, weight=0.02, params=_TOWER)
-    grasp = RewTerm(func=mdp.grasp, weight=0.03, params=_TOWER)
+    reach = RewTerm(func=stack.reach, weight=0.02, params=_TOWER)
+    grasp = RewTerm(func=stack.grasp, weight=0.03, params=_TOWER)
     # the term counts from the table to the height of a cube on the blue one plus the clearance: the success height
-    lift = RewTerm(func=mdp.lift, weight=0.05, params=_TOWER | {"clearance": MIN_RISE - mdp.CUBE_HEIGHT})
-    success = RewTerm(func=mdp.is_terminated_term, weight=20.0, params={"term_keys": "success"})
-    action_rate = RewTerm(func=mdp.action_rate_l2, weight=-1.0e-4)
+    lift = RewTerm(func=stack.lift, weight=0.05, params=_TOWER | {"clearance": MIN_RISE - stack.CUBE_HEIGHT})
+    success = RewTerm(func=stock.is_terminated_term, weight=20.0, params={"term_keys": "success"})
+    action_rate = RewTerm(func=stock.action_rate_l2, weight=-1.0e-4)
 
 
 @configclass

@@ -9,27 +9,10 @@ from gr00t_rl_ext.tasks.registration import agents
 
 _AGENTS = f"{__name__}.agents.rsl_rl_cfg"
 
-_TASKS = {
+for _task_id, _env_cfg in {
     "Isaac-Stack-Cube-Franka-v0": "FrankaStackCubeEnvCfg",
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": "FrankaStackCubeIkRelEnvCfg",
-}
-
-_RECIPES = agents(
-    _AGENTS,
-    {
-        "gr00t_ppo": "Gr00tPpoRunnerCfg",
-        "gr00t_residual_ppo": "Gr00tResidualPpoRunnerCfg",
-        "gr00t_flow_ppo": "Gr00tFlowPpoRunnerCfg",
-        "gr00t_flow_ppo_small": "Gr00tFlowPpoSmallRunnerCfg",
-        "gr00t_lora_ppo": "Gr00tLoraPpoRunnerCfg",
-        "gr00t_grpo": "Gr00tGrpoRunnerCfg",
-        "gr00t_flow_grpo": "Gr00tFlowGrpoRunnerCfg",
-        "gr00t_flow_grpo_small": "Gr00tFlowGrpoSmallRunnerCfg",
-        "mlp_ppo": "MlpPpoRunnerCfg",
-    },
-)
-
-for _task_id, _env_cfg in _TASKS.items():
+}.items():
     gym.register(
         id=_task_id,
         entry_point="gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv",
@@ -37,6 +20,7 @@ for _task_id, _env_cfg in _TASKS.items():
         kwargs={
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
             "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
-            **_RECIPES,
+            **agents(_AGENTS, "gr00t_ppo", "gr00t_residual_ppo", "gr00t_flow_ppo", "gr00t_flow_ppo_small"),
+            **agents(_AGENTS, "gr00t_lora_ppo", "gr00t_grpo", "gr00t_flow_grpo", "gr00t_flow_grpo_small", "mlp_ppo"),
         },
     )

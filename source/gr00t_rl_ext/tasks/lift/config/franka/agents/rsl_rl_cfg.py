@@ -1,50 +1,63 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""rsl_rl agents: those of the stack task."""
+"""rsl_rl agents: recipes of :mod:`gr00t_rl_ext.tasks.recipes` with what this task decides.
+
+Our PPO does not bootstrap at time-outs here: an episode ends with success, so nearly all failures are time-outs.
+"""
 
 from __future__ import annotations
 
-from isaaclab.utils import configclass, replace
+from isaaclab.utils import configclass
 
-from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
+from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg
+from gr00t_rl_ext.tasks import recipes
 
 DECISIONS_PER_EPISODE = 13
 """An episode of 5 s is 100 control steps, which chunks of 8 cover."""
 
 
 @configclass
-class Gr00tPpoRunnerCfg(stack.Gr00tPpoRunnerCfg):
+class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     """``gr00t_ppo``."""
 
     experiment_name = "gr00t_lift_cube_franka"
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(bootstrap_time_outs=False)
 
 
 @configclass
-class Gr00tResidualPpoRunnerCfg(stack.Gr00tResidualPpoRunnerCfg):
+class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
     """``gr00t_residual_ppo``."""
 
     experiment_name = "gr00t_residual_lift_cube_franka"
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2, bootstrap_time_outs=False)
 
 
 @configclass
-class Gr00tFlowPpoRunnerCfg(stack.Gr00tFlowPpoRunnerCfg):
+class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo``."""
 
     experiment_name = "gr00t_flow_lift_cube_franka"
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.FLOW_PPO, bootstrap_time_outs=False)
 
 
 @configclass
-class Gr00tLoraPpoRunnerCfg(stack.Gr00tLoraPpoRunnerCfg):
+class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
     """``gr00t_lora_ppo``."""
 
     experiment_name = "gr00t_lora_lift_cube_franka"
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.FLOW_PPO, bootstrap_time_outs=False)
 
 
 @configclass
-class Gr00tFlowPpoSmallRunnerCfg(stack.Gr00tFlowPpoSmallRunnerCfg):
+class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. It looks again after 4 of the 8
-    control steps that the model says. From 44 to 95.5 % and more in 21 to 23 minutes of two cores (three seeds,
+    control steps that the model predicts. From 44 to 95.5 % and more in 21 to 23 minutes of two cores (three seeds,
     ``docs/results/lift.md``)."""
 
     experiment_name = "gr00t_flow_lift_cube_franka"
@@ -52,12 +65,15 @@ class Gr00tFlowPpoSmallRunnerCfg(stack.Gr00tFlowPpoSmallRunnerCfg):
     num_steps_per_env = 13
     max_iterations = 75
     save_interval = 10
-    actor = replace(stack.Gr00tFlowPpoSmallRunnerCfg().actor, chunk_length=4)
-    algorithm = replace(stack.Gr00tFlowPpoSmallRunnerCfg().algorithm, learning_rate=6.0e-5, critic_warmup_iterations=3)
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tFlowActorCfg(chunk_length=4)
+    algorithm = Gr00tPpoAlgorithmCfg(
+        **recipes.SMALL_FLOW_PPO | {"critic_warmup_iterations": 3}, learning_rate=6.0e-5, num_mini_batches=8
+    )
 
 
 @configclass
-class Gr00tGrpoRunnerCfg(stack.Gr00tGrpoRunnerCfg):
+class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
     """``gr00t_grpo``."""
 
     experiment_name = "gr00t_grpo_lift_cube_franka"
@@ -65,7 +81,7 @@ class Gr00tGrpoRunnerCfg(stack.Gr00tGrpoRunnerCfg):
 
 
 @configclass
-class Gr00tFlowGrpoRunnerCfg(stack.Gr00tFlowGrpoRunnerCfg):
+class Gr00tFlowGrpoRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
     """``gr00t_flow_grpo``."""
 
     experiment_name = "gr00t_flow_grpo_lift_cube_franka"
@@ -73,14 +89,16 @@ class Gr00tFlowGrpoRunnerCfg(stack.Gr00tFlowGrpoRunnerCfg):
 
 
 @configclass
-class RslRlMlpPpoRunnerCfg(stack.RslRlMlpPpoRunnerCfg):
-    """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP on the simulator's state."""
+class RslRlMlpPpoRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
+    """``rsl_rl_cfg_entry_point``."""
 
     experiment_name = "rsl_rl_lift_cube_franka"
+    obs_groups = recipes.VECTORS
 
 
 @configclass
-class MlpPpoRunnerCfg(stack.MlpPpoRunnerCfg):
-    """``mlp_ppo``: the networks and settings of that baseline, trained by the PPO that trains GR00T."""
+class MlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
+    """``mlp_ppo``."""
 
     experiment_name = "mlp_lift_cube_franka"
+    obs_groups = recipes.VECTORS

@@ -1,20 +1,24 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""rsl_rl agents. Each class is the whole recipe.
+"""rsl_rl agents: recipes of :mod:`gr00t_rl_ext.tasks.recipes` with what this task decides.
 
 Our PPO does not bootstrap at time-outs here: an episode ends with success, so nearly all failures are time-outs.
 """
 
 from __future__ import annotations
 
-from isaaclab.utils import configclass, replace
+from isaaclab.utils import configclass
 
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg
 from gr00t_rl_ext.tasks import recipes
 
-_OBS_GROUPS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
+DECISIONS_PER_EPISODE = 38
+"""An episode of 30 s is 600 control steps, which chunks of 16 cover."""
+
+SMALL_CHUNK = 8
+"""Control steps of a chunk of the small models: 0.4 s."""
 
 
 @configclass
@@ -22,8 +26,8 @@ class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     """``gr00t_ppo``."""
 
     experiment_name = "gr00t_stack_cube_franka"
-    obs_groups = _OBS_GROUPS
-    algorithm = replace(recipes.Gr00tPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(bootstrap_time_outs=False)
 
 
 @configclass
@@ -31,8 +35,8 @@ class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
     """``gr00t_residual_ppo``."""
 
     experiment_name = "gr00t_residual_stack_cube_franka"
-    obs_groups = _OBS_GROUPS
-    algorithm = replace(recipes.Gr00tResidualPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2, bootstrap_time_outs=False)
 
 
 @configclass
@@ -40,8 +44,8 @@ class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo``."""
 
     experiment_name = "gr00t_flow_stack_cube_franka"
-    obs_groups = _OBS_GROUPS
-    algorithm = replace(recipes.Gr00tFlowPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.FLOW_PPO, bootstrap_time_outs=False)
 
 
 @configclass
@@ -49,12 +53,22 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
     """``gr00t_lora_ppo``."""
 
     experiment_name = "gr00t_lora_stack_cube_franka"
-    obs_groups = _OBS_GROUPS
-    algorithm = replace(recipes.Gr00tLoraPpoRunnerCfg().algorithm, bootstrap_time_outs=False)
+    obs_groups = recipes.CAMERAS
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.FLOW_PPO, bootstrap_time_outs=False)
 
 
-DECISIONS_PER_EPISODE = 38
-"""An episode of 30 s is 600 control steps, which chunks of 16 cover."""
+@configclass
+class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
+    """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. From 46.5 to 90.5 % in 87
+    minutes of two cores (``docs/results/stack.md``)."""
+
+    experiment_name = "gr00t_flow_stack_cube_franka"
+    num_steps_per_env = 16
+    max_iterations = 200
+    save_interval = 5
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tFlowActorCfg(chunk_length=SMALL_CHUNK)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.SMALL_FLOW_PPO, learning_rate=4.0e-5, num_mini_batches=8)
 
 
 @configclass
@@ -73,27 +87,12 @@ class Gr00tFlowGrpoRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
     num_steps_per_env = DECISIONS_PER_EPISODE
 
 
-SMALL_CHUNK = 8
-"""Control steps of a chunk of the small models: 0.4 s."""
-
-
 @configclass
-class Gr00tFlowPpoSmallRunnerCfg(Gr00tFlowPpoRunnerCfg):
-    """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. From 46.5 to 90.5 % in 87
-    minutes of two cores (``docs/results/stack.md``)."""
-
-    num_steps_per_env = 16
-    max_iterations = 200
-    save_interval = 5
-    actor = Gr00tFlowActorCfg(chunk_length=SMALL_CHUNK)
-    algorithm = Gr00tPpoAlgorithmCfg(**recipes.SMALL_FLOW_PPO, learning_rate=4.0e-5, num_mini_batches=8)
-
-
-@configclass
-class Gr00tFlowGrpoSmallRunnerCfg(Gr00tFlowGrpoRunnerCfg):
-    """``gr00t_flow_grpo_small``: the same by GRPO, over episodes of 16 s in segments of 4 s. From 46.5 to 82.5 % in 94
+class Gr00tFlowGrpoSmallRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
+    """``gr00t_flow_grpo_small``: the same by GRPO, over episodes of 16 s in segments of 4 s. From 46.5 to 82.5 % in 92
     minutes."""
 
+    experiment_name = "gr00t_flow_grpo_stack_cube_franka"
     num_steps_per_env = 40
     max_iterations = 92
     save_interval = 5
@@ -110,15 +109,12 @@ class Gr00tFlowGrpoSmallRunnerCfg(Gr00tFlowGrpoRunnerCfg):
     )
 
 
-_MLP_OBS_GROUPS = {"actor": ["state", "privileged"], "critic": ["state", "privileged"]}
-
-
 @configclass
 class RslRlMlpPpoRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point``."""
 
     experiment_name = "rsl_rl_stack_cube_franka"
-    obs_groups = _MLP_OBS_GROUPS
+    obs_groups = recipes.VECTORS
 
 
 @configclass
@@ -126,4 +122,4 @@ class MlpPpoRunnerCfg(recipes.MlpPpoRunnerCfg):
     """``mlp_ppo``."""
 
     experiment_name = "mlp_stack_cube_franka"
-    obs_groups = _MLP_OBS_GROUPS
+    obs_groups = recipes.VECTORS
