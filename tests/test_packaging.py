@@ -272,4 +272,5 @@ def test_workflow_runs_ci():
     workflow = yaml.safe_load((REPO / ".github" / "workflows" / "ci.yml").read_text())
     steps = workflow["jobs"]["check"]["steps"]
     assert any(step.get("run") == "bash .ci/run" for step in steps)
+    assert any(step.get("run") == "./isaaclab.sh -t -m slow" for step in steps if "refs/tags/" in step.get("if", ""))
     assert (REPO / ".ci" / "run").read_text().rstrip().endswith("./isaaclab.sh -t </dev/null")
