@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -16,14 +17,27 @@ import pytest
 from gr00t_rl_ext.assets.root import apply_on_import
 
 os.environ.setdefault("GR00T_RL_EXT_ASSETS", "offline")
+# Networks this small only wait for each other's threads, and every process that a test starts shares the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Without bytecode on disk, each program that a test starts compiles its 4,000 modules anew: 25 s of 40.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 apply_on_import()
 
 STACK = "Isaac-Stack-Cube-Franka-v0"
 STACK_IK = "Isaac-Stack-Cube-Franka-IK-Rel-v0"
 
 
-NETWORK_TESTS = {"gr00t", "policy", "algorithms", "robot", "footprint", "tools"}
-"""Folders whose tests compute with tiny networks and no simulator."""
+LONG = ("integration", "assets")
+"""Folders whose tests start programs for minutes: first, so that both processes have work until the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # pytest-xdist would begin with the files of the most tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,20 +46,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GR00T_RL_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-@pytest.fixture(autouse=True)
-def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Networks this small only wait for each other's threads where cores are shared."""
-    if request.path.parent.name not in NETWORK_TESTS:
-        yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -277,6 +277,7 @@ def test_workflow_runs_ci():
     workflow = yaml.safe_load((REPO / ".github" / "workflows" / "ci.yml").read_text())
     steps = workflow["jobs"]["check"]["steps"]
     assert any(step.get("run") == "bash .ci/run" for step in steps)
+    assert any(step.get("run") == "./isaaclab.sh -t -m slow" for step in steps if "refs/tags/" in step.get("if", ""))
 
 
 def test_ci_checks_code_docs_and_tests():

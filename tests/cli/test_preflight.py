@@ -101,6 +101,11 @@ def test_zero_counts(fails: Any, option: str) -> None:
     assert f"{option} is 0; expected at least 1." in fails("--task", TASK, option, "0")
 
 
+def test_environments_that_make_no_groups(fails: Any) -> None:
+    error = fails("--task", TASK, "--agent", "gr00t_flow_grpo", "--num_envs", "5", "agent.algorithm.group_size=2")
+    assert "5 environments do not divide into groups of 2. Use `--num_envs` 4 or 6" in error
+
+
 def test_no_such_checkpoint(fails: Any) -> None:
     error = fails("--task", TASK, "agent.actor.gr00t.checkpoint=/no/such/dir")
     assert "no such directory: '/no/such/dir'" in error

@@ -89,7 +89,7 @@ class Gr00tFlowGrpoRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
 
 @configclass
 class Gr00tFlowGrpoSmallRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
-    """``gr00t_flow_grpo_small``: the same by GRPO, over episodes of 16 s in segments of 4 s. From 46.5 to 82.5 % in 92
+    """``gr00t_flow_grpo_small``: the same by GRPO, over episodes of 16 s in segments of 4 s. From 46.5 to 82.5 % in 94
     minutes."""
 
     experiment_name = "gr00t_flow_grpo_stack_cube_franka"
