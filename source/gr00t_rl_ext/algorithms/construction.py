@@ -14,6 +14,7 @@ from rsl_rl.utils import resolve_callable, resolve_class
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.footprint import algorithm_footprint
+from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.policy.actor_critic import check_fields
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -36,9 +37,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
     if not hasattr(unwrapped, "configure_decisions"):
         raise ValueError(
-            f"The task's environment class {type(unwrapped).__name__} has no action chunks. Register the task with"
-            " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or put"
-            " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
+            f"The task's environment class {type(unwrapped).__name__} has no action chunks. {HOW_TO_CHUNK}"
         )
     _check_algorithm_fields(alg_class, alg_cfg)
     obs_groups = _require_obs_groups(cfg["obs_groups"], alg_class)

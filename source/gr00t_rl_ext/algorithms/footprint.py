@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.footprint.estimate import MemoryModel
 
 if TYPE_CHECKING:
@@ -80,15 +81,17 @@ class DrivenAlgorithm:
         for _ in range(self.storage.num_steps):
             algorithm.act(self._obs)
             self._obs = self._observe()
-            extras: dict[str, Any] = {
-                "executed_steps": torch.full((num_envs,), self.storage.chunk_length, device=device),
-                "step_rewards": torch.zeros(num_envs, self.storage.chunk_length, device=device),
-                "success": torch.zeros(num_envs, dtype=torch.bool, device=device),
-                "time_outs": torch.ones(num_envs, dtype=torch.long, device=device),
-                "final_observations": self._observe().select(*algorithm.final_observation_groups),
-            }
+            outcome = Outcome(
+                executed_steps=torch.full((num_envs,), self.storage.chunk_length, device=device),
+                step_rewards=torch.zeros(num_envs, self.storage.chunk_length, device=device),
+                episode_return=torch.zeros(num_envs, device=device),
+                episode_steps=torch.zeros(num_envs, dtype=torch.long, device=device),
+                success=torch.zeros(num_envs, dtype=torch.bool, device=device),
+                time_outs=torch.ones(num_envs, dtype=torch.bool, device=device),
+                final_observations=self._observe().select(*algorithm.final_observation_groups),
+            )
             dones = torch.zeros(num_envs, dtype=torch.long, device=device)
-            algorithm.process_env_step(self._obs, torch.zeros(num_envs, device=device), dones, extras)
+            algorithm.process_env_step(self._obs, torch.zeros(num_envs, device=device), dones, outcome.to_extras())
         # shown to the next rollout again
         algorithm.compute_returns(self._obs)
 

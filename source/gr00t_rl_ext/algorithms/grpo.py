@@ -23,6 +23,7 @@ from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.returns import executed_mask
 from gr00t_rl_ext.algorithms.signal import SignalWatch
 from gr00t_rl_ext.algorithms.storage import EXECUTED
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.policy.protocols import ActorCritic
 
 
@@ -207,9 +208,10 @@ class Gr00tGRPO(PolicyOptimization):
             return
         with readable_errors():
             require_finite_rewards(rewards)
-            successes = self._successes(extras)
+            outcome = Outcome.from_extras(extras, self.device)
+            successes = self._successes(outcome)
         storage, row, ids = self.storage, self._row, self._ids
-        executed = extras["executed_steps"].to(self.device)
+        executed = outcome.executed_steps
         self._statistics.record(executed[ids], rewards[ids])
         storage.observations[EXECUTED][row, ids] = executed_mask(executed[ids], storage.chunk_length)
         storage.rewards[row, ids] = rewards[ids]
@@ -220,9 +222,9 @@ class Gr00tGRPO(PolicyOptimization):
             with readable_errors():
                 self._finish_attempt()
 
-    def _successes(self, extras: dict[str, Any]) -> Tensor:
-        if "success" in extras:
-            return extras["success"].to(self.device)
+    def _successes(self, outcome: Outcome) -> Tensor:
+        if outcome.success is not None:
+            return outcome.success
         if self.options.outcome == "success":
             raise ValueError(
                 "`agent.algorithm.outcome` is 'success', but the task has no success term. Add a termination term named"
@@ -293,11 +295,9 @@ class Gr00tGRPO(PolicyOptimization):
         rows = slice(first, first + storage.round_length)
         self._statistics.report_episodes(
             torch.tensor(self._members(self._attempted)).to(self.device),
-            {
-                "episode_return": storage.rewards[rows].sum(0),
-                "episode_steps": storage.observations[EXECUTED][rows].sum((0, 2)),
-                "success": storage.successes[rows].any(0),
-            },
+            storage.rewards[rows].sum(0),
+            storage.observations[EXECUTED][rows].sum((0, 2)),
+            storage.successes[rows].any(0),
         )
         if self.may_go_on and self._attempt < self.options.max_resamples:
             outcomes = storage.outcomes()

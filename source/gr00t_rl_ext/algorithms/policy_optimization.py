@@ -271,7 +271,7 @@ class PolicyOptimization(ABC):
             obs: The next observations.
             rewards: Sums over the executed control steps, (num_envs,).
             dones: Ends of episodes, (num_envs,).
-            extras: As :class:`~gr00t_rl_ext.envs.chunking.ActionChunkMixin` gives them, and ``time_outs``.
+            extras: With an :class:`~gr00t_rl_ext.envs.decision.Outcome`.
         """
 
     @abstractmethod

@@ -245,10 +245,13 @@ def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, video: Path | None) ->
 
 def _record(env_cfg: Any, agent_cfg: Any, checkpoint: Path) -> str:
     """A video of the policy, or why there is none."""
+    from gr00t_rl_ext.envs.gymnasium.fleet import WorkerError
+
     print("Recording 4 episodes of the trained policy ...", flush=True)
     video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4"
     try:
         text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, video)
-    except UsageError as error:
-        return f"none was recorded: {error}"
+    except (UsageError, WorkerError) as error:
+        # without the traceback of a worker
+        return f"none was recorded: {str(error).splitlines()[0]}"
     return text.partition("video: ")[2]

@@ -50,16 +50,6 @@ _OURS: dict[str, Any] = recipes.LIKE_RSL_RL | {"critic_learning_rate": _CONTINUO
 
 
 @configclass
-class CategoricalDistributionCfg(RslRlMLPModelCfg.DistributionCfg):
-    """``agent.actor.distribution_cfg`` of rsl_rl's MLP for discrete actions."""
-
-    class_name: str = "gr00t_rl_ext.tasks.gymnasium.agents.categorical:CategoricalDistribution"
-
-    num_choices: int = 2
-    """Choices of each component of the action."""
-
-
-@configclass
 class ContinuousRslRlRunnerCfg(RslRlOnPolicyRunnerCfg):
     """``rsl_rl_cfg_entry_point`` for continuous actions: rsl_rl's PPO."""
 
@@ -97,7 +87,7 @@ class DiscreteRslRlRunnerCfg(ContinuousRslRlRunnerCfg):
     num_steps_per_env = 32
     max_iterations = 300
     init_at_random_ep_len = False
-    actor = RslRlMLPModelCfg(distribution_cfg=CategoricalDistributionCfg(), **_NETWORK)
+    actor = RslRlMLPModelCfg(distribution_cfg=None, **_NETWORK)
     algorithm = RslRlPpoAlgorithmCfg(class_name=_BASELINE, **_DISCRETE)
 
 
