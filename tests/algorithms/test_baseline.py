@@ -68,9 +68,7 @@ def test_the_task_says_how_many_choices_there_are(task: str, number: int) -> Non
 def test_a_gaussian_on_discrete_actions_is_refused_and_the_advice_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "envs"))
     task = "gym:gymnasium_toys:Choices-v0"
-    with pytest.raises(
-        ValueError, match=r"discrete \(3, 2 choices\).*Set `agent.actor.distribution_cfg=null`"
-    ):
+    with pytest.raises(ValueError, match=r"discrete \(3, 2 choices\).*Set `agent.actor.distribution_cfg=null`"):
         trained(task)
     assert trained(task, "agent.actor.distribution_cfg=null") == 5
     assert "gymnasium_toys" in sys.modules
