@@ -16,14 +16,14 @@ from allocated_memory import peak_allocated
 from made_up_experience import H, Runner
 from tiny_policy import OBS_GROUPS, SPEC, observations
 
-from gr00t_rl_ext.algorithms import construction
+from gr00t_rl_ext.algorithms import construction, footprint
 from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm
+from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
 from gr00t_rl_ext.footprint import estimate as memory
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
 from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
-from gr00t_rl_ext.policy.encoder import tiny_checkpoint
+from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 NUM_ENVS, NUM_STEPS = 16, 4
@@ -75,13 +75,13 @@ class EstimatedError(ValueError):
 
 
 def estimate_of(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> MemoryEstimate:
-    original = construction._memory
+    original = construction.estimate_footprint
 
     def stop(*args: Any) -> None:
         raise EstimatedError(original(*args))
 
     with monkeypatch.context() as patches:
-        patches.setattr(construction, "_memory", stop)
+        patches.setattr(construction, "estimate_footprint", stop)
         with pytest.raises(EstimatedError) as error:
             agent.build()
     return error.value.args[0]
@@ -90,7 +90,7 @@ def estimate_of(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> MemoryEstimate
 def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> tuple[MemoryEstimate, int]:
     """The estimate, and the peak of building the agent and training it for two iterations."""
     estimate = estimate_of(monkeypatch, agent)
-    monkeypatch.setattr(construction, "_memory", lambda *_: estimate)
+    monkeypatch.setattr(construction, "estimate_footprint", lambda *_: estimate)
     # safetensors allocates what it reads by itself, where torch's profiler does not see it
     read = CheckpointWeights.read
     monkeypatch.setattr(CheckpointWeights, "read", lambda self, *args: read(self, *args).clone())
@@ -149,7 +149,7 @@ def test_images_at_time_outs_are_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_random_numbers_and_weights_are_those_without_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     estimated = Agent().build()
-    monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=lambda: ""))
+    monkeypatch.setattr(construction, "estimate_footprint", lambda *_: SimpleNamespace(describe=lambda: ""))
     torch.manual_seed(3)
     plain = Agent().build()
     for (name, first), second in zip(
@@ -169,7 +169,7 @@ def test_what_cannot_fit_is_refused_with_what_would(monkeypatch: pytest.MonkeyPa
     agent = Agent(("language",), {"language_layers": 2})
     loaded = []
     total = estimate_of(monkeypatch, agent).total / 2**20
-    monkeypatch.setattr(construction, "available_bytes", lambda device: int(0.9 * total * 2**20))
+    monkeypatch.setattr(footprint, "available_bytes", lambda device: int(0.9 * total * 2**20))
     monkeypatch.setattr(Gr00tPPO, "compile", lambda *_: loaded.append(1))
     with pytest.raises(
         ValueError, match=rf"Training needs {total:.2f} MiB of memory, but only {0.9 * total:.2f} MiB are free"

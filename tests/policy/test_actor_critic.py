@@ -14,10 +14,13 @@ from tiny_policy import OBS_GROUPS, SPEC, observations
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 
 
 def build(actor: dict[str, Any] | None = None, critic: dict[str, Any] | None = None) -> Gr00tActorCritic:
-    return Gr00tActorCritic(SPEC, observations(), OBS_GROUPS, actor or {}, critic or {}, "cpu")
+    return Gr00tActorCritic.build(
+        Gr00tGaussianActor, SPEC, observations(), OBS_GROUPS, actor or {}, critic or {}, "cpu"
+    )
 
 
 def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:
@@ -35,7 +38,8 @@ def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:
     assert isinstance(pair.critic.normalizer, torch.nn.Identity)
     text = pair.describe()
     assert "GR00T N1.5" in text
-    assert "decides 3 control steps x 8 actions from 2 camera(s) and 16 state dimensions" in text
+    assert "sees 2 camera(s) and 16 state dimensions" in text
+    assert "decides 3 control steps x 8 actions" in text
     assert SPEC.instruction in text
 
 
@@ -43,9 +47,12 @@ def test_the_chunk_is_the_checkpoints_horizon_unless_shortened() -> None:
     assert build().chunk_length == build({"chunk_length": None}).chunk_length == 16
 
 
-@pytest.mark.parametrize("length", [0, -1, 17])
-def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match=rf"`agent.actor.chunk_length` is {length}; the checkpoint predicts 16 steps"):
+@pytest.mark.parametrize(
+    ("length", "reason"),
+    [(0, "expected an integer of at least 1"), (-1, "expected an integer"), (17, "the checkpoint predicts 16 steps")],
+)
+def test_a_chunk_beyond_the_horizon_is_refused(length: int, reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"`agent.actor.chunk_length` is {length}; {reason}"):
         build({"chunk_length": length})
 
 
@@ -64,7 +71,7 @@ def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
             "agent.critic",
             {},
             {"hidden_dim": [8]},
-            "activation, detach, hidden_dims, obs_clip, obs_normalization, orthogonal_init, values",
+            "activation, detach, distribution_cfg, hidden_dims, obs_clip, obs_normalization, orthogonal_init, values",
         ),
     ],
 )
