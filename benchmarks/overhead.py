@@ -24,6 +24,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from gr00t_rl_ext.envs.decision import Outcome
+
 TASK = "Isaac-Stack-Cube-Franka-v0"
 NAMES = {"ours": "mlp_ppo", "rsl_rl's": "rsl_rl_cfg_entry_point"}
 WARM_UP = 2
@@ -76,16 +78,17 @@ class MadeUpEnv:
         self.episode_length_buf[time_outs] = 0
         obs = self.get_observations()
         rewards = self._steps[self._count % 16][1] - actions.square().sum(1)
-        extras = {
-            "time_outs": time_outs,
-            "executed_steps": torch.ones(self.num_envs, dtype=torch.long, device=self.device),
-            "step_rewards": rewards.unsqueeze(1),
-            "episode_return": torch.where(time_outs, rewards, 0.0),
-            "episode_steps": torch.where(time_outs, self.max_episode_length, 0),
-        }
-        if self._final_groups and bool(time_outs.any()):
-            extras["final_observations"] = obs.select(*self._final_groups)
-        return obs, rewards, time_outs.long(), extras
+        outcome = Outcome(
+            time_outs=time_outs,
+            executed_steps=torch.ones(self.num_envs, dtype=torch.long, device=self.device),
+            step_rewards=rewards.unsqueeze(1),
+            episode_return=torch.where(time_outs, rewards, 0.0),
+            episode_steps=torch.where(time_outs, self.max_episode_length, 0),
+            final_observations=(
+                obs.select(*self._final_groups) if self._final_groups and bool(time_outs.any()) else None
+            ),
+        )
+        return obs, rewards, time_outs.long(), outcome.to_extras()
 
 
 @contextlib.contextmanager

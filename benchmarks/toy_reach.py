@@ -18,6 +18,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from gr00t_rl_ext.envs.decision import Outcome
+
 RADIUS = 0.1
 SPEED = 0.1
 
@@ -109,15 +111,15 @@ class ToyReach:
         self.steps += int(executed.sum())
         self.returns = self.returns + step_rewards.sum(1)
         dones = ~self.parked & ~going
-        extras = {
-            "executed_steps": executed,
-            "step_rewards": step_rewards,
-            "success": success,
-            "episode_return": torch.where(dones, self.returns, 0.0),
-            "episode_steps": torch.where(dones, self.episode_length_buf, 0),
-            "time_outs": dones & ~success,
-        }
-        if bool((dones & ~success).any()):
-            extras["final_observations"] = self.get_observations()
+        time_outs = dones & ~success
+        outcome = Outcome(
+            executed_steps=executed,
+            step_rewards=step_rewards,
+            success=success,
+            episode_return=torch.where(dones, self.returns, 0.0),
+            episode_steps=torch.where(dones, self.episode_length_buf, 0),
+            time_outs=time_outs,
+            final_observations=self.get_observations() if bool(time_outs.any()) else None,
+        )
         self._reset(dones.nonzero().flatten())
-        return self.get_observations(), rewards, dones.long(), extras
+        return self.get_observations(), rewards, dones.long(), outcome.to_extras()

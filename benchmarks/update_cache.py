@@ -36,6 +36,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.footprint.trace import MemoryTrace
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
@@ -148,14 +149,16 @@ class Learner:
         with torch.no_grad():
             for _ in range(storage.num_steps):
                 algorithm.act(self.observe())
-                extras = {
-                    "executed_steps": torch.full((num_envs,), chunk, device=device),
-                    "step_rewards": torch.zeros(num_envs, chunk, device=device),
-                    "episode_return": torch.zeros(num_envs, device=device),
-                    "episode_steps": torch.zeros(num_envs, dtype=torch.long, device=device),
-                }
+                outcome = Outcome(
+                    executed_steps=torch.full((num_envs,), chunk, device=device),
+                    step_rewards=torch.zeros(num_envs, chunk, device=device),
+                    episode_return=torch.zeros(num_envs, device=device),
+                    episode_steps=torch.zeros(num_envs, dtype=torch.long, device=device),
+                )
                 dones = torch.zeros(num_envs, dtype=torch.long, device=device)
-                algorithm.process_env_step(self.observe(), torch.randn(num_envs, device=device), dones, extras)
+                algorithm.process_env_step(
+                    self.observe(), torch.randn(num_envs, device=device), dones, outcome.to_extras()
+                )
             algorithm.compute_returns(self.observe())
 
     def update(self, read: Callable[[], float]) -> dict[str, float]:

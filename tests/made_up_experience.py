@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from tensordict import TensorDict
 from tiny_policy import observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.envs.decision import Outcome
 
 N, T, H, A = 4, 6, 4, 8
 """Environments, decisions per iteration, control steps per decision, actions per control step."""
@@ -19,12 +21,13 @@ N, T, H, A = 4, 6, 4, 8
 
 def extras_of(num_envs: int = N, **changes: Any) -> dict[str, Any]:
     """What the environment reports of a decision in which nothing ended."""
-    return {
-        "executed_steps": torch.full((num_envs,), H),
-        "step_rewards": torch.zeros(num_envs, H),
-        "episode_return": torch.zeros(num_envs),
-        "episode_steps": torch.zeros(num_envs, dtype=torch.long),
-    } | changes
+    outcome = Outcome(
+        executed_steps=torch.full((num_envs,), H),
+        step_rewards=torch.zeros(num_envs, H),
+        episode_return=torch.zeros(num_envs),
+        episode_steps=torch.zeros(num_envs, dtype=torch.long),
+    )
+    return dataclasses.replace(outcome, **changes).to_extras()
 
 
 class Runner:

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "robot": {"gr00t"},
     "policy": {"gr00t", "robot", "cache", "options"},
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
-    "runners": {"algorithms", "policy", "gr00t"},
+    "runners": {"algorithms", "policy", "gr00t", "envs.decision"},
     "imitation": {"policy", "robot", "gr00t", "envs", "cache"},
     "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs"},
     "tasks": {"assets", "envs", "policy.configs", "algorithms.configs", "runners.configs"},

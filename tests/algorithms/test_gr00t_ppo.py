@@ -620,7 +620,7 @@ def test_missing_observation_sets_are_refused() -> None:
 def test_a_task_without_action_chunks_is_refused() -> None:
     env = SimpleNamespace(unwrapped=SimpleNamespace(), num_envs=N)
     cfg = {name: {"class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO"} for name in ("algorithm", "actor", "critic")}
-    with pytest.raises(ValueError, match="environment class SimpleNamespace has no action chunks.*ActionChunkMixin"):
+    with pytest.raises(ValueError, match="environment class SimpleNamespace has no action chunks.*ChunkedDirectRLEnv"):
         construction.build(observations(), env, cfg, "cpu")
     with pytest.raises(ValueError, match="The task's environment class"):
         Gr00tPPO.construct_algorithm(observations(), env, cfg, "cpu")

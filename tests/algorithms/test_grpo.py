@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_up_experience import same
+from made_up_experience import extras_of, same
 from policies import POLICIES, H, Policy
 from tiny_policy import observations
 from toy_agents import CHUNK, DECISIONS, grpo, grpo_runner, ppo, stock_runner, success_rate
@@ -93,10 +93,8 @@ class Scripted:
         rewards = torch.where(going, self.rewards[at, envs], 0.0)
         dones = going & self.ends[at, envs]
         self.step_of_episode = self.step_of_episode + going
-        extras = {
-            "executed_steps": torch.where(going, H, 0),
-            "success": dones & (rewards > 0),
-            "log": {},
+        extras = extras_of(self.num_envs, executed_steps=torch.where(going, H, 0), success=dones & (rewards > 0)) | {
+            "log": {}
         }
         return self.get_observations(), rewards, dones.long(), extras
 

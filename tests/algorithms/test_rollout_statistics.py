@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
@@ -14,9 +12,11 @@ from gr00t_rl_ext.algorithms.statistics import WINDOW, RolloutStatistics
 
 
 def record(statistics: RolloutStatistics, dones: list[int], rewards: list[float], **episodes: list[float]) -> None:
-    extras: dict[str, Any] = {name: torch.tensor(values) for name, values in episodes.items()}
+    """Episodes of one control step, unless told otherwise."""
     statistics.record(torch.full((len(dones),), 3), torch.tensor(rewards))
-    statistics.report_episodes(torch.tensor(dones) > 0, extras)
+    returns = torch.tensor(episodes.get("returns", rewards))
+    successes = torch.tensor(episodes["success"]) if "success" in episodes else None
+    statistics.report_episodes(torch.tensor(dones) > 0, returns, torch.ones(len(dones)), successes)
 
 
 def test_rewards_and_control_steps_are_those_of_the_rollout() -> None:
@@ -34,10 +34,10 @@ def test_rewards_and_control_steps_are_those_of_the_rollout() -> None:
 
 def test_episodes_are_those_that_ended_and_are_kept_over_rollouts() -> None:
     statistics = RolloutStatistics()
-    record(statistics, [1, 0], [0.0, 0.0], episode_return=[5.0, 99.0], success=[True, True])
+    record(statistics, [1, 0], [0.0, 0.0], returns=[5.0, 99.0], success=[True, True])
     assert statistics.success_rate(2) is None
     statistics.start()
-    record(statistics, [0, 1], [0.0, 0.0], episode_return=[99.0, 8.0], success=[True, False])
+    record(statistics, [0, 1], [0.0, 0.0], returns=[99.0, 8.0], success=[True, False])
     assert statistics.success_rate(2) == 0.5
     metrics = statistics.metrics()
     assert metrics["charts/episodic_return"] == 6.5
@@ -72,6 +72,6 @@ def test_a_rollout_does_not_wait_for_the_device() -> None:
     statistics = RolloutStatistics()
     numbers, ends = (torch.zeros(4, device="meta", dtype=dtype) for dtype in (torch.float32, torch.long))
     statistics.record(ends, numbers)
-    statistics.report_episodes(ends > 0, {"episode_return": numbers, "episode_steps": ends, "success": ends})
+    statistics.report_episodes(ends > 0, numbers, ends, ends)
     with pytest.raises(NotImplementedError):
         statistics.metrics()

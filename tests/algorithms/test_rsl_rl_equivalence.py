@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_up_experience import extras_of
 from rsl_rl.algorithms import PPO as RslRlPPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
@@ -142,7 +143,7 @@ class Run:
                 actions.append(self.alg.act(self.obs))
                 self.obs, rewards, dones = self.env.step(actions[-1])
                 self.num_ends += int(dones.sum())
-                extras = {"executed_steps": torch.ones(N, dtype=torch.long)}
+                extras = extras_of(N, executed_steps=torch.ones(N, dtype=torch.long))
                 self.alg.process_env_step(self.obs, rewards, dones, extras)
             self.alg.compute_returns(self.obs)
         with one_order_per_update(seed):

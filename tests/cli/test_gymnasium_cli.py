@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -206,6 +207,23 @@ def test_play_says_how_the_policy_does(
     assert "3 episodes: mean return " in capsys.readouterr().out
     assert play.main([*CARTPOLE, *played, "agent.actor.chunk_length=0"]) == 2
     assert "error: `agent.actor.chunk_length` is 0; expected at least 1 control step." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [("Blind", "cannot be rendered"), ("Late", "Environment 0 .* failed: ArithmeticError: the toy is broken")],
+)
+def test_a_video_that_cannot_be_made_is_told_in_the_summary(
+    task: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "envs"))
+    command = ["--task", f"gym:gymnasium_toys:{task}-v0", "--agent", "mlp_ppo", "--device", "cpu", *SMALL]
+    assert train.main([*command, "agent.algorithm.num_mini_batches=1", "--max_iterations", "1"]) == 0
+    output = capsys.readouterr().out
+    assert re.search(rf"(?m)^video: +none.*{reason}", output)
+    assert "Traceback" not in output
+    assert re.search(r"(?m)^play: ", output)
 
 
 def test_fetch_trains_as_a_program_without_a_simulator(tmp_path: Path) -> None:

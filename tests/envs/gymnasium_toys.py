@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -112,6 +113,65 @@ class Varying(Count):
         self.observation_space = gym.spaces.Sequence(gym.spaces.Discrete(2))
 
 
-for _name in ("Count", "Goal", "Varying"):
+PICTURES: dict[str, Callable[[int], Any]] = {
+    "rgba": lambda value: np.full((20, 40, 4), value, np.uint8),
+    "grey": lambda value: np.full((20, 40), value, np.uint8),
+    "whole numbers": lambda value: np.full((20, 40, 3), value),
+    "floats to 1": lambda value: np.full((20, 40, 3), value / 255, np.float32),
+    "floats to 255": lambda value: np.full((20, 40, 3), float(value)),
+    "nothing": lambda value: None,
+    "negative": lambda value: np.full((20, 40, 3), -1.0),
+    "not a number": lambda value: np.full((20, 40, 3), np.nan),
+    "channels first": lambda value: np.full((3, 20, 40), value, np.uint8),
+}
+
+
+class Odd(Count):
+    """Differs from Gymnasium's own environments.
+
+    Args:
+        picture: Key of ``PICTURES``; None for an environment that does not render.
+        shape: Of the reward and of what tells the end.
+        narrow: Whether a reset takes seeds of 32 bits only.
+    """
+
+    def __init__(
+        self, picture: str | None = None, shape: tuple[int, ...] | None = None, narrow: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.picture, self.shape, self.narrow = picture, shape, narrow
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        if self.narrow:
+            self.state[DRAW] = np.random.RandomState(seed).uniform()
+        return self.state.copy(), {}
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.shape is not None:
+            reward, terminated = np.full(self.shape, reward), np.full(self.shape, terminated)
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> Any:
+        return gym.Env.render(self) if self.picture is None else PICTURES[self.picture](int(self.state[STEP]))
+
+
+class Blind(gym.Env):
+    """Knows nothing of rendering, and takes seeds of 32 bits."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (3,)), gym.spaces.Box(-1, 1, (2,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        np.random.RandomState(seed)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(3, np.float32), 0.0, False, False, {}
+
+
+for _name in ("Count", "Goal", "Varying", "Odd", "Blind"):
     gym.register(f"{_name}-v0", entry_point=f"{__name__}:{_name}", max_episode_steps=10)
+gym.register("Choices-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"space": "multi"})
+gym.register("Late-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"crash": 9})
 gym.register("Endless-v0", entry_point=f"{__name__}:Endless")

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from gr00t_rl_ext.envs.gymnasium import shared
+from gr00t_rl_ext.envs.gymnasium.fleet import WorkerError
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
 from gr00t_rl_ext.envs.gymnasium.tasks import make
-from gr00t_rl_ext.envs.gymnasium.workers import WorkerError
 
 COUNT = "gym:gymnasium_toys:Count-v0"
 
@@ -31,7 +31,7 @@ def blocks() -> set[str]:
 
 
 def processes(env: Any) -> list[Any]:
-    return list(env._fleet._pool._processes)
+    return list(env._fleet._processes)
 
 
 def test_an_error_names_environment_and_worker() -> None:
@@ -88,11 +88,10 @@ def test_workers_die_with_a_killed_learner(tmp_path: Path) -> None:
     program.write_text(
         "import time\n"
         "from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg\n"
-        "from gr00t_rl_ext.envs.gymnasium.images import BackEnd\n"
-        "from gr00t_rl_ext.envs.gymnasium.workers import WorkerPool\n"
+        "from gr00t_rl_ext.envs.gymnasium.fleet import Fleet\n"
         "if __name__ == '__main__':\n"
-        "    pool = WorkerPool(GymnasiumEnvCfg(env_id='CartPole-v1'), [range(1), range(1, 2)], BackEnd(None))\n"
-        "    print(*(process.pid for process in pool._processes), flush=True)\n"
+        "    fleet = Fleet(GymnasiumEnvCfg(env_id='CartPole-v1', num_envs=2, num_workers=2))\n"
+        "    print(*(process.pid for process in fleet._processes), flush=True)\n"
         "    time.sleep(60)\n"
     )
     learner = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
@@ -142,7 +141,7 @@ def test_too_little_shared_memory_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_shared_arrays() -> None:
     owner = SharedArrays.create({"a": ((2, 3), np.float64), "b": ((5,), np.bool_)})
-    other = SharedArrays.attach(owner.layout)
+    other = SharedArrays(*owner.layout)
     owner["a"][1, 2] = 4.5
     other["b"][3] = True
     assert other["a"].tolist() == [[0, 0, 0], [0, 0, 4.5]]

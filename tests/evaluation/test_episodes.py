@@ -13,6 +13,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.evaluation.episodes import EvaluationError, batch_seed, replay, run_episodes
 
 CHUNK = 2
@@ -65,7 +66,7 @@ class Countdown:
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
         done = torch.zeros(self.num_envs, dtype=torch.long)
-        extras = {"episode_return": torch.zeros(self.num_envs), "episode_steps": done.clone()}
+        returns, steps = torch.zeros(self.num_envs), done.clone()
         succeeded = torch.zeros(self.num_envs, dtype=torch.bool)
         for env in (~self._parked).nonzero()[:, 0].tolist():
             for action in actions[env].tolist():
@@ -73,13 +74,17 @@ class Countdown:
                 self._return[env] += action
                 if self._steps[env] == self._length[env]:
                     done[env], succeeded[env] = 1, bool(self._length[env] % 2)
-                    extras["episode_return"][env] = self._return[env]
-                    extras["episode_steps"][env] = self._steps[env]
+                    returns[env], steps[env] = self._return[env], self._steps[env]
                     self._begin(torch.tensor([env]))
                     break
-        if self._success:
-            extras["success"] = succeeded
-        return self.get_observations(), torch.zeros(self.num_envs), done, extras
+        outcome = Outcome(
+            executed_steps=(~self._parked).long(),
+            step_rewards=torch.zeros(self.num_envs, self.chunk_length),
+            episode_return=returns,
+            episode_steps=steps,
+            success=succeeded if self._success else None,
+        )
+        return self.get_observations(), torch.zeros(self.num_envs), done, outcome.to_extras()
 
 
 def ones(obs: TensorDict) -> torch.Tensor:
@@ -164,7 +169,7 @@ def test_episodes_can_be_seen_again() -> None:
 
 def test_what_cannot_be_evaluated_is_said() -> None:
     stock = SimpleNamespace(unwrapped=SimpleNamespace())
-    with pytest.raises(EvaluationError, match=r"SimpleNamespace cannot be evaluated: .*ActionChunkMixin"):
+    with pytest.raises(EvaluationError, match=r"SimpleNamespace cannot be evaluated: .*ChunkedDirectRLEnv"):
         run_episodes(stock, ones, 1, 0)
     endless = Countdown()
     endless.max_episode_length = 1

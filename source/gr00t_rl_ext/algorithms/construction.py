@@ -13,6 +13,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
+from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor_critic import ActorRecipe, Gr00tActorCritic
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -35,9 +36,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
     if not hasattr(unwrapped, "configure_decisions"):
         raise ValueError(
-            f"The task's environment class {type(unwrapped).__name__} has no action chunks. Register the task with"
-            " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or put"
-            " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
+            f"The task's environment class {type(unwrapped).__name__} has no action chunks. {HOW_TO_CHUNK}"
         )
     if not hasattr(actor_class, "OPTIONS"):
         raise ValueError(

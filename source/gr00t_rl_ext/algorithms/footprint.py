@@ -17,6 +17,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 
 _SETTINGS = {"num_mini_batches": 1, "num_learning_epochs": 1, "critic_warmup_iterations": 0, "segment_length": None}
@@ -139,17 +140,19 @@ class DrivenAlgorithm:
         for _ in range(self.storage.num_steps):
             algorithm.act(self._obs)
             self._obs = self._observe()
-            extras: dict[str, Any] = {
-                "executed_steps": torch.full((num_envs,), self.storage.chunk_length, device=device),
-                "step_rewards": torch.zeros(num_envs, self.storage.chunk_length, device=device),
-                # members of a group differ, so that there is something to learn
-                "success": torch.arange(num_envs, device=device) % 2 == 0,
-                "time_outs": torch.ones(num_envs, dtype=torch.long, device=device),
-                "final_observations": self._observe().select(*algorithm.final_observation_groups),
-            }
+            # members of a group differ, so that there is something to learn
+            success = torch.arange(num_envs, device=device) % 2 == 0
             dones = torch.zeros(num_envs, dtype=torch.long, device=device)
-            rewards = extras["success"].float()
-            algorithm.process_env_step(self._obs, rewards, dones, extras)
+            outcome = Outcome(
+                executed_steps=torch.full((num_envs,), self.storage.chunk_length, device=device),
+                step_rewards=torch.zeros(num_envs, self.storage.chunk_length, device=device),
+                episode_return=torch.zeros(num_envs, device=device),
+                episode_steps=dones,
+                success=success,
+                time_outs=torch.ones(num_envs, dtype=torch.bool, device=device),
+                final_observations=self._observe().select(*algorithm.final_observation_groups),
+            )
+            algorithm.process_env_step(self._obs, success.float(), dones, outcome.to_extras())
         # shown to the next rollout again
         algorithm.compute_returns(self._obs)
 

@@ -23,6 +23,7 @@ from gr00t_rl_ext.algorithms.rounds import Rounds
 from gr00t_rl_ext.algorithms.signal_watch import SignalWatch
 from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.algorithms.update import Loss
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 
 
@@ -166,8 +167,8 @@ class Gr00tGRPO(PolicyOptimization):
         if rounds.complete:
             return
         require_finite_rewards(rewards)
-        successes = self._successes(extras)
-        executed = extras["executed_steps"].to(self.device)
+        outcome = Outcome.from_extras(extras, self.device)
+        successes, executed = self._successes(outcome), outcome.executed_steps
         self._statistics.record(executed[ids], rewards[ids])
         storage.observations[EXECUTED][storage.step, ids] = executed_mask(executed[ids], storage.chunk_length)
         storage.rewards[storage.step, ids] = rewards[ids]
@@ -175,17 +176,15 @@ class Gr00tGRPO(PolicyOptimization):
         ended = rounds.finish_step(storage, dones)
         if ended is not None:
             rows = storage.steps_of_round(rounds.round)
-            episodes = {
-                "episode_return": storage.rewards[rows].sum(0),
-                "episode_steps": storage.observations[EXECUTED][rows].sum((0, 2)),
-                "success": storage.successes[rows].any(0),
-            }
-            self._statistics.report_episodes(ended, episodes)
+            lengths = storage.observations[EXECUTED][rows].sum((0, 2))
+            self._statistics.report_episodes(
+                ended, storage.rewards[rows].sum(0), lengths, storage.successes[rows].any(0)
+            )
             rounds.finish_attempt(storage)
 
-    def _successes(self, extras: dict[str, Any]) -> Tensor:
-        if "success" in extras:
-            return extras["success"].to(self.device)
+    def _successes(self, outcome: Outcome) -> Tensor:
+        if outcome.success is not None:
+            return outcome.success
         if self.options.outcome == "success":
             raise ValueError(
                 "`agent.algorithm.outcome` is 'success', but the task has no success term. Add a termination term named"

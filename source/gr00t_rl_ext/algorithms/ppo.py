@@ -22,6 +22,7 @@ from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.returns import chunk_advantages, executed_mask, step_advantages
 from gr00t_rl_ext.algorithms.storage import EXECUTED, ValuedBatch, ValueStorage
 from gr00t_rl_ext.algorithms.update import Loss
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 
@@ -182,31 +183,30 @@ class Gr00tPPO(PolicyOptimization):
         """
         require_finite_rewards(rewards)
         storage, step = self.storage, self.storage.step
-        executed = extras["executed_steps"].to(self.device)
+        outcome = Outcome.from_extras(extras, self.device)
+        executed = outcome.executed_steps
         self._statistics.record(executed, rewards)
-        self._statistics.report_episodes(dones > 0, extras)
+        self._statistics.report_episodes(dones > 0, outcome.episode_return, outcome.episode_steps, outcome.success)
         normalizer = self._reward_normalizer
         if normalizer is not None:
             rewards = normalizer(rewards, dones)
         storage.observations[EXECUTED][step] = executed_mask(executed, storage.chunk_length)
         storage.rewards[step] = rewards
         storage.dones[step] = dones > 0
-        storage.final_values[step] = self._final_values(extras)
+        storage.final_values[step] = self._final_values(outcome)
         if storage.step_rewards is not None:
-            step_rewards = extras["step_rewards"].to(self.device)
+            step_rewards = outcome.step_rewards
             storage.step_rewards[step] = step_rewards if normalizer is None else normalizer.scaled(step_rewards)
         storage.step += 1
         self._share_log(extras)
 
-    def _final_values(self, extras: dict[str, Any]) -> Tensor:
+    def _final_values(self, outcome: Outcome) -> Tensor:
         """Value of what follows the decisions where an episode ended: 0 for a termination. (num_envs,)."""
-        if "time_outs" not in extras or not self.options.bootstrap_time_outs:
+        if outcome.time_outs is None or not self.options.bootstrap_time_outs:
             return torch.zeros(self._num_envs, device=self.device)
-        time_outs = extras["time_outs"].to(self.device)
         assert self._decided is not None
         decided, values = self._decided
-        if "final_observations" in extras:
-            final = TensorDict(extras["final_observations"], batch_size=[self._num_envs]).to(self.device)
+        if (final := outcome.final_observations) is not None:
             # the episode that follows may begin with finite numbers again
             require_finite_observations(final)
             if set(self.encoder.spec.image_groups) & set(final.keys()):
@@ -216,7 +216,7 @@ class Gr00tPPO(PolicyOptimization):
                 obs = TensorDict({**decided, **final}, batch_size=final.batch_size)
             with self._autocast():
                 values = self.critic(obs)
-        return torch.where(time_outs.bool(), values[:, 0], 0.0)
+        return torch.where(outcome.time_outs.bool(), values[:, 0], 0.0)
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Generalised advantages, of decisions or of control steps, and returns.

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,12 +17,7 @@ for the last time, which is once per rollout, if those are more.
 Of many environments, those that succeed early are the first to end their episodes; the latest few are no fair sample.
 """
 
-_EPISODE_FIELDS = {
-    "charts/episodic_return": "episode_return",
-    "charts/episodic_length": "episode_steps",
-    "charts/success_rate": "success",
-}
-"""Metric -> what the environment reports of a finished episode."""
+_OF_EPISODES = ("charts/episodic_return", "charts/episodic_length", "charts/success_rate")
 
 
 class RolloutStatistics:
@@ -34,8 +27,8 @@ class RolloutStatistics:
     """
 
     def __init__(self) -> None:
-        self._episodes: dict[str, list[float]] = {name: [] for name in _EPISODE_FIELDS}
-        self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _EPISODE_FIELDS}
+        self._episodes: dict[str, list[float]] = {name: [] for name in _OF_EPISODES}
+        self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _OF_EPISODES}
         self._executed: list[Tensor] = []
         self._before: int | Tensor = 0
         self.start()
@@ -52,17 +45,18 @@ class RolloutStatistics:
         self._executed.append(executed.sum())
         self._rewards.append(rewards.sum())
 
-    def report_episodes(self, ended: Tensor, extras: Mapping[str, Any]) -> None:
-        """Take note of episodes.
+    def report_episodes(self, ended: Tensor, returns: Tensor, lengths: Tensor, successes: Tensor | None) -> None:
+        """Take note of episodes, (num_envs,) each and all on one device.
 
         Args:
-            ended: Where one ended, (num_envs,) bool.
-            extras: ``episode_return``, ``episode_steps`` and ``success`` of those, as far as they are known,
-                (num_envs,) each.
+            ended: Where one ended, bool.
+            returns: Undiscounted returns of those.
+            lengths: Their control steps.
+            successes: Whether they succeeded; None if that is not known.
         """
-        for name, key in _EPISODE_FIELDS.items():
-            if key in extras:
-                self._reported[name].append((extras[key].to(ended.device), ended))
+        for name, values in zip(_OF_EPISODES, (returns, lengths, successes), strict=True):
+            if values is not None:
+                self._reported[name].append((values, ended))
 
     def _look(self) -> None:
         """Take in what was reported of episodes."""

@@ -222,5 +222,6 @@ def _record(env_cfg: Any, agent_cfg: Any, checkpoint: Path) -> str:
     try:
         text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, video)
     except (ValueError, RuntimeError) as error:
-        return f"none was recorded: {error}"
+        # without the traceback of a worker
+        return f"none was recorded: {str(error).splitlines()[0]}"
     return text.partition("video: ")[2]

@@ -1,353 +1,29 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Isaac Lab environments whose ``step`` executes a whole action chunk.
+"""Isaac Lab's two kinds of environment with action chunks and groups.
 
-A vision-language-action policy looks once and then acts for H control steps. :class:`ActionChunkMixin` makes one
-``env.step`` out of those H steps, so that rollouts, storage, GAE, PPO and GRPO see an ordinary environment whose
-time step is one decision (a semi-Markov decision process; Sutton, Precup, Singh 1999):
-
-* **reward**: ``sum_k g**k r_k`` over the executed steps, with the per-step discount ``g``;
-* **episode ends inside a chunk**: the environment gets a neutral action until the chunk's end, contributes no
-  reward, and is reset at the boundary, so that a new episode starts exactly when the policy looks again;
-* **observations** are computed at the boundary only (terms with a history or a delay are sampled at every control
-  step, as their length is counted in control steps). Cameras of Isaac Lab render when they are read, so an image is
-  rendered once per chunk.
-
-With ``H = 1`` the environment behaves as Isaac Lab's own, step by step.
-
-The actions of a direct task may be discrete (``Discrete``, ``MultiDiscrete``): see
-:mod:`gr00t_rl_ext.envs.action_layout`.
-
-Environments can form groups that start from the same state, and idle when they are done: see
-:mod:`gr00t_rl_ext.envs.groups`.
-
-The mixin extends Isaac Lab at its overridable methods and calls its ``step``; nothing of that loop is repeated here.
-Written against isaaclab 3.0.0.
+Each knows where its kind keeps rewards, ends of episodes, histories and other state; see
+:mod:`gr00t_rl_ext.envs.action_chunks` for what a chunk is and :mod:`gr00t_rl_ext.envs.groups` for groups. Actions of a
+direct task may be discrete (``Discrete``, ``MultiDiscrete``): see :mod:`gr00t_rl_ext.envs.action_layout`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import gymnasium as gym
 import torch
 from isaaclab.envs import DirectRLEnv, ManagerBasedRLEnv
-from isaaclab.utils import replace
-from tensordict import TensorDict
+from isaaclab.managers import ManagerTermBase
 
-from gr00t_rl_ext.envs import cuda_guard
-from gr00t_rl_ext.envs.action_layout import ActionLayout
-from gr00t_rl_ext.envs.decisions import check_chunk, check_decision, existing_groups
-from gr00t_rl_ext.envs.direct_states import DirectGroupStates
-from gr00t_rl_ext.envs.group_states import GroupStatesMixin
-from gr00t_rl_ext.envs.manager_states import ManagerGroupStates
-
-cuda_guard.install()
+from gr00t_rl_ext.envs import state_copy
+from gr00t_rl_ext.envs.action_chunks import ActionChunkMixin
+from gr00t_rl_ext.envs.decision import existing_groups
 
 
-class ActionChunkMixin(GroupStatesMixin):
-    """Turns H control steps of an Isaac Lab environment into one step. See the module's description.
-
-    Put it before the environment class: ``class MyEnv(ActionChunkMixin, MyDirectEnv)``, or use
-    :class:`ChunkedManagerBasedRLEnv` and :class:`ChunkedDirectRLEnv`.
-
-    The learner sets the chunk with :meth:`configure_decisions`, because its length belongs to the policy: the same
-    task then serves a GR00T agent with 16 steps per decision and an MLP agent with one.
-
-    ``extras`` returned by :meth:`step` holds, besides what Isaac Lab puts there:
-
-    * ``executed_steps`` (num_envs,) int64: control steps of the chunk that were executed before the episode ended;
-    * ``success`` (num_envs,) bool: the episode ended in this chunk by the task's success term. Absent if the task
-      declares none;
-    * ``episode_return`` and ``episode_steps`` (num_envs,): undiscounted return and length in control steps of the
-      episode that ended in this chunk, zero where none did;
-    * ``step_rewards`` (num_envs, chunk_length): undiscounted reward of each control step, zero for steps that were not
-      executed;
-    * ``final_observations``, a TensorDict of groups (num_envs, ...): what was observed in the control step in which an
-      episode timed out, before the reset and before the neutral actions, for a bootstrap with the value of that state
-      (Pardo et al. 2018, "Time Limits in Reinforcement Learning"). Rows of environments whose ``truncated`` is False
-      are zero. Absent if no episode timed out in this chunk or no group was asked for.
-    """
-
-    num_envs: int
-    device: str
-    sim: Any
-    extras: dict
-    has_rtx_sensors: bool
-    reset_buf: torch.Tensor
-    reset_terminated: torch.Tensor
-    reset_time_outs: torch.Tensor
-
-    success_term: str = "success"
-    """Name of the termination term (manager-based) or of the boolean attribute (direct) that means success."""
-
-    neutral_action: Sequence[float] = ()
-    """Action of an environment whose episode has ended, until the chunk ends, one number per dimension of the action
-    of a control step (a choice, counted from 0, where it is discrete). Empty for zeros: the default pose for joint
-    targets, no motion for relative poses, the first choice of each discrete component."""
-
-    single_action_space: Any
-    _control_action_space: Any
-    """The task's own action space, of one control step."""
-
-    _actions: ActionLayout
-    _chunk_length: int = 1
-    _step_discount: float = 1.0
-    _in_chunk: bool = False
-    """Whether the control step in progress is followed by another one of the same chunk."""
-
-    _finished: torch.Tensor | None = None
-    """Environments whose episode ended earlier in the current chunk. Shape (num_envs,). None outside a chunk."""
-
-    _of_parked: Sequence[torch.Tensor] = ()
-    """The rows of parked environments in the episode buffers, from before the chunk in progress; empty outside one."""
-
-    _final_groups: Sequence[str] = ()
-    _final_images: bool = False
-    """Whether one of the final groups holds images."""
-
-    _final_observations: TensorDict | None = None
-    """Final observations of the episodes that timed out in the current chunk; None as long as none did."""
-
-    _renders: bool = True
-    """`render_enabled` as it was before the chunk."""
-
-    def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
-        if cfg.scene.num_envs < 1:
-            raise ValueError(f"The number of environments is {cfg.scene.num_envs}; expected at least 1 (--num_envs).")
-        # A task declares its recorder so that `--video` works without Isaac Sim. Isaac Lab 3.0 would record with it
-        # in every run; it sets the output directory only when `--video` was given.
-        cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
-        super().__init__(cfg, *args, **kwargs)  # type: ignore[call-arg]
-        self._neutral = self._actions.neutral(self.neutral_action)
-
-    @property
-    def chunk_length(self) -> int:
-        """Control steps per :meth:`step`."""
-        return self._chunk_length
-
-    @property
-    def control_action_dim(self) -> int:
-        """Width of the action of one control step: numbers, or components of a discrete action."""
-        return self._actions.width
-
-    @property
-    def action_choices(self) -> tuple[int, ...]:
-        """Number of choices of each component of a discrete action; empty for continuous actions."""
-        return self._actions.choices
-
-    def configure_decisions(
-        self,
-        chunk_length: int,
-        *,
-        step_discount: float = 1.0,
-        observation_groups: Sequence[str] | None = None,
-        final_observation_groups: Sequence[str] = (),
-    ) -> None:
-        """Set what one decision of the learner is. Takes effect at once; environments are not reset.
-
-        Args:
-            chunk_length: Control steps H per :meth:`step`, at least 1.
-            step_discount: Discount per control step inside the chunk, in (0, 1].
-            observation_groups: Observation groups to compute; the others cost nothing, except that a direct task
-                computes all of them by one function. None computes all.
-            final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
-                They are computed, for all environments, in each control step in which an episode times out; a group
-                with images renders then. Histories and delays do not advance by it. Noise draws random numbers,
-                so later noise differs from that of a run without; a modifier or a term with a state of its own, and
-                a direct task whose observation function has one (a frame stack), is called once more.
-
-        Raises:
-            ValueError: If a value is out of range, a group does not exist, or discrete actions are clipped.
-        """
-        check_decision(chunk_length, step_discount)
-        if self.action_choices and isinstance(self.single_action_space, gym.spaces.Box):
-            # rsl_rl's wrapper puts a box there if the agent clips
-            raise ValueError(
-                f"The task's actions are choices ({self._control_action_space}), which cannot be clipped. Set"
-                " `agent.clip_actions=null`."
-            )
-        self._select_observation_groups(observation_groups, final_observation_groups)
-        scale = chunk_length / self._chunk_length
-        self._chunk_length = chunk_length
-        self._step_discount = step_discount
-        self._update_action_space()
-        # `--video_length` counts the learner's steps, the recorder counts control steps
-        for recorder in getattr(self, "video_recorders", []):
-            recorder.cfg = replace(
-                recorder.cfg,
-                video_length=max(1, round(recorder.cfg.video_length * scale)),
-                video_interval=round(recorder.cfg.video_interval * scale),
-            )
-
-    def step(self, action: torch.Tensor):
-        """Execute an action chunk.
-
-        Args:
-            action: Actions of the chunk, step by step. Shape (num_envs, chunk_length * control_action_dim). Discrete
-                actions are integers stored as floats, counted from 0.
-
-        Returns:
-            The observations at the chunk's end, the discounted sum of the rewards, terminated, truncated (each of
-            shape (num_envs,)) and the extras.
-
-        Raises:
-            ValueError: If the action's shape does not fit the chunk, or a discrete action does not exist.
-        """
-        check_chunk(action, self.num_envs, self._chunk_length, self.control_action_dim, bool(self.action_choices))
-        chunk = action.to(self.device).view(self.num_envs, self._chunk_length, self.control_action_dim)
-        self._actions.check(chunk)
-        parked = self._parked
-        if parked is not None and bool(parked.all()):
-            return self._step_of_nobody()
-        finished = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        terminated, truncated = finished.clone(), finished.clone()
-        success = finished.clone()
-        executed = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-        reward = torch.zeros(self.num_envs, device=self.device)
-        # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
-        self.extras.pop("log", None)
-        self._renders = self.render_enabled
-        self._finished = finished
-        self._final_observations = None
-        step_rewards: list[torch.Tensor] = []
-        obs: Any = None
-        self._of_parked = () if parked is None else [buffer[parked] for buffer in self._episode_buffers()]
-        try:
-            for k in range(self._chunk_length):
-                self._in_chunk = k + 1 < self._chunk_length
-                self.render_enabled = self._renders and not self._in_chunk
-                alive = ~finished if parked is None else ~(finished | parked)
-                step_action = self._actions.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
-                with self._own_action_space():
-                    obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
-                step_rewards.append(torch.where(alive, step_reward, 0.0))
-                reward += step_rewards[-1] * self._step_discount**k
-                # not in place: what a rollout leaves here is an inference tensor, which later steps may not write to
-                self._episode_return = self._episode_return + step_rewards[-1]
-                executed += alive
-                terminated |= alive & step_terminated
-                # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
-                truncated |= alive & step_truncated & ~step_terminated
-                ended_now = alive & (step_terminated | step_truncated)
-                succeeded = self._success_buffer()
-                if succeeded is not None:
-                    success |= ended_now & succeeded
-                if self._in_chunk and bool(ended_now.any()):
-                    self._remember_episode_statistics(ended_now)
-                finished |= ended_now
-        finally:
-            self._in_chunk = False
-            self._finished = None
-            self._of_parked = ()
-            self.render_enabled = self._renders
-        self._episode_steps = self._episode_steps + executed
-        self.extras["executed_steps"] = executed
-        self.extras["step_rewards"] = torch.stack(step_rewards, dim=1)
-        self.extras.pop("final_observations", None)
-        if self._final_observations is not None:
-            self.extras["final_observations"] = self._final_observations
-        self.extras["episode_return"] = torch.where(finished, self._episode_return, 0.0)
-        self.extras["episode_steps"] = torch.where(finished, self._episode_steps, 0)
-        self._episode_return = torch.where(finished, 0.0, self._episode_return)
-        self._episode_steps = torch.where(finished, 0, self._episode_steps)
-        if self._success_buffer() is not None:
-            self.extras["success"] = success
-        return obs, reward, terminated, truncated, self.extras
-
-    def reset(self, *args: Any, **kwargs: Any):
-        """Reset as Isaac Lab does, and forget the running episodes and who is parked."""
-        self._parked = None
-        self._episode_return = torch.zeros(self.num_envs, device=self.device)
-        self._episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-        with self._own_action_space():
-            return super().reset(*args, **kwargs)  # type: ignore[misc]
-
-    def _step_of_nobody(self):
-        """What :meth:`step` returns when all environments are parked."""
-        nothing = torch.zeros(self.num_envs, device=self.device)
-        nobody = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        for name in ("log", "final_observations"):
-            self.extras.pop(name, None)
-        self.extras["executed_steps"] = nobody.long()
-        self.extras["step_rewards"] = nothing.unsqueeze(1).repeat(1, self._chunk_length)
-        self.extras["episode_return"] = nothing.clone()
-        self.extras["episode_steps"] = nobody.long()
-        if self._success_buffer() is not None:
-            self.extras["success"] = nobody.clone()
-        return self.obs_buf, nothing.clone(), nobody.clone(), nobody.clone(), self.extras
-
-    @contextmanager
-    def _own_action_space(self) -> Iterator[None]:
-        """For the task, which may ask what kind of space it has, its own one; for the learner that of a chunk."""
-        of_learner = self.single_action_space
-        self.single_action_space = self._control_action_space
-        try:
-            yield
-        finally:
-            self.single_action_space = of_learner
-
-    def _configure_gym_env_spaces(self) -> None:
-        super()._configure_gym_env_spaces()  # type: ignore[misc]
-        self._control_action_space = self.single_action_space
-        self._actions = ActionLayout(self._control_action_space, self.device)
-
-    def _update_action_space(self) -> None:
-        space = self.single_action_space
-        low = float(space.low.min()) if isinstance(space, gym.spaces.Box) else -float("inf")
-        high = float(space.high.max()) if isinstance(space, gym.spaces.Box) else float("inf")
-        self.single_action_space = self._actions.chunk_space(self._chunk_length, low, high)
-        self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
-
-    def _restore_parked(self) -> None:
-        """Take back what Isaac Lab has just counted of parked environments, before an observation shows the time."""
-        if self._of_parked:
-            for buffer, values in zip(self._episode_buffers(), self._of_parked, strict=True):
-                buffer[self._parked] = values
-
-    def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
-        """Observe the state of the control step in progress, before anything is reset.
-
-        Args:
-            time_outs: Environments whose time is over and that did not terminate. Shape (num_envs,).
-        """
-        if not self._final_groups or self._finished is None:
-            return
-        time_outs = time_outs & ~self._finished
-        if not bool(time_outs.any()):
-            return
-        if self._final_images and self._in_chunk and self._renders and self.has_rtx_sensors:
-            # Isaac Sim's cameras show its last rendering, which was skipped in this step
-            self.sim.render()
-        observed = TensorDict(self._observations_of_state(), batch_size=[self.num_envs])
-        kept = torch.zeros_like(observed) if self._final_observations is None else self._final_observations
-        self._final_observations = torch.where(time_outs, observed, kept)
-
-    # What the two kinds of environment do differently.
-
-    def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
-        raise NotImplementedError
-
-    def _observations_of_state(self) -> Mapping[str, Any]:
-        """The final groups, computed without a trace in what is observed later."""
-        raise NotImplementedError
-
-    def _success_buffer(self) -> torch.Tensor | None:
-        raise NotImplementedError
-
-    def _remember_episode_statistics(self, ended: torch.Tensor) -> None:
-        """Keep the episode's statistics as they are now, before the neutral steps add to them."""
-
-
-def _existing_groups(groups: Sequence[str] | None, available: list[str]) -> list[str]:
-    return existing_groups(groups, available, ", or add the group to the task's observations.")
-
-
-class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBasedRLEnv):
+class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
     """Isaac Lab's manager-based environment with action chunks."""
 
     def load_managers(self) -> None:
@@ -361,23 +37,19 @@ class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBase
 
     def _dones_to_reset(self) -> torch.Tensor:
         """Evaluate the termination terms; return the environments to reset now. Shape (num_envs,)."""
-        last_ends = self.termination_manager._last_episode_dones.clone() if self._parked is not None else None
+        manager, parked = self.termination_manager, self._parked
+        last_ends = manager._last_episode_dones.clone()
         dones = self._evaluate_terminations()
-        if last_ends is not None:
-            dones = self._without_ends_of_parked(last_ends)
-        self._keep_final_observations(self.termination_manager.time_outs & ~self.termination_manager.terminated)
+        if parked is not None:
+            # what the terms found of parked environments is withdrawn, also from Isaac Lab's statistics
+            for buffer in (manager._truncated_buf, manager._terminated_buf, manager._term_dones):
+                buffer[parked] = False
+            manager._last_episode_dones[parked] = last_ends[parked]
+            dones = manager.dones
+        self._keep_final_observations(manager.time_outs & ~manager.terminated)
         if self._in_chunk:
             return torch.zeros_like(dones)
         return dones if self._finished is None else dones | self._finished
-
-    def _without_ends_of_parked(self, last_ends: torch.Tensor) -> torch.Tensor:
-        """Withdraw what termination terms said of parked environments, also from Isaac Lab's statistics."""
-        manager, parked = self.termination_manager, self._parked
-        manager._truncated_buf[parked] = False
-        manager._terminated_buf[parked] = False
-        manager._term_dones[parked] = False
-        manager._last_episode_dones[parked] = last_ends[parked]
-        return manager.dones
 
     def _observations_of_decision(self, update_history: bool = False) -> dict:
         self._restore_parked()
@@ -414,7 +86,7 @@ class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBase
 
     def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
         available = list(self.observation_manager.active_terms)
-        selected, final = _existing_groups(groups, available), _existing_groups(final_groups, available)
+        selected, final = existing_groups(groups, available), existing_groups(final_groups, available)
         self._observation_groups, self._final_groups = selected, final
         # a term of an image has the shape (height, width, channels)
         term_shapes = self.observation_manager.group_obs_term_dim
@@ -441,13 +113,77 @@ class ChunkedManagerBasedRLEnv(ManagerGroupStates, ActionChunkMixin, ManagerBase
         self._remembered.clear()
         super()._reset_idx(env_ids)
 
+    # Groups: what the managers and their terms keep beside the scene's state.
 
-class ChunkedDirectRLEnv(DirectGroupStates, ActionChunkMixin, DirectRLEnv):
-    """Isaac Lab's direct environment with action chunks. Mix :class:`ActionChunkMixin`'s methods into your own with
+    def _class_terms(self) -> Iterator[tuple[str, str, Any]]:
+        """Kind of manager, name and object of every term that may keep values between control steps."""
+        for name, term in self.command_manager._terms.items():
+            yield "command", name, term
+        for name, term in self.action_manager._terms.items():
+            yield "action", name, term
+        for manager, kind in (
+            (self.reward_manager, "reward"),
+            (self.termination_manager, "termination"),
+            (self.curriculum_manager, "curriculum"),
+        ):
+            for name, term_cfg in zip(manager._term_names, manager._term_cfgs, strict=True):
+                if isinstance(term_cfg.func, ManagerTermBase):
+                    yield kind, name, term_cfg.func
+
+    def _check_buffers(self) -> None:
+        for kind, name, term in self._class_terms():
+            state_copy.buffers_of_term(term, kind, name)
+        manager = self.observation_manager
+        for group, names in manager.active_terms.items():
+            for name, term_cfg in zip(names, manager._group_obs_term_cfgs[group], strict=True):
+                state_copy.check_observation_term(term_cfg, f"{group}.{name}")
+
+    def _episode_buffers(self) -> Iterable[torch.Tensor]:
+        return self.episode_length_buf, self.reward_manager._episode_sum_buf
+
+    def _copy_buffers(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        state_copy.copy_rows(self.action_manager, ("_action", "_prev_action"), sources, targets)
+        for kind, name, term in self._class_terms():
+            state_copy.copy_rows(term, state_copy.buffers_of_term(term, kind, name), sources, targets)
+        for term in self.command_manager._terms.values():
+            state_copy.copy_rows(term, ("time_left", "command_counter"), sources, targets)
+            for metric in term.metrics.values():
+                metric[targets] = metric[sources]
+        state_copy.copy_event_timers(self.event_manager, sources, targets)
+        state_copy.copy_histories(self._histories(), sources, targets)
+
+    def _histories(self) -> list[Any]:
+        """History and delay buffers of the selected groups; those of the others do not advance."""
+        manager = self.observation_manager
+        buffers = (manager._group_obs_term_history_buffer, manager._group_obs_term_delay_buffer)
+        return [buffer for group in self._observation_groups for of in buffers for buffer in of[group].values()]
+
+    def _observe_states(self, copied: torch.Tensor, begin: bool) -> dict[str, Any]:
+        manager = self.observation_manager
+        # without a first sample no history advances
+        kept = copy.deepcopy(self._histories()) if begin else []
+        observed = {group: manager.compute_group(group, update_history=begin) for group in self._observation_groups}
+        if begin:
+            others = (~copied).nonzero().squeeze(-1)
+            for buffer, before in zip(self._histories(), kept, strict=True):
+                state_copy.keep_histories(buffer, before, others)
+        return observed
+
+    def _noisy_groups(self) -> list[str]:
+        term_cfgs = self.observation_manager._group_obs_term_cfgs
+        return [group for group, terms in term_cfgs.items() if any(term.noise is not None for term in terms)]
+
+
+class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
+    """Isaac Lab's direct environment with action chunks. For your own:
     ``class MyChunkedEnv(ChunkedDirectRLEnv, MyDirectEnv)``.
 
-    Success is read from the boolean attribute named by :attr:`ActionChunkMixin.success_term`, if the task has it.
+    Success is read from the boolean attribute named by ``success_term``, if the task has it.
     """
+
+    state_buffers: tuple[str, ...] | None = None
+    """Names of the task's tensors of shape (num_envs, ...) that later control steps or observations depend on, beside
+    the scene's state and ``episode_length_buf``; empty if there are none. None, not declared, refuses groups."""
 
     def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(cfg, *args, **kwargs)
@@ -487,11 +223,53 @@ class ChunkedDirectRLEnv(DirectGroupStates, ActionChunkMixin, DirectRLEnv):
 
     def _select_observation_groups(self, groups: Sequence[str] | None, final_groups: Sequence[str]) -> None:
         observations: Any = super()._compute_observations()
-        selected = None if groups is None else _existing_groups(groups, list(observations))
-        final = _existing_groups(final_groups, list(observations)) if final_groups else []
+        selected = None if groups is None else existing_groups(groups, list(observations))
+        final = existing_groups(final_groups, list(observations)) if final_groups else []
         self._observation_groups, self._final_groups = selected, final
         self._final_images = any(observations[group].ndim > 2 for group in final)
         self.obs_buf = observations if selected is None else {group: observations[group] for group in selected}
 
     def _success_buffer(self) -> torch.Tensor | None:
         return self._latest_success
+
+    # Groups: the buffers that a direct task keeps beside the scene's state.
+
+    def _check_buffers(self) -> None:
+        if self.state_buffers is None:
+            raise ValueError(
+                f"Groups cannot start from the same state: {type(self).__name__} does not declare what it keeps beside"
+                " the scene's state. Declare in the class: `state_buffers = ()` if there is nothing, else the names of"
+                " its tensors of shape (num_envs, ...) that later steps or observations depend on."
+            )
+        for name in self.state_buffers:
+            buffer = getattr(self, name, None)
+            if not isinstance(buffer, torch.Tensor) or buffer.shape[:1] != (self.num_envs,):
+                raise ValueError(
+                    f"`state_buffers` of {type(self).__name__} names `{name}`, which is"
+                    f" {'no tensor' if not isinstance(buffer, torch.Tensor) else f'of shape {tuple(buffer.shape)}'};"
+                    f" expected an attribute of shape ({self.num_envs}, ...)."
+                )
+        if self.cfg.action_noise_model:
+            raise ValueError(
+                "Members of a group must differ in nothing but their actions: the task adds noise to actions. Switch"
+                " it off with `env.action_noise_model=null`."
+            )
+
+    def _episode_buffers(self) -> Iterable[torch.Tensor]:
+        return (self.episode_length_buf,)
+
+    def _copy_buffers(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
+        state_copy.copy_rows(self, self.state_buffers or (), sources, targets)
+
+    def _observe_states(self, copied: torch.Tensor, begin: bool) -> dict[str, Any]:
+        kept = {name: getattr(self, name).clone() for name in self.state_buffers or ()}
+        with self._own_action_space():
+            observed = self._compute_observations()
+        for name, before in kept.items():
+            after = getattr(self, name)
+            rows = copied.view(-1, *[1] * (after.ndim - 1))
+            setattr(self, name, torch.where(rows & begin, after, before))
+        return observed
+
+    def _noisy_groups(self) -> tuple[str, ...]:
+        return ("policy",) if self.cfg.observation_noise_model else ()

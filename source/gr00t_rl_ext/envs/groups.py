@@ -4,34 +4,39 @@
 """Groups of environments that start from the same state: what a group-relative learner asks of an environment.
 
 GRPO compares attempts at the same problem (Shao et al. 2024, "DeepSeekMath"). An attempt is one environment, a group
-is G neighbours, and their return tells them apart only if they began equal. :class:`GroupedEnv` is the contract; the
-chunked Isaac Lab environments fulfil it by :mod:`gr00t_rl_ext.envs.group_states`. Nothing here needs a simulator.
+is G neighbours, and their return tells them apart only if they began equal. :class:`GroupedEnv` is the contract.
+Nothing here needs a simulator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
 
 
-class GroupedEnv(Protocol):
-    """An environment whose copies can continue from each other's states.
+class GroupedEnv:
+    """Environments that can continue from each other's states.
 
     Group ``g`` consists of the environments ``g * G`` to ``g * G + G - 1``; the first one is its leader at the start.
     """
 
     num_envs: int
+    _group_size: int | None = None
 
     def configure_groups(self, group_size: int) -> None:
-        """Declare groups of ``group_size`` environments. Nothing is reset.
+        """Declare groups of ``group_size`` environments.
+
+        Nothing is reset, unless members of a group must move into one process. Then all environments begin the
+        episodes again that they are in.
 
         Raises:
             ValueError: If the sizes do not fit, the environment cannot copy its state, or it randomises what the copy
                 does not carry.
         """
-        ...
+        check_group_size(self.num_envs, group_size)
+        self._prepare_groups(group_size)
+        self._group_size = group_size
 
     def start_groups(self, groups: Sequence[int]) -> None:
         """Begin a new episode in all members of these groups, in the state of the group's leader.
@@ -40,9 +45,13 @@ class GroupedEnv(Protocol):
         Observations are those of the new states.
 
         Raises:
-            ValueError: If a group does not exist, or members do not observe what their leader does.
+            ValueError: If a group does not exist, groups are not configured, or members do not observe what their
+                leader does.
         """
-        ...
+        size = self._configured_size()
+        members = members_of_groups(groups, self.num_envs, size)
+        if members:
+            self._start([member // size * size for member in members], members)
 
     def share_states(self, leaders: Sequence[int]) -> None:
         """In mid-episode: every member of a leader's group continues from the leader's state as it is now.
@@ -53,10 +62,12 @@ class GroupedEnv(Protocol):
             leaders: Indices of environments, at most one per group.
 
         Raises:
-            ValueError: If an index does not exist, two leaders are of one group, or members do not observe what their
-                leader does.
+            ValueError: If an environment does not exist, two are of one group, groups are not configured, or members
+                do not observe what their leader does.
         """
-        ...
+        sources, targets = followers_of_leaders(leaders, self.num_envs, self._configured_size())
+        if sources:
+            self._share(sources, targets)
 
     def park(self, parked: torch.Tensor) -> None:
         """Let environments idle until unparked by this method, :meth:`start_groups` or :meth:`share_states`.
@@ -66,8 +77,38 @@ class GroupedEnv(Protocol):
 
         Args:
             parked: Which environments to park; the others are unparked. Shape (num_envs,), bool.
+
+        Raises:
+            ValueError: If the shape or type differs.
         """
-        ...
+        if tuple(parked.shape) != (self.num_envs,) or parked.dtype != torch.bool:
+            raise ValueError(
+                f"The environments to park are a tensor of shape {tuple(parked.shape)} and type {parked.dtype};"
+                f" expected ({self.num_envs},) and torch.bool."
+            )
+        self._park(parked)
+
+    def _configured_size(self) -> int:
+        if self._group_size is None:
+            raise ValueError("The environments have no groups yet; call `configure_groups` first.")
+        return self._group_size
+
+    # What the kinds of environment do differently.
+
+    def _prepare_groups(self, group_size: int) -> None:
+        """Raise a ValueError unless groups of this size, which fits, can share states."""
+        raise NotImplementedError
+
+    def _start(self, leaders: Sequence[int], members: Sequence[int]) -> None:
+        """Begin episodes of members, among them their leaders, in the state of the leader of each."""
+        raise NotImplementedError
+
+    def _share(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Let each target go on from its source's state and statistics, and both execute."""
+        raise NotImplementedError
+
+    def _park(self, parked: torch.Tensor) -> None:
+        raise NotImplementedError
 
 
 def check_group_size(num_envs: int, group_size: int) -> None:

@@ -20,6 +20,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK, Outcome
+
 ROUNDING = 1e-5
 """Largest difference, relative where values are above 1, of observations of what counts as the same state."""
 
@@ -96,9 +98,7 @@ def run_episodes(
     if not hasattr(unwrapped, "park"):
         raise EvaluationError(
             f"The task's environment class {type(unwrapped).__name__} cannot be evaluated: environments whose episode"
-            " is over must rest. Register the task with"
-            " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or put"
-            " gr00t_rl_ext.envs.chunking.ActionChunkMixin in front of its class."
+            f" is over must rest. {HOW_TO_CHUNK}"
         )
     result = Episodes(torch.empty(0, 0))
     initial = []
@@ -134,11 +134,12 @@ def _run_batch(
         acted += list(actions.view(env.num_envs, chunk, -1).cpu().unbind(1))
         obs, _, dones, extras = env.step(actions.to(env.device))
         ended = running & (dones.cpu() > 0)
-        returns[ended] = extras["episode_return"].cpu()[ended]
-        lengths[ended] = extras["episode_steps"].cpu()[ended]
-        has_success = "success" in extras
-        if has_success:
-            successes[ended] = extras["success"].cpu()[ended]
+        outcome = Outcome.from_extras(extras, "cpu")
+        returns[ended] = outcome.episode_return[ended]
+        lengths[ended] = outcome.episode_steps[ended]
+        has_success = outcome.success is not None
+        if outcome.success is not None:
+            successes[ended] = outcome.success[ended]
         running &= ~ended
         progress(len(result.returns) + active - int(running.sum()))
         if not running.any():
@@ -222,7 +223,8 @@ def replay(
             chunk = torch.cat((actions, actions[-1:].expand(missing, -1, -1)))
             obs, _, dones, extras = env.step(chunk.transpose(0, 1).flatten(1).to(env.device))
             ended = running & (dones.cpu() > 0)
-            lengths |= {here[index]: int(extras["episode_steps"][index]) for index in ended.nonzero()[:, 0].tolist()}
+            steps = Outcome.from_extras(extras).episode_steps
+            lengths |= {here[index]: int(steps[index]) for index in ended.nonzero()[:, 0].tolist()}
             running &= ~ended
             if not running.any():
                 break

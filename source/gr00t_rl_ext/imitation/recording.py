@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
+from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.imitation.experts import Expert
 from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -102,7 +103,8 @@ def collect(
         obs, _, dones, extras = env.step(executed)
         done = dones > 0
         expert.reset(done)
-        action, reward = label.cpu().numpy(), extras["step_rewards"][:, 0].cpu().numpy()
+        outcome = Outcome.from_extras(extras, "cpu")
+        action, reward = label.cpu().numpy(), outcome.step_rewards[:, 0].numpy()
         for i, rows in enumerate(running):
             rows.append((state[i], action[i], reward[i], [camera[i] for camera in images]))
         for i in done.nonzero().flatten().tolist():
@@ -113,7 +115,7 @@ def collect(
                 reward=np.stack(rewards),
                 images={name: np.stack([f[c] for f in frames]) for c, name in enumerate(spec.cameras)},
                 instruction=spec.instruction,
-                success=bool(extras["success"][i]),
+                success=outcome.success is not None and bool(outcome.success[i]),
             )
             running[i] = []
 

@@ -13,6 +13,7 @@ import torch
 from rsl_rl.runners import OnPolicyRunner
 
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
+from gr00t_rl_ext.envs.decision import Outcome
 
 
 class GrpoRunner(OnPolicyRunner):
@@ -82,7 +83,7 @@ class GrpoRunner(OnPolicyRunner):
             self.alg.process_env_step(obs, rewards, dones, extras)
             self.logger.process_env_step(rewards, dones, extras)
             # rsl_rl counts a step of every environment
-            self.logger.cur_episode_length *= extras["executed_steps"].to(self.device) > 0
+            self.logger.cur_episode_length *= Outcome.from_extras(extras, self.device).executed_steps > 0
             steps += 1
             if self.alg.rollout_complete:
                 break

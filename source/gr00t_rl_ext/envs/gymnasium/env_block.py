@@ -15,7 +15,7 @@ import numpy as np
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.images import BackEnd, MujocoPictures, OwnPictures
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, make_env, observation_entries, success_key, time_limit
-from gr00t_rl_ext.envs.gymnasium.shared import Layout, SharedArrays
+from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
 from gr00t_rl_ext.envs.gymnasium.state_copy import copy_state, model_digest, obstacle
 
 FINAL = "final_"
@@ -32,6 +32,9 @@ class TaskFacts:
     action_space: gym.Space
     max_episode_length: int
     success_key: str | None
+
+    wide_seeds: bool
+    """Whether resets take seeds of 64 bits; else they get 32."""
 
     step_dt: float | None
     """Duration of a control step [s]; None if the environment does not say."""
@@ -53,7 +56,6 @@ class EnvBlock:
         self._cfg, self._back_end = cfg, back_end
         self.current = env_ids[0]
         self._env_ids = env_ids
-        self._seed = cfg.seed
         self._arrays: SharedArrays | None = None
         self._pictures: MujocoPictures | OwnPictures | None = None
         self._envs: dict[int, gym.Env] = {}
@@ -69,34 +71,33 @@ class EnvBlock:
         self._actions = _action_reader(self._one.action_space)
 
     def facts(self) -> TaskFacts:
-        """What the environments are like. Steps one of them."""
-        return TaskFacts(
-            observation_entries(self._space, self._cfg.env_id),
-            self._one.action_space,
-            self._max_length,
-            success_key(self._cfg, self._one),
-            _step_dt(self._one),
-        )
+        """What the environments are like. Tries all that an environment does, so that it is refused early."""
+        env, cfg = self._one, self._cfg
+        entries = observation_entries(self._space, cfg.env_id)
+        wide_seeds = _takes_wide_seeds(env)
+        _, reward, _, _, info = env.step(env.action_space.sample())
+        self._reward(reward)
+        if cfg.rgb:
+            self._pictures = self._make_pictures()
+            self._pictures.render(env, np.empty((*cfg.image_size, 3 * len(cfg.cameras)), np.uint8))
+        return TaskFacts(entries, env.action_space, self._max_length, success_key(cfg, info), wide_seeds, _step_dt(env))
 
-    def attach(self, layout: Layout, seed: int, key: str | None) -> None:
-        """Use this shared memory from now on. With it come the seed, and the entry of ``info`` that means success."""
+    def attach(self, layout: tuple[str, np.dtype], seed: int, facts: TaskFacts) -> None:
+        """Use this shared memory from now on. With it come the seed and what one worker found out for all."""
         if self._arrays is not None:
             self._arrays.close()
-        self._arrays = SharedArrays.attach(layout)
-        self._seed, self._success_key = seed, key
+        self._arrays = SharedArrays(*layout)
+        self._seed, self._facts = seed, facts
         if IMAGES in self._arrays and self._pictures is None:
             self._pictures = self._make_pictures()
 
     def _make_pictures(self) -> MujocoPictures | OwnPictures:
         cfg = self._cfg
-        try:
-            if model_digest(self._one) is None:
-                return OwnPictures(cfg.cameras, cfg.image_size)
-            if self._back_end.problem is not None:
-                raise TaskError(self._back_end.problem)
-            return MujocoPictures(self._one, cfg.cameras, cfg.image_size)
-        except ValueError as wrong:
-            raise TaskError(str(wrong)) from None
+        if model_digest(self._one) is None:
+            return OwnPictures(cfg)
+        if self._back_end.problem is not None:
+            raise TaskError(self._back_end.problem)
+        return MujocoPictures(self._one, cfg.cameras, cfg.image_size)
 
     def reset(self, env_ids: Sequence[int]) -> None:
         """Begin new episodes in these environments."""
@@ -160,12 +161,12 @@ class EnvBlock:
         episode = int(shared["episodes"][env_id])
         shared["episodes"][env_id] = episode + 1
         shared["elapsed"][env_id] = 0
-        words = np.random.SeedSequence((self._seed, env_id, episode)).generate_state(2)
-        observation, _ = self._envs[env_id].reset(seed=int(words[0]) << 32 | int(words[1]))
+        high, low = map(int, np.random.SeedSequence((self._seed, env_id, episode)).generate_state(2))
+        observation, _ = self._envs[env_id].reset(seed=high << 32 | low if self._facts.wide_seeds else high)
         return observation
 
     def _chunk(self, env_id: int) -> None:
-        shared, env, key = self._shared, self._envs[env_id], self._success_key
+        shared, env, key = self._shared, self._envs[env_id], self._facts.success_key
         sparse, ends_at_success = self._cfg.reward == "sparse_success", self._cfg.terminate_on_success
         rewards: list[float] = []
         steps_left = self._max_length - int(shared["elapsed"][env_id])
@@ -177,13 +178,13 @@ class EnvBlock:
             if key is not None:
                 succeeded = bool(info.get(key, False))
                 terminated = terminated or (succeeded and ends_at_success)
-            rewards.append(float(succeeded) if sparse else float(reward))
+            rewards.append(float(succeeded) if sparse else self._reward(reward))
             # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
             truncated = not terminated and (truncated or len(rewards) >= steps_left)
             if terminated or truncated:
                 ended = True
-                shared["terminated"][env_id] = terminated
-                shared["truncated"][env_id] = truncated
+                shared["terminated"][env_id] = bool(terminated)
+                shared["truncated"][env_id] = bool(truncated)
                 shared["success"][env_id] = succeeded
                 if truncated:
                     self._observe(env_id, observation, FINAL)
@@ -192,6 +193,18 @@ class EnvBlock:
         shared["executed"][env_id] = len(rewards)
         shared["elapsed"][env_id] += len(rewards)
         self._observe(env_id, self._begin(env_id) if ended else observation, "")
+
+    def _reward(self, reward: Any) -> float:
+        """The number that an environment gives; one in an array is as good."""
+        if isinstance(reward, (float, int)) or getattr(reward, "shape", None) == ():
+            return float(reward)
+        given = np.asarray(reward)
+        if given.size != 1 or given.dtype.kind not in "biuf":
+            raise TaskError(
+                f"The environment {self._cfg.env_id!r} gives a reward of shape {given.shape} and type {given.dtype}."
+                " Expected one number per control step."
+            )
+        return float(given.item())
 
     def _observe(self, env_id: int, observation: Any, prefix: str) -> None:
         if f"{prefix}flat" in self._shared:
@@ -202,6 +215,17 @@ class EnvBlock:
         if f"{prefix}{IMAGES}" in self._shared:
             assert self._pictures is not None
             self._pictures.render(self._envs[env_id], self._shared[f"{prefix}{IMAGES}"][env_id])
+
+
+def _takes_wide_seeds(env: gym.Env) -> bool:
+    """Whether a reset takes a seed of 64 bits, as Gymnasium's generators do; numpy's older ones take 32."""
+    try:
+        env.reset(seed=2**64 - 1)
+    except Exception:
+        # what has nothing to do with the seed is raised again
+        env.reset(seed=0)
+        return False
+    return True
 
 
 def _step_dt(env: gym.Env) -> float | None:

@@ -1,25 +1,39 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""All environments of a task: who runs them, and the memory shared with those."""
+"""Worker processes that run the environments of a task, and the memory shared with them."""
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
-from collections.abc import Iterable, Mapping
+import signal
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
-from gr00t_rl_ext.envs.gymnasium.env_block import TaskFacts
-from gr00t_rl_ext.envs.gymnasium.images import BackEnd, choose_back_end
+from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock, TaskFacts
+from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE, BackEnd, choose_back_end
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
-from gr00t_rl_ext.envs.gymnasium.workers import WorkerPool
+
+_CLOSING_SECONDS = 5.0
+"""How long a worker may take to end before it is killed."""
+
+
+class WorkerError(RuntimeError):
+    """A worker failed. The text names it and the environment; a traceback may follow after an empty line."""
 
 
 class Fleet:
-    """Worker processes with the environments of a task, and the arrays that they share with the learner.
+    """Processes with blocks of environments, and the arrays that they share with the learner.
 
     Whatever fails closes it: nothing is left behind by an error.
 
@@ -32,12 +46,15 @@ class Fleet:
 
     facts: TaskFacts
 
+    blocks: list[range]
+    """The environments of each worker."""
+
     def __init__(self, cfg: GymnasiumEnvCfg) -> None:
         self.seed = cfg.seed
         self._cfg = cfg
         self._back_end = choose_back_end() if cfg.rgb else BackEnd(None)
-        self._num_workers = cfg.num_workers or len(os.sched_getaffinity(0))
-        self._pool: WorkerPool | None = None
+        self._connections: list[Connection] = []
+        self._processes: list[BaseProcess] = []
         self._arrays: SharedArrays | None = None
         self._start(1)
         self.facts = self.call("facts", {0: ()})[0]
@@ -45,30 +62,47 @@ class Fleet:
     @property
     def num_workers(self) -> int:
         """Processes that run the environments."""
-        return len(self._require(self._pool).blocks)
+        return len(self.blocks)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A shared array; copy what must outlive the next call."""
-        return self._require(self._arrays)[name]
+        return self._open_arrays()[name]
 
-    def call(self, method: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
-        """As :meth:`~gr00t_rl_ext.envs.gymnasium.workers.WorkerPool.call`: worker -> arguments to worker -> result."""
-        try:
-            return self._require(self._pool).call(method, arguments)
-        except (ValueError, RuntimeError):
+    def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """Let workers call a method of their :class:`~gr00t_rl_ext.envs.gymnasium.env_block.EnvBlock`, all at once.
+
+        Args:
+            method: Its name.
+            arguments: Index of the worker -> arguments.
+
+        Returns:
+            Index of the worker -> result.
+
+        Raises:
+            ValueError: The task cannot work.
+            WorkerError: Something failed in a worker, or it ended.
+        """
+        if not self._connections:
+            raise _closed()
+        for index, values in arguments.items():
+            self._send(index, (method, values))
+        results = {index: self._receive(index) for index in arguments}
+        failures = [result for result in results.values() if isinstance(result, Exception)]
+        if failures:
             self.close()
-            raise
+            raise failures[0]
+        return results
 
     def call_for(self, method: str, env_ids: Iterable[int]) -> None:
         """Let workers call a method for those of these environments that each has."""
         ids: dict[int, list[int]] = {}
         for env in env_ids:
-            ids.setdefault(self._worker_of[env], []).append(env)
+            ids.setdefault(self.worker_of(env), []).append(env)
         self.call(method, {worker: (own,) for worker, own in ids.items()})
 
     def worker_of(self, env_id: int) -> int:
         """The worker that runs an environment."""
-        return self._worker_of[env_id]
+        return next(worker for worker, block in enumerate(self.blocks) if env_id in block)
 
     def share_memory(self, specs: Mapping[str, tuple[tuple[int, ...], type]]) -> None:
         """Replace the shared arrays by these, name -> shape and type.
@@ -77,11 +111,10 @@ class Fleet:
         """
         old = self._arrays
         try:
-            new = SharedArrays.create(specs)
+            self._arrays = new = SharedArrays.create(specs)
         except ValueError:
             self.close()
             raise
-        self._arrays = new
         if old is not None:
             new.take_over(old)
         self.tell_workers()
@@ -90,7 +123,7 @@ class Fleet:
 
     def tell_workers(self) -> None:
         """Give all workers the arrays and the seed as they are now."""
-        arguments = (self._require(self._arrays).layout, self.seed, self.facts.success_key)
+        arguments = (self._open_arrays().layout, self.seed, self.facts)
         self.call("attach", dict.fromkeys(range(self.num_workers), arguments))
 
     def keep_together(self, group_size: int) -> bool:
@@ -99,32 +132,112 @@ class Fleet:
         Returns:
             Whether the environments had to be made anew for that; then they must be reset.
         """
-        pool = self._require(self._pool)
-        if all(block[0] % group_size == 0 and len(block) % group_size == 0 for block in pool.blocks):
+        if all(block[0] % group_size == 0 and len(block) % group_size == 0 for block in self.blocks):
             return False
-        pool.close()
+        self._end_workers()
         self._start(group_size)
         self.tell_workers()
         return True
 
     def close(self) -> None:
         """End the workers, give the memory back. Idempotent."""
-        if self._pool is not None:
-            self._pool.close()
+        self._end_workers()
         if self._arrays is not None:
             self._arrays.close()
-        self._pool = self._arrays = None
+            self._arrays = None
+
+    def _open_arrays(self) -> SharedArrays:
+        if self._arrays is None:
+            raise _closed()
+        return self._arrays
 
     def _start(self, unit: int) -> None:
         """Start the workers, with blocks of environments that are multiples of ``unit``."""
         count = self._cfg.num_envs // unit
-        parts = np.array_split(np.arange(count), min(self._num_workers, count))
-        blocks = [range(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in parts]
-        self._worker_of = {env: worker for worker, block in enumerate(blocks) for env in block}
-        self._pool = WorkerPool(self._cfg, blocks, self._back_end)
+        most = self._cfg.num_workers or len(os.sched_getaffinity(0))
+        parts = np.array_split(np.arange(count), min(most, count))
+        self.blocks = [range(int(part[0]) * unit, (int(part[-1]) + 1) * unit) for part in parts]
+        # not forked from the learner, which may hold threads and a GPU; neither survives it
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["gr00t_rl_ext.envs.gymnasium.env_block"])
+        for index, block in enumerate(self.blocks):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=serve,
+                args=(theirs, self._cfg, block, self._back_end),
+                name=f"gymnasium-{index}",
+                daemon=True,
+            )
+            self._connections.append(ours)
+            self._processes.append(process)
+            process.start()
+            theirs.close()  # so that its end shows
+        self.call("make", dict.fromkeys(range(self.num_workers), ()))
 
-    @staticmethod
-    def _require[T](resource: T | None) -> T:
-        if resource is None:
-            raise RuntimeError("The environments are closed.")
-        return resource
+    def _end_workers(self) -> None:
+        for index in range(len(self._connections)):
+            self._send(index, None)
+        for connection, process in zip(self._connections, self._processes, strict=True):
+            process.join(_CLOSING_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            connection.close()
+        self._connections, self._processes = [], []
+
+    def _send(self, index: int, message: tuple[str, tuple[Any, ...]] | None) -> None:
+        # one that has ended: receiving says how
+        with contextlib.suppress(BrokenPipeError):
+            self._connections[index].send(message)
+
+    def _receive(self, index: int) -> Any:
+        """The result of a worker, or the exception to raise."""
+        try:
+            kind, *content = self._connections[index].recv()
+        except (EOFError, ConnectionResetError):
+            kind, content = "ended", []
+        if kind == "result":
+            return content[0]
+        if kind == "refused":
+            return ValueError(content[0])
+        block, env_id = self.blocks[index], self._cfg.env_id
+        worker = f"worker {index + 1} of {self.num_workers}"
+        if kind == "failed":
+            env, summary, trace = content
+            return WorkerError(f"Environment {env} ({env_id}) in {worker} failed: {summary}\n\n{trace}")
+        process = self._processes[index]
+        process.join(_CLOSING_SECONDS)
+        code = process.exitcode
+        reason = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        if code == -signal.SIGKILL:
+            reason += ", perhaps for want of memory"
+        return WorkerError(
+            f"{worker.capitalize()}, with the environments {block[0]} to {block[-1]} ({env_id}), has ended: {reason}."
+            " Its last words are on standard error, if there are any."
+        )
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("The environments are closed.")
+
+
+def serve(connection: Connection, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], back_end: BackEnd) -> None:
+    """Run a block of environments until the other end closes. The main function of a worker."""
+    # Ctrl-C reaches all processes of a terminal; the learner ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if back_end.name is not None:
+        # MuJoCo reads it when it is imported, which the environments do
+        os.environ[BACK_END_VARIABLE] = back_end.name
+    block = EnvBlock(cfg, env_ids, back_end)
+    # an end of the connection is the end of the learner
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while (message := connection.recv()) is not None:
+            method, arguments = message
+            try:
+                connection.send(("result", getattr(block, method)(*arguments)))
+            except (TaskError, DependencyNotInstalled) as refusal:
+                connection.send(("refused", str(refusal)))
+            except Exception as error:
+                summary = f"{type(error).__name__}: {error}"
+                connection.send(("failed", block.current, summary, traceback.format_exc()))
+    block.close()

@@ -15,8 +15,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 
-from gr00t_rl_ext.envs.gymnasium.configs import CameraCfg
+from gr00t_rl_ext.envs.gymnasium.configs import CameraCfg, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 
 BACK_END_VARIABLE = "MUJOCO_GL"
 """Environment variable that MuJoCo reads when it is imported."""
@@ -86,7 +88,7 @@ class MujocoPictures:
         size: Height and width of an image [pixels].
 
     Raises:
-        ValueError: If the model has no such camera.
+        TaskError: If the model has no such camera.
     """
 
     def __init__(self, env: gym.Env, cameras: Mapping[str, CameraCfg], size: tuple[int, int]) -> None:
@@ -98,7 +100,7 @@ class MujocoPictures:
         self._cameras: list[Any] = []
         for name, cfg in cameras.items():
             if cfg.model_camera and cfg.model_camera not in names:
-                raise ValueError(
+                raise TaskError(
                     f"`cameras.{name}.model_camera` is {cfg.model_camera!r}, which the environment's model does not"
                     f" have. It has: {', '.join(names) or 'none'}. Or give `lookat`, `distance`, `azimuth` and"
                     " `elevation`."
@@ -156,28 +158,64 @@ class OwnPictures:
     """What an environment without MuJoCo renders itself (``render_mode="rgb_array"``), scaled.
 
     Args:
-        cameras: As the task's config has them; only one view is possible.
-        size: Height and width of an image [pixels].
+        cfg: The task, of which only one view is possible.
 
     Raises:
-        ValueError: If a camera is asked for that only MuJoCo has.
+        TaskError: If a camera is asked for that only MuJoCo has.
     """
 
-    def __init__(self, cameras: Mapping[str, CameraCfg], size: tuple[int, int]) -> None:
-        if list(cameras.values()) != [CameraCfg()]:
-            raise ValueError(
-                f"`cameras` defines {', '.join(cameras)}, but the environment is not made with MuJoCo and has one fixed"
-                " view. Leave `cameras` as it is by default."
+    def __init__(self, cfg: GymnasiumEnvCfg) -> None:
+        if list(cfg.cameras.values()) != [CameraCfg()]:
+            raise TaskError(
+                f"`cameras` defines {', '.join(cfg.cameras)}, but the environment is not made with MuJoCo and has one"
+                " fixed view. Leave `cameras` as it is by default."
             )
-        self._size = size
+        self._cfg = cfg
 
     def render(self, env: gym.Env, image: np.ndarray) -> None:
-        """Write the environment's picture into ``image``, uint8 (height, width, 3)."""
+        """Write the environment's picture into ``image``, uint8 (height, width, 3).
+
+        Raises:
+            TaskError: If it gives none.
+        """
         from PIL import Image
 
-        height, width = self._size
-        picture: Any = env.render()
+        height, width = self._cfg.image_size
+        try:
+            picture = as_rgb(env.render())
+        except DependencyNotInstalled:
+            raise
+        except Exception as error:
+            raise TaskError(
+                f"The environment {self._cfg.env_id!r} gives no image: `render()`"
+                f" {error if isinstance(error, TaskError) else f'raises {type(error).__name__}: {error}'}. Use an agent"
+                " that does not observe `rgb`, or mend `render()` of the environment."
+            ) from error
         image[...] = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def as_rgb(picture: Any) -> np.ndarray:
+    """What an environment renders as an image, uint8 (height, width, 3).
+
+    Args:
+        picture: (height, width) or (height, width, channels) in grey, RGB or RGBA, whose transparency is dropped.
+            Numbers are 0 to 255, or 0 to 1 if they are floats of which none is larger.
+
+    Raises:
+        TaskError: If it is something else.
+    """
+    given = np.asarray(picture)
+    pixels = given[..., None] if given.ndim == 2 else given
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or not pixels.size or pixels.dtype.kind not in "uif":
+        what = "nothing" if picture is None else f"{type(picture).__name__} of shape {given.shape} and {given.dtype}"
+        raise TaskError(f"returns {what}; expected an array (height, width, 3) of numbers")
+    pixels = np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3))
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = pixels.min(), pixels.max()
+    if not 0 <= low <= high <= 255:
+        raise TaskError(f"returns numbers from {low:g} to {high:g}; expected 0 to 255, or floats from 0 to 1")
+    return np.rint(pixels * (255.0 if pixels.dtype.kind == "f" and high <= 1 else 1.0)).astype(np.uint8)

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import io
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -78,6 +79,11 @@ def make_env(cfg: GymnasiumEnvCfg) -> gym.Env:
     try:
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **render, **cfg.env_kwargs)
     except TypeError as wrong:
+        if render and "render_mode" in str(wrong):
+            raise TaskError(
+                f"The environment {cfg.env_id!r} cannot be rendered: {wrong}. Use an agent that does not observe `rgb`,"
+                " or give its class the argument `render_mode`."
+            ) from None
         raise TaskError(
             f"The environment {cfg.env_id!r} refuses its arguments {render | cfg.env_kwargs} (`env_kwargs`): {wrong}"
         ) from None
@@ -117,14 +123,12 @@ def observation_entries(space: gym.Space, env_id: str) -> dict[str, range]:
     return entries
 
 
-def success_key(cfg: GymnasiumEnvCfg, env: gym.Env) -> str | None:
-    """The entry of ``info`` that says whether the goal is reached; None if there is none. Steps the environment.
+def success_key(cfg: GymnasiumEnvCfg, info: Mapping[str, Any]) -> str | None:
+    """The entry of ``info``, as a first step gave it, that says whether the goal is reached; None if there is none.
 
     Raises:
         TaskError: If the config names one that does not exist, or needs one.
     """
-    env.reset(seed=0)
-    info = env.step(env.action_space.sample())[-1]
     names = (cfg.success_key,) if cfg.success_key else SUCCESS_KEYS
     found = next((name for name in names if name in info), None)
     wanted = {

@@ -5,43 +5,33 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
-_ALIGNMENT = 64
-"""Bytes; a cache line, so that no two workers write to one at the border of two arrays."""
-
 _FOLDER = "/dev/shm"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where the arrays of a memory block are. Travels to the workers."""
-
-    name: str
-    """Name of the block."""
-
-    arrays: dict[str, tuple[tuple[int, ...], str, int]]
-    """Name -> shape, type and first byte."""
-
-
 class SharedArrays:
-    """Arrays in one block of shared memory. Use :meth:`create` in the process that owns them, :meth:`attach` elsewhere.
+    """Arrays in one block of shared memory. Use :meth:`create` in the process that owns them, elsewhere ``layout``:
+    ``SharedArrays(*owner.layout)``.
 
     Whoever keeps an array beyond :meth:`close` reads freed memory: copy what is to stay.
+
+    Args:
+        memory: Name of a block that exists.
+        record: What it holds, an array per field.
     """
 
-    def __init__(self, memory: SharedMemory, layout: Layout, owner: bool) -> None:
-        self._memory, self.layout, self._owner = memory, layout, owner
-        self._arrays = {
-            name: np.ndarray(shape, dtype, buffer=memory.buf, offset=offset)
-            for name, (shape, dtype, offset) in layout.arrays.items()
-        }
+    def __init__(self, memory: str | SharedMemory, record: np.dtype) -> None:
+        self._owner = isinstance(memory, SharedMemory)
+        self._memory = memory if isinstance(memory, SharedMemory) else SharedMemory(memory)
+        self.layout = self._memory.name, record
+        """Travels to the workers."""
+        block = np.ndarray((), record, buffer=self._memory.buf)
+        self._arrays: dict[str, np.ndarray] = {name: block[name] for name in record.names or ()}
 
     @classmethod
     def create(cls, specs: Mapping[str, tuple[tuple[int, ...], type]]) -> SharedArrays:
@@ -51,27 +41,17 @@ class SharedArrays:
             ValueError: If there is not enough shared memory. Linux would let it be allocated, and kill the process that
                 writes to it.
         """
-        arrays: dict[str, tuple[tuple[int, ...], str, int]] = {}
-        size = 0
-        for name, (shape, dtype) in specs.items():
-            arrays[name] = (shape, np.dtype(dtype).str, size)
-            size += math.ceil(math.prod(shape) * np.dtype(dtype).itemsize / _ALIGNMENT) * _ALIGNMENT
+        record = np.dtype([(name, dtype, shape) for name, (shape, dtype) in specs.items()], align=True)
         if os.path.isdir(_FOLDER):
             stats = os.statvfs(_FOLDER)
             free = stats.f_bavail * stats.f_frsize
-            if size > free:
+            if record.itemsize > free:
                 raise ValueError(
-                    f"The environments need {size / 2**20:.1f} MiB of shared memory, {_FOLDER} has"
+                    f"The environments need {record.itemsize / 2**20:.1f} MiB of shared memory, {_FOLDER} has"
                     f" {free / 2**20:.1f} MiB left. Enlarge it (Docker: --shm-size), or take fewer environments or"
                     " smaller images (`env.image_size`)."
                 )
-        memory = SharedMemory(create=True, size=max(size, 1))
-        return cls(memory, Layout(memory.name, arrays), owner=True)
-
-    @classmethod
-    def attach(cls, layout: Layout) -> SharedArrays:
-        """The arrays of another process."""
-        return cls(SharedMemory(layout.name), layout, owner=False)
+        return cls(SharedMemory(create=True, size=record.itemsize), record)
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._arrays[name]

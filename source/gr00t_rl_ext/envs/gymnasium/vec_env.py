@@ -15,26 +15,26 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
 from gr00t_rl_ext.envs.action_layout import ActionLayout
-from gr00t_rl_ext.envs.decisions import check_chunk, check_decision, existing_groups
+from gr00t_rl_ext.envs.decision import DecisionEnv, Outcome, existing_groups
+from gr00t_rl_ext.envs.groups import GroupedEnv
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
 from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
-from gr00t_rl_ext.envs.gymnasium.groups import GroupsMixin
 from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups, ObservationTerms
 
 _OUTCOMES = ("executed", "step_rewards", "terminated", "truncated", "success")
 
 
-class GymnasiumVecEnv(GroupsMixin, VecEnv):
+class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
     """Environments of one Gymnasium task in worker processes.
 
-    One :meth:`step` executes an action chunk of H control steps, with the semantics and the ``extras`` of
-    :class:`~gr00t_rl_ext.envs.chunking.ActionChunkMixin`, except that nothing is executed after an episode has ended.
-    The learner talks to the workers once per chunk; actions, observations, rewards and images are in shared memory.
-    Images are rendered when the policy looks, at the chunk's end. Continuous actions are clipped to the environment's
-    box.
+    One :meth:`step` executes an action chunk of H control steps, of which none follows the end of an episode. The
+    ``extras`` hold an :class:`~gr00t_rl_ext.envs.decision.Outcome`. The learner talks to the workers once per chunk;
+    actions, observations, rewards and images are in shared memory. Images are rendered when the policy looks, at the
+    chunk's end. Continuous actions are clipped to the environment's box.
 
-    Environments can go on from each other's states: see :class:`~gr00t_rl_ext.envs.gymnasium.groups.GroupsMixin`.
+    Environments can go on from each other's states, equal to the bit: see
+    :class:`~gr00t_rl_ext.envs.groups.GroupedEnv`.
 
     Args:
         cfg: The task.
@@ -44,15 +44,10 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
     """
 
     cfg: GymnasiumEnvCfg
-    num_envs: int
-    num_actions: int
-    max_episode_length: int
-    device: str
 
     def __init__(self, cfg: GymnasiumEnvCfg) -> None:
         self.cfg = cfg
         self.num_envs, self.device = cfg.num_envs, cfg.device
-        self._chunk_length, self._step_discount = 1, 1.0
         self._final_groups: list[str] = []
         self._episode_return = np.zeros(self.num_envs)
         self._episode_steps = np.zeros(self.num_envs, np.int64)
@@ -61,7 +56,7 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
         facts = self._fleet.facts
         self.max_episode_length = facts.max_episode_length
         try:
-            self._layout = ActionLayout(facts.action_space, "cpu")
+            self._actions = ActionLayout(facts.action_space, "cpu")
             self._groups = ObservationGroups(cfg, facts.entries)
             self.action_manager = self._action_terms()
         except ValueError:
@@ -102,21 +97,6 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
         return step_dt
 
     @property
-    def chunk_length(self) -> int:
-        """Control steps per :meth:`step`."""
-        return self._chunk_length
-
-    @property
-    def control_action_dim(self) -> int:
-        """Width of the action of one control step: numbers, or components of a discrete action."""
-        return self._layout.width
-
-    @property
-    def action_choices(self) -> tuple[int, ...]:
-        """Number of choices of each component of a discrete action; empty for continuous actions."""
-        return self._layout.choices
-
-    @property
     def episode_length_buf(self) -> torch.Tensor:
         """Control steps that count towards the time limit, int64 (num_envs,). A copy: assign to change them, as rsl_rl
         does to spread the episodes' ends (``init_at_random_ep_len``)."""
@@ -132,27 +112,10 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
             )
         self._fleet["elapsed"][:] = steps
 
-    def configure_decisions(
-        self,
-        chunk_length: int,
-        *,
-        step_discount: float = 1.0,
-        observation_groups: Sequence[str] | None = None,
-        final_observation_groups: Sequence[str] = (),
+    def _configure(
+        self, chunk_length: int, step_discount: float, groups: Sequence[str] | None, final_groups: Sequence[str]
     ) -> None:
-        """Set what one decision of the learner is. Takes effect at once; environments are not reset.
-
-        Args:
-            chunk_length: Control steps H per :meth:`step`, at least 1.
-            step_discount: Discount per control step inside the chunk, in (0, 1].
-            observation_groups: Observation groups to compute; images of others are not rendered. None computes all.
-            final_observation_groups: Groups of ``extras["final_observations"]``, which need not be among the others.
-
-        Raises:
-            ValueError: If a value is out of range or a group does not exist.
-        """
-        check_decision(chunk_length, step_discount)
-        selected, final = self._existing(observation_groups), self._existing(final_observation_groups)
+        selected, final = self._existing(groups), self._existing(final_groups)
         rendered_so_far = IMAGES in self._active_groups
         self._active_groups, self._final_groups = selected, final
         self._chunk_length, self._step_discount = chunk_length, step_discount
@@ -196,42 +159,82 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
             WorkerError: If an environment failed.
         """
         arrays = self._fleet
-        check_chunk(actions, self.num_envs, self._chunk_length, self.control_action_dim, bool(self.action_choices))
-        chunk = actions.detach().cpu().view(self.num_envs, self._chunk_length, self.control_action_dim)
-        self._layout.check(chunk)
-        arrays["actions"][:] = self._layout.for_task(chunk).numpy()
+        chunk = self._checked_chunk(actions, "cpu")
+        arrays["actions"][:] = self._actions.for_task(chunk).numpy()
         for name in _OUTCOMES:
             arrays[name][:] = 0
-        awake = {arrays.worker_of(int(env)) for env in np.flatnonzero(~arrays["parked"])}
+        parked = arrays["parked"]
+        awake = [worker for worker, block in enumerate(arrays.blocks) if not parked[block.start : block.stop].all()]
         arrays.call("step", dict.fromkeys(awake, ()))
-        return self._outcome()
+        ended = arrays["terminated"] | arrays["truncated"]
+        outcome = self._outcome(ended)
+        self._forget_episodes(ended)
+        rewards = arrays["step_rewards"] @ self._step_discount ** np.arange(self._chunk_length)
+        return (
+            self.get_observations(),
+            self._tensor(rewards.astype(np.float32)),
+            self._tensor(ended.astype(np.int64)),
+            outcome.to_extras(),
+        )
 
-    def _outcome(self) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+    def _outcome(self, ended: np.ndarray) -> Outcome:
         arrays = self._fleet
-        terminated, truncated = arrays["terminated"], arrays["truncated"]
-        ended = terminated | truncated
         self._episode_return += arrays["step_rewards"].sum(axis=1)
         self._episode_steps += arrays["executed"]
-        discounts = self._step_discount ** np.arange(self._chunk_length)
-        extras = {
-            "time_outs": self._tensor(truncated),
-            "executed_steps": self._tensor(arrays["executed"]),
-            "step_rewards": self._tensor(arrays["step_rewards"].astype(np.float32)),
-            "episode_return": self._tensor(np.where(ended, self._episode_return, 0.0).astype(np.float32)),
-            "episode_steps": self._tensor(np.where(ended, self._episode_steps, 0)),
-        }
-        self._forget_episodes(ended)
-        if self._fleet.facts.success_key is not None:
-            extras["success"] = self._tensor(arrays["success"])
-        if self._final_groups and truncated.any():
+        time_outs = self._tensor(arrays["truncated"])
+        final: Any = None
+        if self._final_groups and bool(time_outs.any()):
             observed = self._observations(self._final_groups, FINAL)
-            extras["final_observations"] = torch.where(extras["time_outs"], observed, torch.zeros_like(observed))
-        rewards = self._tensor((arrays["step_rewards"] @ discounts).astype(np.float32))
-        return self.get_observations(), rewards, self._tensor(ended.astype(np.int64)), extras
+            final = torch.where(time_outs, observed, torch.zeros_like(observed))
+        return Outcome(
+            executed_steps=self._tensor(arrays["executed"]),
+            step_rewards=self._tensor(arrays["step_rewards"].astype(np.float32)),
+            episode_return=self._tensor(np.where(ended, self._episode_return, 0.0).astype(np.float32)),
+            episode_steps=self._tensor(np.where(ended, self._episode_steps, 0)),
+            success=self._tensor(arrays["success"]) if arrays.facts.success_key is not None else None,
+            time_outs=time_outs,
+            final_observations=final,
+        )
 
     def close(self) -> None:
         """End the workers and give their memory back. Idempotent; also done when this object or the program ends."""
         self._close()
+
+    # Groups.
+
+    def _prepare_groups(self, group_size: int) -> None:
+        reason = self._fleet.call("obstacle_to_copies", {0: ()})[0]
+        if reason is not None:
+            raise ValueError(
+                f"The state of {self.cfg.env_id!r} cannot be copied, which groups need: {reason}. Use an agent without"
+                " groups, such as PPO."
+            )
+        if self._fleet.keep_together(group_size):
+            self._fleet["episodes"][:] -= 1
+            self._fleet.call_for("reset", range(self.num_envs))
+            self._forget_episodes(slice(None))
+
+    def _start(self, leaders: Sequence[int], members: Sequence[int]) -> None:
+        self._fleet.call_for("reset", sorted(set(leaders)))
+        self._share(leaders, members)
+        self._forget_episodes(members)
+
+    def _share(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        copies: dict[int, list[tuple[int, int]]] = {}
+        for source, target in zip(sources, targets, strict=True):
+            if source != target:
+                copies.setdefault(self._fleet.worker_of(source), []).append((source, target))
+        self._fleet.call("share", {worker: (pairs,) for worker, pairs in copies.items()})
+        for values in (self._episode_return, self._episode_steps):
+            values[targets] = values[sources]
+        self._fleet["parked"][[*sources, *targets]] = False
+
+    def _park(self, parked: torch.Tensor) -> None:
+        self._fleet["parked"][:] = parked.cpu().numpy()
+
+    def _forget_episodes(self, env_ids: Any) -> None:
+        self._episode_return[env_ids] = 0.0
+        self._episode_steps[env_ids] = 0
 
     # Memory.
 
@@ -241,8 +244,8 @@ class GymnasiumVecEnv(GroupsMixin, VecEnv):
         columns = sum(len(entry) for entry in self._fleet.facts.entries.values())
         image = (*self.cfg.image_size, 3 * len(self.cfg.cameras))
         specs: dict[str, tuple[tuple[int, ...], type]] = {
-            "actions": ((N, H, self.control_action_dim), np.float64),
             "step_rewards": ((N, H), np.float64),
+            "actions": ((N, H, self.control_action_dim), np.float64),
             "flat": ((N, columns), np.float64),
             **dict.fromkeys(("executed", "elapsed", "episodes"), ((N,), np.int64)),
             **dict.fromkeys(("terminated", "truncated", "success", "parked"), ((N,), np.bool_)),

@@ -46,16 +46,6 @@ _DISCRETE: dict[str, Any] = _CONTINUOUS | {
 
 
 @configclass
-class CategoricalDistributionCfg(RslRlMLPModelCfg.DistributionCfg):
-    """``agent.actor.distribution_cfg`` of rsl_rl's MLP for discrete actions."""
-
-    class_name: str = "gr00t_rl_ext.tasks.gymnasium.agents.categorical:CategoricalDistribution"
-
-    num_choices: int = 2
-    """Choices of each component of the action."""
-
-
-@configclass
 class ContinuousRslRlRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point`` for continuous actions: rsl_rl's PPO."""
 
@@ -93,7 +83,7 @@ class DiscreteRslRlRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     save_interval = 10
     init_at_random_ep_len = False
     clip_actions = None
-    actor = RslRlMLPModelCfg(distribution_cfg=CategoricalDistributionCfg(), **_NETWORK)
+    actor = RslRlMLPModelCfg(distribution_cfg=None, **_NETWORK)
     critic = RslRlMLPModelCfg(**_NETWORK)
     algorithm = recipes.rsl_rl_ppo(_DISCRETE)
 
