@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.footprint.estimate import MemoryModel
+from gr00t_rl_ext.gr00t.weights import FLOAT_TYPES, CheckpointWeights
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
@@ -40,10 +41,26 @@ def algorithm_footprint(
         return TensorDict(groups, batch_size=[num_envs])
 
     def agent(num_envs: int, num_steps: int, num_parts: int) -> DrivenAlgorithm:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), without_reading_weights():
             return DrivenAlgorithm(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
 
     return MemoryModel(agent, device)
+
+
+@contextlib.contextmanager
+def without_reading_weights() -> Iterator[None]:
+    """In this block, tensors of checkpoints have their shapes and data types, and no file is read."""
+
+    def read(weights: CheckpointWeights, key: str, index: int | None = None) -> torch.Tensor:
+        shape = weights.shape(key)[0 if index is None else 1 :]
+        return torch.empty(shape, dtype=FLOAT_TYPES[weights.dtype(key)], device=weights.device)
+
+    from_file = CheckpointWeights.read
+    CheckpointWeights.read = read
+    try:
+        yield
+    finally:
+        CheckpointWeights.read = from_file
 
 
 class DrivenAlgorithm:

@@ -30,6 +30,7 @@ from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping, tiny_layout
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
+from gr00t_rl_ext.robot.state_check import StateCheck
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 TINY = "tiny"
@@ -103,6 +104,7 @@ class Gr00tEncoder:
         spec: The task.
         fingerprint: Identifies what it is made from, see :meth:`Gr00tOptions.fingerprint`.
         mapping: How the task's tensors become the checkpoint's. None: by position.
+        state_check: Watches the states of observations that are encoded. None: nobody does.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Gr00tEncoder:
         spec: TaskSpec,
         fingerprint: str,
         mapping: BoundMapping | None = None,
+        state_check: StateCheck | None = None,
     ) -> None:
         self.freezing = freezing
         self.model = freezing.model
@@ -119,6 +122,7 @@ class Gr00tEncoder:
         self.spec = spec
         self.fingerprint = fingerprint
         self.mapping = BoundMapping(tuple(range(spec.num_cameras))) if mapping is None else mapping
+        self.state_check = state_check
         self.calls = 0
         """Passes through the whole backbone so far."""
 
@@ -159,7 +163,9 @@ class Gr00tEncoder:
         _check_cameras(inputs, spec, mapping)
         bound = bind_mapping(mapping, spec, inputs.embodiment, inputs.device)
         trained = Freezing(model, freezing, reads_head=reads_head)
-        return cls(trained, inputs, spec, options.fingerprint(spec), bound)
+        # the statistics of a tiny one are made up
+        check = None if options.checkpoint == TINY else StateCheck(inputs.embodiment.state)
+        return cls(trained, inputs, spec, options.fingerprint(spec), bound, check)
 
     @property
     def base_name(self) -> str:
@@ -199,6 +205,8 @@ class Gr00tEncoder:
         """
         if FEATURES in obs.keys() or HIDDEN in obs.keys():
             return self.complete(obs)
+        if self.state_check is not None:
+            self.state_check.watch(self.raw_state(obs))
         depth = self.freezing.depth
         encoded = dict(obs.items()) if depth == Depth.IMAGES else self._without_images(obs)
         if depth == Depth.HIDDEN:
