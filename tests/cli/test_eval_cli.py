@@ -61,9 +61,9 @@ def test_a_checkpoint_with_nan_is_refused(
     else:
         file = base / "model-00001-of-00002.safetensors"
         tensors = load_file(file)
-        tensors["action_head.vlln.weight"][:5] = math.nan
+        tensors["action_head.future_tokens.weight"][0, :5] = math.nan
         save_file(tensors, file, metadata={"format": "pt"})
-        message = "not finite: action_head.vlln.weight (5 NaN of 64, in model-00001-of-00002.safetensors)"
+        message = "not finite: action_head.future_tokens.weight (5 NaN of 256, in model-00001-of-00002.safetensors)"
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     own = [*FEW, "--checkpoint", "base", "--out", "out.json"] if program is cli_eval.main else ["--num_envs", "2"]

@@ -51,9 +51,9 @@ def algorithm_footprint(
 def without_reading_weights() -> Iterator[None]:
     """In this block, tensors of checkpoints have their shapes and data types, and no file is read."""
 
-    def read(weights: CheckpointWeights, key: str, index: int | None = None) -> torch.Tensor:
-        shape = weights.shape(key)[0 if index is None else 1 :]
-        return torch.empty(shape, dtype=FLOAT_TYPES[weights.dtype(key)], device=weights.device)
+    def read(self: CheckpointWeights, key: str, index: int | None = None) -> torch.Tensor:
+        shape = self.shape(key)[0 if index is None else 1 :]
+        return torch.empty(shape, dtype=FLOAT_TYPES[self.dtype(key)], device=self.device)
 
     from_file = CheckpointWeights.read
     CheckpointWeights.read = read

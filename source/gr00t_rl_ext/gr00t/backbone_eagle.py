@@ -272,7 +272,8 @@ def _siglip_config(fields: Mapping[str, Any], attn_implementation: str) -> Sigli
 
 def _qwen3_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3Config:
     check_kept_layers(num_layers, fields["num_hidden_layers"])
-    read = {name: fields[name] for name in PUBLISHED_EAGLE_CONFIG["text_config"]} | {"num_hidden_layers": num_layers}
+    read: dict[str, Any] = {name: fields[name] for name in PUBLISHED_EAGLE_CONFIG["text_config"]}
+    read["num_hidden_layers"] = num_layers
     rope = {"rope_type": "default", "rope_theta": float(read.pop("rope_theta"))}
     config = Qwen3Config(**read, rope_parameters=rope, attention_dropout=0.0, use_cache=False)
     config._attn_implementation = attn_implementation

@@ -399,7 +399,8 @@ def _vision_config(fields: Mapping[str, Any], attn_implementation: str) -> Qwen3
 
 def _text_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3VLTextConfig:
     check_kept_layers(num_layers, fields["num_hidden_layers"])
-    read = {name: fields[name] for name in PUBLISHED_QWEN3VL_CONFIG["text_config"]} | {"num_hidden_layers": num_layers}
+    read: dict[str, Any] = {name: fields[name] for name in PUBLISHED_QWEN3VL_CONFIG["text_config"]}
+    read["num_hidden_layers"] = num_layers
     # a copy, which transformers completes; no dropout, whatever the checkpoint has: see dit.py
     read["rope_parameters"] = dict(read["rope_parameters"])
     config = Qwen3VLTextConfig(**read, attention_dropout=0.0, use_cache=False)

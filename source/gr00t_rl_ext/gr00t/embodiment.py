@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import ConfigDict, TypeAdapter
@@ -307,7 +308,7 @@ def _vector(
         # the range is of use with every mode, and a mode without statistics tells nothing of the width
         names = dict.fromkeys([*NORMALIZATION_MODES[mode].statistics, *(n for n in ("min", "max") if n in entry)])
         values[key] = _statistics_of(entry, list(names) or list(entry)[:1], modality, f"{modality}.{key} of {source}")
-        specs.append(VectorSpec(key, next(iter(values[key].values())).shape[-1], mode))
+        specs.append(VectorSpec(key, np.shape(next(iter(values[key].values())))[-1], mode))
     return VectorNormalizer(specs, values, device)
 
 
@@ -318,44 +319,45 @@ _NUMBERS = {
 }
 
 
-def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, Tensor]:
+def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, list]:
     """Some of a key's statistics, (dim,) each; those of actions may be (steps, dim), one row per step of the chunk.
 
     Raises:
         Gr00tCheckpointError: One is not made of finite numbers, or does not fit the others.
     """
-    result = {}
+    found = {}
     for name in names:
         try:
-            result[name] = torch.tensor(_NUMBERS[modality].validate_python(entry[name]), dtype=torch.float32)
-        except ValueError:  # of pydantic, or of torch for rows of different lengths
-            result[name] = torch.empty(0)
-        if not result[name].numel():
+            with np.errstate(over="ignore"):
+                found[name] = np.array(_NUMBERS[modality].validate_python(entry[name]), dtype=np.float32)
+        except ValueError:  # of pydantic, or of numpy for rows of different lengths
+            found[name] = np.empty(0)
+        if not found[name].size:
             raise Gr00tCheckpointError(f"{name} of {where} is {entry[name]!r}; expected one number per dimension")
-    widths = {name: value.shape[-1] for name, value in result.items()}
+    widths = {name: value.shape[-1] for name, value in found.items()}
     if len(set(widths.values())) > 1:
         raise Gr00tCheckpointError(
             f"the statistics of {where} differ in width: {', '.join(f'{n} {w}' for n, w in widths.items())}. Copy the "
             "file again from the checkpoint it came from"
         )
-    problems = {f"{name} is not finite": ~value.isfinite() for name, value in result.items()}
+    problems = {f"{name} is not finite": ~np.isfinite(value) for name, value in found.items()}
     for low, high in (("min", "max"), ("q01", "q99")):
-        if low in result and high in result:
-            problems[f"{low} is greater than {high}"] = result[low] > result[high]
-    if "std" in result:
-        problems["std is negative"] = result["std"] < 0
-        if "min" in result and "max" in result:
-            moves = ~torch.isclose(result["min"], result["max"])
-            problems["std is 0 although min and max differ"] = (result["std"] == 0) & moves
+        if low in found and high in found:
+            problems[f"{low} is greater than {high}"] = found[low] > found[high]
+    if "std" in found:
+        problems["std is negative"] = found["std"] < 0
+        if "min" in found and "max" in found:
+            moves = ~np.isclose(found["min"], found["max"])
+            problems["std is 0 although min and max differ"] = (found["std"] == 0) & moves
     for problem, wrong in problems.items():
         if wrong.any():
-            places = ", ".join(str(place[-1]) for place in wrong.nonzero().tolist()[:6])
+            places = ", ".join(str(place[-1]) for place in np.argwhere(wrong)[:6])
             raise Gr00tCheckpointError(
                 f"{problem} in dimension {places} of the statistics of {where}. Copy the file again from the "
                 "checkpoint it came from. If it is like this there, the data set holds such values: take them out, and "
                 "compute the statistics anew, as GR00T's fine-tuning and scripts/sft.py do"
             )
-    return result
+    return {name: entry[name] for name in names}
 
 
 def _has_rows(values: Any) -> bool:

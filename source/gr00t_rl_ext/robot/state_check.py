@@ -14,9 +14,10 @@ from torch import Tensor
 
 from gr00t_rl_ext.gr00t.normalization import VectorNormalizer
 
-LIMIT = 3.0
-"""Largest distance from 0 that is not reported, on a scale on which the data's range is [-1, 1]: a state is reported
-where it is farther beyond an end of the range than the range is wide."""
+LIMITS = (3.0, 10.0)
+"""Largest distance from 0 that is not reported, where the data lies in [-1, 1]: of the first batch, and of those after
+it. Episodes begin where those of the data did; later, a policy that is not trained yet wanders: on the
+tasks of this package no farther than LATER_WORST."""
 
 WATCHED = 64
 """Batches of states that are watched."""
@@ -64,22 +65,23 @@ class StateCheck:
             return ()
         low, high = self._limits
         scaled = 2 * (self._seen - low) / (high - low) - 1
-        is_near = ~(scaled.abs() > LIMIT)
+        limit = LIMITS[self._batches > 1]
+        is_near = ~(scaled.abs() > limit)
         if not is_near.all():
             new = {}
             for key, where in self._keys.items():
                 if key not in self._notes and not is_near[:, where].all():
-                    new[key] = _note(key, self._seen[:, where], self._limits[:, where], scaled[:, where])
+                    new[key] = _note(key, self._seen[:, where], self._limits[:, where], scaled[:, where], limit)
             if new:
                 print("\n".join([*([] if self._notes else [_HEADING]), *(f"  {note}" for note in new.values())]))
             self._notes |= new
         return tuple(self._notes.values())
 
 
-def _note(key: str, seen: Tensor, limits: Tensor, scaled: Tensor) -> str:
+def _note(key: str, seen: Tensor, limits: Tensor, scaled: Tensor, limit: float) -> str:
     """What is wrong with a key, from its numbers: (2, width) each."""
     distance = scaled.abs().nan_to_num(nan=0.0)
-    far = (distance > LIMIT).any(0).nonzero().flatten().tolist()
+    far = (distance > limit).any(0).nonzero().flatten().tolist()
     end, worst = divmod(int(distance.argmax()), distance.shape[1])
     value, (low, high) = float(seen[end, worst]), limits[:, worst].tolist()
     if high - low < NARROW:
