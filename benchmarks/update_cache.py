@@ -166,7 +166,7 @@ class Learner:
             (algorithm.actor, "distribution", "policy"),
             (algorithm.reference, "distribution", "policy"),
             (algorithm.critic, "forward", "critic"),
-            (algorithm.optimizer, "step", "optimizer"),
+            (algorithm.updater.optimizer, "step", "optimizer"),
         )
         with contextlib.redirect_stdout(io.StringIO()), metered(places, PHASES, read) as phases:
             algorithm.update()
@@ -174,7 +174,7 @@ class Learner:
 
     def weights(self) -> Tensor:
         """All that trains, as one vector on the CPU."""
-        groups = self.algorithm.optimizer.param_groups
+        groups = self.algorithm.updater.optimizer.param_groups
         return torch.cat([p.detach().flatten().float().cpu() for group in groups for p in group["params"]])
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from tiny_policy import SPEC, actor_critic, load_encoder
 
 from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
@@ -40,9 +40,9 @@ class Policy:
 
     def build(
         self, seed: int = 0, critic: dict[str, Any] | None = None, chunk_length: int = H, **encoder: Any
-    ) -> SimpleNamespace:
+    ) -> Gr00tActorCritic:
         """The pair of actor and critic over a GR00T of its own."""
-        freezing = FreezingOptions(train=self.train, lora_rank=4)
+        freezing = FreezingOptions(train=list(self.train), lora_rank=4)
         loaded = load_encoder(self.spec, freezing, self.actor_class.reads_head, **encoder)
         return actor_critic(loaded, chunk_length, seed, self.actor_class, critic, **self.settings)
 

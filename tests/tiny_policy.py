@@ -14,10 +14,10 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.policy.actor import Actor, Decisions
-from gr00t_rl_ext.policy.actor_critic import ActorRecipe
-from gr00t_rl_ext.policy.critic import Gr00tCritic
-from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
@@ -65,8 +65,8 @@ def actor_critic(
     actor_class: type[Actor] = Gr00tGaussianActor,
     critic: dict[str, Any] | None = None,
     **actor: Any,
-) -> SimpleNamespace:
-    """What Gr00tActorCritic builds, over an encoder that exists.
+) -> Gr00tActorCritic:
+    """A pair of networks over an encoder that exists.
 
     Args:
         encoder: Shared, or made for the actor.
@@ -77,19 +77,24 @@ def actor_critic(
         **actor: Sections and fields of ``agent.actor``.
     """
     torch.manual_seed(seed)
-    settings: dict[str, Any] = {"hidden_dims": [32, 32]} if "hidden_dims" in actor_class.FIELDS else {}
-    if "distribution_cfg" in actor_class.SECTIONS:
+    settings: dict[str, Any] = {"freezing": dataclasses.asdict(encoder.freezing.options), "chunk_length": chunk_length}
+    fields = {field.name: field for field in dataclasses.fields(actor_class.OPTIONS)}
+    if "hidden_dims" in fields:
+        settings["hidden_dims"] = [32, 32]
+    if "distribution_cfg" in fields and "dict" not in str(fields["distribution_cfg"].type):
         # wide enough for a policy to move visibly within a few updates
         settings["distribution_cfg"] = {"init_std": 0.3} | actor.pop("distribution_cfg", {})
-    settings |= actor
-    built = actor_class(encoder, chunk_length, **settings)
     obs = observations().select(*OBS_GROUPS["critic"])
-    value = Gr00tCritic(
-        encoder, obs, OBS_GROUPS["critic"], hidden_dims=(32, 32), chunk_length=chunk_length, **(critic or {})
+    return Gr00tActorCritic.build(
+        actor_class,
+        encoder.spec,
+        obs,
+        OBS_GROUPS,
+        settings | actor,
+        {"hidden_dims": [32, 32], **(critic or {})},
+        "cpu",
+        encoder=encoder,
     )
-    freezing = dataclasses.asdict(encoder.freezing.options)
-    recipe = ActorRecipe.of(actor_class, encoder.spec, settings | {"chunk_length": chunk_length, "freezing": freezing})
-    return SimpleNamespace(encoder=encoder, actor=built, critic=value, chunk_length=chunk_length, recipe=recipe)
 
 
 def decided(actor: Actor, seed: int = 0) -> tuple[TensorDict, Decisions]:

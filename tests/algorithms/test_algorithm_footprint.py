@@ -19,13 +19,13 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm, without_reading_weights
+from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
 from gr00t_rl_ext.footprint import estimate as memory
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
 from gr00t_rl_ext.footprint.trace import MemoryTrace
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
-from gr00t_rl_ext.policy.encoder import tiny_checkpoint
+from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 NUM_ENVS, NUM_STEPS = 16, 4
@@ -77,13 +77,13 @@ class EstimatedError(ValueError):
 
 
 def estimate_of(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> MemoryEstimate:
-    original = construction._memory
+    original = construction.estimate_footprint
 
     def stop(*args: Any) -> None:
         raise EstimatedError(original(*args))
 
     with monkeypatch.context() as patches:
-        patches.setattr(construction, "_memory", stop)
+        patches.setattr(construction, "estimate_footprint", stop)
         with pytest.raises(EstimatedError) as error:
             agent.build()
     return error.value.args[0]
@@ -92,7 +92,7 @@ def estimate_of(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> MemoryEstimate
 def estimate_and_peak(monkeypatch: pytest.MonkeyPatch, agent: Agent) -> tuple[MemoryEstimate, int]:
     """The estimate, and the peak of building the agent and training it for two iterations."""
     estimate = estimate_of(monkeypatch, agent)
-    monkeypatch.setattr(construction, "_memory", lambda *_: estimate)
+    monkeypatch.setattr(construction, "estimate_footprint", lambda *_: estimate)
     # safetensors allocates what it reads by itself, where torch's profiler does not see it
     read = CheckpointWeights.read
     monkeypatch.setattr(CheckpointWeights, "read", lambda self, *args: read(self, *args).clone())
@@ -151,7 +151,7 @@ def test_images_at_time_outs_are_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_random_numbers_and_weights_are_those_without_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(3)
     estimated = Agent().build()
-    monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=lambda: ""))
+    monkeypatch.setattr(construction, "estimate_footprint", lambda *_: SimpleNamespace(describe=lambda: ""))
     torch.manual_seed(3)
     plain = Agent().build()
     for (name, first), second in zip(
@@ -264,14 +264,6 @@ def test_loading_a_checkpoint_reads_no_weights() -> None:
         size = 2 * sum(parameter.numel() for parameter in parameters)
         assert size <= trace.live()["other"] < 1.05 * size  # buffers and statistics besides
     assert load_encoder().model.action_head.vlln.weight.isfinite().all(), "files are read again"
-
-
-def test_the_tiny_checkpoint_may_be_built_during_a_trace() -> None:
-    """It is needed before anything else can be known, and must consist of real tensors."""
-    spec = dataclasses.replace(SPEC, state_terms={"joints": 9, "object": 6, "seen": 1})
-    with MemoryTrace(), without_reading_weights():
-        load_encoder(spec)
-    assert load_encoder(spec).model.action_head.vlln.weight.isfinite().all()
 
 
 def test_what_is_cached_between_calls_is_not_fake_afterwards() -> None:

@@ -22,7 +22,7 @@ from toy_reach import ToyReach
 
 from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
-from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
+from gr00t_rl_ext.algorithms.options import GrpoOptions
 from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.runners.grpo_runner import GrpoRunner
 
@@ -32,7 +32,7 @@ G = 4
 @pytest.fixture(autouse=True)
 def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate of memory takes seconds, and has tests of its own."""
-    monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=str))
+    monkeypatch.setattr(construction, "estimate_footprint", lambda *_: SimpleNamespace(describe=str))
 
 
 def actor_weights(alg: Gr00tGRPO) -> dict[str, torch.Tensor]:
@@ -117,8 +117,7 @@ def make(
     pair = policy.build(0)
     pair.critic = None
     env = Scripted(rewards, ends)
-    num_steps = len(rewards) * rounds
-    alg = Gr00tGRPO(pair, env.get_observations(), num_steps, rounds=rounds, **(defaults | settings))
+    alg = Gr00tGRPO(pair, env.get_observations(), len(rewards), num_rounds=rounds, **(defaults | settings))
     alg.train_mode()
     alg.bind(env, ["rgb", "state"])
     return alg, env
@@ -170,7 +169,7 @@ def test_with_one_success_that_members_chain_becomes_likelier_and_the_others_do_
     assert (advantages[[0, 2, 3]] < 0).all()
     torch.testing.assert_close(advantages.sum(), torch.tensor(0.0), atol=1e-5, rtol=0.0)
     if alg.storage.kept:
-        alg._keep_distributions()
+        alg.reference.keep_distributions(alg.storage, alg.updater.part_size(alg.storage))
     batch = alg.storage.batch(torch.arange(3 * G))
 
     def chains() -> torch.Tensor:
@@ -178,8 +177,8 @@ def test_with_one_success_that_members_chain_becomes_likelier_and_the_others_do_
             return alg._score(batch).current.log_prob().sum(1).view(3, G).sum(0)
 
     # the objective is the sum of the advantages times the ratios: the part of each chain has its advantage's sign
-    losses, log_ratio = alg._losses(batch, 1.0)
-    (slope,) = torch.autograd.grad(losses["policy_loss"], log_ratio, retain_graph=True)
+    loss = alg._loss(batch, 1.0)
+    (slope,) = torch.autograd.grad(loss.parts["policy_loss"], loss.log_ratio, retain_graph=True)
     assert (slope.view(3, G)[:, 1] < 0).all(), "descent raises the winner's"
     assert (slope.view(3, G)[:, [0, 2, 3]] > 0).all()
     before = chains()
@@ -194,7 +193,7 @@ def test_no_critic_is_built_and_nothing_of_one_takes_memory() -> None:
     runner = grpo_runner(16, group_size=8)
     alg = runner.alg
     actor = {p.data_ptr() for p in alg.actor.parameters()}
-    optimized = {p.data_ptr() for group in alg.optimizer.param_groups for p in group["params"]}
+    optimized = {p.data_ptr() for group in alg.updater.optimizer.param_groups for p in group["params"]}
     assert optimized == actor
     assert not hasattr(alg, "critic")
     assert alg.actor_critic.critic is None
@@ -372,7 +371,6 @@ def test_groups_without_signal_begin_anew_up_to_the_budget() -> None:
     rewards = torch.zeros(2, 3 * G)
     rewards[1, G] = 1.0
     alg, env = make(rewards, max_resamples=2)
-    alg.may_go_on = True
     roll_out(alg, env)
     starts = [groups for name, groups in env.calls if name == "start_groups"]
     assert starts == [[0, 1, 2], [0, 2], [0, 2]], "never more often, whatever comes out"
@@ -384,7 +382,6 @@ def test_a_group_that_gets_a_signal_replaces_its_first_attempt() -> None:
     rewards = torch.zeros(3, 2 * G)
     rewards[2, 0] = 1.0
     alg, env = make(rewards, ends=ends, max_resamples=3)
-    alg.may_go_on = True
     start = env.start_groups
 
     def better(groups: list[int]) -> None:
@@ -496,9 +493,9 @@ def test_clip_higher_lets_ratios_rise_further_than_they_may_fall() -> None:
     for parameter in alg.actor.parameters():
         parameter.data += 3e-3 * torch.randn(parameter.shape, generator=generator)
     batch = alg.storage.batch(alg.storage.learned)
-    losses, log_ratio = alg._losses(batch, 1.0)
-    (slope,) = torch.autograd.grad(losses["policy_loss"], log_ratio)
-    ratio, rising = log_ratio.detach().exp(), batch.advantages > 0
+    loss = alg._loss(batch, 1.0)
+    (slope,) = torch.autograd.grad(loss.parts["policy_loss"], loss.log_ratio)
+    ratio, rising = loss.log_ratio.detach().exp(), batch.advantages > 0
     for where, moves in (
         (rising & (ratio > 1.11) & (ratio < 1.29), True),
         (rising & (ratio > 1.31), False),
@@ -508,7 +505,7 @@ def test_clip_higher_lets_ratios_rise_further_than_they_may_fall() -> None:
         assert where.sum() > 2
         assert ((slope[where] != 0) == moves).all()
     outside = (ratio < 0.9) | (ratio > 1.3)
-    torch.testing.assert_close(losses["clipfrac"], outside.float().mean())
+    torch.testing.assert_close(loss.parts["clipfrac"], outside.float().mean())
 
 
 def test_a_checkpoint_of_ppo_is_refused_and_the_other_way_round() -> None:
@@ -516,9 +513,9 @@ def test_a_checkpoint_of_ppo_is_refused_and_the_other_way_round() -> None:
     ppo_alg = stock_runner(ppo(), 8).alg
     toy = grpo_runner(8, group_size=4).alg
     message = r"written by Gr00tPPO, but the agent's algorithm is Gr00tGRPO. Choose the `--agent`"
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         toy.load(json_round_trip(ppo_alg.save()), None, True)
-    with pytest.raises(SystemExit, match="trained without GR00T, but the agent acts on the GR00T"):
+    with pytest.raises(ValueError, match="trained without GR00T, but the agent acts on the GR00T"):
         grpo_alg.load(json_round_trip(toy.save()), None, True)
 
 
@@ -603,13 +600,13 @@ def test_episodes_longer_than_the_rollout_are_announced(capsys: pytest.CaptureFi
     ],
 )
 def test_settings_that_cannot_work(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         grpo_runner(8, **settings)
 
 
 def test_a_number_of_environments_that_is_no_multiple_of_the_group() -> None:
     runner = grpo_runner(10, group_size=4)
-    with pytest.raises(SystemExit, match="10 environments do not divide into groups of 4"):
+    with pytest.raises(ValueError, match="10 environments do not divide into groups of 4"):
         runner.learn(1)
 
 
@@ -623,7 +620,7 @@ def test_playing_needs_no_groups() -> None:
 def test_an_environment_that_cannot_copy_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(ToyReach, "configure_groups")
     runner = grpo_runner(8, group_size=4)
-    with pytest.raises(SystemExit, match=r"class ToyReach cannot copy the state of one environment to others"):
+    with pytest.raises(ValueError, match=r"class ToyReach cannot copy the state of one environment to others"):
         runner.learn(1)
 
 
@@ -637,7 +634,7 @@ def test_a_task_without_success() -> None:
         return *result, extras
 
     runner.env.step = without
-    with pytest.raises(SystemExit, match=r"outcome` is 'success', but the task has no success term.*outcome=return"):
+    with pytest.raises(ValueError, match=r"outcome` is 'success', but the task has no success term.*outcome=return"):
         runner.learn(1)
     by_return = grpo_runner(8, group_size=4, outcome="return")
     step = by_return.env.step

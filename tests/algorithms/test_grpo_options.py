@@ -16,7 +16,7 @@ import torch
 from toy_agents import grpo_runner
 
 from gr00t_rl_ext.algorithms import construction
-from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
+from gr00t_rl_ext.algorithms.options import GrpoOptions
 
 ROUGH = {"learning_rate": 3e-2, "num_learning_epochs": 6, "outcome": "return"}
 """A policy that moves far enough to be clipped."""
@@ -59,7 +59,7 @@ ELSEWHERE = {"gr00t_schedule", "max_skipped_steps"}
 @pytest.fixture(autouse=True)
 def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate of memory takes seconds, and has tests of its own."""
-    monkeypatch.setattr(construction, "_memory", lambda *_: SimpleNamespace(describe=str))
+    monkeypatch.setattr(construction, "estimate_footprint", lambda *_: SimpleNamespace(describe=str))
 
 
 def test_the_table_has_every_field_and_no_other() -> None:

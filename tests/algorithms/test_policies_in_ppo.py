@@ -17,7 +17,7 @@ from policies import POLICIES, H, Policy
 from tiny_policy import SPEC, observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.policy.encoder import tiny_checkpoint
+from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
 
 some_policies = pytest.mark.parametrize(
     "policy",
@@ -59,7 +59,7 @@ def test_the_first_ratio_is_one_in_bf16(policy: Policy) -> None:
         log = runner.iterate()
         assert log["train/first_ratio_error"] < 1e-3
         assert log["train/approx_kl"] > 1e-5
-    assert {p.dtype for group in runner.alg.optimizer.param_groups for p in group["params"]} == {torch.float32}
+    assert {p.dtype for group in runner.alg.updater.optimizer.param_groups for p in group["params"]} == {torch.float32}
     assert all(values.dtype == torch.float32 for values in runner.alg.storage.recorded or ())
 
 

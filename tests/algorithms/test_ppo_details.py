@@ -17,10 +17,12 @@ from tensordict import TensorDict
 from tiny_policy import actor_critic, load_encoder, observations
 from torch import nn
 
+from gr00t_rl_ext.algorithms.finite import DivergedError
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor, NoiseNetwork
+from gr00t_rl_ext.policy.options import CriticOptions
 from gr00t_rl_ext.policy.stages import FreezingOptions
 
 DEFAULTS: dict[str, Any] = {
@@ -64,7 +66,7 @@ def learnt_by_critic(alg: Gr00tPPO) -> dict[str, torch.Tensor]:
 def test_networks_start_orthogonal_with_zero_biases(encoder: Gr00tEncoder, network: str) -> None:
     """Gain sqrt(2) in hidden layers, 1 for values, 0.01 for what the policy says. Adapters: tests/policy."""
     if network == "critic":
-        mlp, last = Gr00tCritic(encoder, observations(), ["rgb", "state"], hidden_dims=(32, 16)).mlp, 1.0
+        mlp, last = Gr00tCritic(encoder, observations(), ["rgb", "state"], CriticOptions(hidden_dims=[32, 16])).mlp, 1.0
     else:
         mlp, last = NoiseNetwork(64, 16, (4, 8), (64, 48)).mlp, 0.01
     layers = [module for module in mlp if isinstance(module, nn.Linear)]
@@ -83,7 +85,7 @@ def test_normalised_observations_of_the_critic_are_clipped(encoder: Gr00tEncoder
     far["privileged"][:], farther["privileged"][:] = 1e3, 1e4
     values = {}
     for clip in (10.0, None):
-        critic = Gr00tCritic(encoder, far, ["privileged"], obs_clip=clip)
+        critic = Gr00tCritic(encoder, far, ["privileged"], CriticOptions(obs_clip=clip))
         values[clip] = critic(far), critic(farther), critic(observations())
     assert torch.equal(values[10.0][0], values[10.0][1])
     assert not torch.equal(values[None][0], values[None][1])
@@ -191,7 +193,7 @@ def test_images_of_time_outs_that_nobody_values_are_refused(encoder: Gr00tEncode
 
 def test_images_for_a_critic_without_eyes_are_refused(encoder: Gr00tEncoder) -> None:
     pair = actor_critic(encoder, H)
-    pair.critic = Gr00tCritic(encoder, observations(), ["state"], hidden_dims=(8,))
+    pair.critic = Gr00tCritic(encoder, observations(), ["state"], CriticOptions(hidden_dims=[8]))
     with pytest.raises(ValueError, match="`agent.algorithm.bootstrap_images` is set, but the critic reads no images"):
         Gr00tPPO(pair, observations(), T, **(DEFAULTS | {"bootstrap_images": True}))  # type: ignore[arg-type]
 
@@ -302,7 +304,7 @@ def test_linear_rates_fall_over_the_run_and_after_a_resume(encoder: Gr00tEncoder
     settings = {"schedule": "linear", "learning_rate": 1e-3, "critic_learning_rate": 4e-3}
     alg = over(encoder, max_iterations=4, **settings)
     used: list[float] = []
-    alg.optimizer.register_step_pre_hook(lambda *_: used.append(alg.optimizer.param_groups[0]["lr"]))
+    alg.updater.optimizer.register_step_pre_hook(lambda *_: used.append(alg.updater.optimizer.param_groups[0]["lr"]))
     runner = Runner(alg)
     found = [rates(runner.iterate()) for _ in range(2)]
     saved = copy.deepcopy(alg.save()) | {"iter": 1}
@@ -320,10 +322,10 @@ def test_linear_rates_fall_over_the_run_and_after_a_resume(encoder: Gr00tEncoder
 def test_an_adaptive_schedule_scales_all_groups_of_the_policy(desired_kl: float, factor: float) -> None:
     """By 1.5 per mini-batch, the first of which has no KL yet; here the critic's stays."""
     alg = training_language(schedule="adaptive", critic_schedule="fixed", desired_kl=desired_kl, num_mini_batches=2)
-    alg._rates._initial["language_lora"] = 1e-4
+    alg.updater.rates._initial["language_lora"] = 1e-4
     found = rates(Runner(alg).iterate())
     assert found == pytest.approx([1e-3 * factor**3, 2e-2, 1e-4 * factor**3])
-    assert [group["lr"] for group in alg.optimizer.param_groups] == found
+    assert [group["lr"] for group in alg.updater.optimizer.param_groups] == found
     assert alg.learning_rate == found[0]
 
 
@@ -345,7 +347,7 @@ def test_observations_that_are_not_finite_end_the_run_and_are_named(encoder: Gr0
     alg = over(encoder)
     obs = observations()
     obs["privileged"][1, 3], obs["state"][3, 0] = math.nan, math.inf
-    with pytest.raises(SystemExit) as error, torch.inference_mode():
+    with pytest.raises(ValueError, match="is NaN in 1 of 4") as error, torch.inference_mode():
         alg.act(obs)
     assert "Observation group 'privileged' is NaN in 1 of 4 environments (env 1)" in str(error.value)
     assert "Observation group 'state' is infinite in 1 of 4 environments (env 3)" in str(error.value)
@@ -358,7 +360,7 @@ def test_the_last_observation_of_a_rollout_is_checked_as_well(encoder: Gr00tEnco
     runner.rollout()
     obs = observations()
     obs["privileged"][2, 0] = math.nan
-    with torch.inference_mode(), pytest.raises(SystemExit, match=r"'privileged' is NaN in 1 of 4 .* \(env 2\)"):
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"'privileged' is NaN in 1 of 4 .* \(env 2\)"):
         alg.compute_returns(obs)
 
 
@@ -370,7 +372,7 @@ def test_final_observations_are_checked_as_well(encoder: Gr00tEncoder) -> None:
     extras = extras_of(time_outs=torch.tensor([True, False, False, False]), final_observations=final)
     with torch.inference_mode():
         alg.act(obs)
-        with pytest.raises(SystemExit, match=r"'state' is NaN in 1 of 4 environments \(env 0\)"):
+        with pytest.raises(ValueError, match=r"'state' is NaN in 1 of 4 environments \(env 0\)"):
             alg.process_env_step(obs, torch.zeros(N), torch.tensor([1, 0, 0, 0]), extras)
 
 
@@ -380,7 +382,7 @@ def test_rewards_that_are_not_finite_end_the_run_and_are_named(encoder: Gr00tEnc
         alg.act(observations())
         rewards = torch.tensor([0.0, 1.0, math.nan, -math.inf])
         text = r"error: The rewards are NaN in 1 of 4 environments \(env 2\) and infinite in 1 of 4 .*\(env 3\)"
-        with pytest.raises(SystemExit, match=text):
+        with pytest.raises(ValueError, match=text):
             alg.process_env_step(observations(), rewards, torch.zeros(N), extras_of())
 
 
@@ -398,10 +400,10 @@ class Spoiler:
 
 def state_of(alg: Gr00tPPO) -> dict[str, torch.Tensor]:
     """All that a step changes: weights and the optimizer's state."""
-    parameters = [p for group in alg.optimizer.param_groups for p in group["params"]]
+    parameters = [p for group in alg.updater.optimizer.param_groups for p in group["params"]]
     state = {str(i): p.detach().clone() for i, p in enumerate(parameters)}
     for i, parameter in enumerate(parameters):
-        state |= {f"{i}.{name}": value.clone() for name, value in alg.optimizer.state[parameter].items()}
+        state |= {f"{i}.{name}": value.clone() for name, value in alg.updater.optimizer.state[parameter].items()}
     return state
 
 
@@ -440,7 +442,7 @@ def test_too_many_steps_in_a_row_that_cannot_be_taken_end_the_run(encoder: Gr00t
     spoiler = Spoiler(alg.critic.mlp[0].weight, range(100))
     runner.rollout()
     before = state_of(alg)
-    with pytest.raises(SystemExit, match=r"gradient is not finite: 4 \(4 in all\).*`agent.algorithm.learning_rate`"):
+    with pytest.raises(DivergedError, match=r"gradient is not finite: 4 \(4 in all\).*`agent.algorithm.learning_rate`"):
         alg.update()
     assert same(before, state_of(alg))
     assert spoiler.calls == 1, "three in a row came from the iteration before"
@@ -453,10 +455,10 @@ def test_with_fp16_a_skipped_step_lowers_the_scale_before_it_counts() -> None:
     before = state_of(alg)
     spoiler = Spoiler(alg.critic.mlp[0].weight, range(100))
     runner.rollout()
-    with pytest.raises(SystemExit, match=r"gradient is not finite: 2 \(2 in all\)"):
+    with pytest.raises(DivergedError, match=r"gradient is not finite: 2 \(2 in all\)"):
         alg.update()
     assert spoiler.calls == 16 + 2, "2 ** 16 is halved down to 1"
-    assert alg._scaler.get_scale() <= 1.0
+    assert alg.updater.scaler.get_scale() <= 1.0
     assert same(before, state_of(alg))
 
 
@@ -470,8 +472,8 @@ def test_with_fp16_gradients_are_unscaled_before_they_are_limited() -> None:
         norms = [nn.utils.get_total_norm([p.grad for p in group if p.grad is not None]) for group in groups]
         limited.append([float(norm) for norm in norms])
 
-    alg.optimizer.register_step_pre_hook(look)
+    alg.updater.optimizer.register_step_pre_hook(look)
     Runner(alg).iterate()
-    assert alg._scaler.get_scale() > 1.0
+    assert alg.updater.scaler.get_scale() > 1.0
     assert len(limited) == 3
     assert limited == [[pytest.approx(1e-3, rel=1e-3)] * 2] * 3

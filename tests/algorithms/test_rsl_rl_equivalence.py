@@ -27,7 +27,8 @@ from rsl_rl.storage import RolloutStorage
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.policy.mlp import MlpActorCritic
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.mlp import MlpActor
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 N, T = 16, 8
@@ -91,7 +92,7 @@ def rsl_rl_ppo(distribution: dict[str, Any], **settings: Any) -> RslRlPPO:
 
 def our_ppo(distribution: dict[str, Any], **settings: Any) -> Gr00tPPO:
     actor = MLP | {"distribution_cfg": dict(distribution)}
-    pair = MlpActorCritic(SPEC, PointMass().observe(), GROUPS, actor, MLP | {"obs_clip": None}, "cpu")
+    pair = Gr00tActorCritic.build(MlpActor, SPEC, PointMass().observe(), GROUPS, actor, MLP | {"obs_clip": None}, "cpu")
     options = SETTINGS | {"adam_epsilon": 1e-8, "kl_to_base_coef": 0.0, "target_kl": None} | settings
     return Gr00tPPO(pair, PointMass().observe(), T, critic_learning_rate=options["learning_rate"], **options)
 
@@ -215,7 +216,7 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch:
     The rate is fixed: before the first step the KL is 0 but for rounding, and its sign decides whether the rate rises.
     """
     from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
-    from gr00t_rl_ext.runners.choice import for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
     monkeypatch.setattr(Gr00tPPO, "final_observation_groups", [])
     settings = ["env.num_workers=1", "env.max_episode_steps=20", "agent.num_steps_per_env=32"]

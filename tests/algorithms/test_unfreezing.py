@@ -69,12 +69,12 @@ def test_fp16_trains_with_scaled_gradients() -> None:
     runner = Runner(alg)
     for _ in range(2):
         assert runner.iterate()["train/first_ratio_error"] < 1e-2
-    assert alg._scaler.is_enabled()
-    assert alg._scaler.get_scale() >= 2.0**15
+    assert alg.updater.scaler.is_enabled()
+    assert alg.updater.scaler.get_scale() >= 2.0**15
     assert all(not torch.equal(before[name], value) for name, value in trained(alg).items())
     assert all(value.isfinite().all() for value in trained(alg).values())
-    assert not make("language_lora")._scaler.is_enabled()
-    assert not make(dtype="float16")._scaler.is_enabled()
+    assert not make("language_lora").updater.scaler.is_enabled()
+    assert not make(dtype="float16").updater.scaler.is_enabled()
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_a_stage_opens_between_iterations(capsys: pytest.CaptureFixture[str]) ->
     assert log["train/stage"] == 0
     assert "train/learning_rate_language_lora" not in log
     assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged", EXECUTED}
-    state = {name: alg.optimizer.state[p]["exp_avg"].clone() for name, p in alg.actor.named_parameters()}
-    assert [group["name"] for group in alg.optimizer.param_groups] == ["actor", "critic", "language_lora"]
-    assert alg.optimizer.param_groups[2]["lr"] == 2e-4
+    state = {name: alg.updater.optimizer.state[p]["exp_avg"].clone() for name, p in alg.actor.named_parameters()}
+    assert [group["name"] for group in alg.updater.optimizer.param_groups] == ["actor", "critic", "language_lora"]
+    assert alg.updater.optimizer.param_groups[2]["lr"] == 2e-4
     runner.rollout()
     for name, parameter in alg.actor.named_parameters():
-        assert torch.equal(alg.optimizer.state[parameter]["exp_avg"], state[name])
-        assert alg.optimizer.state[parameter]["step"] == EPOCHS * MINI_BATCHES
+        assert torch.equal(alg.updater.optimizer.state[parameter]["exp_avg"], state[name])
+        assert alg.updater.optimizer.state[parameter]["step"] == EPOCHS * MINI_BATCHES
     before = trained(alg)
     alg.update()
     assert all(not torch.equal(before[name], value) for name, value in trained(alg).items())
@@ -253,7 +253,7 @@ def test_the_kl_is_to_the_policy_at_step_0(part: str) -> None:
         features = initial.encoder.encode(obs)[FEATURES]
         expected, _ = initial.actor.adapter.distribution(features, initial.encoder.state(obs))
     runner.rollout()
-    alg._keep_distributions()
+    alg.reference.keep_distributions(alg.storage, alg.updater.part_size(alg.storage))
     first = alg.storage.batch(slice(0, N))
     assert first.base is not None
     assert first.old is not None
@@ -291,12 +291,12 @@ def test_a_run_continues_identically_in_a_later_stage() -> None:
 def test_a_checkpoint_of_other_parts_is_refused_with_the_arguments_that_it_needs() -> None:
     saved = checkpoint_of(make())
     text = r"do not fit the settings: .* Now train: language_lora. .* Add to the command line: .*freezing.train=\[\]"
-    with pytest.raises(SystemExit, match=text):
+    with pytest.raises(ValueError, match=text):
         make("language_lora").load(saved, None, True)
     schedule = [{"train": ["language_lora"], "at_iteration": 1}]
     alg = make(schedule=schedule)
     Runner(alg).iterate()
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(ValueError, match="written in stage 1") as error:
         make(language_layers=2).load(checkpoint_of(alg), None, True)
     assert "written in stage 1 of its schedule" in str(error.value)
     assert "agent.actor.freezing.language_layers=1" in str(error.value)

@@ -20,6 +20,7 @@ from gr00t_rl_ext.gr00t import Gr00tModel, build_tiny_checkpoint, load_gr00t
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy import export
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 
 VERSIONS = ("N1.5", "N1.7")
 
@@ -29,7 +30,7 @@ def train(run: Path, base: Path, parts: tuple[str, ...] = (), **gr00t: Any) -> P
     torch.manual_seed(0)
     freezing = {"train": list(parts), "language_layers": 1, "lora_rank": 4, "learning_rate": 1e-2}
     actor = {"gr00t": {"checkpoint": str(base), **gr00t}, "freezing": freezing, "chunk_length": H}
-    pair = Gr00tActorCritic(SPEC, observations(N), OBS_GROUPS, actor, {}, "cpu")
+    pair = Gr00tActorCritic.build(Gr00tGaussianActor, SPEC, observations(N), OBS_GROUPS, actor, {}, "cpu")
     alg = Gr00tPPO(pair, observations(N), T, learning_rate=1e-2, schedule="fixed", target_kl=None, num_mini_batches=2)
     Runner(alg).iterate()
     run.mkdir(parents=True, exist_ok=True)

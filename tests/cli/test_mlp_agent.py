@@ -14,7 +14,8 @@ from tiny_policy import observations
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.cli import arguments as cli_arguments
 from gr00t_rl_ext.cli import export, preflight, profile, train
-from gr00t_rl_ext.policy.mlp import MlpActorCritic
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.mlp import MlpActor
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 TASKS = ("Isaac-Stack-Cube-Franka-v0", "Isaac-Stack-Cube-Franka-IK-Rel-v0")
@@ -52,7 +53,7 @@ def test_there_is_nothing_to_export(tmp_path: Path, capsys: pytest.CaptureFixtur
     spec = TaskSpec("", (), (), ("state",), {"joints": 16}, {"arm": 8})
     actor = {"hidden_dims": [8], "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.5}}
     obs = observations().select("state")
-    pair = MlpActorCritic(spec, obs, {"actor": ["state"], "critic": ["state"]}, actor, {}, "cpu")
+    pair = Gr00tActorCritic.build(MlpActor, spec, obs, {"actor": ["state"], "critic": ["state"]}, actor, {}, "cpu")
     torch.save(Gr00tPPO(pair, obs, 2).save(), tmp_path / "model_3.pt")
     assert export.main([str(tmp_path / "model_3.pt"), str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err

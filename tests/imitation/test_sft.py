@@ -22,8 +22,9 @@ from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.imitation import sft_checkpoint
 from gr00t_rl_ext.imitation.sft import SftOptions, TimeDistribution
 from gr00t_rl_ext.imitation.sft_run import SftRun
-from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
+from gr00t_rl_ext.policy.options import FlowActorOptions, Gr00tOptions
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
@@ -161,7 +162,7 @@ def policy(checkpoint: Path) -> Gr00tFlowActor:
     )
     freezing = FreezingOptions(train=("projector", "dit"))
     encoder = Gr00tEncoder.load(spec, Gr00tOptions(checkpoint=str(checkpoint)), "cpu", freezing, reads_head=True)
-    return Gr00tFlowActor(encoder, 4)
+    return Gr00tFlowActor(encoder, FlowActorOptions(chunk_length=4))
 
 
 @pytest.mark.parametrize("train", [("projector", "dit"), ("full",)])

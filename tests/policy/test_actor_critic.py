@@ -14,10 +14,13 @@ from tiny_policy import OBS_GROUPS, SPEC, observations
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 
 
 def build(actor: dict[str, Any] | None = None, critic: dict[str, Any] | None = None) -> Gr00tActorCritic:
-    return Gr00tActorCritic(SPEC, observations(), OBS_GROUPS, actor or {}, critic or {}, "cpu")
+    return Gr00tActorCritic.build(
+        Gr00tGaussianActor, SPEC, observations(), OBS_GROUPS, actor or {}, critic or {}, "cpu"
+    )
 
 
 def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:
@@ -35,7 +38,8 @@ def test_actor_and_critic_share_one_encoder_and_take_their_settings() -> None:
     assert isinstance(pair.critic.normalizer, torch.nn.Identity)
     text = pair.describe()
     assert "GR00T N1.5" in text
-    assert "decides 3 control steps x 8 actions from 2 camera(s) and 16 state dimensions" in text
+    assert "sees 2 camera(s) and 16 state dimensions" in text
+    assert "decides 3 control steps x 8 actions" in text
     assert SPEC.instruction in text
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.flow_chain import FlowChain, sde_std
+from gr00t_rl_ext.policy.options import FlowActorOptions
 from gr00t_rl_ext.policy.stages import FreezingOptions
 
 H, B = 4, 4
@@ -174,7 +175,7 @@ def test_the_export_of_play_says_where_the_policy_is(encoder: Gr00tEncoder, tmp_
 def test_discrete_actions_are_refused() -> None:
     discrete = load_encoder(DISCRETE_SPEC, HEAD, reads_head=True)
     with pytest.raises(ValueError, match=r"actions are discrete \(3, 4 choices\).*`gr00t_categorical_ppo`"):
-        Gr00tFlowActor(discrete, H)
+        Gr00tFlowActor(discrete, FlowActorOptions(chunk_length=H))
 
 
 def test_n1_7_with_relative_actions(tmp_path: Path) -> None:

@@ -798,5 +798,5 @@ def test_policy_gradient_solves_a_problem_with_a_known_optimum(noise: str, score
 )
 def test_impossible_options_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011 the whole message is compared
-        FlowOptions(**changes)
+        FlowOptions(**changes).validate_config()
     assert str(error.value).startswith(message)

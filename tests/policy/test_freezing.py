@@ -15,7 +15,8 @@ from tiny_policy import SPEC, load_encoder, observations
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tModel, load_gr00t
-from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN, tiny_checkpoint
+from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
+from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.stages import PARTS, FreezingOptions
 

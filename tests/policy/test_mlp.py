@@ -19,7 +19,8 @@ from tiny_policy import observations, task_stand_in
 from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.policy.actor import Decisions
-from gr00t_rl_ext.policy.mlp import MlpActor, MlpActorCritic
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.mlp import MlpActor
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 GROUPS = {"actor": ["state", "privileged"], "critic": ["privileged"]}
@@ -43,13 +44,13 @@ def vectors(num_envs: int = 4, seed: int = 0) -> TensorDict:
 
 def pair(
     spec: TaskSpec = SPEC, distribution: dict[str, Any] | None = GAUSSIAN, seed: int = 0, **actor: Any
-) -> MlpActorCritic:
+) -> Gr00tActorCritic:
     torch.manual_seed(seed)
     cfg = MLP | {"distribution_cfg": distribution} | actor
-    return MlpActorCritic(spec, vectors(), GROUPS, cfg, {"hidden_dims": [32, 32]}, "cpu")
+    return Gr00tActorCritic.build(MlpActor, spec, vectors(), GROUPS, cfg, {"hidden_dims": [32, 32]}, "cpu")
 
 
-def algorithm(built: MlpActorCritic, num_envs: int = 4, num_steps: int = 4, **settings: Any) -> Gr00tPPO:
+def algorithm(built: Gr00tActorCritic, num_envs: int = 4, num_steps: int = 4, **settings: Any) -> Gr00tPPO:
     options = {"target_kl": None, "kl_to_base_coef": 0.0, "learning_rate": 3e-3, "critic_learning_rate": 3e-3}
     alg = Gr00tPPO(built, vectors(num_envs), num_steps, **(options | settings))
     alg.train_mode()
@@ -165,7 +166,9 @@ def test_what_does_not_fit_is_refused(spec: TaskSpec, actor: dict[str, Any], tex
 
 def test_the_critics_fields_are_checked() -> None:
     with pytest.raises(ValueError, match=r"`agent.critic` has no field 'rnn'"):
-        MlpActorCritic(SPEC, vectors(), GROUPS, MLP | {"distribution_cfg": GAUSSIAN}, {"rnn": 1}, "cpu")
+        Gr00tActorCritic.build(
+            MlpActor, SPEC, vectors(), GROUPS, MLP | {"distribution_cfg": GAUSSIAN}, {"rnn": 1}, "cpu"
+        )
 
 
 # In PPO
@@ -204,7 +207,8 @@ def test_an_agent_without_gr00t_is_built_from_its_config(capsys: pytest.CaptureF
     assert configured.final_observation_groups == ["privileged"]
     printed = capsys.readouterr().out
     assert "memory at the peak" in printed
-    assert "decides 2 control steps x 8 actions from 72 dimensions of state, privileged" in printed
+    assert "sees 72 dimensions of state, privileged" in printed
+    assert "decides 2 control steps x 8 actions" in printed
 
 
 def test_the_default_is_one_control_step_per_decision() -> None:
@@ -262,9 +266,9 @@ def test_checkpoints_of_another_kind_are_refused() -> None:
     alg = algorithm(pair())
     saved = alg.save()
     assert saved["base_name"] is None
-    with pytest.raises(SystemExit, match=r"trained on the GR00T in '/base', but the agent acts without GR00T. Choose"):
+    with pytest.raises(ValueError, match=r"trained on the GR00T in '/base', but the agent acts without GR00T. Choose"):
         alg.load(saved | {"base_fingerprint": "other", "base_name": "/base"}, None, True)
-    with pytest.raises(SystemExit, match=r"trained without GR00T, on other observation or action terms than the agent"):
+    with pytest.raises(ValueError, match=r"trained without GR00T, on other observation or action terms than the agent"):
         alg.load(saved | {"base_fingerprint": "other"}, None, True)
 
 

@@ -18,6 +18,7 @@ from tiny_policy import observations, task_stand_in
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.freezing import Freezing
+from gr00t_rl_ext.policy.options import CriticOptions
 from gr00t_rl_ext.policy.plain import NoGr00t, PlainEncoder
 from gr00t_rl_ext.policy.protocols import Encoder, TrainedParts
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -103,7 +104,7 @@ def test_the_critic_reads_vectors_over_it() -> None:
         with pytest.raises(ValueError, match=f"reads the observation group '{images}', expected as a vector"):
             Gr00tCritic(PlainEncoder(SPEC, obs), observations(), ["state", images])
     with pytest.raises(ValueError, match="`agent.critic.detach` is false, but there is nothing that the value loss"):
-        Gr00tCritic(PlainEncoder(SPEC, obs), obs, ["state"], detach=False)
+        Gr00tCritic(PlainEncoder(SPEC, obs), obs, ["state"], CriticOptions(detach=False))
 
 
 def test_there_is_nothing_to_compile() -> None:

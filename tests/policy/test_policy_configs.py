@@ -14,10 +14,10 @@ from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.adapter import CategoricalAdapter, GaussianAdapter
 from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
 from gr00t_rl_ext.policy.critic import Gr00tCritic
-from gr00t_rl_ext.policy.encoder import Gr00tOptions
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.flow_chain import FlowOptions
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
 

@@ -20,7 +20,9 @@ from torch import Tensor
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, build_tiny_checkpoint
 from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
 from gr00t_rl_ext.policy.actor import Decisions
-from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder, Gr00tOptions, fingerprint, tiny_checkpoint
+from gr00t_rl_ext.policy.base_checkpoint import fingerprint, tiny_checkpoint
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.options import Gr00tOptions
 
 
 @pytest.fixture

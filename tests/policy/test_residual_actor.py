@@ -18,6 +18,7 @@ from torch.distributions import Normal
 
 from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
+from gr00t_rl_ext.policy.options import ResidualActorOptions
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
 
@@ -147,12 +148,12 @@ def test_impossible_options_are_refused(encoder: Gr00tEncoder, settings: dict[st
 def test_gr00t_must_stay_as_it_is(freezing: FreezingOptions) -> None:
     trained = load_encoder(freezing=freezing, reads_head=True)
     with pytest.raises(ValueError, match=r"trains (projector|language), but a residual policy.*`gr00t_flow_ppo`"):
-        Gr00tResidualActor(trained, H)
+        Gr00tResidualActor(trained, ResidualActorOptions(chunk_length=H))
 
 
 def test_discrete_actions_are_refused() -> None:
     with pytest.raises(ValueError, match=r"actions are discrete \(3, 4 choices\).*`gr00t_categorical_ppo`"):
-        Gr00tResidualActor(load_encoder(DISCRETE_SPEC, reads_head=True), H)
+        Gr00tResidualActor(load_encoder(DISCRETE_SPEC, reads_head=True), ResidualActorOptions(chunk_length=H))
 
 
 def test_n1_7_with_relative_actions(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Embodiment, build_tiny_checkpoint
 from gr00t_rl_ext.gr00t.normalization import VectorNormalizer, VectorSpec
-from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder, Gr00tOptions, tiny_checkpoint
+from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping, tiny_layout
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
 from gr00t_rl_ext.robot.task_spec import TaskSpec

@@ -1,16 +1,25 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What a training checkpoint holds besides weights: its format, the base it belongs to, random number generators.
+"""Training checkpoints: what is in them, and whether one fits.
 
 Everything is a tensor, a number, a string or a container of these, so that ``torch.load(weights_only=True)`` reads it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from tensordict import TensorDict
+from torch import nn
+
+from gr00t_rl_ext.algorithms.ranks import Ranks
+from gr00t_rl_ext.algorithms.reference import Reference
+from gr00t_rl_ext.algorithms.update import Updater
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 
 FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
@@ -94,3 +103,85 @@ def check_algorithm(loaded: dict[str, Any], algorithm: str) -> None:
             f"This checkpoint was written by {loaded['algorithm']}, but the agent's algorithm is {algorithm}. Choose"
             " the `--agent` that it was trained with."
         )
+
+
+class Checkpointed:
+    """An algorithm that can be saved and resumed."""
+
+    actor_critic: Gr00tActorCritic
+    updater: Updater
+    reference: Reference
+    ranks: Ranks
+    learning_rate: float
+    iteration: int
+    _recorded: TensorDict | None
+
+    def _networks(self) -> dict[str, nn.Module]:
+        """What trains beside GR00T, by the name that checkpoints give it."""
+        return {"actor": self.actor_critic.actor}
+
+    def open_stage(self, stage: int) -> None:
+        """Open all stages of unfreezing up to one."""
+        raise NotImplementedError
+
+    def save(self) -> dict:
+        """What is trained, the optimizer, the reference policy, random states and the base's fingerprint."""
+        encoder = self.actor_critic.encoder
+        networks = self._networks() | {"reference": self.reference.actor}
+        return {
+            "format": FORMAT,
+            "algorithm": type(self).__name__,
+            "base_fingerprint": encoder.fingerprint,
+            "base_name": encoder.base_name,
+            **{f"{name}_state_dict": network.state_dict() for name, network in networks.items()},
+            "gr00t_state_dict": encoder.freezing.state_dict(),
+            "actor_recipe": dataclasses.asdict(self.actor_critic.recipe),
+            "recorded_observations": {} if self._recorded is None else dict(self._recorded.items()),
+            "stage": encoder.freezing.stage,
+            "iteration": self.iteration,
+            "rng_state": rng_state(),
+            **self.updater.state(),
+        }
+
+    def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
+        """Load a checkpoint of :meth:`save`, and open the stages that were open.
+
+        Args:
+            loaded_dict: The checkpoint.
+            load_cfg: What to load: ``actor``, ``critic``, ``optimizer``, ``iteration``; None: all of it.
+            strict: Whether all weights must be there.
+
+        Returns:
+            Whether the iteration was loaded.
+
+        Raises:
+            ValueError: If it is none, belongs to another base checkpoint or algorithm, or other parts of GR00T train.
+        """
+        networks = self._networks()
+        wanted = dict.fromkeys((*networks, "optimizer", "iteration"), True) if load_cfg is None else load_cfg
+        encoder = self.actor_critic.encoder
+        check_header(loaded_dict, encoder.fingerprint, encoder.base_name)
+        self._load_gr00t(loaded_dict)
+        check_algorithm(loaded_dict, type(self).__name__)
+        loading = {name: network for name, network in networks.items() if wanted.get(name)}
+        for name, network in (loading | {"reference": self.reference.actor}).items():
+            network.load_state_dict(loaded_dict[f"{name}_state_dict"], strict=strict)
+        with_iteration = bool(wanted.get("iteration"))
+        if with_iteration:
+            self.iteration = loaded_dict["iteration"]
+            self.actor_critic.actor.start_iteration(self.iteration)
+        iteration = self.iteration if with_iteration else None
+        self.updater.load(loaded_dict, with_optimizer=bool(wanted.get("optimizer")), iteration=iteration)
+        self.learning_rate = self.updater.rates.current["actor"]
+        # rank 0 wrote it; with its generator the other ranks would explore alike
+        if load_cfg is None and self.ranks.rank == 0:
+            restore_rng_state(loaded_dict["rng_state"])
+        return with_iteration
+
+    def _load_gr00t(self, loaded: Mapping[str, Any]) -> None:
+        try:
+            self.open_stage(loaded["stage"])
+            self.actor_critic.encoder.freezing.load_state_dict(loaded["gr00t_state_dict"])
+        except ValueError as error:
+            overrides = self.actor_critic.recipe.overrides_for(loaded["actor_recipe"], "freezing")
+            raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error

@@ -1,24 +1,81 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""An algorithm as the estimate of memory runs it."""
+"""The memory of an algorithm: how the estimate builds and drives it."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 
+from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
-from gr00t_rl_ext.footprint.estimate import MemoryModel
+from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.gr00t.weights import FLOAT_TYPES, CheckpointWeights
 
-if TYPE_CHECKING:
-    from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
+_SETTINGS = {"num_mini_batches": 1, "num_learning_epochs": 1, "critic_warmup_iterations": 0, "segment_length": None}
+"""Options of the iteration that is traced: one step of the optimizer, of all that trains."""
+
+
+def estimate_footprint(
+    make: Callable[..., Any],
+    obs: TensorDict,
+    num_steps: int,
+    alg_class: Any,
+    alg_cfg: dict[str, Any],
+    num_stages: int,
+    over_gr00t: bool,
+    device: str,
+) -> MemoryEstimate:
+    """What training takes in the stage of unfreezing that takes most.
+
+    Args:
+        make: (observations, decisions per environment, changed fields of ``agent.actor.freezing``, changed options) ->
+            the algorithm.
+        obs: Observations of all environments.
+        num_steps: Decisions per environment and round.
+        alg_class: Its class.
+        alg_cfg: The fields of ``agent.algorithm``.
+        num_stages: Stages of unfreezing.
+        over_gr00t: Whether there is a GR00T, whose activations could be recomputed.
+        device: Where the agent lives.
+
+    Raises:
+        ValueError: It does not fit; the message names the settings that would.
+    """
+    options = alg_class.OPTIONS(**alg_cfg)
+    known = {field.name for field in dataclasses.fields(options)}
+
+    def model(stage: int, **freezing: Any) -> MemoryModel:
+        def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:
+            small = {name: value for name, value in _SETTINGS.items() if name in known}
+            small |= {"group_size": observations.batch_size[0], "num_rounds": 1} if "group_size" in known else {}
+            alg = make(
+                observations, num_steps, freezing, max_iterations=1, gradient_accumulation_steps=num_parts, **small
+            )
+            alg.open_stage(stage)
+            return alg
+
+        return algorithm_footprint(build, obs, device)
+
+    sizes = BatchSizes(
+        num_envs=obs.batch_size[0],
+        num_steps_per_env=num_steps * getattr(options, "num_rounds", 1),
+        num_mini_batches=options.num_mini_batches,
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+    )
+    checkpointing = "agent.actor.freezing.gradient_checkpointing"
+    models = [model(stage) for stage in range(num_stages)]
+    stage = max(range(num_stages), key=lambda stage: models[stage].estimate(sizes).total)
+    more = {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)} if over_gr00t else {}
+    return require_memory(models[stage], sizes, available_bytes(device), more)
 
 
 def algorithm_footprint(
@@ -77,12 +134,14 @@ class DrivenAlgorithm:
         self._algorithm = algorithm
         self._observe = observe
         self._obs = observe()
-        algorithm.pretend(observe)
+        methods = ("configure_decisions", "configure_groups", "start_groups", "share_states", "park")
+        nothing = SimpleNamespace(**dict.fromkeys(methods, lambda *_, **__: None))
+        algorithm.bind(SimpleNamespace(unwrapped=nothing, get_observations=observe, max_episode_length=1), [])
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         """The algorithm's."""
-        return self._algorithm.optimizer
+        return self._algorithm.updater.optimizer
 
     @property
     def storage(self) -> DecisionStorage:

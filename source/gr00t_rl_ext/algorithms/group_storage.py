@@ -82,6 +82,10 @@ class GroupStorage(DecisionStorage):
         for tensor in (self.observations[EXECUTED], self.rewards, self.successes):
             tensor[steps, envs] = 0
 
+    def steps_of_round(self, number: int) -> slice:
+        """Rows of a round, counted from 0."""
+        return slice(number * self.round_length, (number + 1) * self.round_length)
+
     def outcomes(self) -> Outcomes:
         """What came of the segments."""
 
@@ -96,6 +100,11 @@ class GroupStorage(DecisionStorage):
     def per_decision(self, per_segment: Tensor) -> Tensor:
         """The number of each decision's segment: (R, S, N) -> (R * T, N)."""
         return per_segment.repeat_interleave(self.segment_length, dim=1).flatten(0, 1)
+
+    def learn_from(self, which: Tensor) -> None:
+        """Choose the decisions to learn from: (R * T, N) bool."""
+        chosen = [index for index, learned in enumerate(which.flatten().tolist()) if learned]
+        self.learned = torch.tensor(chosen, dtype=torch.long, device=self.device)
 
     @property
     def num_decisions(self) -> int:

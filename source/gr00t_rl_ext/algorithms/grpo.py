@@ -5,25 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
+from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.algorithms import group_advantages, objectives
-from gr00t_rl_ext.algorithms.errors import readable_errors
+from gr00t_rl_ext.algorithms.construction import build
 from gr00t_rl_ext.algorithms.finite import require_finite_observations, require_finite_rewards
 from gr00t_rl_ext.algorithms.group_storage import GroupBatch, GroupStorage, Outcomes
-from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
+from gr00t_rl_ext.algorithms.options import GrpoOptions
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.returns import executed_mask
-from gr00t_rl_ext.algorithms.signal import SignalWatch
+from gr00t_rl_ext.algorithms.rounds import Rounds
+from gr00t_rl_ext.algorithms.signal_watch import SignalWatch
 from gr00t_rl_ext.algorithms.storage import EXECUTED
-from gr00t_rl_ext.policy.protocols import ActorCritic
+from gr00t_rl_ext.algorithms.update import Loss
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 
 
 class Gr00tGRPO(PolicyOptimization):
@@ -39,18 +39,17 @@ class Gr00tGRPO(PolicyOptimization):
     * Groups whose members all came out equal have no signal: they may be tried again, and are not learned from.
     * The ratio is clipped with asymmetric bounds; the KL to the policy at step 0 is a penalty.
 
-    Under Isaac Lab's own script it runs one round of a fixed number of steps; what follows the last episode's end
-    takes no time. With :class:`~gr00t_rl_ext.runners.grpo_runner.GrpoRunner` it runs as many as it needs.
+    Under Isaac Lab's own script the runner's loop makes as many steps as a rollout may need; what follows the last
+    episode's end executes nothing. :class:`~gr00t_rl_ext.runners.grpo_runner.GrpoRunner` stops there.
 
     Args:
         actor_critic: Actor and encoder, without a critic.
         observations: Observations of all environments.
-        num_steps_per_env: Decisions per environment and update, in all rounds together.
+        num_steps_per_env: Decisions per environment and round.
         device: Where all of it lives.
         multi_gpu_cfg: rsl_rl's, with several processes.
         max_iterations: Iterations of the run, for linear schedules.
-        rounds: Rounds per update.
-        **options: Fields of :class:`~gr00t_rl_ext.algorithms.grpo_options.GrpoOptions`.
+        **options: Fields of :class:`~gr00t_rl_ext.algorithms.options.GrpoOptions`.
 
     Raises:
         ValueError: An option does not fit the policy or the rollout.
@@ -65,104 +64,67 @@ class Gr00tGRPO(PolicyOptimization):
 
     def __init__(
         self,
-        actor_critic: ActorCritic,
+        actor_critic: Gr00tActorCritic,
         observations: TensorDict,
         num_steps_per_env: int,
         *,
         device: str = "cpu",
         multi_gpu_cfg: dict | None = None,
         max_iterations: int | None = None,
-        rounds: int = 1,
         **options: Any,
     ) -> None:
         assert actor_critic.critic is None, "GRPO has no critic"
-        checked = GrpoOptions(**options)
-        checked.check_rollout(num_steps_per_env // rounds)
-        self._rounds = rounds
+        self._round_length = num_steps_per_env
         super().__init__(
             actor_critic,
             observations,
-            num_steps_per_env,
-            checked,
+            num_steps_per_env * options.get("num_rounds", GrpoOptions.num_rounds),
+            options,
             device=device,
             multi_gpu_cfg=multi_gpu_cfg,
             max_iterations=max_iterations,
         )
-        self.may_go_on = False
-        """Whether the runner goes on until :attr:`rollout_complete`, so that groups may be tried again."""
-
-        self._env: Any = None
-        self._groups_configured = False
-        self._num_groups = self._num_envs // checked.group_size
-        self._baseline = group_advantages.RunningBaseline(1, checked.baseline_momentum, device)
-        self._signal = SignalWatch(checked.signal_patience, checked.outcome)
-        self._active = np.zeros(self._num_envs, dtype=bool)
-        """Environments whose episode goes on."""
-
-        self._ids = torch.arange(self._num_envs, device=device)
-        """Indices of those."""
-
-        self._round, self._attempt, self._step_of_round = 0, 0, 0
-        self._attempted: list[int] = []
-        """Groups that the attempt in progress is for."""
-
-        self._resampled = 0
-        self._in_rollout = False
+        self._rounds = Rounds(self.options, self._num_envs, device, self._has_signal)
+        self._baseline = group_advantages.RunningBaseline(1, self.options.baseline_momentum, device)
+        self._signal = SignalWatch(self.options.signal_patience, self.options.outcome)
         self._health: dict[str, float] = {}
-        self._moved = False
-        """Whether environments were set to other states since the runner observed them."""
-
-        self.rollout_complete = False
-        """Whether the rollout in progress needs no further step."""
 
     # Construction
+
+    @staticmethod
+    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Gr00tGRPO:
+        """Build networks, storage and algorithm. Called by rsl_rl's runner, under the stock scripts as well.
+
+        Raises:
+            ValueError: See :func:`~.construction.build`.
+        """
+        return build(obs, env, cfg, device)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Steps of the runner's loop that a rollout needs at most: with every attempt of every round."""
+        return self._num_steps * (1 + self.options.max_resamples)
 
     def bind(self, env: Any, observation_groups: list[str]) -> None:
         # an undiscounted sum, also inside the chunk: a discount would punish long successes
         env.unwrapped.configure_decisions(
             self.actor.chunk_length, step_discount=1.0, observation_groups=observation_groups
         )
-        self._env = env
-
-    def _configure_groups(self) -> None:
-        """Before the first rollout, and not to play, where there are no groups.
-
-        Raises:
-            ValueError: The environment cannot have groups.
-        """
-        env, unwrapped = self._env, self._env.unwrapped
-        if not hasattr(unwrapped, "configure_groups"):
-            raise ValueError(
-                f"The task's environment class {type(unwrapped).__name__} cannot copy the state of one environment to"
-                " others, which GRPO's groups need. Register the task with"
-                " entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv', or use a PPO agent."
-            )
-        unwrapped.configure_groups(self.options.group_size)
-        most = -(-int(env.max_episode_length) // self.actor.chunk_length)
-        if most > self.storage.round_length:
-            print(
-                f"An episode has up to {most} decisions, a rollout {self.storage.round_length}: outcomes are what is"
-                f" reached until then. For whole episodes set agent.num_steps_per_env={most}."
-            )
-        self._groups_configured = True
-
-    def pretend(self, observe: Callable[[], TensorDict]) -> None:
-        def nothing(*_: Any) -> None:
-            pass
-
-        groups = SimpleNamespace(start_groups=nothing, share_states=nothing, park=nothing)
-        self._env, self._groups_configured = SimpleNamespace(unwrapped=groups, get_observations=observe), True
-        self._host = lambda flags, assumed: np.full(flags.shape, assumed)
-        self._measure_health = lambda outcomes, signal: dict.fromkeys(("grpo/kept_groups", "grpo/mean_reward"), 1.0)
+        self._rounds.bind(env)
 
     def _make_storage(self) -> GroupStorage:
-        return GroupStorage(*self._storage_arguments(), rounds=self._rounds, segment_length=self.options.segment_length)
+        rounds = self._num_steps // self._round_length
+        return GroupStorage(*self._storage_arguments(), rounds=rounds, segment_length=self.options.segment_length)
+
+    def _check_rollout(self) -> None:
+        self.options.check_rollout(self._num_envs, self._round_length)
 
     # Rollout
 
     @property
-    def _row(self) -> int:
-        return self._round * self.storage.round_length + self._step_of_round
+    def rollout_complete(self) -> bool:
+        """Whether the rollout in progress needs no further step."""
+        return self._rounds.complete
 
     def act(self, obs: TensorDict) -> Tensor:
         """Draw action chunks (num_envs, H * A) where an episode goes on, and remember the decisions.
@@ -173,52 +135,53 @@ class Gr00tGRPO(PolicyOptimization):
             obs: What the runner observed. Not read where environments were set to another state since then.
 
         Raises:
-            SystemExit: An observation is not finite, or the members of a group are not in the same state.
+            ValueError: An observation is not finite, or the members of a group are not in the same state.
         """
-        with readable_errors():
-            chunk = self.actor.chunk_length * self.encoder.spec.action_dim
-            actions = torch.zeros(self._num_envs, chunk, device=self.device)
-            if not self._in_rollout:
-                self._start_rollout_of_groups()
-            elif self.rollout_complete:
-                return actions
-            elif self._step_of_round and self._step_of_round % self.storage.segment_length == 0:
-                self._share_states()
-            if self._moved:
-                obs = self._env.get_observations().to(self.device)
-                self._moved = False
-            active = obs if self._active.all() else obs[self._ids]
-            require_finite_observations(active)
-        if self._row == 0 and self._attempt == 0:
+        rounds, storage = self._rounds, self.storage
+        actions = torch.zeros(
+            self._num_envs, self.actor.chunk_length * self.encoder.spec.action_dim, device=self.device
+        )
+        if not rounds.in_progress:
+            rounds.configure(self.actor.chunk_length, self._round_length)
+            rounds.begin(storage)
+        elif rounds.complete:
+            # the runner's loop may go on; nothing is executed any more
+            return actions
+        active = rounds.begin_step(storage, obs)
+        require_finite_observations(active)
+        if rounds.is_first_step:
             # the members of a group see the same
             self._start_rollout(active[:: self.options.group_size])
-        self.storage.step = self._row
-        actions[self._ids] = self._decide(self.encoder.encode(active), self._ids)
+        actions[rounds.ids] = self._decide(self.encoder.encode(active), rounds.ids)
         return actions
 
     def process_env_step(self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
         """Record the outcome of decisions. Rewards are undiscounted sums.
 
         Raises:
-            SystemExit: A reward is not finite, or the task has no success that the outcome could be.
+            ValueError: A reward is not finite, or the task has no success that the outcome could be.
         """
         self._share_log(extras)
-        if self.rollout_complete:
+        rounds, storage, ids = self._rounds, self.storage, self._rounds.ids
+        if rounds.complete:
             return
-        with readable_errors():
-            require_finite_rewards(rewards)
-            successes = self._successes(extras)
-        storage, row, ids = self.storage, self._row, self._ids
+        require_finite_rewards(rewards)
+        successes = self._successes(extras)
         executed = extras["executed_steps"].to(self.device)
         self._statistics.record(executed[ids], rewards[ids])
-        storage.observations[EXECUTED][row, ids] = executed_mask(executed[ids], storage.chunk_length)
-        storage.rewards[row, ids] = rewards[ids]
-        storage.successes[row, ids] = successes[ids]
-        self._set_active(self._active & ~self._host(dones > 0, assumed=False))
-        self._step_of_round += 1
-        if self._step_of_round == storage.round_length or not self._active.any():
-            with readable_errors():
-                self._finish_attempt()
+        storage.observations[EXECUTED][storage.step, ids] = executed_mask(executed[ids], storage.chunk_length)
+        storage.rewards[storage.step, ids] = rewards[ids]
+        storage.successes[storage.step, ids] = successes[ids]
+        ended = rounds.finish_step(storage, dones)
+        if ended is not None:
+            rows = storage.steps_of_round(rounds.round)
+            episodes = {
+                "episode_return": storage.rewards[rows].sum(0),
+                "episode_steps": storage.observations[EXECUTED][rows].sum((0, 2)),
+                "success": storage.successes[rows].any(0),
+            }
+            self._statistics.report_episodes(ended, episodes)
+            rounds.finish_attempt(storage)
 
     def _successes(self, extras: dict[str, Any]) -> Tensor:
         if "success" in extras:
@@ -231,94 +194,11 @@ class Gr00tGRPO(PolicyOptimization):
             )
         return torch.zeros(self._num_envs, dtype=torch.bool, device=self.device)
 
-    def _host(self, flags: Tensor, assumed: bool) -> np.ndarray:
-        """Flags on the CPU.
-
-        Args:
-            flags: Bool, any shape.
-            assumed: What the estimate of memory, which has tensors without content, takes them for.
-        """
-        return flags.cpu().numpy()
-
-    def _set_active(self, active: np.ndarray) -> None:
-        self._active = active
-        self._ids = torch.tensor(np.flatnonzero(active)).to(self.device)
-        self._env.unwrapped.park(torch.tensor(~active).to(self.device))
-
-    def _members(self, groups: list[int]) -> np.ndarray:
-        """Which environments belong to some groups, (num_envs,) bool."""
-        return np.isin(np.arange(self._num_envs) // self.options.group_size, groups)
-
-    def _start_rollout_of_groups(self) -> None:
-        if not self._groups_configured:
-            self._configure_groups()
-        self._in_rollout, self.rollout_complete = True, False
-        self._resampled = 0
-        self.storage.clear()
-        self._start_round(0)
-
-    def _start_round(self, number: int) -> None:
-        self._round, self._attempt = number, 0
-        self._start_attempt(list(range(self._num_groups)))
-
-    def _start_attempt(self, groups: list[int]) -> None:
-        """Begin new episodes in some groups; the decisions of earlier attempts in this round are forgotten."""
-        self._step_of_round = 0
-        self._attempted = groups
-        active = self._members(groups)
-        first = self._round * self.storage.round_length
-        envs = torch.tensor(np.flatnonzero(active)).to(self.device)
-        self.storage.forget(slice(first, first + self.storage.round_length), envs)
-        self._env.unwrapped.start_groups(groups)
-        self._moved = True
-        self._set_active(active)
-
-    def _share_states(self) -> None:
-        """A segment begins: each group goes on from one of its members whose episode goes on, if there is one."""
-        leaders, active = [], np.zeros_like(self._active)
-        for group in self._attempted:
-            members = self._members([group])
-            alive = np.flatnonzero(members & self._active)
-            if len(alive):
-                # drawn by torch, whose generator a checkpoint keeps
-                leaders.append(int(alive[int(torch.randint(len(alive), ()))]))
-                active |= members
-        self._env.unwrapped.share_states(leaders)
-        self._moved = True
-        self._set_active(active)
-
-    def _finish_attempt(self) -> None:
-        """Every episode of the attempt has ended, or its time is over."""
-        storage, first = self.storage, self._round * self.storage.round_length
-        rows = slice(first, first + storage.round_length)
-        self._statistics.report_episodes(
-            torch.tensor(self._members(self._attempted)).to(self.device),
-            {
-                "episode_return": storage.rewards[rows].sum(0),
-                "episode_steps": storage.observations[EXECUTED][rows].sum((0, 2)),
-                "success": storage.successes[rows].any(0),
-            },
-        )
-        if self.may_go_on and self._attempt < self.options.max_resamples:
-            outcomes = storage.outcomes()
-            signal = self._has_signal(outcomes)[self._round].any(0)
-            dull = np.flatnonzero(~self._host(signal, assumed=True)).tolist()
-            if dull:
-                self._attempt += 1
-                self._resampled += len(dull)
-                self._start_attempt(dull)
-                return
-        if self._round + 1 < storage.rounds:
-            self._start_round(self._round + 1)
-            return
-        self.rollout_complete = True
-        self._set_active(np.zeros_like(self._active))
-
     # Advantages
 
     def _grouped(self, per_env: Tensor) -> Tensor:
         """(..., N) -> (..., groups, G)."""
-        return per_env.unflatten(-1, (self._num_groups, self.options.group_size))
+        return per_env.unflatten(-1, (-1, self.options.group_size))
 
     def _compared(self, outcomes: Outcomes) -> Tensor:
         """What the members of a group are compared by, (R, S, groups, G)."""
@@ -368,10 +248,9 @@ class Gr00tGRPO(PolicyOptimization):
         if options.advantage_normalization == "rollout":
             advantages = advantages / group_advantages.spread(advantages, options.std_floor, storage.weights * learned)
         storage.advantages.copy_(advantages)
-        indices = np.flatnonzero(self._host(learned, assumed=True))
-        storage.learned = torch.tensor(indices).to(self.device)
+        storage.learn_from(learned)
         self._health = self._measure_health(outcomes, signal)
-        self._in_rollout = False
+        self._rounds.in_progress = False
 
     def _measure_health(self, outcomes: Outcomes, signal: Tensor) -> dict[str, float]:
         """Whether the groups have something to tell."""
@@ -384,7 +263,7 @@ class Gr00tGRPO(PolicyOptimization):
             "grpo/mean_reward": compared.mean(),
             "grpo/reward_std": compared.std(),
             "grpo/kept_groups": kept,
-            "grpo/resampled_groups": self._resampled,
+            "grpo/resampled_groups": self._rounds.resampled,
         }
         histogram = group_advantages.success_histogram(successes).tolist()
         health |= {f"grpo/groups_with_{count}_successes": number for count, number in enumerate(histogram)}
@@ -399,15 +278,14 @@ class Gr00tGRPO(PolicyOptimization):
             Means over the mini-batches, under rsl_rl's names.
 
         Raises:
-            SystemExit: Gradients were not finite too often in a row.
+            DivergedError: Gradients were not finite too often in a row.
         """
         # every rank must take the same steps
-        if self._mean_over_ranks(float(self.storage.num_decisions > 0)) > 0:
+        if self.ranks.mean(float(self.storage.num_decisions > 0)) > 0:
             if self.storage.num_decisions == 0:
                 # their advantages are 0
-                acted = self._host(self.storage.observations[EXECUTED].any(-1), assumed=True)
-                self.storage.learned = torch.tensor(np.flatnonzero(acted)).to(self.device)
-            means = self._optimize()
+                self.storage.learn_from(self.storage.observations[EXECUTED].any(-1))
+            means = self._optimize(self._mini_batch_statistics, self._loss)
             means.setdefault("kl_divergence", means["kl_to_base"])
             self.actor.update_normalization(self.storage.observations.flatten(0, 1)[self.storage.learned])
         else:
@@ -424,26 +302,23 @@ class Gr00tGRPO(PolicyOptimization):
         advantages, weights = (tensor.flatten()[indices] for tensor in (self.storage.advantages, self.storage.weights))
         return group_advantages.spread(advantages, self.options.std_floor, weights)
 
-    def _losses(self, batch: GroupBatch, whole: Tensor | float) -> tuple[dict[str, Tensor], Tensor]:
+    def _loss(self, batch: GroupBatch, whole: Tensor | float) -> Loss:
         options = self.options
         scored = self._score(batch)
         log_ratio = scored.current.log_ratio(scored.old).sum(1)
         advantages = batch.weights * batch.advantages / whole
         clip, clip_high = options.clip_param, options.clip_high
-        losses = {
+        parts = {
             "policy_loss": objectives.clipped_surrogate_loss(log_ratio, advantages, clip, clip_high=clip_high),
             "clipfrac": objectives.clip_fraction(log_ratio.detach(), clip, clip_high=clip_high),
+            **self._divergences(scored),
         }
+        total = parts["policy_loss"] - options.entropy_coef * parts["entropy"]
         if scored.base is not None:
             to_base = scored.base.log_ratio(scored.current).sum(1)
-            losses["kl_divergence"] = objectives.low_variance_kl(to_base, log_ratio=log_ratio)
-        return losses | self._divergences(scored), log_ratio
-
-    def _total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
-        loss = losses["policy_loss"] - self.options.entropy_coef * losses["entropy"]
-        if "kl_divergence" in losses:
-            loss = loss + self.options.kl_to_base_coef * losses["kl_divergence"]
-        return loss
+            parts["kl_divergence"] = objectives.low_variance_kl(to_base, log_ratio=log_ratio)
+            total = total + options.kl_to_base_coef * parts["kl_divergence"]
+        return Loss(total, parts, log_ratio)
 
     # Checkpoints
 

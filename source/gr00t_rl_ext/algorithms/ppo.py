@@ -6,23 +6,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor, nn
 
 from gr00t_rl_ext.algorithms import objectives
-from gr00t_rl_ext.algorithms.errors import readable_errors
+from gr00t_rl_ext.algorithms.construction import build
 from gr00t_rl_ext.algorithms.finite import require_finite_observations, require_finite_rewards
 from gr00t_rl_ext.algorithms.normalization import RewardNormalizer
+from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
-from gr00t_rl_ext.algorithms.ppo_options import PpoOptions
 from gr00t_rl_ext.algorithms.returns import chunk_advantages, executed_mask, step_advantages
 from gr00t_rl_ext.algorithms.storage import EXECUTED, ValuedBatch, ValueStorage
+from gr00t_rl_ext.algorithms.update import Loss
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
-from gr00t_rl_ext.policy.protocols import ActorCritic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Gr00tPPO(PolicyOptimization):
         device: Where all of it lives.
         multi_gpu_cfg: rsl_rl's, with several processes.
         max_iterations: Iterations of the run, for linear schedules.
-        **options: Fields of :class:`~gr00t_rl_ext.algorithms.ppo_options.PpoOptions`.
+        **options: Fields of :class:`~gr00t_rl_ext.algorithms.options.PpoOptions`.
 
     Raises:
         ValueError: An option does not fit the policy or the rollout.
@@ -72,7 +73,7 @@ class Gr00tPPO(PolicyOptimization):
 
     def __init__(
         self,
-        actor_critic: ActorCritic,
+        actor_critic: Gr00tActorCritic,
         observations: TensorDict,
         num_steps_per_env: int,
         *,
@@ -81,27 +82,25 @@ class Gr00tPPO(PolicyOptimization):
         max_iterations: int | None = None,
         **options: Any,
     ) -> None:
-        checked = PpoOptions(**options)
-        checked.check_rollout(observations.batch_size[0], num_steps_per_env)
         assert actor_critic.critic is not None
         self.critic: Gr00tCritic = actor_critic.critic.to(device)
         super().__init__(
             actor_critic,
             observations,
             num_steps_per_env,
-            checked,
+            options,
             device=device,
             multi_gpu_cfg=multi_gpu_cfg,
             max_iterations=max_iterations,
         )
-        if checked.bootstrap_images and not self.critic.reads_features:
+        if self.options.bootstrap_images and not self.critic.reads_features:
             raise ValueError(
                 "`agent.algorithm.bootstrap_images` is set, but the critic reads no images, so that it would change"
                 " nothing. Leave it unset, or name an image group in `agent.obs_groups.critic`."
             )
         self._reward_normalizer = (
-            RewardNormalizer(self._num_envs, checked.gamma, checked.reward_clip).to(device)
-            if checked.reward_normalization
+            RewardNormalizer(self._num_envs, self.options.gamma, self.options.reward_clip).to(device)
+            if self.options.reward_normalization
             else None
         )
         self._encoded: tuple[TensorDict, TensorDict] | None = None
@@ -112,6 +111,15 @@ class Gr00tPPO(PolicyOptimization):
 
     # Construction
 
+    @staticmethod
+    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Gr00tPPO:
+        """Build networks, storage and algorithm. Called by rsl_rl's runner, under the stock scripts as well.
+
+        Raises:
+            ValueError: See :func:`~.construction.build`.
+        """
+        return build(obs, env, cfg, device)
+
     def bind(self, env: Any, observation_groups: list[str]) -> None:
         chunk_length = self.actor.chunk_length
         env.unwrapped.configure_decisions(
@@ -121,23 +129,11 @@ class Gr00tPPO(PolicyOptimization):
             final_observation_groups=self.final_observation_groups,
         )
 
-    def pretend(self, observe: Callable[[], TensorDict]) -> None:
-        """Nothing is asked of an environment."""
-
     def _make_storage(self) -> ValueStorage:
         return ValueStorage(*self._storage_arguments(), num_values=self.critic.num_values)
 
-    def _network_groups(self) -> list[dict[str, Any]]:
-        rate, critic_rate = self.options.learning_rate, self.options.critic_learning_rate
-        critic = {
-            "params": list(self.critic.parameters()),
-            "lr": 20.0 * rate if critic_rate is None else critic_rate,
-            "name": "critic",
-        }
-        return [*super()._network_groups(), critic]
-
-    def _networks(self) -> list[nn.Module]:
-        return [self.actor, self.critic]
+    def _networks(self) -> dict[str, nn.Module]:
+        return super()._networks() | {"critic": self.critic}
 
     @property
     def final_observation_groups(self) -> list[str]:
@@ -164,10 +160,9 @@ class Gr00tPPO(PolicyOptimization):
         """Draw action chunks (num_envs, H * A) and remember the decisions.
 
         Raises:
-            SystemExit: An observation is not finite.
+            ValueError: An observation is not finite.
         """
-        with readable_errors():
-            require_finite_observations(obs)
+        require_finite_observations(obs)
         if self.storage.step == 0:
             self._start_rollout(obs)
         encoded = self._encode(obs)
@@ -183,10 +178,9 @@ class Gr00tPPO(PolicyOptimization):
         """Record the outcome of decisions. Rewards are discounted inside the chunk.
 
         Raises:
-            SystemExit: A reward or an observation of a time-out is not finite.
+            ValueError: A reward or an observation of a time-out is not finite.
         """
-        with readable_errors():
-            require_finite_rewards(rewards)
+        require_finite_rewards(rewards)
         storage, step = self.storage, self.storage.step
         executed = extras["executed_steps"].to(self.device)
         self._statistics.record(executed, rewards)
@@ -213,9 +207,8 @@ class Gr00tPPO(PolicyOptimization):
         decided, values = self._decided
         if "final_observations" in extras:
             final = TensorDict(extras["final_observations"], batch_size=[self._num_envs]).to(self.device)
-            with readable_errors():
-                # the episode that follows may begin with finite numbers again
-                require_finite_observations(final)
+            # the episode that follows may begin with finite numbers again
+            require_finite_observations(final)
             if set(self.encoder.spec.image_groups) & set(final.keys()):
                 obs = self.encoder.encode(final)
             else:
@@ -229,11 +222,10 @@ class Gr00tPPO(PolicyOptimization):
         """Generalised advantages, of decisions or of control steps, and returns.
 
         Raises:
-            SystemExit: An observation is not finite.
+            ValueError: An observation is not finite.
         """
-        with readable_errors():
-            # its value enters advantages, and the next rollout would look at it after the update
-            require_finite_observations(obs)
+        # its value enters advantages, and the next rollout would look at it after the update
+        require_finite_observations(obs)
         encoded = self._encode(obs)
         self._encoded = (obs, self.encoder.kept(encoded))
         with self._autocast():
@@ -278,10 +270,10 @@ class Gr00tPPO(PolicyOptimization):
             Means over the mini-batches, under rsl_rl's names.
 
         Raises:
-            SystemExit: Gradients were not finite too often in a row.
+            DivergedError: Gradients were not finite too often in a row.
         """
         policy_trained = self._policy_trains
-        means = self._optimize()
+        means = self._optimize(self._mini_batch_statistics, self._loss)
         observations = self.storage.observations.flatten(0, 1)
         self.critic.update_normalization(observations)
         if policy_trained:
@@ -298,7 +290,7 @@ class Gr00tPPO(PolicyOptimization):
     def _policy_trains(self) -> bool:
         return self.iteration >= self.options.critic_warmup_iterations
 
-    def _losses(self, batch: ValuedBatch, whole: _MiniBatchStatistics) -> tuple[dict[str, Tensor], Tensor]:
+    def _loss(self, batch: ValuedBatch, whole: _MiniBatchStatistics) -> Loss:
         options = self.options
         scored = self._score(batch)
         with self._autocast():
@@ -306,36 +298,30 @@ class Gr00tPPO(PolicyOptimization):
         step_log_ratio = scored.current.log_ratio(scored.old)
         log_ratio = step_log_ratio.sum(1)
         advantages = (batch.advantages - whole.advantage_mean) / whole.advantage_std
+        # one ratio per decision, unless the critic values control steps
         valid, ratios = None, log_ratio.unsqueeze(1)
         weight: float | Tensor = 1.0
         if values.shape[1] > 1:
             valid, ratios = scored.current.valid, step_log_ratio
             # parts of a mini-batch count by their executed control steps
             weight = valid.sum() / (valid.shape[0] * whole.executed)
-        losses = {
+        value_clip = options.clip_param if options.use_clipped_value_loss else None
+        parts = {
             "policy_loss": weight
             * objectives.clipped_surrogate_loss(ratios, advantages, options.clip_param, valid=valid),
             "value_loss": weight
             * objectives.value_loss(
-                values,
-                batch.values,
-                batch.returns,
-                options.clip_param if options.use_clipped_value_loss else None,
-                huber_delta=options.huber_delta,
-                valid=valid,
+                values, batch.values, batch.returns, value_clip, huber_delta=options.huber_delta, valid=valid
             ),
             "clipfrac": weight * objectives.clip_fraction(ratios.detach(), options.clip_param, valid=valid),
+            **self._divergences(scored),
         }
-        return losses | self._divergences(scored), log_ratio
-
-    def _total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
-        options = self.options
-        loss = options.value_loss_coef * losses["value_loss"]
+        total = options.value_loss_coef * parts["value_loss"]
         if self._policy_trains:
-            loss = loss + losses["policy_loss"] - options.entropy_coef * losses["entropy"]
-            if "kl_to_base" in losses:
-                loss = loss + options.kl_to_base_coef * losses["kl_to_base"]
-        return loss
+            total = total + parts["policy_loss"] - options.entropy_coef * parts["entropy"]
+            if "kl_to_base" in parts:
+                total = total + options.kl_to_base_coef * parts["kl_to_base"]
+        return Loss(total, parts, log_ratio)
 
     def _mini_batch_statistics(self, indices: Tensor) -> _MiniBatchStatistics:
         executed = self.storage.observations[EXECUTED].flatten(0, 1)[indices]
@@ -349,15 +335,15 @@ class Gr00tPPO(PolicyOptimization):
     # Checkpoints
 
     def save(self) -> dict:
-        saved = super().save() | {"critic_state_dict": self.critic.state_dict()}
+        saved = super().save()
         if self._reward_normalizer is not None:
             saved["reward_normalizer"] = self._reward_normalizer.state_dict()
         return saved
 
-    def _load_networks(self, loaded: Mapping[str, Any], wanted: Mapping[str, bool], strict: bool) -> None:
-        super()._load_networks(loaded, wanted, strict)
-        if wanted.get("critic"):
-            self.critic.load_state_dict(loaded["critic_state_dict"], strict=strict)
+    def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
+        with_iteration = super().load(loaded_dict, load_cfg, strict)
+        # its features were those of other weights
         self._encoded = None
-        if self._reward_normalizer is not None and "reward_normalizer" in loaded:
-            self._reward_normalizer.load_state_dict(loaded["reward_normalizer"])
+        if self._reward_normalizer is not None and "reward_normalizer" in loaded_dict:
+            self._reward_normalizer.load_state_dict(loaded_dict["reward_normalizer"])
+        return with_iteration

@@ -13,7 +13,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Decisions, Parameters
+from gr00t_rl_ext.policy.actor import Actor, Decisions, Parameters
 
 EXECUTED = "executed"
 """Key of the mask of executed control steps (num_envs, H) in stored observations."""
@@ -40,45 +40,38 @@ class DecisionStorage:
     """Decisions of T steps in N environments, each of up to H control steps.
 
     Args:
-        num_envs: N.
+        observations: An example of what the environments observe, (N,).
         num_steps: T.
-        observations: An example of what is kept of the observations, (N,).
-        chunk_length: H.
-        action_dim: Action dimensions per control step.
+        actor: The policy, which tells what is kept of its observations, decisions and distributions.
         kept_distributions: Which distributions are kept beside the recorded one, ``old`` and ``base``.
-        distribution_shapes: Shapes of the parameters of a distribution, for one decision.
         device: Where it lives.
     """
 
     def __init__(
-        self,
-        num_envs: int,
-        num_steps: int,
-        observations: TensorDict,
-        chunk_length: int,
-        action_dim: int,
-        kept_distributions: tuple[str, ...],
-        distribution_shapes: tuple[tuple[int, ...], ...],
-        device: str,
+        self, observations: TensorDict, num_steps: int, actor: Actor, kept_distributions: tuple[str, ...], device: str
     ) -> None:
-        self.num_envs, self.num_steps, self.chunk_length, self.device = num_envs, num_steps, chunk_length, device
+        self.num_envs, self.num_steps, self.device = observations.batch_size[0], num_steps, device
+        self.chunk_length = actor.chunk_length
+        example = actor.encoder.encoded_example(observations)
+        example[EXECUTED] = torch.zeros(self.num_envs, self.chunk_length, dtype=torch.bool, device=device)
         self.observations = TensorDict(
             {
                 key: torch.zeros(num_steps, *value.shape, dtype=value.dtype, device=device)
-                for key, value in observations.items()
+                for key, value in example.items()
             },
-            batch_size=[num_steps, num_envs],
+            batch_size=[num_steps, self.num_envs],
             device=device,
         )
         """What is kept of the observations, and :data:`EXECUTED`. (T, N)."""
 
-        self.actions = self._zeros(chunk_length * action_dim)
+        self.actions = self._zeros(self.chunk_length * actor.encoder.spec.action_dim)
         """(T, N, H * A)."""
 
         self.recorded: Parameters | None = None
         """What the policy recorded of the decisions, (T, N, ...) each. Allocated with the first decision."""
 
-        self.kept = {name: tuple(self._zeros(*shape) for shape in distribution_shapes) for name in kept_distributions}
+        shapes = actor.distribution_shapes
+        self.kept = {name: tuple(self._zeros(*shape) for shape in shapes) for name in kept_distributions}
         """Parameters of further distributions, (T, N, ...) each."""
 
         self.step = 0

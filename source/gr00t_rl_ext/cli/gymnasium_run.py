@@ -190,7 +190,7 @@ def _learn(
     from isaaclab_rl.entrypoints.backends.cli_args_rsl_rl import checkpoint_load_cfg
     from isaaclab_rl.entrypoints.common import write_run_manifest
 
-    from gr00t_rl_ext.runners.choice import errors_for_callers, for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.runners.construction import errors_for_callers, for_installed_rsl_rl, make_runner
 
     start = time.perf_counter()
     agent_cfg = for_installed_rsl_rl(agent_cfg)

@@ -321,7 +321,7 @@ def check_gr00t(cfg: Any) -> None:
     from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
     from gr00t_rl_ext.gr00t.embodiment import load_embodiment
     from gr00t_rl_ext.gr00t.model import checkpoint_version
-    from gr00t_rl_ext.policy.encoder import TINY
+    from gr00t_rl_ext.policy.options import TINY
 
     if cfg.checkpoint == TINY:
         return
@@ -351,7 +351,7 @@ def check_mapping(cfg: Any, env_cfg: Any, actor_groups: list[str]) -> None:
     """Check the file of ``agent.actor.gr00t.mapping`` and its names. Widths are known only once there is a task."""
     from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
     from gr00t_rl_ext.gr00t.embodiment import load_embodiment
-    from gr00t_rl_ext.policy.encoder import TINY
+    from gr00t_rl_ext.policy.options import TINY
     from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
     from gr00t_rl_ext.robot.task_spec import unique_names
 

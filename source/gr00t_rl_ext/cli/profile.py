@@ -67,7 +67,7 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
 
 def _is_random(arguments: Arguments, agent_cfg: Any) -> bool:
     """Whether the tiny random GR00T is in effect."""
-    from gr00t_rl_ext.policy.encoder import TINY
+    from gr00t_rl_ext.policy.options import TINY
 
     told = [item.partition("=")[2] for item in arguments.overrides_under("agent.actor.gr00t.checkpoint=")]
     return (told[-1] if told else agent_cfg.actor.gr00t.checkpoint) == TINY
@@ -132,7 +132,7 @@ def describe_gr00t(agent_cfg: Any) -> dict[str, str]:
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is None:
         return {}
-    from gr00t_rl_ext.policy.encoder import TINY
+    from gr00t_rl_ext.policy.options import TINY
 
     chunk = agent_cfg.actor.chunk_length
     return {

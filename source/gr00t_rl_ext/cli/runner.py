@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from isaaclab_rl.entrypoints.backends import train_rsl_rl
 
-from gr00t_rl_ext.runners.choice import make_runner
+from gr00t_rl_ext.runners.construction import make_runner
 
 
 @contextmanager

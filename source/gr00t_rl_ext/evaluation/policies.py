@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
-from gr00t_rl_ext.runners.choice import errors_for_callers, for_installed_rsl_rl, make_runner
+from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
 _POLICY = ("actor_state_dict", "gr00t_state_dict")
 """Of a training checkpoint, what the policy's decisions depend on."""
@@ -57,14 +57,13 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
         cfg.algorithm.gradient_accumulation_steps = 1
     torch.manual_seed(cfg.seed)
     # what it says is about training
-    with contextlib.redirect_stdout(io.StringIO()), errors_for_callers():
+    with contextlib.redirect_stdout(io.StringIO()):
         runner = make_runner(env, cfg)
     algorithm: Any = runner.alg
     if checkpoint is not None:
         loaded = _read(checkpoint)
         try:
-            with errors_for_callers():
-                algorithm.load(loaded, {"actor": True}, strict=True)
+            algorithm.load(loaded, {"actor": True}, strict=True)
         except ValueError as error:
             raise EvaluationError(f"The checkpoint '{checkpoint}' cannot be evaluated. {error}") from error
         except (KeyError, RuntimeError) as error:

@@ -111,7 +111,7 @@ class MemoryTrace:
         self._contexts.enter_context(torch.random.fork_rng(devices))
         self._contexts.enter_context(self._mode)
         self._contexts.enter_context(self._tracker)
-        self._contexts.enter_context(_CopiesOfConstants())
+        self._contexts.enter_context(_DeepCopies())
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -182,13 +182,16 @@ class _FakeMode(FakeTensorMode):
         return self
 
 
-class _CopiesOfConstants(TorchFunctionMode):
-    """Deep copies of tensors whose values are known. Their bytes are copied as uint8, which would be fake."""
+class _DeepCopies(TorchFunctionMode):
+    """Deep copies copy bytes as uint8: fake ones where values are known, and fake tensors have none."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.__deepcopy__ and not isinstance(args[0], FakeTensor):
-            with real_tensors():
-                return func(*args, **(kwargs or {}))
+        if func is Tensor.__deepcopy__:
+            if not isinstance(args[0], FakeTensor):
+                with real_tensors():
+                    return func(*args, **(kwargs or {}))
+            if not args[0].requires_grad:
+                return args[1].setdefault(id(args[0]), args[0].clone())
         return func(*args, **(kwargs or {}))
 
 

@@ -21,7 +21,8 @@ from gr00t_rl_ext.imitation.feature_cache import GIB
 from gr00t_rl_ext.imitation.sft import Evaluation, SftOptions, SftTrainer
 from gr00t_rl_ext.imitation.sft_checkpoint import SMALL_NAME, SavedRun
 from gr00t_rl_ext.imitation.training_data import TrainingData
-from gr00t_rl_ext.policy.encoder import Gr00tEncoder, fingerprint
+from gr00t_rl_ext.policy.base_checkpoint import fingerprint
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.freezing import Freezing
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -19,6 +19,7 @@ from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN, Gr00tEncoder
 from gr00t_rl_ext.policy.protocols import Encoder
 from gr00t_rl_ext.policy.scored import Scored
 from gr00t_rl_ext.policy.stages import Stage
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 Parameters = tuple[Tensor, ...]
 """Parameters of a distribution over action chunks, each with the batch as its first axis, fp32."""
@@ -47,29 +48,41 @@ class Actor(nn.Module, ABC):
 
     Args:
         encoder: Turns observations into what the policy reads.
-        chunk_length: Control steps H per decision.
+        options: The fields of ``agent.actor``.
     """
 
     is_recurrent = False
 
-    PAIR: ClassVar[str] = "gr00t_rl_ext.policy.actor_critic:Gr00tActorCritic"
-    """What builds it together with a critic, ``module:name``."""
+    OPTIONS: ClassVar[type[Any]]
+    """The fields of ``agent.actor``: a dataclass of :mod:`~.options`."""
+
+    over_gr00t = True
+    """Whether the policy looks through cameras, by a GR00T that may train as well."""
 
     reads_head = False
     """Whether it acts through GR00T's action head."""
 
-    SECTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Nested sections of ``agent.actor`` beside ``gr00t`` and ``freezing``, with their fields. A section is an argument
-    of the constructor, as a mapping."""
-
-    FIELDS: ClassVar[tuple[str, ...]] = ()
-    """Plain fields of ``agent.actor`` beside ``chunk_length``: further arguments of the constructor."""
-
-    def __init__(self, encoder: Encoder, chunk_length: int) -> None:
+    def __init__(self, encoder: Encoder, options: Any) -> None:
         super().__init__()
         self.encoder = encoder
-        self.chunk_length = chunk_length
+        self.options = options
+        self.chunk_length = encoder.chunk_length(options.chunk_length)
         self._recorded: Parameters | None = None
+
+    @classmethod
+    def load_encoder(cls, spec: TaskSpec, options: Any, device: str, obs: TensorDict | None) -> Encoder:
+        """What a policy with some options is over.
+
+        Args:
+            spec: The task.
+            options: :attr:`OPTIONS`.
+            device: Where the networks live.
+            obs: An observation, for the widths of groups that GR00T does not read. None where only GR00T reads.
+
+        Raises:
+            ValueError: Nothing can be loaded, or what is does not fit the task.
+        """
+        return Gr00tEncoder.load(spec, options.gr00t, device, options.freezing, reads_head=cls.reads_head)
 
     @classmethod
     def check_stages(cls, stages: Sequence[Stage]) -> None:
@@ -82,7 +95,7 @@ class Actor(nn.Module, ABC):
             ValueError: This policy cannot act through a GR00T that learns so.
         """
 
-    # What a policy must say
+    # What a policy must define
 
     @abstractmethod
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
@@ -152,10 +165,7 @@ class Actor(nn.Module, ABC):
 
     def frozen_copy(self) -> Self:
         """A copy of the policy's own networks as they are now, over the same encoder; it does not train."""
-        memo: dict[int, Any] = {id(self.encoder): self.encoder}
-        # deepcopy would copy the storage of a buffer, which the estimate of memory's fake tensors do not have
-        memo |= {id(buffer): buffer.clone() for buffer in self.buffers()}
-        copied = copy.deepcopy(self, memo).requires_grad_(False)
+        copied = copy.deepcopy(self, {id(self.encoder): self.encoder}).requires_grad_(False)
         copied._recorded = None
         return copied.eval()
 

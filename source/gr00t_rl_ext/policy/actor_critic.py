@@ -1,28 +1,27 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The pair of actor and critic that share one GR00T."""
+"""The pair of actor and critic that share one GR00T, and what an actor is made from."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
-from torch import nn
 
+from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.base_checkpoint import base_directory, base_fingerprint
 from gr00t_rl_ext.policy.critic import Gr00tCritic
-from gr00t_rl_ext.policy.encoder import Gr00tEncoder, Gr00tOptions
-from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.options import CriticOptions, Gr00tOptions
 from gr00t_rl_ext.policy.protocols import Encoder
-from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
@@ -66,129 +65,94 @@ class ActorRecipe:
             Gr00tCheckpointError: There is none.
         """
         options, spec = Gr00tOptions(**self.actor.get("gr00t", {})), TaskSpec(**self.spec)
-        return options.directory(spec), options.fingerprint(spec)
+        return base_directory(options, spec), base_fingerprint(options, spec)
 
-    def make(self, device: str) -> Actor:
-        """Load GR00T and make the actor over it.
+    def make(self, device: str, obs: TensorDict | None = None, encoder: Encoder | None = None) -> Actor:
+        """Load what the actor is over, and make the actor.
+
+        Args:
+            device: Where the networks live.
+            obs: An observation; needed for an actor without GR00T.
+            encoder: What it is over, where that exists already.
 
         Raises:
             ValueError: A field is not known or does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
         """
         actor_class: Any = resolve_callable(self.class_name)
-        spec = TaskSpec(**self.spec)
-        cfg = dict(self.actor)
-        gr00t_cfg, freezing_cfg = dict(cfg.pop("gr00t", {})), dict(cfg.pop("freezing", {}))
-        chunk_length = cfg.pop("chunk_length", None)
-        if "distribution_cfg" not in actor_class.SECTIONS:
-            check_fields("agent.actor.distribution_cfg", cfg.pop("distribution_cfg", {}), ())
-        sections = {name: dict(cfg.pop(name)) for name in actor_class.SECTIONS if name in cfg}
-        for name, fields, options in (("gr00t", gr00t_cfg, Gr00tOptions), ("freezing", freezing_cfg, FreezingOptions)):
-            check_fields(f"agent.actor.{name}", fields, [field.name for field in dataclasses.fields(options)])
-        for name, fields in sections.items():
-            check_fields(f"agent.actor.{name}", fields, actor_class.SECTIONS[name])
-        known = ("gr00t", "freezing", "chunk_length", *actor_class.SECTIONS, *actor_class.FIELDS)
-        check_fields("agent.actor", cfg, known)
-        encoder = Gr00tEncoder.load(
-            spec,
-            Gr00tOptions(**gr00t_cfg),
-            device,
-            FreezingOptions(**freezing_cfg),
-            reads_head=actor_class.reads_head,
-        )
-        horizon = encoder.action_horizon
-        chunk_length = horizon if chunk_length is None else chunk_length
-        if not 1 <= chunk_length <= horizon:
-            raise ValueError(
-                f"`agent.actor.chunk_length` is {chunk_length}; the checkpoint predicts {horizon} steps, so it must lie"
-                f" in 1..{horizon}, or be null for all of them."
-            )
-        return actor_class(encoder, chunk_length, **sections, **cfg).to(device)
+        options = read(actor_class.OPTIONS, self.actor, "agent.actor")
+        if encoder is None:
+            encoder = actor_class.load_encoder(TaskSpec(**self.spec), options, device, obs)
+        return actor_class(encoder, options).to(device)
 
 
+@dataclass
 class Gr00tActorCritic:
-    """Builds actor and critic over one :class:`~gr00t_rl_ext.policy.encoder.Gr00tEncoder`.
+    """An actor and, where there is one, a critic over one GR00T, or over what stands in for it."""
 
-    Args:
-        spec: The task.
-        obs: An observation with all groups that actor and critic read.
-        obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
-        actor_cfg: Fields of ``agent.actor`` without ``class_name``.
-        critic_cfg: Fields of ``agent.critic`` without ``class_name``; None: there is no critic.
-        device: Where the networks live.
-        actor_class: Class of the actor.
-        critic_class: Class of the critic.
+    actor: Actor
 
-    Raises:
-        ValueError: If a field is not known or a value does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
-    """
+    critic: Gr00tCritic | None
 
-    over_gr00t = True
-    """Whether the policy looks through cameras, by a GR00T that may train as well."""
+    recipe: ActorRecipe
+    """What the actor was made from."""
 
-    def __init__(
-        self,
+    @property
+    def encoder(self) -> Encoder:
+        """What both are over."""
+        return self.actor.encoder
+
+    @property
+    def chunk_length(self) -> int:
+        """Control steps per decision."""
+        return self.actor.chunk_length
+
+    @classmethod
+    def build(
+        cls,
+        actor_class: type[Actor],
         spec: TaskSpec,
         obs: TensorDict,
         obs_groups: Mapping[str, Sequence[str]],
         actor_cfg: Mapping[str, Any],
         critic_cfg: Mapping[str, Any] | None,
         device: str,
-        actor_class: type[Actor] = Gr00tGaussianActor,
         critic_class: type[Gr00tCritic] = Gr00tCritic,
-    ) -> None:
-        self.recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
-        self.actor = self.recipe.make(device)
-        self.encoder = cast(Gr00tEncoder, self.actor.encoder)
-        self.chunk_length = self.actor.chunk_length
-        self.critic = build_critic(critic_class, self.encoder, obs, obs_groups, self.chunk_length, critic_cfg, device)
+        encoder: Encoder | None = None,
+    ) -> Gr00tActorCritic:
+        """Build both from an agent's config.
+
+        Args:
+            actor_class: Class of the actor.
+            spec: The task.
+            obs: An observation with all groups that actor and critic read.
+            obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
+            actor_cfg: Fields of ``agent.actor`` without ``class_name``.
+            critic_cfg: Fields of ``agent.critic`` without ``class_name``; None: there is no critic.
+            device: Where the networks live.
+            critic_class: Class of the critic.
+            encoder: What both are over, where that exists already; else it is loaded.
+
+        Raises:
+            ValueError: A field is not known or does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
+        """
+        recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
+        actor = recipe.make(device, obs, encoder)
+        critic = None
+        if critic_cfg is not None:
+            options = read(CriticOptions, critic_cfg, "agent.critic")
+            critic = critic_class(actor.encoder, obs, obs_groups["critic"], options, actor.chunk_length).to(device)
+        return cls(actor, critic, recipe)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""
-        encoder = self.encoder
-        total = sum(p.numel() for p in encoder.model.parameters())
-        tokens, width = encoder.feature_shape
+        networks = {"actor": self.actor, "critic": self.critic}
+        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items() if net is not None}
+        text = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
         return (
-            f"GR00T {encoder.model.version} from {encoder.model.config.source}\n"
-            f"  {total / 1e6:.1f} M parameters, {str(encoder.dtype).removeprefix('torch.')} where frozen; features"
-            f" {tokens} x {width} per decision\n"
-            f"  {encoder.freezing.describe()}\n"
-            f"  trains beside it: {describe_networks(self.actor, self.critic)}\n"
-            f"  decides {self.chunk_length} control steps x {encoder.spec.action_dim} actions from"
-            f" {encoder.spec.num_cameras} camera(s) and {encoder.spec.state_dim} state dimensions\n"
-            f"  instruction: {encoder.spec.instruction!r}"
+            f"{self.encoder.describe()}\n"
+            f"  networks that train: {text}{'' if self.critic is not None else ', no critic'}\n"
+            f"  decides {self.chunk_length} control steps x {self.encoder.spec.action_dim} actions"
         )
-
-
-def build_critic(
-    critic_class: type[Gr00tCritic],
-    encoder: Encoder,
-    obs: TensorDict,
-    obs_groups: Mapping[str, Sequence[str]],
-    chunk_length: int,
-    critic_cfg: Mapping[str, Any] | None,
-    device: str,
-) -> Gr00tCritic | None:
-    """The critic of a config: ``agent.critic`` without ``class_name``. None for None.
-
-    Raises:
-        ValueError: A field is not known or does not fit.
-    """
-    if critic_cfg is None:
-        return None
-    settings = dict(critic_cfg)
-    if settings.pop("distribution_cfg", None) is not None:
-        raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
-    fields = ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "orthogonal_init", "detach")
-    check_fields("agent.critic", settings, fields)
-    return critic_class(encoder, obs, obs_groups["critic"], chunk_length=chunk_length, **settings).to(device)
-
-
-def describe_networks(actor: nn.Module, critic: nn.Module | None) -> str:
-    """Numbers of parameters, for the log."""
-    networks = {"actor": actor, "critic": critic}
-    sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items() if net is not None}
-    text = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
-    return text if critic is not None else f"{text}, no critic"
 
 
 def shell_argument(text: str) -> str:
@@ -202,15 +166,3 @@ def _spell(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return repr([dict(item) if isinstance(item, Mapping) else item for item in value]).replace(" ", "")
     return "null" if value is None else str(value)
-
-
-def check_fields(where: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Reject config fields that nothing reads.
-
-    Raises:
-        ValueError: Naming the unknown fields and those that exist.
-    """
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        fields = f"Its fields are: {', '.join(sorted(known))}" if known else "It is empty for this class"
-        raise ValueError(f"`{where}` has no field {', '.join(map(repr, unknown))}. {fields}.")

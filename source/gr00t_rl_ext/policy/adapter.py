@@ -12,6 +12,7 @@ from rsl_rl.modules import MLP
 from torch import nn
 
 from gr00t_rl_ext.policy import gaussian
+from gr00t_rl_ext.policy.options import BoundedStdOptions
 from gr00t_rl_ext.policy.scored import mode
 
 
@@ -91,16 +92,10 @@ class GaussianAdapter(ChunkAdapter):
         hidden_dims: Widths of the hidden layers.
         activation: Name of the activation, as in rsl_rl.
         num_queries: Queries of the attention pooling.
-        init_std: Standard deviation at the start, inside ``std_range``; with ``state_dependent_std`` up to what the
-            small weights of the last layer add.
-        std_range: Smallest and largest standard deviation.
-        state_dependent_std: Read the standard deviation from the network too, instead of learning one for each entry of
-            the chunk.
+        std: Standard deviation at the start, with ``state_dependent_std`` up to what the small weights of the last
+            layer add, and its bounds. None: as by default.
         bounded_mean: Bound the mean by Tanh, for a Gaussian over actions in [-1, 1]. False: any mean, for a Gaussian
             whose samples a Tanh bounds.
-
-    Raises:
-        ValueError: If the range is empty or does not contain ``init_std``.
     """
 
     def __init__(
@@ -113,26 +108,20 @@ class GaussianAdapter(ChunkAdapter):
         hidden_dims: tuple[int, ...] | list[int] = (256, 256),
         activation: str = "elu",
         num_queries: int = 4,
-        init_std: float = 0.1,
-        std_range: tuple[float, float] | list[float] = (0.02, 1.0),
-        state_dependent_std: bool = False,
+        std: BoundedStdOptions | None = None,
         bounded_mean: bool = True,
     ) -> None:
-        low, high = std_range
-        if not 0.0 < low < init_std < high:
-            raise ValueError(
-                f"The standard deviation starts at init_std = {init_std} and is bounded by std_range = ({low}, {high});"
-                " expected 0 < low < init_std < high. Set them in `agent.actor.distribution_cfg`."
-            )
-        step_outputs = 2 * action_dim if state_dependent_std else action_dim
+        std = BoundedStdOptions() if std is None else std
+        low, high = std.std_range
+        step_outputs = 2 * action_dim if std.state_dependent_std else action_dim
         super().__init__(feature_dim, state_dim, chunk_length, step_outputs, hidden_dims, activation, num_queries)
         self.action_dim = action_dim
         self.bounded_mean = bounded_mean
-        self.init_std = init_std
+        self.init_std = std.init_std
         self.std_range = (low, high)
-        fraction = math.log(init_std / low) / math.log(high / low)
+        fraction = math.log(std.init_std / low) / math.log(high / low)
         logit = math.log(fraction / (1.0 - fraction))
-        if state_dependent_std:
+        if std.state_dependent_std:
             self.std_logit = None
             *_, bias = self.mlp.parameters()
             with torch.no_grad():

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
 from gr00t_rl_ext.policy.adapter import CategoricalAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.options import CategoricalActorOptions
 from gr00t_rl_ext.policy.scored import Scored, choose, score_choices, uncertainty
 
 
@@ -25,19 +25,18 @@ class Gr00tCategoricalActor(Actor):
 
     Args:
         encoder: The shared frozen backbone.
-        chunk_length: Control steps H per decision.
-        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.CategoricalAdapter`.
+        options: The fields of ``agent.actor``.
 
     Raises:
         ValueError: The task's actions are continuous.
     """
 
-    FIELDS = ("hidden_dims", "activation", "num_queries")
+    OPTIONS = CategoricalActorOptions
 
     encoder: Gr00tEncoder
 
-    def __init__(self, encoder: Gr00tEncoder, chunk_length: int, **adapter: Any) -> None:
-        super().__init__(encoder, chunk_length)
+    def __init__(self, encoder: Gr00tEncoder, options: CategoricalActorOptions) -> None:
+        super().__init__(encoder, options)
         self.choices = encoder.spec.action_choices
         if not self.choices:
             terms = ", ".join(f"{name} {width}" for name, width in encoder.spec.action_terms.items())
@@ -46,7 +45,7 @@ class Gr00tCategoricalActor(Actor):
                 " agent `gr00t_ppo` or `gr00t_flow_ppo`, or a task with the action space Discrete or MultiDiscrete."
             )
         self.adapter = CategoricalAdapter(
-            encoder.feature_shape[1], encoder.state_dim, chunk_length, self.choices, **adapter
+            encoder.feature_shape[1], encoder.state_dim, self.chunk_length, self.choices, **options.adapter()
         )
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from gr00t_rl_ext.policy.adapter import initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.options import CriticOptions
 from gr00t_rl_ext.policy.protocols import Encoder
 
 
@@ -28,16 +29,8 @@ class Gr00tCritic(nn.Module):
         encoder: What the actor is over: the shared GR00T, or none.
         obs: An observation, for the widths.
         obs_groups: Observation groups of the critic.
-        hidden_dims: Widths of the hidden layers.
-        activation: Name of the activation, as in rsl_rl.
-        obs_normalization: Normalise the vectors with running statistics.
-        obs_clip: Largest magnitude of a normalised entry. None: unbounded.
-        values: ``chunk``: one value, of the state in which the decision is made. ``step``: also those of the states
-            before each further control step of the chunk, as far as that state tells.
-        orthogonal_init: Begin with orthogonal weights, of gain 1 in the last layer, and biases of 0. Otherwise as
-            torch's layers do, with values that are several times smaller.
-        detach: Keep the value loss from changing what of GR00T trains below the features.
-        chunk_length: Control steps H of a decision, for ``step``.
+        options: The fields of ``agent.critic``. None: as by default.
+        chunk_length: Control steps H of a decision, for values of control steps.
 
     Raises:
         ValueError: If a group does not exist or is no vector, or an option does not fit.
@@ -50,20 +43,11 @@ class Gr00tCritic(nn.Module):
         encoder: Encoder,
         obs: TensorDict,
         obs_groups: Sequence[str],
-        hidden_dims: tuple[int, ...] | list[int] = (256, 256),
-        activation: str = "elu",
-        obs_normalization: bool = True,
-        obs_clip: float | None = 10.0,
-        values: str = "chunk",
-        orthogonal_init: bool = True,
-        detach: bool = True,
+        options: CriticOptions | None = None,
         chunk_length: int = 1,
     ) -> None:
         super().__init__()
-        if values not in ("chunk", "step"):
-            raise ValueError(f"`agent.critic.values` is {values!r}; expected one of chunk, step.")
-        if obs_clip is not None and not obs_clip > 0:
-            raise ValueError(f"`agent.critic.obs_clip` is {obs_clip}; expected a positive number, or null.")
+        options = CriticOptions() if options is None else options
         self.encoder = encoder
         self.reads_features = any(group in encoder.spec.image_groups for group in obs_groups)
         self.vector_groups = [group for group in obs_groups if group not in encoder.spec.image_groups]
@@ -75,7 +59,9 @@ class Gr00tCritic(nn.Module):
                     f" offers: {available}. Change `agent.obs_groups`."
                 )
         vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
-        if not detach and not (self.reads_features and any(stage.train for stage in self._gr00t.freezing.stages)):
+        if not options.detach and not (
+            self.reads_features and any(stage.train for stage in self._gr00t.freezing.stages)
+        ):
             raise ValueError(
                 "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic"
                 " reads no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
@@ -84,14 +70,16 @@ class Gr00tCritic(nn.Module):
         if vector_dim + feature_dim == 0:
             raise ValueError("The critic reads no observation group; name at least one in `agent.obs_groups`.")
         self.feature_norm = nn.LayerNorm(feature_dim) if self.reads_features else nn.Identity()
-        self.normalizer = EmpiricalNormalization(vector_dim) if obs_normalization and vector_dim else nn.Identity()
-        self.obs_clip = obs_clip if obs_normalization else None
-        self.detach = detach
-        self.num_values = chunk_length if values == "step" else 1
+        self.normalizer = (
+            EmpiricalNormalization(vector_dim) if options.obs_normalization and vector_dim else nn.Identity()
+        )
+        self.obs_clip = options.obs_clip if options.obs_normalization else None
+        self.detach = options.detach
+        self.num_values = chunk_length if options.values == "step" else 1
         """Values per decision."""
 
-        self.mlp = MLP(vector_dim + feature_dim, self.num_values, hidden_dims, activation)
-        if orthogonal_init:
+        self.mlp = MLP(vector_dim + feature_dim, self.num_values, options.hidden_dims, options.activation)
+        if options.orthogonal_init:
             initialize_orthogonally(self.mlp, output_gain=1.0)
 
     def forward(self, obs: TensorDict, masks: torch.Tensor | None = None, hidden_state: Any = None) -> torch.Tensor:

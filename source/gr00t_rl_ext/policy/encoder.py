@@ -5,36 +5,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from tensordict import TensorDict
 
-from gr00t_rl_ext.cache import cache_directory
-from gr00t_rl_ext.footprint.trace import real_tensors
-from gr00t_rl_ext.gr00t import (
-    Gr00tCheckpointError,
-    Gr00tContext,
-    Gr00tInputs,
-    build_tiny_checkpoint,
-    load_gr00t,
-)
-from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
-from gr00t_rl_ext.gr00t.embodiment import statistics_files
+from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tContext, Gr00tInputs, load_gr00t
+from gr00t_rl_ext.policy.base_checkpoint import base_directory, base_fingerprint
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
+from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
-from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping, tiny_layout
+from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.robot.state_check import StateCheck
 from gr00t_rl_ext.robot.task_spec import TaskSpec
-
-TINY = "tiny"
-"""Value of ``checkpoint`` that stands for a tiny random GR00T made for the task."""
 
 FEATURES = "features"
 """Key of the tokens that the policy reads in an encoded observation, (num_envs, tokens, width)."""
@@ -44,48 +30,6 @@ HIDDEN = "hidden"
 
 COMPILE_MODES = ("default", "max-autotune-no-cudagraphs")
 """Accepted values of ``agent.torch_compile_mode``, beside None."""
-
-
-@dataclass(frozen=True)
-class Gr00tOptions:
-    """How to load GR00T. The fields of ``agent.actor.gr00t``; :class:`~.configs.Gr00tModelCfg` documents them."""
-
-    checkpoint: str = TINY
-    tokenizer: str = ""
-    embodiment_tag: str = "new_embodiment"
-    embodiment_slot: int | None = None
-    dtype: str = "auto"
-    attn_implementation: str = "sdpa"
-    crop_scale: float | None = None
-    mapping: str = ""
-
-    def directory(self, spec: TaskSpec) -> Path:
-        """Directory of the checkpoint.
-
-        Raises:
-            Gr00tCheckpointError: There is none.
-        """
-        if self.checkpoint != TINY:
-            return resolve_checkpoint(self.checkpoint)
-        return tiny_checkpoint(spec, EmbodimentMapping.load(self.mapping) if self.mapping else None)
-
-    def fingerprint(self, spec: TaskSpec) -> str:
-        """Identifies the checkpoint and the mapping, through which the policy sees the robot."""
-        base = fingerprint(self.directory(spec))
-        if not self.mapping:
-            return base
-        return hashlib.sha256(f"{base}:{EmbodimentMapping.load(self.mapping).digest()}".encode()).hexdigest()
-
-
-def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:
-    """Directory of the tiny random GR00T for a task, with the keys of a mapping, built on first use."""
-    name = spec.digest() if mapping is None else f"{spec.digest()}-{mapping.digest()[:12]}"
-    directory = cache_directory() / "tiny" / name
-    if not (directory / "config.json").is_file():
-        # the estimate of memory may be the first to ask for it
-        with real_tensors():
-            build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
-    return directory
 
 
 class Gr00tEncoder:
@@ -102,7 +46,7 @@ class Gr00tEncoder:
         freezing: A loaded GR00T and what of it trains.
         inputs: Turns observations into the model's inputs.
         spec: The task.
-        fingerprint: Identifies what it is made from, see :meth:`Gr00tOptions.fingerprint`.
+        fingerprint: Identifies what it is made from, see :func:`~.base_checkpoint.base_fingerprint`.
         mapping: How the task's tensors become the checkpoint's. None: by position.
         state_check: Watches the states of observations that are encoded. None: nobody does.
     """
@@ -145,7 +89,7 @@ class Gr00tEncoder:
         """
         mapping = EmbodimentMapping.load(options.mapping)
         model = load_gr00t(
-            options.directory(spec),
+            base_directory(options, spec),
             embodiment_slot=options.embodiment_slot,
             embodiment_tag=options.embodiment_tag,
             dtype=dtype_of(options.dtype, device),
@@ -165,7 +109,7 @@ class Gr00tEncoder:
         trained = Freezing(model, freezing, reads_head=reads_head)
         # the statistics of a tiny one are made up
         check = None if options.checkpoint == TINY else StateCheck(inputs.embodiment.state)
-        return cls(trained, inputs, spec, options.fingerprint(spec), bound, check)
+        return cls(trained, inputs, spec, base_fingerprint(options, spec), bound, check)
 
     @property
     def base_name(self) -> str:
@@ -181,6 +125,20 @@ class Gr00tEncoder:
     def action_horizon(self) -> int:
         """Actions per chunk that the checkpoint was trained to give for this robot."""
         return self.inputs.embodiment.action_horizon or self.model.action_horizon
+
+    def chunk_length(self, wanted: int | None) -> int:
+        """Control steps of a decision: as many as are wanted (``agent.actor.chunk_length``), or the whole horizon.
+
+        Raises:
+            ValueError: The checkpoint does not predict so many.
+        """
+        horizon = self.action_horizon
+        if wanted is not None and not 1 <= wanted <= horizon:
+            raise ValueError(
+                f"`agent.actor.chunk_length` is {wanted}; the checkpoint predicts {horizon} steps, so it must lie"
+                f" in 1..{horizon}, or be null for all of them."
+            )
+        return horizon if wanted is None else wanted
 
     @property
     def dtype(self) -> torch.dtype:
@@ -248,6 +206,19 @@ class Gr00tEncoder:
     def _own_precision(self) -> torch.autocast:
         # the features of a rollout are made outside of the caller's autocast, so those of an update must be, too
         return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=self._is_mixed)
+
+    def describe(self) -> str:
+        """What the policy is over and sees, for the log."""
+        total = sum(p.numel() for p in self.model.parameters())
+        tokens, width = self.feature_shape
+        return (
+            f"GR00T {self.model.version} from {self.model.config.source}\n"
+            f"  {total / 1e6:.1f} M parameters, {str(self.dtype).removeprefix('torch.')} where frozen; features"
+            f" {tokens} x {width} per decision\n"
+            f"  {self.freezing.describe()}\n"
+            f"  sees {self.spec.num_cameras} camera(s) and {self.spec.state_dim} state dimensions; instruction:"
+            f" {self.spec.instruction!r}"
+        )
 
     def pool(self, tokens: torch.Tensor) -> torch.Tensor:
         """Mean of the tokens of an observation, padding left out: (B, S, D) -> (B, D)."""
@@ -413,23 +384,3 @@ def _check_cameras(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMappi
 def _how_to_change(name: str) -> str:
     groups = " (`agent.obs_groups.actor` names the observation groups)" if name == "state" else ""
     return f"change the task's {name} terms{groups}"
-
-
-def fingerprint(directory: Path) -> str:
-    """Identify a base checkpoint: SHA-256 over config, statistics and each weight file's name, size and a sample of it.
-
-    Reading every byte of a 5 GB checkpoint would take longer than loading it. Two checkpoints of one fine-tuning run
-    have the same config, file names and sizes, so the sample must tell them apart. The statistics belong to it because
-    the policy sees the state through them.
-    """
-    digest = hashlib.sha256((directory / "config.json").read_bytes())
-    for file in statistics_files(directory):
-        digest.update(file.read_bytes())
-    for file in sorted(directory.glob("*.safetensors")):
-        size = file.stat().st_size
-        digest.update(f"{file.name}:{size}".encode())
-        with file.open("rb") as stream:
-            for part in range(16):
-                stream.seek(size * part // 16)
-                digest.update(stream.read(4096))
-    return digest.hexdigest()

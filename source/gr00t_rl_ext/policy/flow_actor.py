@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from rsl_rl.modules import MLP
 from tensordict import TensorDict
@@ -19,7 +15,6 @@ from gr00t_rl_ext.policy.adapter import AttentionPooling, initialize_orthogonall
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.flow_chain import (
     FlowChain,
-    FlowOptions,
     VelocityField,
     integrate,
     rollout_steps,
@@ -27,6 +22,7 @@ from gr00t_rl_ext.policy.flow_chain import (
     scored_steps,
 )
 from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
+from gr00t_rl_ext.policy.options import FlowActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
 
 
@@ -62,38 +58,37 @@ class NoiseNetwork(nn.Module):
 class Gr00tFlowActor(HeadActor):
     """GR00T's action head as the policy: each decision is a chain of Euler steps, some of them Gaussian.
 
-    What trains is said by ``agent.actor.freezing``: parts of the head, low-rank adapters on its diffusion transformer.
+    What trains is set by ``agent.actor.freezing``: parts of the head, low-rank adapters on its diffusion transformer.
     The deterministic decision is GR00T's own inference, the ODE from random noise. See
     :mod:`~gr00t_rl_ext.policy.flow_chain` for the chain, its log-probability and the sources.
 
     Args:
         encoder: The shared frozen backbone.
-        chunk_length: Control steps H per decision. The head always decides its whole horizon; steps beyond H are not
-            executed and do not count.
-        flow: Fields of :class:`~gr00t_rl_ext.policy.flow_chain.FlowOptions`.
+        options: The fields of ``agent.actor``. The head always decides its whole horizon; steps beyond the chunk's
+            length are not executed and do not count.
 
     Raises:
-        ValueError: An option does not fit, or the task's actions are discrete.
+        ValueError: The task's actions are discrete.
     """
 
-    SECTIONS = {"flow": tuple(field.name for field in dataclasses.fields(FlowOptions))}
+    OPTIONS = FlowActorOptions
 
-    def __init__(self, encoder: Gr00tEncoder, chunk_length: int, flow: Mapping[str, Any] | None = None) -> None:
-        super().__init__(encoder, chunk_length)
+    def __init__(self, encoder: Gr00tEncoder, options: FlowActorOptions) -> None:
+        super().__init__(encoder, options)
         require_continuous_actions(encoder)
-        self.options = FlowOptions(**({} if flow is None else flow))
+        self.flow = options.flow
         model = encoder.model
         self._shape = model.action_horizon, model.max_action_dim
         self.action_dims = torch.tensor(encoder.action_dims, device=model.device)
-        self.noise_level = self.options.noise_level_at(0)
+        self.noise_level = self.flow.noise_level_at(0)
         self.noise: NoiseNetwork | None = None
-        if self.options.noise == "learned":
+        if self.flow.noise == "learned":
             self.noise = NoiseNetwork(
-                encoder.feature_shape[1], encoder.state_dim, self._shape, tuple(self.options.noise_hidden_dims)
+                encoder.feature_shape[1], encoder.state_dim, self._shape, tuple(self.flow.noise_hidden_dims)
             )
 
     def start_iteration(self, iteration: int) -> None:
-        self.noise_level = self.options.noise_level_at(iteration)
+        self.noise_level = self.flow.noise_level_at(iteration)
 
     @property
     def entropy_has_gradient(self) -> bool:  # type: ignore[override]
@@ -118,27 +113,27 @@ class Gr00tFlowActor(HeadActor):
         with self.encoder.autocast():
             noise = torch.randn(obs.batch_size[0], *self._shape, device=self.action_dims.device)
             if stochastic:
-                x, chain = sample_chain(self.field(obs), noise, self.options, self.noise_level)
+                x, chain = sample_chain(self.field(obs), noise, self.flow, self.noise_level)
             else:
-                x, chain = integrate(self.field(obs), noise, self.options.num_eval_steps), None
+                x, chain = integrate(self.field(obs), noise, self.flow.num_eval_steps), None
         return self.encoder.decode_action(x, obs)[:, : self.chunk_length], chain
 
     def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
         with self.encoder.autocast():
             chain = FlowChain(*decisions.recorded)
-            steps = scored_steps(self.field(obs), chain, self.options, decisions.valid, self.action_dims)
+            steps = scored_steps(self.field(obs), chain, self.flow, decisions.valid, self.action_dims)
         return steps.mean, steps.std
 
     @property
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return ((self.chunk_length, self.options.num_scored * len(self.action_dims)),) * 2
+        return ((self.chunk_length, self.flow.num_scored * len(self.action_dims)),) * 2
 
     def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        steps = rollout_steps(FlowChain(*decisions.recorded), self.options, decisions.valid, self.action_dims)
+        steps = rollout_steps(FlowChain(*decisions.recorded), self.flow, decisions.valid, self.action_dims)
         return steps.mean, steps.std
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
-        recorded = rollout_steps(FlowChain(*decisions.recorded), self.options, decisions.valid, self.action_dims)
+        recorded = rollout_steps(FlowChain(*decisions.recorded), self.flow, decisions.valid, self.action_dims)
         mean, std = distribution
         return GaussianScored(recorded.outcome, mean, std, decisions.valid)
 
@@ -147,6 +142,6 @@ class Gr00tFlowActor(HeadActor):
         """Std of the scored steps of the latest decisions; before the first one the noise level."""
         if self._recorded is not None:
             return FlowChain(*self._recorded).std.index_select(-1, self.action_dims)
-        low, high = self.options.std_range
+        low, high = self.flow.std_range
         level = self.noise_level if self.noise is None else (low * high) ** 0.5
         return torch.full((1,), level)

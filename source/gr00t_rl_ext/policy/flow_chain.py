@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -44,16 +44,12 @@ learned noise to a pair of velocities and raw stds (B, H, A), which may be any n
 of decisions, in their order, so that it may hold what they were conditioned on."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FlowOptions:
-    """The fields of ``agent.actor.flow``.
-
-    Raises:
-        ValueError: An option has an impossible value, or two contradict each other.
-    """
+    """How GR00T's flow becomes a stochastic policy (``agent.actor.flow``)."""
 
     noise: str = "sde"
-    """``sde``: noise of a given level that keeps the flow's marginals. ``learned``: the network says how much."""
+    """``sde``: noise of a given level that keeps the flow's marginals. ``learned``: a network outputs how much."""
 
     score: str = "one_step"
     """``one_step``: one step per decision is random and scored, drawn for each environment; the others are the flow's.
@@ -77,8 +73,8 @@ class FlowOptions:
     std_range: tuple[float, float] = (0.08, 0.16)
     """Smallest and largest std of the noise ``learned``."""
 
-    noise_hidden_dims: tuple[int, ...] = (256,)
-    """Widths of the hidden layers of the network that says the std of the noise ``learned``."""
+    noise_hidden_dims: list[int] = field(default_factory=lambda: [256])
+    """Widths of the hidden layers of the network that outputs the std of the noise ``learned``."""
 
     deterministic_last_step: bool = False
     """Add no noise in the last step, which would reach the actions as it is. Only with ``score: one_step``."""
@@ -91,7 +87,8 @@ class FlowOptions:
     noise_correlation: float = 0.0
     """Correlation rho of the noise of neighbouring control steps, in [0, 1)."""
 
-    def __post_init__(self) -> None:
+    def validate_config(self) -> None:
+        """Raise a :class:`ValueError` where an option has an impossible value, or two contradict each other."""
         for name, known in (("noise", ("sde", "learned")), ("score", ("one_step", "all_steps"))):
             value = getattr(self, name)
             if value not in known:

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.options import GaussianActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored, SquashedGaussianScored
 
 
@@ -29,39 +28,28 @@ class Gr00tGaussianActor(Actor):
 
     Args:
         encoder: The shared frozen backbone.
-        chunk_length: Control steps H per decision.
-        distribution_cfg: ``squash``: draw before Tanh, instead of around it; and those arguments of
-            :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter` that are about the std.
-        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter`.
+        options: The fields of ``agent.actor``.
 
     Raises:
         ValueError: The task's actions are discrete.
     """
 
-    SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std", "squash")}
-    FIELDS = ("hidden_dims", "activation", "num_queries")
+    OPTIONS = GaussianActorOptions
 
     encoder: Gr00tEncoder
 
-    def __init__(
-        self,
-        encoder: Gr00tEncoder,
-        chunk_length: int,
-        distribution_cfg: Mapping[str, Any] | None = None,
-        **adapter: Any,
-    ) -> None:
-        super().__init__(encoder, chunk_length)
+    def __init__(self, encoder: Gr00tEncoder, options: GaussianActorOptions) -> None:
+        super().__init__(encoder, options)
         require_continuous_actions(encoder)
-        distribution = dict(distribution_cfg or {})
-        self.squash = bool(distribution.pop("squash", False))
+        self.squash = options.distribution_cfg.squash
         self.adapter = GaussianAdapter(
             encoder.feature_shape[1],
             encoder.state_dim,
-            chunk_length,
+            self.chunk_length,
             encoder.spec.action_dim,
+            std=options.distribution_cfg,
             bounded_mean=not self.squash,
-            **distribution,
-            **adapter,
+            **options.adapter(),
         )
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:

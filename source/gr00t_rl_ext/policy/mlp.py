@@ -16,9 +16,9 @@ from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from gr00t_rl_ext.options import check_fields
 from gr00t_rl_ext.policy.actor import Actor, Decisions, Parameters
-from gr00t_rl_ext.policy.actor_critic import ActorRecipe, build_critic, check_fields, describe_networks
-from gr00t_rl_ext.policy.critic import Gr00tCritic
+from gr00t_rl_ext.policy.options import MlpActorOptions
 from gr00t_rl_ext.policy.plain import PlainEncoder
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored, choose, mode, score_choices, uncertainty
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -98,37 +98,31 @@ class MlpActor(Actor):
 
     Args:
         encoder: Hands on the observations.
-        chunk_length: Control steps H per decision.
-        distribution_cfg: ``class_name`` of rsl_rl's ``GaussianDistribution`` or ``HeteroscedasticGaussianDistribution``
-            and its arguments. None for discrete actions.
-        **mlp: Further arguments of ``MLPModel``.
+        options: The fields of ``agent.actor``. ``distribution_cfg`` is ``class_name`` of rsl_rl's
+            ``GaussianDistribution`` or ``HeteroscedasticGaussianDistribution`` and its arguments.
 
     Raises:
         ValueError: The distribution does not fit the task's actions.
     """
 
-    PAIR = "gr00t_rl_ext.policy.mlp:MlpActorCritic"
-    FIELDS = ("hidden_dims", "activation", "obs_normalization", "distribution_cfg")
+    OPTIONS = MlpActorOptions
+    over_gr00t = False
 
     encoder: PlainEncoder
 
-    def __init__(
-        self,
-        encoder: PlainEncoder,
-        chunk_length: int = 1,
-        distribution_cfg: Mapping[str, Any] | None = None,
-        **mlp: Any,
-    ) -> None:
-        super().__init__(encoder, chunk_length)
-        spec = encoder.spec
+    def __init__(self, encoder: PlainEncoder, options: MlpActorOptions) -> None:
+        super().__init__(encoder, options)
+        spec, chunk_length, distribution_cfg = encoder.spec, self.chunk_length, options.distribution_cfg
         _check_distribution(distribution_cfg, spec.action_choices)
         self.model = MLPModel(
             TensorDict({group: torch.empty(1, width) for group, width in encoder.group_widths.items()}, [1]),
             {"actor": list(spec.state_groups)},
             "actor",
             chunk_length * (sum(spec.action_choices) or spec.action_dim),
+            hidden_dims=options.hidden_dims,
+            activation=options.activation,
+            obs_normalization=options.obs_normalization,
             distribution_cfg=None if distribution_cfg is None else dict(distribution_cfg),
-            **mlp,
         )
         distribution = self.model.distribution
         self._head: _Head
@@ -136,6 +130,11 @@ class MlpActor(Actor):
             self._head = _Gaussian(distribution, chunk_length, spec.action_dim)
         else:
             self._head = _Categorical(chunk_length, spec.action_choices)
+
+    @classmethod
+    def load_encoder(cls, spec: TaskSpec, options: Any, device: str, obs: TensorDict | None) -> PlainEncoder:
+        assert obs is not None
+        return PlainEncoder(spec, obs)
 
     def _parameters_of(self, obs: TensorDict) -> Parameters:
         return self._head.parameters(self.model.mlp(self.model.get_latent(obs)))
@@ -230,53 +229,3 @@ def _check_distribution(cfg: Mapping[str, Any] | None, choices: Sequence[int]) -
         )
     arguments = [name for name in inspect.signature(found).parameters if name != "output_dim"]
     check_fields(_WHERE, [name for name in cfg if name != "class_name"], arguments)
-
-
-class MlpActorCritic:
-    """Builds actor and critic over one :class:`~gr00t_rl_ext.policy.plain.PlainEncoder`.
-
-    Args:
-        spec: The task, without images.
-        obs: An observation with all groups that actor and critic read.
-        obs_groups: Observation groups by set, with ``actor`` and ``critic`` (``agent.obs_groups``).
-        actor_cfg: Fields of ``agent.actor`` without ``class_name``.
-        critic_cfg: Fields of ``agent.critic`` without ``class_name``; None: there is no critic.
-        device: Where the networks live.
-        actor_class: Class of the actor.
-        critic_class: Class of the critic.
-
-    Raises:
-        ValueError: If a field is not known or a value does not fit.
-    """
-
-    over_gr00t = False
-
-    def __init__(
-        self,
-        spec: TaskSpec,
-        obs: TensorDict,
-        obs_groups: Mapping[str, Sequence[str]],
-        actor_cfg: Mapping[str, Any],
-        critic_cfg: Mapping[str, Any] | None,
-        device: str,
-        actor_class: type[MlpActor] = MlpActor,
-        critic_class: type[Gr00tCritic] = Gr00tCritic,
-    ) -> None:
-        check_fields("agent.actor", actor_cfg, ("chunk_length", *actor_class.FIELDS))
-        self.recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
-        self.encoder = PlainEncoder(spec, obs)
-        self.chunk_length = actor_cfg.get("chunk_length", 1)
-        if self.chunk_length < 1:
-            raise ValueError(f"`agent.actor.chunk_length` is {self.chunk_length}; expected at least 1 control step.")
-        self.actor = actor_class(self.encoder, **actor_cfg).to(device)
-        self.critic = build_critic(critic_class, self.encoder, obs, obs_groups, self.chunk_length, critic_cfg, device)
-
-    def describe(self) -> str:
-        """One paragraph on what was built, for the log."""
-        spec = self.encoder.spec
-        return (
-            f"MLP without GR00T\n"
-            f"  trains: {describe_networks(self.actor, self.critic)}\n"
-            f"  decides {self.chunk_length} control steps x {spec.action_dim} actions from {spec.state_dim} dimensions"
-            f" of {', '.join(spec.state_groups)}"
-        )

@@ -108,6 +108,15 @@ class PlainEncoder:
         """A copy of its structure, whose tensors are shared."""
         return obs.clone(recurse=False)
 
+    def chunk_length(self, wanted: int) -> int:
+        """Control steps of a decision: as many as are wanted."""
+        return wanted
+
+    def describe(self) -> str:
+        """What the policy is over, for the log."""
+        groups = ", ".join(self.spec.state_groups)
+        return f"MLP without GR00T\n  sees {self.spec.state_dim} dimensions of {groups}"
+
     def compile(self, mode: str, backbone: bool | None = None) -> None:
         """Refuse ``agent.torch_compile_mode``: an MLP this small has nothing to gain.
 

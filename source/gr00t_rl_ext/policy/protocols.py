@@ -7,20 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
+from gr00t_rl_ext.policy.stages import Stage
 from gr00t_rl_ext.robot.task_spec import TaskSpec
-
-if TYPE_CHECKING:
-    from gr00t_rl_ext.policy.actor import Actor
-    from gr00t_rl_ext.policy.actor_critic import ActorRecipe
-    from gr00t_rl_ext.policy.critic import Gr00tCritic
-    from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
-    from gr00t_rl_ext.policy.stages import Stage
 
 
 class TrainedParts(Protocol):
@@ -59,19 +54,6 @@ class Encoder(Protocol):
     def complete(self, obs: TensorDict) -> TensorDict: ...
     def kept(self, obs: TensorDict) -> TensorDict: ...
     def encoded_example(self, obs: TensorDict) -> TensorDict: ...
-    def compile(self, mode: str, backbone: bool | None = None) -> None: ...
-
-
-class ActorCritic(Protocol):
-    """An actor, and a critic where there is one, over one encoder. :class:`~.actor_critic.Gr00tActorCritic` documents
-    each member."""
-
-    recipe: ActorRecipe
-    actor: Actor
-    critic: Gr00tCritic | None
-    chunk_length: int
-
-    @property
-    def encoder(self) -> Encoder: ...
-
+    def chunk_length(self, wanted: Any) -> int: ...
     def describe(self) -> str: ...
+    def compile(self, mode: str, backbone: bool | None = None) -> None: ...

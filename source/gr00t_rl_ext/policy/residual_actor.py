@@ -1,12 +1,11 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The residual policy: what GR00T's action head says, corrected by a small adapter."""
+"""The residual policy: what GR00T's action head predicts, corrected by a small adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from tensordict import TensorDict
@@ -16,6 +15,7 @@ from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
+from gr00t_rl_ext.policy.options import ResidualActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
 from gr00t_rl_ext.policy.stages import Stage
 
@@ -29,55 +29,34 @@ class Gr00tResidualActor(HeadActor):
     alone. The chunk is part of what the policy sees: GR00T begins with noise, so that it is random, which does not
     change the density of the correction.
 
-    Sources: Silver et al. 2018 (arXiv 1812.06298), Johannink et al. 2019 (arXiv 1812.03201); over policies that say
+    Sources: Silver et al. 2018 (arXiv 1812.06298), Johannink et al. 2019 (arXiv 1812.03201); over policies that output
     chunks, with the base's action as an input, Ankile et al. 2024 (arXiv 2407.16677).
 
     Args:
         encoder: The shared frozen backbone.
-        chunk_length: Control steps H per decision.
-        residual_scale: Largest correction of the mean, in normalised actions.
-        num_flow_steps: Euler steps of GR00T's flow.
-        distribution_cfg: Those arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter` that are about the
-            std.
-        adapter: Further arguments of :class:`~gr00t_rl_ext.policy.adapter.GaussianAdapter`.
+        options: The fields of ``agent.actor``.
 
     Raises:
-        ValueError: The task's actions are discrete, an option does not fit, or something of GR00T shall train.
+        ValueError: The task's actions are discrete, or something of GR00T shall train.
     """
 
-    SECTIONS = {"distribution_cfg": ("init_std", "std_range", "state_dependent_std")}
-    FIELDS = ("hidden_dims", "activation", "num_queries", "residual_scale", "num_flow_steps")
+    OPTIONS = ResidualActorOptions
 
-    def __init__(
-        self,
-        encoder: Gr00tEncoder,
-        chunk_length: int,
-        distribution_cfg: Mapping[str, Any] | None = None,
-        residual_scale: float = 1.0,
-        num_flow_steps: int = 4,
-        **adapter: Any,
-    ) -> None:
-        super().__init__(encoder, chunk_length)
+    def __init__(self, encoder: Gr00tEncoder, options: ResidualActorOptions) -> None:
+        super().__init__(encoder, options)
         require_continuous_actions(encoder)
-        if not residual_scale > 0.0:
-            raise ValueError(
-                f"`agent.actor.residual_scale` is {residual_scale}; expected a positive number: with 0 nothing of what"
-                " GR00T does could change."
-            )
-        if num_flow_steps < 1:
-            raise ValueError(f"`agent.actor.num_flow_steps` is {num_flow_steps}; expected at least 1 Euler step.")
         self.check_stages(encoder.freezing.stages)
-        self.residual_scale = residual_scale
-        self.num_flow_steps = num_flow_steps
+        self.residual_scale = options.residual_scale
+        self.num_flow_steps = options.num_flow_steps
         self.action_dims = torch.tensor(encoder.action_dims, device=encoder.model.device)
         num_actions = len(encoder.action_dims)
         self.adapter = GaussianAdapter(
             encoder.feature_shape[1],
-            encoder.state_dim + chunk_length * num_actions,
-            chunk_length,
+            encoder.state_dim + self.chunk_length * num_actions,
+            self.chunk_length,
             num_actions,
-            **(distribution_cfg or {}),
-            **adapter,
+            std=options.distribution_cfg,
+            **options.adapter(),
         )
         *_, weight, _ = self.adapter.mlp.parameters()
         nn.init.zeros_(weight)
@@ -97,7 +76,7 @@ class Gr00tResidualActor(HeadActor):
         base = chunk.index_select(-1, self.action_dims)
         mean, std = self._gaussian(obs, base)
         outcome = torch.normal(mean, std) if stochastic else mean
-        # the dimensions that do not reach the robot are left as GR00T says them
+        # the dimensions that do not reach the robot are left as GR00T predicts them
         actions = self.encoder.decode_action(chunk.index_copy(-1, self.action_dims, outcome), obs)
         return actions, (mean, std, base, outcome)
 

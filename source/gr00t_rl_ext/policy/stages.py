@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -33,6 +33,9 @@ _CONTAINS: Mapping[str, tuple[str, ...]] = {
 }
 """Adapters -> the parts with the weights that they stand beside."""
 
+_DIT_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
+_LANGUAGE_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
 MIN_EPISODES = 20
 """Episodes that a success rate must be measured on before it opens a stage."""
 
@@ -56,22 +59,39 @@ class Stage:
     first."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FreezingOptions:
-    """The fields of ``agent.actor.freezing``; :class:`~.configs.Gr00tFreezingCfg` documents them."""
+    """What of GR00T trains beside the policy's own networks (``agent.actor.freezing``)."""
 
-    train: Sequence[str] = ()
+    train: list[str] = field(default_factory=list)
+    """Parts that train from the start. Empty: none, the backbone is frozen. ``language_lora``: low-rank adapters on the
+    last layers of the language model; ``language``: those layers; ``full``: everything that the actor reads. For an
+    actor that acts through the action head also ``projector``, ``dit``, ``vl_self_attention`` and ``dit_lora``."""
+
     learning_rate: float | None = None
+    """Learning rate of these parts. None: the actor's."""
+
     language_layers: int = 0
+    """How many of the last layers of the language model ``language`` and ``language_lora`` mean."""
+
     lora_rank: int = 16
+    """Rank of the adapters."""
+
     lora_alpha: float = 32.0
-    lora_dit_targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
-    lora_language_targets: Sequence[str] = (
-        *("q_proj", "k_proj", "v_proj", "o_proj"),
-        *("gate_proj", "up_proj", "down_proj"),
-    )
-    schedule: Sequence[Mapping[str, Any]] = ()
+    """Scale of the adapters times their rank."""
+
+    lora_dit_targets: list[str] = field(default_factory=lambda: list(_DIT_TARGETS))
+    """Linear layers of the diffusion transformer that get an adapter."""
+
+    lora_language_targets: list[str] = field(default_factory=lambda: list(_LANGUAGE_TARGETS))
+    """Linear layers of the language model that get an adapter."""
+
+    schedule: list[dict] = field(default_factory=list)
+    """Progressive unfreezing: stages ``{train: [parts], at_iteration: n, at_success_rate: r, learning_rate: x}``, which
+    open one after the other at the iteration or at the success rate, whichever comes first."""
+
     gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass instead of keeping them: less memory, about a third more time."""
 
     def stages(self, reads_head: bool) -> list[Stage]:
         """What trains from the start, and the schedule.

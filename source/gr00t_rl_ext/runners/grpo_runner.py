@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
-from gr00t_rl_ext.algorithms.grpo_options import GrpoOptions
 
 
 class GrpoRunner(OnPolicyRunner):
     """rsl_rl's OnPolicyRunner with rollouts of whole episodes.
 
-    A rollout ends as soon as every episode of its groups has ended, after ``agent.algorithm.num_rounds`` rounds, in
-    which groups without a signal are tried again. ``agent.num_steps_per_env`` bounds the decisions of a round. How many
-    there are is known only afterwards, whereas rsl_rl's loop fixes it before; so :meth:`learn` is this class's own, and
-    everything else rsl_rl's.
+    A rollout ends as soon as every episode of its groups has ended; how many decisions that takes is known only
+    afterwards. rsl_rl's own loop goes on to the most that it could take, in which nothing is executed any more, and
+    counts it: its steps per second and lengths of episodes are then wrong. So :meth:`learn` is this class's own.
 
     Args:
         env: Isaac Lab's wrapper, or an environment of rsl_rl with groups.
@@ -33,12 +30,6 @@ class GrpoRunner(OnPolicyRunner):
     """
 
     alg: Gr00tGRPO  # type: ignore[assignment]
-
-    def __init__(self, env: VecEnv, train_cfg: dict, log_dir: str | None = None, device: str = "cpu") -> None:
-        algorithm = train_cfg["algorithm"]
-        rounds = algorithm.get("num_rounds", GrpoOptions().num_rounds)
-        super().__init__(env, train_cfg | {"rollout_rounds": rounds}, log_dir, device)
-        self.alg.may_go_on = True
 
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train.

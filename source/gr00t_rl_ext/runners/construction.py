@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from isaaclab_rl.rsl_rl import check_rsl_rl_version, create_rsl_rl_runner, handle_deprecated_rsl_rl_cfg
@@ -19,19 +17,6 @@ from rsl_rl.utils import resolve_callable
 def for_installed_rsl_rl(agent_cfg: Any) -> Any:
     """A copy of an agent's config without the fields that are of other versions of rsl_rl, which refuses them."""
     return handle_deprecated_rsl_rl_cfg(copy.deepcopy(agent_cfg), check_rsl_rl_version())
-
-
-@contextmanager
-def errors_for_callers() -> Iterator[None]:
-    """Turn the exits, with a message, that our algorithms take at the border of Isaac Lab's command line, into errors.
-
-    Raises:
-        ValueError: With the message.
-    """
-    try:
-        yield
-    except SystemExit as stop:
-        raise ValueError(str(stop).removeprefix("\nerror: ")) from stop
 
 
 def make_runner(env: VecEnv, agent_cfg: Any, log_dir: str | None = None) -> OnPolicyRunner:

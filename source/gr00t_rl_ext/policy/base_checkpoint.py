@@ -1,0 +1,89 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The GR00T checkpoint that a policy starts from: where it lies, what identifies it, whether it fits."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from gr00t_rl_ext.cache import cache_directory
+from gr00t_rl_ext.gr00t import Gr00tCheckpointError, build_tiny_checkpoint, load_tokenizer
+from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+from gr00t_rl_ext.gr00t.embodiment import load_embodiment, statistics_files
+from gr00t_rl_ext.gr00t.model import checkpoint_version
+from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
+from gr00t_rl_ext.robot.bound_mapping import tiny_layout
+from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
+from gr00t_rl_ext.robot.task_spec import TaskSpec
+
+
+def base_directory(options: Gr00tOptions, spec: TaskSpec) -> Path:
+    """Directory of the checkpoint.
+
+    Raises:
+        Gr00tCheckpointError: There is none.
+    """
+    if options.checkpoint != TINY:
+        return resolve_checkpoint(options.checkpoint)
+    return tiny_checkpoint(spec, EmbodimentMapping.load(options.mapping) if options.mapping else None)
+
+
+def base_fingerprint(options: Gr00tOptions, spec: TaskSpec) -> str:
+    """Identifies the checkpoint and the mapping, through which the policy sees the robot."""
+    base = fingerprint(base_directory(options, spec))
+    if not options.mapping:
+        return base
+    return hashlib.sha256(f"{base}:{EmbodimentMapping.load(options.mapping).digest()}".encode()).hexdigest()
+
+
+def check_base(options: Gr00tOptions) -> None:
+    """Check, without loading weights, that the checkpoint is a GR00T with statistics of the robot and a tokenizer, and
+    that the mapping names what it has.
+
+    Raises:
+        ValueError: It is not, or does not.
+    """
+    try:
+        mapping = EmbodimentMapping.load(options.mapping)
+        if options.checkpoint == TINY:
+            return
+        directory = resolve_checkpoint(options.checkpoint)
+        checkpoint_version(directory)
+        embodiment = load_embodiment(directory, options.embodiment_tag, slot=options.embodiment_slot)
+        load_tokenizer(directory, options.tokenizer or None)
+        mapping.check_checkpoint(embodiment)
+    except Gr00tCheckpointError as error:
+        raise ValueError(f"agent.actor.gr00t: {error}") from error
+    except EmbodimentMappingError as error:
+        raise ValueError(f"agent.actor.gr00t.mapping: {error}") from error
+
+
+def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:
+    """Directory of the tiny random GR00T for a task, with the keys of a mapping, built on first use."""
+    name = spec.digest() if mapping is None else f"{spec.digest()}-{mapping.digest()[:12]}"
+    directory = cache_directory() / "tiny" / name
+    if not (directory / "config.json").is_file():
+        build_tiny_checkpoint(directory, **tiny_layout(mapping or EmbodimentMapping(), spec))
+    return directory
+
+
+def fingerprint(directory: Path) -> str:
+    """Identify a base checkpoint: SHA-256 over config, statistics and each weight file's name, size and a sample of it.
+
+    Reading every byte of a 5 GB checkpoint would take longer than loading it. Two checkpoints of one fine-tuning run
+    have the same config, file names and sizes, so the sample must tell them apart. The statistics belong to it because
+    the policy sees the state through them.
+    """
+    digest = hashlib.sha256((directory / "config.json").read_bytes())
+    for file in statistics_files(directory):
+        digest.update(file.read_bytes())
+    for file in sorted(directory.glob("*.safetensors")):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}".encode())
+        with file.open("rb") as stream:
+            for part in range(16):
+                stream.seek(size * part // 16)
+                digest.update(stream.read(4096))
+    return digest.hexdigest()
