@@ -34,6 +34,7 @@ from gr00t_rl_ext.gr00t import Gr00tContext, Gr00tFeatures, Gr00tModel, load_gr0
 from gr00t_rl_ext.policy import gaussian
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.flow_chain import FlowChain, FlowOptions, VelocityField, sample_chain, scored_steps
+from gr00t_rl_ext.policy.options import BoundedStdOptions
 
 CONTROL_STEPS, ACTION_DIM, STATE_DIM, TEXT_TOKENS = 16, 8, 9, 40
 STD = 0.1
@@ -88,7 +89,8 @@ class Policy:
             # not a cast of the loaded head, which would keep its rounding
             self.model.action_head = load_gr00t(checkpoint, 31, setting.head, device).action_head
         torch.manual_seed(0)
-        self.adapter = GaussianAdapter(self.model.feature_dim, STATE_DIM, CONTROL_STEPS, ACTION_DIM, init_std=STD)
+        std = BoundedStdOptions(STD)
+        self.adapter = GaussianAdapter(self.model.feature_dim, STATE_DIM, CONTROL_STEPS, ACTION_DIM, std=std)
         with torch.no_grad():  # as far from its start, where the mean is nearly 0, as a trained one
             list(self.adapter.mlp.parameters())[-2].mul_(50.0)
         self.adapter.to(device)

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
     "runners": {"algorithms", "policy", "gr00t"},
     "imitation": {"policy", "robot", "gr00t", "envs", "cache"},
-    "evaluation": {"runners", "algorithms", "policy", "gr00t", "envs"},
+    "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs"},
     "tasks": {"assets", "envs", "policy.configs", "algorithms.configs", "runners.configs"},
 }
 """Folder -> what it may import besides itself, by prefix. ``cli`` may import everything, and nothing imports it."""

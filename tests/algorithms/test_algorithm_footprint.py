@@ -17,7 +17,7 @@ from made_up_experience import H, Runner
 from tiny_policy import OBS_GROUPS, SPEC, load_encoder, observations
 from torch._subclasses.fake_tensor import FakeTensor
 
-from gr00t_rl_ext.algorithms import construction
+from gr00t_rl_ext.algorithms import construction, footprint
 from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm, without_reading_weights
 from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
@@ -171,7 +171,7 @@ def test_what_cannot_fit_is_refused_with_what_would(monkeypatch: pytest.MonkeyPa
     agent = Agent(("language",), {"language_layers": 2})
     loaded = []
     total = estimate_of(monkeypatch, agent).total / 2**20
-    monkeypatch.setattr(construction, "available_bytes", lambda device: int(0.9 * total * 2**20))
+    monkeypatch.setattr(footprint, "available_bytes", lambda device: int(0.9 * total * 2**20))
     monkeypatch.setattr(Gr00tPPO, "compile", lambda *_: loaded.append(1))
     with pytest.raises(
         ValueError, match=rf"Training needs {total:.2f} MiB of memory, but only {0.9 * total:.2f} MiB are free"

@@ -211,13 +211,13 @@ def test_mini_batches_are_shuffled_anew_in_every_epoch(make: MakeAlgorithm, monk
     alg = make(num_learning_epochs=3, num_mini_batches=2)
     runner = Runner(alg, encoded=True)
     batches: list[list[float]] = []
-    original = alg._update_mini_batch
+    original = alg.updater._mini_batch
 
-    def recorded(indices: torch.Tensor) -> Any:
+    def recorded(storage: Any, indices: torch.Tensor, *more: Any) -> Any:
         batches.append(alg.storage.batch(indices).returns.squeeze(1).tolist())
-        return original(indices)
+        return original(storage, indices, *more)
 
-    monkeypatch.setattr(alg, "_update_mini_batch", recorded)
+    monkeypatch.setattr(alg.updater, "_mini_batch", recorded)
     runner.iterate()
     epochs = [batches[i] + batches[i + 1] for i in range(0, 6, 2)]
     returns = sorted(alg.storage.returns.flatten().tolist())
@@ -272,7 +272,7 @@ def test_the_critic_learns_twenty_times_faster_by_default(make: MakeAlgorithm) -
     assert (actor["lr"], critic["lr"]) == (1e-4, pytest.approx(2e-3))
     for group, module in ((actor, alg.actor), (critic, alg.critic)):
         assert {id(p) for p in group["params"]} == {id(p) for p in module.parameters()}
-    assert make(critic_learning_rate=0.5).optimizer.param_groups[1]["lr"] == 0.5
+    assert make(critic_learning_rate=0.5).updater.optimizer.param_groups[1]["lr"] == 0.5
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "AdamW", "sgd"])
@@ -631,5 +631,5 @@ def test_the_config_class_has_only_fields_that_the_algorithm_takes() -> None:
 
     cfg = Gr00tPpoAlgorithmCfg().to_dict()
     assert cfg.pop("class_name") == f"{Gr00tPPO.__module__}:{Gr00tPPO.__qualname__}"
-    construction._check_algorithm_fields(Gr00tPPO, cfg)
+    construction._drop_unsupported(Gr00tPPO, cfg)
     assert cfg == dataclasses.asdict(PpoOptions())

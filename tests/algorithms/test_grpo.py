@@ -112,6 +112,7 @@ def make(
         "target_kl": None,
         "learning_rate": 1e-3,
         "kl_to_base_coef": 0.0,
+        "max_resamples": 0,
     }
     rounds = settings.pop("rounds", 1)
     pair = policy.build(0)
@@ -540,19 +541,24 @@ def test_training_resumes_where_it_was(tmp_path: Path) -> None:
 # Under Isaac Lab's own script
 
 
-def test_under_rsl_rls_runner_the_rollout_has_a_fixed_length_and_idle_steps_cost_nothing() -> None:
-    runner = stock_runner(grpo(group_size=8), 16, num_steps_per_env=DECISIONS + 4)
-    alg, env = runner.alg, runner.env
+def test_under_rsl_rls_runner_rounds_and_attempts_are_those_of_ours_and_idle_steps_cost_nothing() -> None:
+    """Isaac Lab's own command and the workers of several GPUs use that runner."""
+    settings = {"group_size": 8, "num_rounds": 2, "max_resamples": 1}
+    stock, ours = stock_runner(grpo(**settings), 16), grpo_runner(16, **settings)
     decided = []
-    decide = alg._decide
-    alg._decide = lambda encoded, envs=slice(None): (decided.append(len(envs)), decide(encoded, envs))[1]
-    before = env.steps
-    runner.learn(1)
-    assert len(decided) <= DECISIONS
-    assert decided[0] == 16
-    assert 0 < env.steps - before <= 16 * DECISIONS * CHUNK
-    assert alg.iteration == 1
-    assert alg.storage.rounds == 1
+    decide = stock.alg._decide
+    stock.alg._decide = lambda encoded, envs=slice(None): (decided.append(len(envs)), decide(encoded, envs))[1]
+    before = stock.env.steps
+    for runner in (stock, ours):
+        torch.manual_seed(1)
+        runner.learn(2)
+    assert stock.cfg["num_steps_per_env"] == 2 * 2 * DECISIONS
+    assert len(decided) <= 2 * 2 * 2 * DECISIONS
+    assert 0 < stock.env.steps - before <= sum(decided) * CHUNK, "what is parked makes no steps"
+    assert stock.alg.iteration == ours.alg.iteration == 2
+    assert stock.alg.storage.rounds == 2
+    for name, value in ours.alg.actor.state_dict().items():
+        assert torch.equal(value, stock.alg.actor.state_dict()[name]), name
 
 
 def test_idle_steps_move_nothing_either_where_there_are_segments() -> None:
@@ -601,7 +607,7 @@ def test_episodes_longer_than_the_rollout_are_announced(capsys: pytest.CaptureFi
 )
 def test_settings_that_cannot_work(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        grpo_runner(8, **settings)
+        grpo_runner(8, **settings).alg.train_mode()
 
 
 def test_a_number_of_environments_that_is_no_multiple_of_the_group() -> None:

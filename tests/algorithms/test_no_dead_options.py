@@ -269,7 +269,7 @@ def count_calls(alg: Gr00tPPO) -> dict[str, int]:
         return count
 
     alg.critic.mlp.register_forward_pre_hook(counter("critic"))
-    if alg.actor_critic.over_gr00t:
+    if alg.actor.over_gr00t:
         alg.encoder.model.backbone.language_layers[-1].register_forward_pre_hook(counter("layer"))
     return calls
 

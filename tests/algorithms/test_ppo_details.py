@@ -381,7 +381,7 @@ def test_rewards_that_are_not_finite_end_the_run_and_are_named(encoder: Gr00tEnc
     with torch.inference_mode():
         alg.act(observations())
         rewards = torch.tensor([0.0, 1.0, math.nan, -math.inf])
-        text = r"error: The rewards are NaN in 1 of 4 environments \(env 2\) and infinite in 1 of 4 .*\(env 3\)"
+        text = r"The rewards are NaN in 1 of 4 environments \(env 2\) and infinite in 1 of 4 .*\(env 3\)"
         with pytest.raises(ValueError, match=text):
             alg.process_env_step(observations(), rewards, torch.zeros(N), extras_of())
 
@@ -417,14 +417,14 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_counted(
     mlp = alg.critic.mlp if network == "critic" else alg.actor.adapter.mlp  # type: ignore[attr-defined]
     Spoiler(mlp[0].weight, range(1, 3))
     states = [state_of(alg)]
-    update = alg._update_mini_batch
+    update = alg.updater._mini_batch
 
-    def recorded(indices: torch.Tensor) -> Any:
-        result = update(indices)
+    def recorded(*arguments: Any) -> Any:
+        result = update(*arguments)
         states.append(state_of(alg))
         return result
 
-    monkeypatch.setattr(alg, "_update_mini_batch", recorded)
+    monkeypatch.setattr(alg.updater, "_mini_batch", recorded)
     log = runner.iterate()
     assert [same(first, second) for first, second in itertools.pairwise(states)] == [
         *(False, True, True, False, False, False)

@@ -215,8 +215,8 @@ def test_accumulated_gradients_give_the_update_of_the_whole_mini_batch(steps: in
 def test_parts_have_the_size_of_the_mini_batch_over_the_steps() -> None:
     alg = make(algorithm={"gradient_accumulation_steps": 4})
     sizes = []
-    losses = alg._losses
-    alg._losses = lambda batch, whole: sizes.append(batch.values.shape[0]) or losses(batch, whole)  # type: ignore[method-assign]
+    loss = alg._loss
+    alg._loss = lambda batch, whole: sizes.append(batch.values.shape[0]) or loss(batch, whole)  # type: ignore[method-assign]
     Runner(alg).iterate()
     assert sizes == [2] * 4 * MINI_BATCHES * EPOCHS
 

@@ -17,7 +17,7 @@ import yaml
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
 from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task, play, preflight, train
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 import gr00t_rl_ext.tasks  # noqa: F401  registers them
-from gr00t_rl_ext.cli import play, train
+from gr00t_rl_ext.cli import play, preflight, train
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
 TASK = "Isaac-Stack-Cube-Franka-v0"
@@ -58,6 +59,21 @@ def test_no_such_task(fails: Any) -> None:
 
 def test_no_task(fails: Any) -> None:
     assert "--task is missing. Tasks with GR00T agents: Isaac-Cartpole-Camera-Continuous-v0, " in fails()
+
+
+def test_tasks_of_other_packages_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They declare themselves in the entry-point group ``isaaclab.tasks``, which Isaac Lab's own commands read."""
+    metadata = tmp_path / "someones_tasks-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: someones_tasks\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[isaaclab.tasks]\nsomeones_tasks = someones_tasks\n")
+    (tmp_path / "someones_tasks.py").write_text(
+        "from gymnasium import register\n"
+        "register('Someones-Task-v0', entry_point='x:Y', kwargs={'env_cfg_entry_point': 'x:YCfg'})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert preflight.find_task("Someones-Task-v0").kwargs == {"env_cfg_entry_point": "x:YCfg"}
+    del gym.registry["Someones-Task-v0"]
 
 
 def test_play_checks_as_train_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
@@ -277,7 +293,7 @@ def test_physics_that_is_not_installed(fails: Any) -> None:
 
 
 def test_no_such_device(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gr00t_rl_ext.cli.frame import UsageError
+    from gr00t_rl_ext.cli.handler import UsageError
     from gr00t_rl_ext.cli.preflight import check_device
 
     for unknown in ("tpu", "cuda:first"):

@@ -47,9 +47,12 @@ def test_the_chunk_is_the_checkpoints_horizon_unless_shortened() -> None:
     assert build().chunk_length == build({"chunk_length": None}).chunk_length == 16
 
 
-@pytest.mark.parametrize("length", [0, -1, 17])
-def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match=rf"`agent.actor.chunk_length` is {length}; the checkpoint predicts 16 steps"):
+@pytest.mark.parametrize(
+    ("length", "reason"),
+    [(0, "expected an integer of at least 1"), (-1, "expected an integer"), (17, "the checkpoint predicts 16 steps")],
+)
+def test_a_chunk_beyond_the_horizon_is_refused(length: int, reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"`agent.actor.chunk_length` is {length}; {reason}"):
         build({"chunk_length": length})
 
 
@@ -68,7 +71,7 @@ def test_a_chunk_beyond_the_horizon_is_refused(length: int) -> None:
             "agent.critic",
             {},
             {"hidden_dim": [8]},
-            "activation, detach, hidden_dims, obs_clip, obs_normalization, orthogonal_init, values",
+            "activation, detach, distribution_cfg, hidden_dims, obs_clip, obs_normalization, orthogonal_init, values",
         ),
     ],
 )

@@ -19,6 +19,7 @@ from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.adapter import AttentionPooling, CategoricalAdapter, GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.options import BoundedStdOptions
 
 S, D, STATE, H, A = 6, 8, 5, 4, 3
 CHOICES = (3, 2, 5)
@@ -33,8 +34,8 @@ def make_adapter(kind: str, feature_dim: int = D, state_dim: int = STATE) -> Ada
     network = {"hidden_dims": (16, 16), "num_queries": 2}
     if kind == "categorical":
         return CategoricalAdapter(feature_dim, state_dim, H, CHOICES, **network)
-    std = {"init_std": 0.3, "std_range": (0.02, 1.0), "state_dependent_std": kind == "state-dependent std"}
-    return GaussianAdapter(feature_dim, state_dim, H, A, bounded_mean=kind != "unbounded mean", **network, **std)
+    std = BoundedStdOptions(0.3, (0.02, 1.0), state_dependent_std=kind == "state-dependent std")
+    return GaussianAdapter(feature_dim, state_dim, H, A, bounded_mean=kind != "unbounded mean", **network, std=std)
 
 
 def parameters_of(adapter: Adapter, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -179,7 +180,7 @@ def test_a_component_without_choices_is_refused(choices: tuple[int, ...]) -> Non
 )
 def test_a_std_outside_its_range_is_refused(init_std: float, std_range: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"0 < low < init_std < high.*agent\.actor\.distribution_cfg") as error:
-        GaussianAdapter(D, STATE, H, A, init_std=init_std, std_range=std_range)
+        BoundedStdOptions(init_std, std_range).validate_config()
     assert f"init_std = {init_std}" in str(error.value)
     assert f"({std_range[0]}, {std_range[1]})" in str(error.value)
 

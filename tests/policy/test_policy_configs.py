@@ -1,85 +1,77 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Configs: every field is read by something, and defaults stand in one sense only."""
+"""An option is declared once: config classes have the fields, defaults and checks of the options, and nothing else."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
+from typing import Any
 
 import pytest
+from isaaclab.utils import replace
+from rsl_rl.utils import resolve_callable
 
-from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.adapter import CategoricalAdapter, GaussianAdapter
-from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
-from gr00t_rl_ext.policy.critic import Gr00tCritic
-from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
-from gr00t_rl_ext.policy.flow_chain import FlowOptions
-from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
-from gr00t_rl_ext.policy.options import Gr00tOptions
-from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
-from gr00t_rl_ext.policy.stages import FreezingOptions
+from gr00t_rl_ext.options import read, validate
+from gr00t_rl_ext.policy import configs, options
 
-configs = pytest.importorskip("gr00t_rl_ext.policy.configs")
+UPSTREAM = {"class_name", "distribution_cfg"}
+"""Fields that Isaac Lab's config classes bring along."""
+
+CONFIGS = ("Gaussian", "Residual", "Categorical", "Flow")
 
 
-def defaults(function: object) -> dict[str, object]:
-    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+@pytest.mark.parametrize("name", [f"Gr00t{kind}Actor" for kind in CONFIGS] + ["MlpActor", "Gr00tCritic"])
+def test_a_config_is_its_options(name: str) -> None:
+    cfg = getattr(configs, f"{name}Cfg")()
+    built: Any = resolve_callable(cfg.class_name)
+    options_class = built.OPTIONS if hasattr(built, "OPTIONS") else options.CriticOptions
+    assert isinstance(cfg, options_class)
+    own = {field.name for field in dataclasses.fields(options_class)}
+    given, default = cfg.to_dict(), dataclasses.asdict(options_class())
+    assert {name: given[name] for name in own - UPSTREAM} == {name: default[name] for name in own - UPSTREAM}
 
 
-def plain(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def test_configs_do_not_share_their_lists_and_sections() -> None:
+    first, second = configs.Gr00tFlowActorCfg(), configs.Gr00tFlowActorCfg()
+    first.freezing.train.append("vl_self_attention")
+    first.flow.num_steps = 7
+    assert second.freezing.train == ["projector", "dit"]
+    assert second.flow.num_steps == 4
+    assert replace(second, chunk_length=4).flow is not second.flow
 
 
-def test_the_model_config_is_the_options_of_the_encoder() -> None:
-    assert configs.Gr00tModelCfg().to_dict() == dataclasses.asdict(Gr00tOptions())
-
-
-def test_the_freezing_config_is_the_options_of_freezing() -> None:
-    options = dataclasses.asdict(FreezingOptions())
-    assert {name: plain(value) for name, value in configs.Gr00tFreezingCfg().to_dict().items()} == options
-
-
-@pytest.mark.parametrize("distribution", [None, "distribution_cfg"])
-def test_the_actor_configs_have_the_adapters_defaults(distribution: str | None) -> None:
-    cfg = configs.Gr00tCategoricalActorCfg if distribution is None else configs.Gr00tGaussianActorCfg
-    adapter = defaults((CategoricalAdapter if distribution is None else GaussianAdapter).__init__)
-    actor = cfg().to_dict()
-    given = actor.pop(distribution) if distribution else {}
-    assert given.pop("squash", False) is False
-    for name, value in [*given.items(), *actor.items()]:
-        if name not in ("class_name", "gr00t", "freezing", "chunk_length", "distribution_cfg"):
-            assert plain(adapter[name]) == plain(value), name
-
-
-def test_the_flow_config_has_the_options_defaults() -> None:
-    flow = {name: plain(value) for name, value in configs.FlowCfg().to_dict().items()}
-    assert flow == dataclasses.asdict(FlowOptions())
+def test_overrides_reach_sections() -> None:
+    cfg = configs.Gr00tGaussianActorCfg()
+    cfg.from_dict({"gr00t": {"checkpoint": "/x"}, "distribution_cfg": {"std_range": [0.1, 0.2]}})
+    assert cfg.gr00t.checkpoint == "/x"
+    assert cfg.distribution_cfg.std_range == (0.1, 0.2)
 
 
 @pytest.mark.parametrize(
-    ("cfg", "actor_class"),
+    ("cfg", "message"),
     [
-        ("Gr00tGaussianActorCfg", Gr00tGaussianActor),
-        ("Gr00tCategoricalActorCfg", Gr00tCategoricalActor),
-        ("Gr00tFlowActorCfg", Gr00tFlowActor),
-        ("Gr00tResidualActorCfg", Gr00tResidualActor),
+        (configs.Gr00tFlowActorCfg(flow=configs.FlowCfg(num_steps=0)), "flow.num_steps` is 0; expected at least 1"),
+        (configs.Gr00tGaussianActorCfg(distribution_cfg=configs.BoundedGaussianCfg(init_std=-1)), "init_std = -1 and"),
+        (configs.Gr00tFlowActorCfg(gr00t=configs.Gr00tModelCfg(dtype="int8")), "`gr00t.dtype` is 'int8'; expected"),
+        (configs.Gr00tFlowActorCfg(gr00t=configs.Gr00tModelCfg(checkpoint="/nowhere")), "agent.actor.gr00t: .*nowhere"),
+        (configs.Gr00tGaussianActorCfg(freezing=configs.Gr00tFreezingCfg(train=["dit"])), "reads the backbone's"),
+        (
+            configs.Gr00tResidualActorCfg(freezing=configs.Gr00tFreezingCfg(train=["full"])),
+            "a residual policy corrects",
+        ),
+        (configs.Gr00tFlowActorCfg(distribution_cfg={"init_std": 1.0}), "has no field 'init_std'. It is empty"),
+        (configs.Gr00tCriticCfg(values="episode"), "values` is 'episode'; expected one of chunk, step"),
+        (configs.MlpActorCfg(chunk_length=0), "chunk_length` is 0; expected at least 1"),
     ],
 )
-def test_every_field_of_an_actor_config_is_one_of_its_class(cfg: str, actor_class: type[Actor]) -> None:
-    fields = getattr(configs, cfg)().to_dict()
-    assert fields.pop("class_name") == f"{actor_class.__module__}:{actor_class.__qualname__}"
-    sections = {name: tuple(value) for name, value in fields.items() if isinstance(value, dict)}
-    # Isaac Lab asks every actor for the last one
-    assert sections.keys() == {"gr00t", "freezing", *actor_class.SECTIONS, "distribution_cfg"}
-    for name, known in actor_class.SECTIONS.items():
-        assert sorted(sections[name]) == sorted(known)
-    assert fields.keys() - sections.keys() == {"chunk_length", *actor_class.FIELDS}
+def test_what_is_wrong_is_found_without_loading_anything(cfg: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        validate(cfg)
 
 
-def test_the_critic_config_has_the_critics_defaults() -> None:
-    critic = configs.Gr00tCriticCfg()
-    for name in ("hidden_dims", "activation", "obs_normalization", "obs_clip", "values", "orthogonal_init", "detach"):
-        assert plain(defaults(Gr00tCritic.__init__)[name]) == plain(getattr(critic, name)), name
-    assert critic.class_name == f"{Gr00tCritic.__module__}:{Gr00tCritic.__qualname__}"
+def test_options_are_read_with_their_sections() -> None:
+    read_options = read(options.FlowActorOptions, {"flow": {"noise": "learned"}, "chunk_length": 2}, "agent.actor")
+    assert (read_options.flow.noise, read_options.flow.num_steps, read_options.chunk_length) == ("learned", 4, 2)
+    with pytest.raises(ValueError, match=r"`agent.actor.flow` has no field 'nois'. Its fields are: .*noise_level"):
+        read(options.FlowActorOptions, {"flow": {"nois": 1}}, "agent.actor")

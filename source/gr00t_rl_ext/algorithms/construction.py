@@ -30,8 +30,8 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     Raises:
         ValueError: If a setting is unknown or does not fit the task, the checkpoint or the memory.
     """
-    alg_class, alg_cfg = resolve_class(cfg["algorithm"])
-    actor_class, actor_cfg = resolve_class(cfg["actor"])
+    alg_class, alg_cfg = _resolve(cfg["algorithm"])
+    actor_class, actor_cfg = _resolve(cfg["actor"])
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
     if not hasattr(unwrapped, "configure_decisions"):
         raise ValueError(
@@ -48,14 +48,13 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     # before anything is loaded
     read(alg_class.OPTIONS, alg_cfg, WHERE)
     obs_groups = _require_obs_groups(cfg["obs_groups"], alg_class)
-    critic_class, critic_cfg = resolve_class(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
+    critic_class, critic_cfg = _resolve(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=actor_class.over_gr00t)
 
     def make(observations: TensorDict, num_steps: int, freezing: dict[str, Any], **settings: Any) -> Any:
-        critic = {} if critic_class is None else {"critic_class": critic_class}
         actor = {**actor_cfg, "freezing": {**actor_cfg.get("freezing", {}), **freezing}} if freezing else actor_cfg
         actor_critic = Gr00tActorCritic.build(
-            actor_class, spec, observations, obs_groups, actor, critic_cfg, device, **critic
+            actor_class, spec, observations, obs_groups, actor, critic_cfg, device, critic_class
         )
         return alg_class(actor_critic, observations, num_steps, device=device, **{**alg_cfg, **settings})
 
@@ -82,6 +81,11 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     print(alg.actor_critic.describe())
     alg.compile(cfg.get("torch_compile_mode"))
     return alg
+
+
+def _resolve(section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The class that a section names, and its other fields."""
+    return resolve_class(section)
 
 
 def _require_obs_groups(obs_groups: dict[str, list[str]], alg_class: Any) -> dict[str, list[str]]:

@@ -68,7 +68,7 @@ def _listed(indices: list[int]) -> str:
     return f"env {named}" + (", ..." if len(indices) > NAMED else "")
 
 
-class DivergedError(RuntimeError):
+class DivergedError(FloatingPointError):
     """Training cannot go on: one update after the other has gradients that are not finite."""
 
 

@@ -159,12 +159,14 @@ class DrivenAlgorithm:
             extras: dict[str, Any] = {
                 "executed_steps": torch.full((num_envs,), self.storage.chunk_length, device=device),
                 "step_rewards": torch.zeros(num_envs, self.storage.chunk_length, device=device),
-                "success": torch.zeros(num_envs, dtype=torch.bool, device=device),
+                # members of a group differ, so that there is something to learn
+                "success": torch.arange(num_envs, device=device) % 2 == 0,
                 "time_outs": torch.ones(num_envs, dtype=torch.long, device=device),
                 "final_observations": self._observe().select(*algorithm.final_observation_groups),
             }
             dones = torch.zeros(num_envs, dtype=torch.long, device=device)
-            algorithm.process_env_step(self._obs, torch.zeros(num_envs, device=device), dones, extras)
+            rewards = extras["success"].float()
+            algorithm.process_env_step(self._obs, rewards, dones, extras)
         # shown to the next rollout again
         algorithm.compute_returns(self._obs)
 

@@ -225,4 +225,5 @@ def return_diversity(outcomes: Tensor) -> Tensor:
 
 def success_histogram(successes: Tensor) -> Tensor:
     """Number of groups with 0, 1, ..., G successes. (..., G) bool or 0 and 1 -> (G + 1,) int64."""
-    return successes.long().sum(dim=-1).flatten().bincount(minlength=successes.shape[-1] + 1)
+    counts = torch.arange(successes.shape[-1] + 1, device=successes.device)
+    return (successes.long().sum(dim=-1).flatten().unsqueeze(1) == counts).sum(dim=0)

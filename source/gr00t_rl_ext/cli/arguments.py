@@ -69,6 +69,15 @@ class Arguments:
         """See :func:`is_gymnasium`."""
         return is_gymnasium(self.task)
 
+    def option(self, name: str) -> str | None:
+        """Value of an option of Isaac Lab's, ``--name value`` or ``--name=value``; None where it is not given."""
+        for index, item in enumerate(self.rest):
+            if item.startswith(f"--{name}="):
+                return item.partition("=")[2]
+            if item == f"--{name}" and index + 1 < len(self.rest):
+                return self.rest[index + 1]
+        return None
+
     def overrides_under(self, *prefixes: str) -> list[str]:
         """Overrides whose key starts with one of the prefixes."""
         return [item for item in self.overrides if item.lstrip("+~-").startswith(prefixes)]

@@ -28,13 +28,14 @@ def environments(
         seed: Of both.
 
     Raises:
-        UsageError: Something of it does not exist or does not fit.
+        ValueError: Something of it does not exist or does not fit.
     """
     if is_gymnasium(task):
-        from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
+        from gr00t_rl_ext.cli import gymnasium_task
+        from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 
         env_cfg, agent_cfg = gymnasium_task.resolve(task, agent, overrides, num_envs, device, seed)
-        with contextlib.closing(gymnasium_run.make_env(env_cfg)) as env:
+        with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
             yield env, agent_cfg
         return
     with _isaac_lab(task, agent, list(overrides), num_envs, device, seed) as made:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.cli.arguments import is_gymnasium, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.frame import UsageError, default_device, guarded
+from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
+from gr00t_rl_ext.cli.run_directory import check_checkpoint, model_file
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.evaluation.episodes import Episodes
@@ -28,10 +29,7 @@ BASE = "base"
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    from gr00t_rl_ext.evaluation.episodes import EvaluationError
-    from gr00t_rl_ext.evaluation.report import ReportError
-
-    return guarded(lambda: _evaluate(arguments), arguments.task, arguments.assets, [EvaluationError, ReportError])
+    return guarded(lambda: _evaluate(arguments))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -88,6 +86,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.evaluation import report
 
+    prepare_assets(arguments.task, arguments.assets)
     checkpoints = check(arguments)
     if arguments.device is None:
         arguments.device = default_device()
@@ -119,10 +118,7 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
 
     preflight.check_at_least(1, arguments, "episodes", "num_envs")
     preflight.check_at_least(0, arguments, "seed", "videos")
-    try:
-        check_episodes(arguments.episodes, arguments.half_width)
-    except ValueError as error:
-        raise UsageError(f"{error} (--episodes, --half-width)") from error
+    check_episodes(arguments.episodes, arguments.half_width)
     if arguments.out is not None and arguments.out.suffix != ".json":
         raise UsageError(f"--out is '{arguments.out}'; expected a file that ends in .json.")
     if arguments.videos and arguments.out is None:
@@ -136,14 +132,12 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
 
 
 def _checkpoint(item: str) -> Path:
-    from gr00t_rl_ext.cli import preflight
-
     path = Path(item)
     if not path.exists():
         # the message of training and playing, which know more ways to name one
-        preflight.check_checkpoint(item)
+        check_checkpoint(item)
         raise UsageError(f"{item!r} is no path. Name a model_*.pt, the directory of a run, or {BASE}.")
-    return preflight.model_file(path)
+    return model_file(path)
 
 
 def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:
@@ -178,7 +172,7 @@ Film = Callable[[Any, "Episodes", dict[Path, Sequence[int]]], str]
 
 def _film(arguments: argparse.Namespace) -> Film:
     """How to film the task's episodes."""
-    from gr00t_rl_ext.cli.footage import film_gymnasium, film_isaac_lab
+    from gr00t_rl_ext.evaluation.footage import film_gymnasium, film_isaac_lab
 
     if is_gymnasium(arguments.task):
         return lambda env, episodes, videos: film_gymnasium(env.cfg, episodes, arguments.seed, videos)
@@ -202,10 +196,7 @@ def evaluate_all(
     evaluations: list[Evaluation] = []
     first: Episodes | None = None
     for name, checkpoint in checkpoints.items():
-        try:
-            policy = load_policy(env, agent_cfg, checkpoint, origin)
-        except ValueError as error:
-            raise EvaluationError(str(error)) from error
+        policy = load_policy(env, agent_cfg, checkpoint, origin)
         with summary.progress() as progress:
             bar = progress.add_task(name, total=arguments.episodes)
             episodes = run_episodes(

@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gr00t_rl_ext.cli import summary
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.handler import UsageError, guarded
+from gr00t_rl_ext.cli.run_directory import model_file
 
 TOLERANCES = {"F32": 1e-4, "F16": 5e-3, "BF16": 4e-2}
 """Largest accepted difference of an action in [-1, 1], by the data type of the base weights (in safetensors): what
 was trained is rounded to it."""
-
-
-class _DiffersError(Exception):
-    """The exported model acts otherwise; leaves the directory's context, which removes what was written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,13 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         + " weights)",
     )
     arguments = parser.parse_args(argv)
-    try:
-        return _export(arguments)
-    except _DiffersError:
-        return 1
-    except (UsageError, ValueError, FileExistsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _export(arguments))
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -61,7 +51,9 @@ def _export(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.gr00t.weights import CheckpointWeights
     from gr00t_rl_ext.policy import export
 
-    file = _checkpoint_file(arguments.run)
+    if not arguments.run.exists():
+        raise UsageError(f"There is no {str(arguments.run)!r}. Give the directory of a run, as train.py prints it.")
+    file = model_file(arguments.run)
     saved = _read(file)
     check_format(saved)
     if saved["base_name"] is None:
@@ -103,27 +95,14 @@ def _export(arguments: argparse.Namespace) -> int:
             scale = float(expected[name].abs().max())
             print(f"parity of {name:<7} max difference {difference:.2e}, actions up to {scale:.2f}")
         if not max(differences.values()) <= tolerance:
-            print(
-                f"error: the exported model acts otherwise than the trained policy (tolerance {tolerance:g}); nothing"
-                " was written.",
-                file=sys.stderr,
+            # leaves the directory's context, which removes what was written
+            raise FloatingPointError(
+                f"The exported model acts otherwise than the trained policy (tolerance {tolerance:g}); nothing was"
+                " written."
             )
-            raise _DiffersError
     print(f"wrote {arguments.out.resolve()}")
     print(f"the actor's own networks, which GR00T's format has no place for: {export.POLICY_DIRECTORY}/")
     return 0
-
-
-def _checkpoint_file(run: Path) -> Path:
-    if run.is_file():
-        return run
-    if not run.is_dir():
-        raise UsageError(f"no such directory: {str(run)!r}. Give the directory of a run, as train.py prints it.")
-    file = summary.latest_checkpoint(run)
-    if file is None:
-        found = ", ".join(sorted(path.name for path in run.iterdir())[:8]) or "nothing"
-        raise UsageError(f"{str(run)!r} holds no model_*.pt; it holds {found}. Give the directory of a run.")
-    return file
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -11,47 +11,35 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gr00t_rl_ext.cli import gymnasium_task, preflight, summary
 from gr00t_rl_ext.cli.arguments import Arguments
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.cli.run_directory import LOGS, check_checkpoint, model_file, reserved
 
 PLAYED = 8
-"""Episodes to play, if nobody says how many environments."""
-
-LOGS = Path("logs", "rsl_rl")
+"""Episodes to play, if nobody tells how many environments."""
 
 
 def train(arguments: Arguments) -> int:
     """Train. Returns the exit code."""
     options = _options(arguments, playing=False)
     env_cfg, agent_cfg = _resolve(arguments, options)
-    preflight.check_algorithm(agent_cfg.algorithm, env_cfg.num_envs)
+    preflight.check_agent(agent_cfg, gymnasium_task.observations_of(env_cfg), env_cfg.num_envs)
+    preflight.check_logger(agent_cfg.logger)
     resumed = find_checkpoint(arguments, agent_cfg.experiment_name) if arguments.checkpoint else None
-    stamp = arguments.run_timestamp or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    run_dir = (LOGS / agent_cfg.experiment_name / "_".join(filter(None, (stamp, agent_cfg.run_name)))).resolve()
-    summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
-    seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, options.resume_optimizer_state)
-    checkpoint = summary.latest_checkpoint(run_dir)
-    if checkpoint is None:
-        print("error: the training wrote no checkpoint; see the output above.", file=sys.stderr)
-        return 1
-    places: dict[str, object] = {"run": run_dir, "checkpoint": checkpoint}
-    if arguments.record:
-        places["video"] = _record(env_cfg, agent_cfg, checkpoint)
+    with reserved(agent_cfg.experiment_name, agent_cfg.run_name, arguments.run_timestamp) as (run_dir, _):
+        summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
+        seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, options.resume_optimizer_state)
+        places = summary.places(run_dir)
+        if arguments.record:
+            places["video"] = _record(env_cfg, agent_cfg, Path(str(places["checkpoint"])))
     command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
-    summary.print_summary(
-        run_dir,
-        seconds,
-        places,
-        f"{command} --device {arguments.device} --checkpoint {checkpoint} --video",
-        arguments.overrides,
-    )
+    command += f" --device {arguments.device} --checkpoint {places['checkpoint']} --video"
+    summary.print_summary(run_dir, seconds, places, command, arguments.overrides)
     return 0
 
 
@@ -72,7 +60,7 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
     """The checkpoint that a command line names: a file, the directory of a run, ``latest`` or ``best``, or one of W&B.
 
     Raises:
-        UsageError: There is none.
+        ValueError: There is none.
     """
     from isaaclab_rl.entrypoints.common import CHECKPOINT_SELECTORS, resolve_checkpoint_selector
     from isaaclab_rl.utils.wandb import is_wandb_checkpoint, resolve_wandb_checkpoint
@@ -93,9 +81,10 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
                 )
             )
     except ValueError as error:
+        # Isaac Lab's, which is meant for users
         raise UsageError(str(error)) from error
-    preflight.check_checkpoint(name)
-    return preflight.model_file(Path(name))
+    check_checkpoint(name)
+    return model_file(Path(name))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -149,7 +138,6 @@ def _resolve(arguments: Arguments, options: argparse.Namespace) -> tuple[Any, An
         if (value := getattr(options, option, None)) is not None:
             for field in fields:
                 setattr(agent_cfg, field, value)
-    preflight.check_actor(agent_cfg, env_cfg)
     return env_cfg, agent_cfg
 
 
@@ -171,16 +159,6 @@ def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str
     return rows | describe_gr00t(agent_cfg)
 
 
-def make_env(env_cfg: Any) -> Any:
-    """The environments; errors are the user's."""
-    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-
-    try:
-        return GymnasiumVecEnv(env_cfg)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
 def _learn(
     arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None, with_optimizer: bool
 ) -> float:
@@ -190,21 +168,17 @@ def _learn(
     from isaaclab_rl.entrypoints.backends.cli_args_rsl_rl import checkpoint_load_cfg
     from isaaclab_rl.entrypoints.common import write_run_manifest
 
-    from gr00t_rl_ext.runners.construction import errors_for_callers, for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
     start = time.perf_counter()
     agent_cfg = for_installed_rsl_rl(agent_cfg)
-    with contextlib.closing(make_env(env_cfg)) as env:
+    with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
         configure_seed(agent_cfg.seed)
-        try:
-            with errors_for_callers():
-                runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
-                if resumed is not None:
-                    print(f"Resuming {resumed}")
-                    load_cfg = checkpoint_load_cfg(with_optimizer)
-                    runner.load(str(resumed), load_cfg=load_cfg, map_location=agent_cfg.device)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
+        if resumed is not None:
+            print(f"Resuming {resumed}")
+            runner.load(str(resumed), load_cfg=checkpoint_load_cfg(with_optimizer), map_location=agent_cfg.device)
         write_run_manifest(
             str(run_dir), library="rsl_rl", task=str(arguments.task), metadata={"agent": arguments.agent}
         )
@@ -221,17 +195,15 @@ def _learn(
 
 
 def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, video: Path | None) -> str:
-    """Play an episode in each environment; what is to be said of them."""
-    from gr00t_rl_ext.cli.footage import film_gymnasium
-    from gr00t_rl_ext.evaluation.episodes import EvaluationError, run_episodes
+    """Play an episode in each environment; a line on them, and one on the video."""
+    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+    from gr00t_rl_ext.evaluation.episodes import run_episodes
+    from gr00t_rl_ext.evaluation.footage import film_gymnasium
     from gr00t_rl_ext.evaluation.policies import load_policy
 
-    with contextlib.closing(make_env(env_cfg)) as env:
-        try:
-            policy = load_policy(env, agent_cfg, checkpoint)
-            episodes = run_episodes(env, policy.decide, env.num_envs, agent_cfg.seed)
-        except (EvaluationError, ValueError) as error:
-            raise UsageError(str(error)) from error
+    with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
+        policy = load_policy(env, agent_cfg, checkpoint)
+        episodes = run_episodes(env, policy.decide, env.num_envs, agent_cfg.seed)
     count = len(episodes.returns)
     text = f"{count} episodes: mean return {sum(episodes.returns) / count:.4g}"
     text += f", mean length {sum(episodes.lengths) / count:.1f}"
@@ -244,11 +216,11 @@ def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, video: Path | None) ->
 
 
 def _record(env_cfg: Any, agent_cfg: Any, checkpoint: Path) -> str:
-    """A video of the policy, or why there is none."""
+    """A video of the policy, or why there is none: what was trained is there all the same."""
     print("Recording 4 episodes of the trained policy ...", flush=True)
     video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4"
     try:
         text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, video)
-    except UsageError as error:
+    except (ValueError, RuntimeError) as error:
         return f"none was recorded: {error}"
     return text.partition("video: ")[2]

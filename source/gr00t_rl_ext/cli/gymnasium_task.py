@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from gr00t_rl_ext.cli import preflight
-from gr00t_rl_ext.cli.frame import UsageError
+from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.cli.preflight import check_agent
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, task_cfg
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
+from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 STANDARD_GROUP = "state"
@@ -57,19 +58,16 @@ def resolve(
 
     agent_class: Any = resolve_callable(family.agents[agent])
     agent_cfg = agent_class(experiment_name=_experiment(agent, env_id))
-    env_cfg = _env_cfg(task, {"num_envs": family.num_envs})
-    preflight.check_override_paths(list(overrides), env_cfg, agent_cfg)
+    env_cfg = task_cfg(task, num_envs=family.num_envs)
+    check_override_paths(overrides, env_cfg, agent_cfg)
     # a list chooses cameras, which other overrides may change
     chosen = [item for item in overrides if item.startswith("env.cameras=[")]
-    settings = _values([item for item in overrides if item not in chosen])
-    _set(agent_cfg, settings.get("agent", {}))
+    settings = override_values([item for item in overrides if item not in chosen], env_cfg, agent_cfg)
+    set_values(agent_cfg, settings.get("agent", {}))
     own = _merged({"num_envs": family.num_envs}, settings.get("env", {}), env_cfg)
     if chosen:
-        names = _values(chosen[-1:])["env"]["cameras"]
-        try:
-            own["cameras"] = chosen_cameras(task, names, own.get("cameras", env_cfg.cameras))
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        names = override_values(chosen[-1:], env_cfg, agent_cfg)["env"]["cameras"]
+        own["cameras"] = chosen_cameras(task, names, own.get("cameras", env_cfg.cameras))
     agent_cfg.device = own["device"] = device
     if num_envs is not None:
         own["num_envs"] = num_envs
@@ -77,13 +75,13 @@ def resolve(
         agent_cfg.seed = seed
     own["seed"] = agent_cfg.seed
     own.setdefault("rgb", any(IMAGES in groups for groups in agent_cfg.obs_groups.values()))
-    env_cfg = _env_cfg(task, own)
+    env_cfg = task_cfg(task, **own)
     if agent_cfg.clip_actions is not None:
         raise UsageError(
             f"`agent.clip_actions` is {agent_cfg.clip_actions}, but Gymnasium environments clip actions to their own"
             " range. Leave it null."
         )
-    preflight.check_observation_groups(observations_of(env_cfg), agent_cfg.obs_groups)
+    check_agent(agent_cfg, observations_of(env_cfg))
     return env_cfg, agent_cfg
 
 
@@ -122,40 +120,6 @@ def _version(env_id: str) -> int:
 def _experiment(agent: str, env_id: str) -> str:
     agent = agent.removesuffix(ENTRY_POINT)
     return re.sub(r"\W+", "_", f"{agent}_{env_id.rpartition(':')[2]}").lower()
-
-
-def _env_cfg(task: str, settings: dict[str, Any]) -> GymnasiumEnvCfg:
-    try:
-        return task_cfg(task, **settings)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _values(overrides: Sequence[str]) -> dict[str, Any]:
-    """Nested values of overrides; they are spelt as for Hydra."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    result: Any = OmegaConf.create()
-    for item in overrides:
-        try:
-            result.merge_with_dotlist([item.lstrip("+~")])
-        except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise UsageError(f"The override {item!r} cannot be read: {error}") from error
-    return OmegaConf.to_container(result)  # type: ignore[return-value]
-
-
-def _set(node: Any, values: dict[str, Any]) -> None:
-    """Set fields of a config, which exist."""
-    for name, value in values.items():
-        current = node[name] if isinstance(node, dict) else getattr(node, name)
-        if isinstance(value, dict) and (isinstance(current, dict) or hasattr(current, "to_dict")):
-            _set(current, value)
-        elif isinstance(node, dict):
-            node[name] = value
-        else:
-            setattr(node, name, tuple(value) if isinstance(current, tuple) else value)
 
 
 def _merged(settings: dict[str, Any], values: dict[str, Any], env_cfg: GymnasiumEnvCfg) -> dict[str, Any]:

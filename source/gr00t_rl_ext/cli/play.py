@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from gr00t_rl_ext.cli.arguments import Arguments
-from gr00t_rl_ext.cli.frame import run
+from gr00t_rl_ext.cli.handler import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def _play(arguments: Arguments) -> int:
     from gr00t_rl_ext.cli import preflight, profile
 
     agent_cfg = preflight.check_arguments(arguments)
-    preflight.check_configs(arguments)
+    preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
     if arguments.num_envs is None and arguments.device == "cpu" and preflight.gr00t_config(agent_cfg):
         arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
 

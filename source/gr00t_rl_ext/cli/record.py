@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.cli.arguments import as_typed, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.frame import UsageError, default_device, guarded
+from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
@@ -29,9 +29,7 @@ GROUPS_FIELD = "agent.obs_groups.actor"
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    from gr00t_rl_ext.imitation.layout import DatasetError
-
-    return guarded(lambda: _record(arguments), arguments.task, arguments.assets, [DatasetError])
+    return guarded(lambda: _record(arguments))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -90,6 +88,7 @@ def _record(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.imitation.lerobot_dataset import check_target
 
+    prepare_assets(arguments.task, arguments.assets)
     preflight.check_at_least(1, arguments, "episodes", "num_envs")
     preflight.check_at_least(0, arguments, "seed")
     if not 0.0 <= arguments.noise_std <= 1.0:
@@ -156,10 +155,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     robot = env.unwrapped
     robot.configure_decisions(1, observation_groups=[*groups, *EXPERTS[task].groups])
     obs = env.get_observations()
-    try:
-        spec = TaskSpec.from_env(robot, obs, groups)
-    except ValueError as error:
-        raise UsageError(f"{error} (--groups)") from error
+    spec = TaskSpec.from_env(robot, obs, groups)
     expert = EXPERTS[task](env.num_envs, env.device)
     dataset_format = recording.dataset_format(spec, obs, robot.step_dt, expert.robot_type)
     writer = LeRobotWriter(arguments.out, dataset_format, mode)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gr00t_rl_ext.cli.frame import default_device
+from gr00t_rl_ext.cli.handler import default_device, guarded
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.sft_run import SftRun
@@ -33,14 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train. Returns the exit code: 0, 1 if the loss is not finite, 2 if the command line cannot work, 130 if
     interrupted."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        return _train(arguments)
-    except FloatingPointError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    except (ValueError, FileExistsError, FileNotFoundError) as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _train(arguments))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

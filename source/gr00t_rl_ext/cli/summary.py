@@ -12,6 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from gr00t_rl_ext.cli.run_directory import latest_checkpoint
+
+PLAYED_TOO = ("agent.actor", "agent.obs_groups", "env.", "presets=", "physics=", "renderer=")
+"""Overrides of a training that a policy is played with as well."""
+
 
 def read_scalars(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     """Every scalar of a run by tag: (iteration, value), in order."""
@@ -22,14 +27,20 @@ def read_scalars(run_dir: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def latest_checkpoint(run_dir: Path) -> Path | None:
-    """The ``model_<iteration>.pt`` with the highest iteration."""
-    found = {int(file.stem.removeprefix("model_")): file for file in run_dir.glob("model_*.pt")}
-    return found[max(found)] if found else None
+def places(run_dir: Path) -> dict[str, object]:
+    """Where a run and its last checkpoint are.
+
+    Raises:
+        ValueError: It wrote no checkpoint.
+    """
+    checkpoint = latest_checkpoint(run_dir)
+    if checkpoint is None:
+        raise ValueError("The training wrote no checkpoint; see the output above.")
+    return {"run": run_dir, "checkpoint": checkpoint}
 
 
 def rows(run_dir: Path, seconds: float) -> dict[str, str]:
-    """What the summary says, by label.
+    """The rows of the summary, by label.
 
     Args:
         run_dir: Directory of the run.
@@ -67,7 +78,7 @@ def print_summary(
         seconds: Wall time of the training.
         places: Label -> path.
         play: Command that plays the result.
-        overrides: Of the training; those that say what the actor is and sees belong to that command as well.
+        overrides: Of the training; those on the task and on what the actor is and sees belong to that command as well.
     """
     from gr00t_rl_ext.policy.actor_critic import shell_argument
 
@@ -75,7 +86,7 @@ def print_summary(
     for label, place in places.items():
         print(f"{label + ':':<12}{place}")
     print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
-    kept = [item for item in overrides if item.startswith(("agent.actor", "agent.obs_groups", "env."))]
+    kept = [item for item in overrides if item.lstrip("+~").startswith(PLAYED_TOO)]
     print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
 
 

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
-from gr00t_rl_ext.cli.frame import run
+from gr00t_rl_ext.cli.handler import run
 
 VIDEO_DECISIONS = 8
 """Length of the video of the policy, in decisions."""
@@ -36,54 +36,58 @@ def _train(arguments: Arguments) -> int:
         return gymnasium_run.train(arguments)
 
     from gr00t_rl_ext.cli import preflight, profile, summary
+    from gr00t_rl_ext.cli.run_directory import reserved
 
     agent_cfg = preflight.check_arguments(arguments)
-    is_gr00t = preflight.gr00t_config(agent_cfg) is not None
     chosen = profile.choose(arguments, agent_cfg)
-    user_overrides = list(arguments.overrides)
     profile.apply(chosen, arguments)
-    env_cfg, agent_cfg = preflight.check_configs(arguments)
-    preflight.check_algorithm(agent_cfg.algorithm, arguments.num_envs or env_cfg.scene.num_envs)
+    env_cfg, agent_cfg = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
+    preflight.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
+    preflight.check_logger(arguments.option("logger") or getattr(agent_cfg, "logger", None))
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
     from isaaclab_rl.entrypoints import run_train_cli
 
     from gr00t_rl_ext.cli.runner import algorithms_runner
 
-    stamp = arguments.run_timestamp or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    start = time.perf_counter()
-    with algorithms_runner():
-        status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
-    seconds = time.perf_counter() - start
-    if status:
-        return status
-    run_dirs = sorted(Path("logs", "rsl_rl").glob(f"*/{stamp}*"))
-    checkpoint = summary.latest_checkpoint(run_dirs[-1]) if run_dirs else None
-    if checkpoint is None:
-        print("error: the training wrote no checkpoint; see the output above.", file=sys.stderr)
-        return 1
-    run_dir = run_dirs[-1].resolve()
-    places: dict[str, object] = {"run": run_dir, "checkpoint": checkpoint.resolve()}
-    if arguments.record and is_gr00t:
-        video = record(arguments, checkpoint.resolve(), user_overrides)
-        places["video"] = video or f"none was recorded; see {run_dir / 'play.log'}"
-    play = f"isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent}"
-    play += f" --device {arguments.device} --num_envs 4 --checkpoint {checkpoint.resolve()} --video"
-    summary.print_summary(run_dir, seconds, places, play, user_overrides)
+    experiment, run_name = (
+        arguments.option(name) or getattr(agent_cfg, name) for name in ("experiment_name", "run_name")
+    )
+    with reserved(experiment, run_name, arguments.run_timestamp) as (run_dir, stamp):
+        start = time.perf_counter()
+        with algorithms_runner():
+            status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
+        seconds = time.perf_counter() - start
+        if status:
+            return status
+        places = summary.places(run_dir)
+        play = play_command(arguments, env_cfg, places["checkpoint"])
+        if arguments.record and preflight.gr00t_config(agent_cfg) is not None:
+            places["video"] = _record(arguments, Path(str(places["checkpoint"])))
+        summary.print_summary(run_dir, seconds, places, play, arguments.overrides)
     return 0
 
 
-def record(arguments: Arguments, checkpoint: Path, overrides: Sequence[str]) -> Path | None:
-    """Record the deterministic policy with ``isaaclab play`` in a process of its own, at the cameras' full size.
+def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:
+    """The command that plays what was trained. Without Isaac Sim, a task without a recorder cannot be filmed."""
+    command = f"isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent}"
+    command += f" --device {arguments.device} --num_envs 4 --checkpoint {checkpoint}"
+    films = getattr(env_cfg, "video_recorders", None)
+    return f"{command} --video --video_length {VIDEO_DECISIONS}" if films else command
+
+
+def _record(arguments: Arguments, checkpoint: Path) -> str:
+    """Record the deterministic policy with ``isaaclab play`` in a process of its own, as it was trained.
 
     Returns:
-        The video, or None if there is none; the command's output is in ``play.log`` beside the checkpoint.
+        The video, or where to look if there is none.
     """
     command = [sys.executable, "-m", "isaaclab", "play", "--rl_library", "rsl_rl"]
     command += ["--task", str(arguments.task), "--agent", arguments.agent, "--device", str(arguments.device)]
     command += ["--num_envs", "1", "--checkpoint", str(checkpoint), "--video", "--video_length", str(VIDEO_DECISIONS)]
     print(f"Recording {VIDEO_DECISIONS} decisions of the trained policy ...", flush=True)
-    with (checkpoint.parent / "play.log").open("w") as log:
-        subprocess.run([*command, *overrides], stdout=log, stderr=subprocess.STDOUT, check=False)
+    log_file = checkpoint.parent / "play.log"
+    with log_file.open("w") as log:
+        subprocess.run([*command, *arguments.overrides], stdout=log, stderr=subprocess.STDOUT, check=False)
     videos = sorted(checkpoint.parent.glob("videos/play/*.mp4"))
-    return videos[-1] if videos else None
+    return str(videos[-1]) if videos else f"none was recorded; see {log_file}"

@@ -214,7 +214,7 @@ class SftRun:
 
 
 def _freezing(model: Gr00tModel, request: SftRequest) -> Freezing:
-    options = FreezingOptions(train=request.train, language_layers=request.language_layers)
+    options = FreezingOptions(train=list(request.train), language_layers=request.language_layers)
     try:
         return Freezing(model, options, reads_head=True)
     except ValueError as error:

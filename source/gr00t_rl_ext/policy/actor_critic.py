@@ -116,7 +116,7 @@ class Gr00tActorCritic:
         actor_cfg: Mapping[str, Any],
         critic_cfg: Mapping[str, Any] | None,
         device: str,
-        critic_class: type[Gr00tCritic] = Gr00tCritic,
+        critic_class: type[Gr00tCritic] | None = None,
         encoder: Encoder | None = None,
     ) -> Gr00tActorCritic:
         """Build both from an agent's config.
@@ -129,7 +129,7 @@ class Gr00tActorCritic:
             actor_cfg: Fields of ``agent.actor`` without ``class_name``.
             critic_cfg: Fields of ``agent.critic`` without ``class_name``; None: there is no critic.
             device: Where the networks live.
-            critic_class: Class of the critic.
+            critic_class: Class of the critic. None: :class:`~.critic.Gr00tCritic`.
             encoder: What both are over, where that exists already; else it is loaded.
 
         Raises:
@@ -140,7 +140,9 @@ class Gr00tActorCritic:
         critic = None
         if critic_cfg is not None:
             options = read(CriticOptions, critic_cfg, "agent.critic")
-            critic = critic_class(actor.encoder, obs, obs_groups["critic"], options, actor.chunk_length).to(device)
+            critic = (critic_class or Gr00tCritic)(
+                actor.encoder, obs, obs_groups["critic"], options, actor.chunk_length
+            ).to(device)
         return cls(actor, critic, recipe)
 
     def describe(self) -> str:

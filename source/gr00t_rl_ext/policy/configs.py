@@ -8,6 +8,8 @@ Sections need no class of their own: ``agent.actor.gr00t`` and its like are the 
 
 from __future__ import annotations
 
+from typing import Any
+
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
 
@@ -33,29 +35,45 @@ __all__ = [
 ]
 
 
+class _OverGr00t:
+    """What can be checked of an actor over GR00T without loading weights."""
+
+    def validate_config(self: Any) -> None:
+        """Raise a :class:`ValueError` where the checkpoint cannot be used, or its parts cannot train so."""
+        super().validate_config()  # type: ignore[misc]
+        from rsl_rl.utils import resolve_callable
+
+        # heavy, and needed only where the agent is about to be built
+        from gr00t_rl_ext.policy.base_checkpoint import check_base
+
+        check_base(self.gr00t)
+        actor: Any = resolve_callable(self.class_name)
+        actor.check_stages(self.freezing.stages(actor.reads_head))
+
+
 @configclass
-class Gr00tGaussianActorCfg(options.GaussianActorOptions):
+class Gr00tGaussianActorCfg(_OverGr00t, options.GaussianActorOptions):
     """``agent.actor``; see :class:`~.options.GaussianActorOptions`."""
 
     class_name: str = "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"
 
 
 @configclass
-class Gr00tResidualActorCfg(options.ResidualActorOptions):
+class Gr00tResidualActorCfg(_OverGr00t, options.ResidualActorOptions):
     """``agent.actor``; see :class:`~.options.ResidualActorOptions`."""
 
     class_name: str = "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor"
 
 
 @configclass
-class Gr00tCategoricalActorCfg(options.CategoricalActorOptions):
+class Gr00tCategoricalActorCfg(_OverGr00t, options.CategoricalActorOptions):
     """``agent.actor``; see :class:`~.options.CategoricalActorOptions`."""
 
     class_name: str = "gr00t_rl_ext.policy.categorical_actor:Gr00tCategoricalActor"
 
 
 @configclass
-class Gr00tFlowActorCfg(options.FlowActorOptions):
+class Gr00tFlowActorCfg(_OverGr00t, options.FlowActorOptions):
     """``agent.actor``; see :class:`~.options.FlowActorOptions`."""
 
     class_name: str = "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"

@@ -45,7 +45,7 @@ class Gr00tLoraPpoRunnerCfg(stack.Gr00tLoraPpoRunnerCfg):
 class Gr00tFlowPpoSmallRunnerCfg(stack.Gr00tFlowPpoSmallRunnerCfg):
     """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. It looks again after 4 of the 8
     control steps that the model says. From 44 to 95.5 % and more in 21 to 23 minutes of two cores (three seeds,
-    ``docs/results.md``)."""
+    ``docs/results/lift.md``)."""
 
     experiment_name = "gr00t_flow_lift_cube_franka"
     # half an episode

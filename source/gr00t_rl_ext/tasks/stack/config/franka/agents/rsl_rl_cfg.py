@@ -80,7 +80,7 @@ SMALL_CHUNK = 8
 @configclass
 class Gr00tFlowPpoSmallRunnerCfg(Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo_small``: for models that train on a CPU, with 128 environments. From 46.5 to 90.5 % in 87
-    minutes of two cores (``docs/results.md``)."""
+    minutes of two cores (``docs/results/stack.md``)."""
 
     num_steps_per_env = 16
     max_iterations = 200
@@ -91,7 +91,7 @@ class Gr00tFlowPpoSmallRunnerCfg(Gr00tFlowPpoRunnerCfg):
 
 @configclass
 class Gr00tFlowGrpoSmallRunnerCfg(Gr00tFlowGrpoRunnerCfg):
-    """``gr00t_flow_grpo_small``: the same by GRPO, over episodes of 16 s in segments of 4 s. From 46.5 to 82.5 % in 92
+    """``gr00t_flow_grpo_small``: the same by GRPO, over episodes of 16 s in segments of 4 s. From 46.5 to 82.5 % in 94
     minutes."""
 
     num_steps_per_env = 40

@@ -1,0 +1,97 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The one handler of errors around every script: exit code, and one message for what users can mend."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium, parse
+
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+class UsageError(ValueError):
+    """The command line asks for something that does not exist or cannot work."""
+
+
+def run(argv: Sequence[str], program: str, description: str, command: Callable[[Arguments], int]) -> int:
+    """Run a script's command.
+
+    Args:
+        argv: Command line without the program.
+        program: Name of the script, for its help.
+        description: What it does, for its help.
+        command: Takes the arguments, with the device decided, and returns the exit code.
+
+    Returns:
+        See :func:`guarded`.
+    """
+
+    def with_device() -> int:
+        arguments = parse(argv, program, description)
+        prepare_assets(arguments.task, arguments.assets)
+        if arguments.device is None:
+            arguments.device = default_device()
+            arguments.forwarded += ["--device", arguments.device]
+        return command(arguments)
+
+    return guarded(with_device)
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command, with errors that our code raises for users as one message.
+
+    Others keep their traceback: they are mistakes of a program.
+
+    Args:
+        command: Returns the exit code.
+
+    Returns:
+        The command's exit code; with a message on the standard error 2 if what was asked for cannot work, 1 if numbers
+        diverged.
+    """
+    from gr00t_rl_ext.assets.build import AssetBuildError
+    from gr00t_rl_ext.assets.root import AssetRootError
+
+    try:
+        return command()
+    except (ValueError, OSError, FloatingPointError, AssetBuildError, AssetRootError) as error:
+        if not _raised_by_us(error):
+            raise
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1 if isinstance(error, FloatingPointError) else 2
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def prepare_assets(task: str | None, assets: str | None) -> None:
+    """Set the asset root, before anything imports isaaclab, which fixes it.
+
+    Args:
+        task: The task that it is for.
+        assets: How the asset root is chosen (``--assets``).
+    """
+    from gr00t_rl_ext.assets.root import MODE_ENV_VAR, apply_asset_root
+
+    if is_gymnasium(task):
+        # no asset is read: neither ask the server nor build any
+        os.environ.setdefault(MODE_ENV_VAR, "online")
+    else:
+        apply_asset_root(assets)  # type: ignore[arg-type]
+
+
+def default_device() -> str:
+    """The first GPU, else the CPU."""
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
