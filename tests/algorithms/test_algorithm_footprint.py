@@ -14,15 +14,17 @@ import pytest
 import torch
 from allocated_memory import peak_allocated
 from made_up_experience import H, Runner
-from tiny_policy import OBS_GROUPS, SPEC, observations
+from tiny_policy import OBS_GROUPS, SPEC, load_encoder, observations
+from torch._subclasses.fake_tensor import FakeTensor
 
 from gr00t_rl_ext.algorithms import construction, footprint
-from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm
+from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm, without_reading_weights
 from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.footprint import estimate as memory
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
-from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
+from gr00t_rl_ext.footprint.trace import MemoryTrace
+from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
@@ -248,3 +250,30 @@ def test_a_program_that_cannot_be_traced_is_trained_all_the_same(
     monkeypatch.setattr(memory.MemoryModel, "estimate", fail)
     Agent().build()
     assert "memory: not estimated (NotImplementedError: aten::new)" in capsys.readouterr().out
+
+
+# A GR00T on fake tensors
+
+
+def test_loading_a_checkpoint_reads_no_weights() -> None:
+    with MemoryTrace() as trace, without_reading_weights():
+        encoder = load_encoder(dtype="bfloat16")
+        parameters = list(encoder.model.parameters())
+        assert all(isinstance(parameter, FakeTensor) for parameter in parameters)
+        assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
+        size = 2 * sum(parameter.numel() for parameter in parameters)
+        assert size <= trace.live()["other"] < 1.05 * size  # buffers and statistics besides
+    assert load_encoder().model.action_head.vlln.weight.isfinite().all(), "files are read again"
+
+
+def test_what_is_cached_between_calls_is_not_fake_afterwards() -> None:
+    """GR00T N1.7 resizes images by area, with weights that are computed once per size."""
+
+    def pixels() -> torch.Tensor:
+        inputs = load_encoder().inputs
+        inputs.image_recipe = dataclasses.replace(inputs.image_recipe, interpolation="area")
+        return inputs.pixel_values([torch.full((1, 64, 64, 3), 51, dtype=torch.uint8)] * 2)
+
+    with MemoryTrace(), without_reading_weights():
+        assert isinstance(pixels(), FakeTensor)
+    torch.testing.assert_close(pixels(), torch.full((2, 3, 56, 56), 2 * 51 / 255 - 1))

@@ -6,18 +6,70 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from gr00t_rl_ext.cli import eval as cli_eval
 from gr00t_rl_ext.cli import train
 from gr00t_rl_ext.evaluation import report
+from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.imitation.video import read_video
 
 CARTPOLE = ("--task", "gym:CartPole-v1", "--agent", "mlp_ppo", "--device", "cpu")
 FEW = ("--episodes", "5", "--num_envs", "4", "--half-width", "0.4")
+
+
+FETCH = ("--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo_small", "--device", "cpu")
+FETCH += ("env.num_workers=1", "env.image_size=[32,32]")
+
+
+def fetch_checkpoint(directory: Path, ranges: dict[str, tuple[float, float]]) -> Path:
+    """A tiny GR00T for FetchReach with wide statistics, but for some keys."""
+    state = {"gripper_position": 3, "finger_opening": 2, "gripper_velocity": 3, "finger_velocity": 2}
+    state["goal_position"] = 3
+    return build_tiny_checkpoint(
+        directory,
+        state_keys=state,
+        action_keys={"gripper_displacement": 3, "finger_opening": 1},
+        video_keys=("front", "side"),
+        ranges={f"state.{key}": (-2.0, 2.0) for key in state} | ranges,
+    )
+
+
+@pytest.mark.parametrize("program", [cli_eval.main, train.main])
+@pytest.mark.parametrize("damaged", ["statistics", "weights"])
+def test_a_checkpoint_with_nan_is_refused(
+    damaged: str,
+    program: Callable[[list[str]], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An incomplete download, or a training that diverged. The policy's actions would be NaN, and its success 0 %."""
+    base = fetch_checkpoint(tmp_path / "gr00t", {})
+    if damaged == "statistics":
+        file = base / "experiment_cfg" / "metadata.json"
+        metadata = json.loads(file.read_text())
+        metadata["new_embodiment"]["statistics"]["state"]["finger_opening"]["max"][1] = math.nan
+        file.write_text(json.dumps(metadata))
+        message = "max is not finite in dimension 1 of the statistics of state.finger_opening of new_embodiment in"
+    else:
+        file = base / "model-00001-of-00002.safetensors"
+        tensors = load_file(file)
+        tensors["action_head.future_tokens.weight"][0, :5] = math.nan
+        save_file(tensors, file, metadata={"format": "pt"})
+        message = "not finite: action_head.future_tokens.weight (5 NaN of 256, in model-00001-of-00002.safetensors)"
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    own = [*FEW, "--checkpoint", "base", "--out", "out.json"] if program is cli_eval.main else ["--num_envs", "2"]
+    assert program([*FETCH, *own, f"agent.actor.gr00t.checkpoint={base}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "cwd" / "out.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +119,18 @@ def test_base_is_the_policy_that_the_run_began_with(run_dir: Path, tmp_path: Pat
     assert base.returns == origin.returns
 
 
-def test_gr00t_on_fetch_is_filmed(tmp_path: Path) -> None:
-    out = tmp_path / "fetch.json"
-    settings = ("env.num_workers=1", "env.max_episode_steps=12", "env.image_size=[32,32]")
-    command = ["--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo_small", "--device", "cpu", *FEW, *settings]
-    assert cli_eval.main([*command, "--checkpoint", "base", "--out", str(out), "--videos", "1"]) == 0
+def test_gr00t_on_fetch_is_filmed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a checkpoint whose statistics are of another robot, which the report has a note on."""
+    out, checkpoint = tmp_path / "fetch.json", fetch_checkpoint(tmp_path / "gr00t", {"state.goal_position": (7.0, 7.1)})
+    settings = ("env.max_episode_steps=12", f"agent.actor.gr00t.checkpoint={checkpoint}")
+    assert cli_eval.main([*FETCH, *FEW, *settings, "--checkpoint", "base", "--out", str(out), "--videos", "1"]) == 0
     (base,) = report.load(out)
+    (note,) = base.notes
+    assert note.startswith("state.goal_position, dimension 0, 1, 2: saw ")
+    warning = f"Warning: base observed states far outside of the data that the checkpoint's statistics are of. {note}"
+    assert out.with_suffix(".md").read_text().endswith(f"\n\n{warning}\n")
+    shown = "".join(capsys.readouterr().out.split())
+    assert shown.count("".join(note.split())) == 2, "at once, and below the table"
     assert base.successes is not None
     videos = sorted((tmp_path / "fetch" / "base").iterdir())
     assert [video.name.partition("_")[0] for video in videos] == ["failure"] + ["success"] * any(base.successes)

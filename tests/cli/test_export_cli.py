@@ -17,7 +17,7 @@ from tiny_policy import OBS_GROUPS, SPEC, observations
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.cli.export import main
 from gr00t_rl_ext.gr00t import Gr00tModel, build_tiny_checkpoint, load_gr00t
-from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
+from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy import export
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor

@@ -53,6 +53,7 @@ def test_rows_are_those_of_the_statistics() -> None:
         None,
         88.0,
         None,
+        (),
     )
     assert second.success_difference == compare_successes(BASE.successes, TRAINED.successes)
     assert second.success_difference.difference == pytest.approx(0.7)
@@ -73,6 +74,23 @@ def test_the_table_says_how_many_steps_a_decision_executes() -> None:
     assert said in report.markdown_table(report.summarise([four, also_four]))
     for others in ([four, eight], [BASE, TRAINED]):
         assert "Control steps per decision" not in report.markdown_table(report.summarise(others))
+
+
+def test_notes_are_below_the_table_and_in_the_file(tmp_path: Path) -> None:
+    """A note that several checkpoints share is there once."""
+    first, second = (evaluation(name, "x.", notes=["state.joints [1]: far", *more]) for name, more in NOTES.items())
+    table = report.markdown_table(report.summarise([first, second]))
+    warning = "observed states far outside of the data that the checkpoint's statistics are of."
+    assert table.endswith(f"\n\nWarning: a, b {warning} state.joints [1]: far\n\nWarning: b {warning} state.eef: far\n")
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report.terminal_table(report.summarise([first, second])))
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert shown.endswith(f"Warning: a, b {warning} state.joints [1]: far Warning: b {warning} state.eef: far")
+    report.save([first, second], tmp_path / "out.json")
+    assert report.load(tmp_path / "out.json") == (first, second)
+
+
+NOTES: dict[str, list[str]] = {"a": [], "b": ["state.eef: far"]}
 
 
 GOLDEN = (
@@ -211,7 +229,7 @@ def test_a_file_without_the_steps_of_a_decision_is_read(tmp_path: Path) -> None:
 def test_the_file_holds_one_field_a_line(tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "a.json")
     assert '\n      "seed": 7,\n' in (tmp_path / "a.json").read_text()
-    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 12 + 2
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 13 + 2
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 import torch
 from allocated_memory import peak_allocated
-from tiny_policy import load_encoder
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
 from gr00t_rl_ext.footprint.trace import KINDS, MemoryTrace, Timeline, extrapolate, real_tensors
-from gr00t_rl_ext.gr00t import inputs
 
 BATCH, IN, HIDDEN, OUT = 32, 100, 200, 300
 WEIGHTS = 4 * (IN * HIDDEN + HIDDEN + HIDDEN * OUT + OUT)
@@ -255,24 +253,3 @@ def test_programs_that_differ_are_compared_at_their_peaks() -> None:
     first.rows = np.array([list(expected(other=10).values())])
     second.rows = np.array([list(expected(other=5).values()), list(expected(other=20).values())])
     assert extrapolate(first, second, (1, 2), 4)["other"] == 40
-
-
-# A GR00T
-
-
-def test_loading_a_checkpoint_reads_no_weights() -> None:
-    with MemoryTrace() as trace:
-        encoder = load_encoder(dtype="bfloat16")
-        parameters = list(encoder.model.parameters())
-        assert all(isinstance(parameter, FakeTensor) for parameter in parameters)
-        assert {parameter.dtype for parameter in parameters} == {torch.bfloat16}
-        size = 2 * sum(parameter.numel() for parameter in parameters)
-        assert size <= trace.live()["other"] < 1.05 * size  # buffers and statistics besides
-
-
-def test_what_is_cached_between_calls_is_not_fake_afterwards() -> None:
-    """GR00T N1.7 resizes images by area, with weights that are computed once per size."""
-    images = torch.rand(1, 3, 24, 24)
-    with MemoryTrace():
-        assert isinstance(inputs._resize(torch.rand(1, 3, 24, 24), 16, "area"), FakeTensor)
-    assert float(inputs._resize(images, 16, "area").mean()) == pytest.approx(float(images.mean()), rel=1e-5)

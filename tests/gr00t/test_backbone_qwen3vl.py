@@ -210,13 +210,13 @@ def test_language_model_head_is_ignored_and_nothing_else(copy: Path):
     ("changes", "text"),
     [
         ({"select_layer": 5}, "select_layer is 5, but the language model has 4 layers; expected 1 to 4"),
-        ({"reproject_vision": True}, "asks for reproject_vision = True"),
+        ({"reproject_vision": True}, "reproject_vision is True; only False is supported"),
         ({"image_target_size": [224, 224]}, "image size is 224; expected a multiple of 32 that is at least 256"),
         ({"image_target_size": [256, 320]}, r"image_target_size is \[256, 320\]; expected a square"),
         ({"image_crop_size": [230, 200]}, r"image_crop_size is \[230, 200\]; expected a square"),
-        ({"letter_box_transform": True}, "asks for letter_box_transform = True"),
-        ({"state_history_length": 2}, "state_history_length is 2; this head supports 1 only"),
-        ({"exclude_state": True}, "exclude_state is True; this head supports False only"),
+        ({"letter_box_transform": True}, "letter_box_transform is True; only False is supported"),
+        ({"state_history_length": 2}, "state_history_length is 2; only 1 is supported"),
+        ({"exclude_state": True}, "exclude_state is True; only False is supported"),
     ],
 )
 def test_unsupported_options(copy: Path, changes: dict, text: str):
@@ -227,7 +227,7 @@ def test_unsupported_options(copy: Path, changes: dict, text: str):
 
 def test_incomplete_backbone_config(copy: Path):
     edit_config(copy, "backbone/config.json", vision_config={})
-    with pytest.raises(Gr00tCheckpointError, match="have no field 'depth' for the backbone"):
+    with pytest.raises(Gr00tCheckpointError, match="has no field 'deepstack_visual_indexes' for the backbone"):
         load_gr00t(copy, embodiment_slot=SLOT)
 
 

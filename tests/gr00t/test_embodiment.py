@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,9 @@ def test_missing_statistics(reference_checkpoint: Path, tiny_copy: Path):
         (1.0, "is 1.0; expected one number per dimension"),
         ([1.0, None], r"is \[1.0, None\]; expected one number per dimension"),
         ([[1.0], [1.0, 2.0]], r"is \[\[1.0\], \[1.0, 2.0\]\]; expected one number per dimension"),
+        ([[1.0] * 7] * 2, "expected one number per dimension"),
+        (["1.0"] * 7, r"is \['1.0', .*\]; expected one number per dimension"),
+        ([True] * 7, r"is \[True, .*\]; expected one number per dimension"),
     ],
 )
 def test_statistics_of_other_widths(tiny_copy: Path, values: object, text: str):
@@ -114,4 +118,56 @@ def test_statistics_of_other_widths(tiny_copy: Path, values: object, text: str):
     metadata["new_embodiment"]["statistics"]["state"]["joint_position"]["max"] = values
     file.write_text(json.dumps(metadata))
     with pytest.raises(Gr00tCheckpointError, match=text):
+        load_embodiment(tiny_copy, "new_embodiment")
+
+
+def edit_statistics(directory: Path, key: str, **changes: object) -> None:
+    file = directory / "experiment_cfg" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["new_embodiment"]["statistics"]["state"][key] |= changes
+    file.write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize(
+    ("changes", "mode", "problem"),
+    [
+        ({"max": [math.nan, 1.0]}, "min_max", "max is not finite in dimension 0"),
+        ({"min": [-1.0, -math.inf]}, "min_max", "min is not finite in dimension 1"),
+        ({"max": [1.0, 1e300]}, "min_max", "max is not finite in dimension 1"),
+        ({"q01": [math.nan, math.nan]}, "q99", "q01 is not finite in dimension 0, 1"),
+        ({"min": [2.0, -1.0]}, "min_max", "min is greater than max in dimension 0"),
+        ({"min": [2.0, -1.0]}, "sin_cos", "min is greater than max in dimension 0"),
+        ({"q99": [0.5, -2.0]}, "q99", "q01 is greater than q99 in dimension 1"),
+        ({"std": [-0.1, 0.1]}, "mean_std", "std is negative in dimension 0"),
+        ({"std": [0.1, 0.0]}, "mean_std", "std is 0 although min and max differ in dimension 1"),
+    ],
+)
+def test_statistics_that_cannot_be_true(tiny_copy: Path, changes: dict, mode: str, problem: str):
+    file = tiny_copy / "experiment_cfg" / "metadata.json"
+    original, modes = file.read_bytes(), {"state.gripper_position": mode}
+    edit_statistics(tiny_copy, "gripper_position", **changes)
+    with pytest.raises(Gr00tCheckpointError) as caught:
+        load_embodiment(tiny_copy, "new_embodiment", modes=modes)
+    place = f"of the statistics of state.gripper_position of new_embodiment in {str(file)!r}. Copy the file again from"
+    assert f"{problem} {place}" in str(caught.value)
+    assert "scripts/sft.py" in str(caught.value)
+    file.write_bytes(original)
+    load_embodiment(tiny_copy, "new_embodiment", modes=modes)
+
+
+def test_what_never_moved_in_the_data_is_no_error(tiny_copy: Path):
+    """A dimension without spread is normalised as GR00T does."""
+    never = {"min": [0.5, 0.5], "max": [0.5, 0.5], "std": [0.0, 0.0], "mean": [0.5, 0.5]}
+    edit_statistics(tiny_copy, "gripper_position", **never)
+    for mode, expected in (("min_max", 0.0), ("mean_std", 0.5)):
+        robot = load_embodiment(tiny_copy, "new_embodiment", modes={"state.gripper_position": mode})
+        assert robot.state.normalize(torch.full((1, 9), 0.5))[0, 7:].tolist() == [expected] * 2
+
+
+def test_statistics_that_are_no_object(tiny_copy: Path):
+    file = tiny_copy / "experiment_cfg" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["new_embodiment"]["statistics"]["state"]["joint_position"] = [0.0, 1.0]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(Gr00tCheckpointError, match=r"state.joint_position of .* is \[0.0, 1.0\]; expected its statist"):
         load_embodiment(tiny_copy, "new_embodiment")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_incomplete_configs(tiny_copy: Path):
     config = json.loads((tiny_copy / "config.json").read_text())
     del config["backbone_cfg"]
     (tiny_copy / "config.json").write_text(json.dumps(config))
-    fails(tiny_copy, "have no field 'backbone_cfg' for the backbone")
+    fails(tiny_copy, "has no field 'backbone_cfg' for the backbone")
     del config["action_head_cfg"]
     (tiny_copy / "config.json").write_text(json.dumps(config))
     fails(tiny_copy, "has no field 'diffusion_model_cfg' for the action head")
@@ -133,7 +134,7 @@ def test_incomplete_configs(tiny_copy: Path):
 
 def test_unsupported_backbone_option(tiny_copy: Path):
     edit_json(tiny_copy / "eagle_config.json", use_pixel_shuffle=True)
-    fails(tiny_copy, "asks for use_pixel_shuffle = True; this backbone supports False only")
+    fails(tiny_copy, "use_pixel_shuffle is True; only False is supported")
 
 
 def test_feature_widths_that_disagree(tiny_copy: Path):
@@ -228,6 +229,63 @@ def test_types_that_nothing_is_loaded_as(tiny_checkpoint: Path, dtype: object):
     expected = "expected one of torch.bfloat16, torch.float16, torch.float32, torch.float64"
     with pytest.raises(ValueError, match=re.escape(f"dtype is {dtype!r}; {expected}")):
         load_gr00t(tiny_checkpoint, dtype=dtype)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(math.nan, "2 NaN of 256"), (math.inf, "2 infinite of 256"), (-math.inf, "2 infinite of 256")],
+)
+def test_weights_that_are_not_finite(tiny_copy: Path, value: float, found: str):
+    def damage(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["action_head.future_tokens.weight"][1, :2] = value
+        # another robot's, which nobody loads
+        tensors["action_head.state_encoder.layer1.W"][:31] = value
+
+    original = (tiny_copy / "model-00001-of-00002.safetensors").read_bytes()
+    edit_tensors(tiny_copy, 0, damage)
+    fails(
+        tiny_copy,
+        f"1 tensors in {str(tiny_copy)!r} hold numbers that are not finite: action_head.future_tokens.weight ({found}, "
+        "in model-00001-of-00002.safetensors). Every action would be NaN. Download or copy the files again",
+        dtype=torch.float16,
+    )
+    (tiny_copy / "model-00001-of-00002.safetensors").write_bytes(original)
+    load_gr00t(tiny_copy, dtype=torch.float16)
+
+
+def test_a_nan_in_the_slot_that_is_loaded(tiny_copy: Path):
+    edit_tensors(tiny_copy, 0, lambda tensors: tensors["action_head.state_encoder.layer1.b"][31, :3].fill_(math.nan))
+    fails(tiny_copy, "action_head.state_encoder.layer1.b (3 NaN of 64, in model-00001")
+    load_gr00t(tiny_copy, embodiment_slot=30)
+
+
+def test_weights_beyond_the_range_of_half_precision(tiny_copy: Path):
+    edit_tensors(tiny_copy, 0, lambda tensors: tensors["action_head.future_tokens.weight"][0, 0].fill_(1e6))
+    fails(
+        tiny_copy,
+        "1 tensors in",
+        "do not fit into torch.float16: action_head.future_tokens.weight (up to 1e+06, in model-00001-of-00002",
+        "Load the checkpoint in bfloat16 or float32",
+        dtype=torch.float16,
+    )
+    for dtype in (torch.bfloat16, torch.float32):
+        load_gr00t(tiny_copy, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_an_adapter_beside_the_weights(tiny_copy: Path, tmp_path: Path, name: str):
+    """Whether the weights have it merged into them is not known."""
+    (tiny_copy / name).touch()
+    fails(tiny_copy, f"{str(tiny_copy)!r} holds an adapter ({name}), which is not read", "merge_and_unload", "move the")
+    (tiny_copy / name).rename(tmp_path / name)
+    load_gr00t(tiny_copy)
+
+
+def test_an_adapter_alone(tmp_path: Path):
+    """What LoRA fine-tuning of N1.5 writes."""
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (tmp_path / name).touch()
+    fails(tmp_path, "holds an adapter (adapter_model.safetensors, adapter_config.json)", "Merge it into the weights")
 
 
 def test_wrong_shape(tiny_copy: Path):

@@ -125,3 +125,35 @@ def test_sin_cos_treats_each_key_by_itself():
     vector = VectorNormalizer([VectorSpec("a", 1, "sin_cos"), VectorSpec("b", 1, "sin_cos")], stats)
     expected = [[math.sin(1), math.cos(1), math.sin(2), math.cos(2)]]
     torch.testing.assert_close(vector.normalize(torch.tensor([[1.0, 2.0]])), torch.tensor(expected))
+
+
+def limits(mode: str, **statistics: list[float]) -> list[list[float]]:
+    dim = len(next(iter(statistics.values())))
+    return VectorNormalizer([VectorSpec("x", dim, mode)], {"x": statistics}).limits().tolist()
+
+
+def test_limits_of_the_data():
+    """Its extremes, percentiles in their place, or three standard deviations to both sides of the mean."""
+    percentiles = {"q01": [0.0], "q99": [1.0]}
+    assert limits("min_max", min=[-2.0, 0.0], max=[2.0, 1.0]) == [[-2.0, 0.0], [2.0, 1.0]]
+    assert limits("q99", **percentiles) == [[0.0], [1.0]]
+    assert limits("q99_bounded", min=[-5.0], max=[5.0], **percentiles) == [[-5.0], [5.0]]
+    assert limits("mean_std", mean=[1.0], std=[2.0]) == [[-5.0], [7.0]]
+    assert limits("sin_cos", min=[-1.0], max=[3.0]) == [[-1.0], [3.0]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "statistics"),
+    [
+        ("binary", {"other": [0.0]}),
+        ("min_max", {"min": [0.3], "max": [0.3]}),
+        ("min_max_bounded", {"min": [1.0], "max": [1.000001]}),  # 0, to N1.7
+        ("mean_std", {"mean": [1.0], "std": [0.0]}),
+    ],
+)
+def test_limits_that_nothing_follows_from(mode: str, statistics: dict):
+    assert all(math.isnan(value) for (value,) in limits(mode, **statistics))
+
+
+def test_a_narrow_range_that_is_stretched_has_limits():
+    assert limits("min_max", min=[1.0], max=[1.000001])[0] == [1.0]

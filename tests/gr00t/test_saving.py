@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tModel, build_tiny_checkpoint, load_gr00t
-from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
+from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 
 Source = Callable[..., Path]
 

@@ -18,7 +18,7 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_embodiment, load_gr00t
-from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights
+from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.imitation import sft_checkpoint
 from gr00t_rl_ext.imitation.sft import SftOptions, TimeDistribution
 from gr00t_rl_ext.imitation.sft_run import SftRun

@@ -355,3 +355,27 @@ def test_what_the_checkpoint_says_of_the_robot_must_be_true_of_the_task(
 
 def test_other_names_are_matched_by_position(tmp_path: Path) -> None:
     fitted(tmp_path, state_keys={"a": 9, "b": 7}, action_keys={"c": 8}, video_keys=("d",))
+
+
+def test_states_far_outside_of_the_statistics_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the warning advises silences it: the mapping, with units."""
+    ranges = {"state.joints": (-4.0, 4.0), "state.object": (-4.0, 4.0)}
+    base = build_tiny_checkpoint(
+        tmp_path / "checkpoint", state_keys=SPEC.state_terms, action_keys=SPEC.action_terms, ranges=ranges
+    )
+    obs = observations()
+    load_encoder(checkpoint=str(base)).encode(obs)
+    assert capsys.readouterr().out == ""
+    obs["state"][:, :9] *= 57.3
+    load_encoder(checkpoint=str(base)).encode(obs)
+    printed = capsys.readouterr().out
+    assert "state.joints, dimension" in printed
+    assert "Likely another unit (degrees for radians" in printed
+    assert "`agent.actor.gr00t.mapping`" in printed
+    assert "state.object" not in printed
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text("state:\n  joints: {term: joints, from: deg, to: rad}\n  object: object\n")
+    load_encoder(checkpoint=str(base), mapping=str(mapping)).encode(obs)
+    # nor are the statistics of the tiny GR00T of a task, which are made up
+    load_encoder().encode(obs)
+    assert capsys.readouterr().out == ""

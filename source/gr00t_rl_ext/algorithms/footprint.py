@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +19,7 @@ from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
+from gr00t_rl_ext.gr00t.weights import FLOAT_TYPES, CheckpointWeights
 
 _SETTINGS = {"num_mini_batches": 1, "num_learning_epochs": 1, "critic_warmup_iterations": 0, "segment_length": None}
 """Options of the iteration that is traced: one step of the optimizer, of all that trains."""
@@ -98,10 +99,26 @@ def algorithm_footprint(
         return TensorDict(groups, batch_size=[num_envs])
 
     def agent(num_envs: int, num_steps: int, num_parts: int) -> DrivenAlgorithm:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), without_reading_weights():
             return DrivenAlgorithm(build(observe(num_envs), num_steps, num_parts), lambda: observe(num_envs))
 
     return MemoryModel(agent, device)
+
+
+@contextlib.contextmanager
+def without_reading_weights() -> Iterator[None]:
+    """In this block, tensors of checkpoints have their shapes and data types, and no file is read."""
+
+    def read(self: CheckpointWeights, key: str, index: int | None = None) -> torch.Tensor:
+        shape = self.shape(key)[0 if index is None else 1 :]
+        return torch.empty(shape, dtype=FLOAT_TYPES[self.dtype(key)], device=self.device)
+
+    from_file = CheckpointWeights.read
+    CheckpointWeights.read = read
+    try:
+        yield
+    finally:
+        CheckpointWeights.read = from_file
 
 
 class DrivenAlgorithm:

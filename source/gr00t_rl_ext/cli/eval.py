@@ -224,6 +224,7 @@ def evaluate_all(
                 successes=None if episodes.successes is None else tuple(episodes.successes),
                 returns=tuple(episodes.returns),
                 lengths=tuple(episodes.lengths),
+                notes=policy.notes(),
             )
         )
         if arguments.videos:

@@ -47,7 +47,8 @@ def _export(arguments: argparse.Namespace) -> int:
     from tensordict import TensorDict
 
     from gr00t_rl_ext.algorithms.checkpoint import check_format, check_header
-    from gr00t_rl_ext.gr00t.checkpoint import CheckpointWeights, new_directory
+    from gr00t_rl_ext.gr00t.checkpoint import new_directory
+    from gr00t_rl_ext.gr00t.weights import CheckpointWeights
     from gr00t_rl_ext.policy import export
 
     if not arguments.run.exists():

@@ -32,6 +32,9 @@ class Policy(NamedTuple):
     fingerprint: str
     """Identifies its weights."""
 
+    notes: Callable[[], tuple[str, ...]] = tuple
+    """What is wrong with the states that it was given, a line each."""
+
 
 def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path | None = None) -> Policy:
     """Build an agent's policy for some environments, and load a checkpoint.
@@ -72,7 +75,8 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
         algorithm.actor.load_state_dict(loaded["reference_state_dict"])
     saved = algorithm.save()
     policy = runner.get_inference_policy(device=env.device)
-    return Policy(policy, _fingerprint(saved))
+    check = getattr(getattr(algorithm.actor, "encoder", None), "state_check", None)
+    return Policy(policy, _fingerprint(saved), tuple if check is None else check.notes)
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:

@@ -77,6 +77,9 @@ class Evaluation(BaseModel):
     lengths: tuple[PositiveInt, ...]
     """Control steps."""
 
+    notes: tuple[str, ...] = ()
+    """States far outside of the checkpoint's statistics, a line for each key."""
+
     @model_validator(mode="after")
     def _check_episodes(self) -> Self:
         names = ("initial_states", *(() if self.successes is None else ("successes",)), "returns", "lengths")
@@ -103,6 +106,7 @@ class Row(NamedTuple):
     mean_length: float
     chunk_length: int | None
     """Control steps per decision; None if it was not kept."""
+    notes: tuple[str, ...] = ()
 
 
 def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
@@ -134,6 +138,7 @@ def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
                 return_difference=None if is_first else compare_returns(first.returns, evaluation.returns),
                 mean_length=sum(evaluation.lengths) / episodes,
                 chunk_length=evaluation.chunk_length,
+                notes=evaluation.notes,
             )
         )
     return rows
@@ -168,19 +173,33 @@ def markdown_table(rows: Sequence[Row]) -> str:
     lines = [[" ".join(parts).replace("|", "\\|") for parts in line] for line in _cells(rows)]
     lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{_caption(rows)}\n"
+    return "\n\n".join([table, _caption(rows), *_notes(rows)]) + "\n"
 
 
 def terminal_table(rows: Sequence[Row]) -> Table:
     """The same table for the terminal."""
     # one part of a cell below the other: side by side they need 150 columns
     header, *lines = [[escape("\n".join(parts)) for parts in line] for line in _cells(rows)]
-    table = Table(caption=_caption(rows), caption_justify="left", show_lines=True)
+    caption = escape("\n".join([_caption(rows), *_notes(rows)]))
+    table = Table(caption=caption, caption_justify="left", show_lines=True)
     for number, title in enumerate(header):
         table.add_column(title, justify="right" if number else "left", overflow="fold")
     for line in lines:
         table.add_row(*line)
     return table
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """A paragraph for each note, with the checkpoints that it is about."""
+    of_note: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            of_note.setdefault(note, []).append(row.name)
+    return [
+        f"Warning: {', '.join(names)} observed states far outside of the data that the checkpoint's statistics are of."
+        f" {note}"
+        for note, names in of_note.items()
+    ]
 
 
 def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint import Gr00tCheckpointError
+from .checkpoint import require_supported, required_fields
 from .dit import DiffusionTransformer, KeyValue, TransformerConfig, VisionLanguageSelfAttention
 
 
@@ -87,25 +87,16 @@ class ActionHeadConfig:
         Raises:
             Gr00tCheckpointError: A field is missing, or asks for something this head does not do.
         """
-        try:
+        with required_fields("the checkpoint's config.json", "the action head"):
             dit, vl = head["diffusion_model_cfg"], head.get("vl_self_attention_cfg")
-            for name, section in {"diffusion_model_cfg": dit, "vl_self_attention_cfg": vl or {}}.items():
-                if section.get("positional_embeddings") is not None:
-                    raise Gr00tCheckpointError(
-                        f"the checkpoint's {name}.positional_embeddings is {section['positional_embeddings']!r}; "
-                        "this head supports null only, as in every published GR00T N1.5 and N1.7 checkpoint"
-                    )
-            if dit["norm_type"] != "ada_norm":
-                raise Gr00tCheckpointError(
-                    f"the checkpoint's diffusion_model_cfg.norm_type is {dit['norm_type']!r}; this head supports "
-                    "'ada_norm', as in every published GR00T N1.5 and N1.7 checkpoint"
-                )
-            for name, supported in (("state_history_length", 1), ("exclude_state", False), ("use_tactile", False)):
-                if head.get(name, supported) != supported:
-                    raise Gr00tCheckpointError(
-                        f"the checkpoint's {name} is {head[name]!r}; this head supports {supported!r} only, as in "
-                        "every published GR00T N1.5 and N1.7 checkpoint"
-                    )
+            require_supported(
+                ("diffusion_model_cfg.positional_embeddings", dit.get("positional_embeddings"), None),
+                ("vl_self_attention_cfg.positional_embeddings", (vl or {}).get("positional_embeddings"), None),
+                ("diffusion_model_cfg.norm_type", dit["norm_type"], "ada_norm"),
+                ("state_history_length", head.get("state_history_length", 1), 1),
+                ("exclude_state", head.get("exclude_state", False), False),
+                ("use_tactile", head.get("use_tactile", False), False),
+            )
             use_vlln = bool(head["use_vlln"])
             return cls(
                 max_state_dim=head["max_state_dim"],
@@ -140,11 +131,6 @@ class ActionHeadConfig:
                 if head.get("use_alternate_vl_dit")
                 else None,
             )
-        except KeyError as error:
-            raise Gr00tCheckpointError(
-                f"the checkpoint's config.json has no field {error.args[0]!r} for the action head; it has "
-                f"{', '.join(sorted(head))}. The file is incomplete: copy it again from the checkpoint it came from"
-            ) from error
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ row in ``model``'s table.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from .checkpoint import Gr00tCheckpointError
 from .recompute import Recomputing
 
 
@@ -66,6 +67,18 @@ def image_rows(images: Tensor, image_mask: Tensor) -> Tensor:
     return images[order.clamp(min=0).view_as(image_mask)]
 
 
+def check_kept_layers(kept: int, layers: int) -> None:
+    """Check how many layers of a language model a checkpoint keeps.
+
+    Raises:
+        Gr00tCheckpointError: It has fewer than that, or none.
+    """
+    if not 1 <= kept <= layers:
+        raise Gr00tCheckpointError(
+            f"select_layer is {kept}, but the language model has {layers} layers; expected 1 to {layers}"
+        )
+
+
 class Backbone(Recomputing, ABC):
     """Images and an instruction -> features.
 
@@ -106,10 +119,13 @@ class Backbone(Recomputing, ABC):
     first_cut: int = 0
     """First layer before which the pass can be cut: below it, layers get more than hidden states."""
 
+    language_model: Any
+    """The language model, of transformers."""
+
     @property
-    @abstractmethod
     def language_layers(self) -> nn.ModuleList:
         """The layers of the language model that are kept."""
+        return self.language_model.layers
 
     @classmethod
     @abstractmethod
@@ -124,9 +140,17 @@ class Backbone(Recomputing, ABC):
     def prompt(self, instruction: str, num_images: int) -> str:
         """The text, with image tokens, that the tokenizer gets."""
 
-    @abstractmethod
     def normalize_images(self, images: Tensor) -> Tensor:
         """Images (N, 3, image_size, image_size) in [0, 1] -> pixel values."""
+        return (images - 0.5) / 0.5
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast, but keep the rotary frequencies in float32: in bfloat16 their error grows with the position."""
+        super()._apply(fn, recurse)
+        frequencies = self.language_model.rotary_emb.inv_freq
+        if frequencies.dtype != torch.float32 and not frequencies.is_meta:
+            self.materialize_buffers(frequencies.device)
+        return self
 
     @property
     def unreached(self) -> tuple[str, ...]:

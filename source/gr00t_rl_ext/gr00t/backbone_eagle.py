@@ -11,7 +11,7 @@ Sources: Eagle 2.5, arXiv 2504.15271; the ``eagle_2_5_vl`` config published with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,8 +24,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
-from .backbone import Backbone, Gr00tFeatures, ImageRecipe
-from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json
+from .backbone import Backbone, Gr00tFeatures, ImageRecipe, check_kept_layers
+from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json, require_supported, required_fields
 from .linear_gelu import linear_gelu
 
 EAGLE_CONFIG_FILE = "eagle_config.json"
@@ -121,38 +121,22 @@ class EagleBackbone(Backbone):
     def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> EagleBackbone:
         file = directory / EAGLE_CONFIG_FILE
         eagle = read_json(file) if file.is_file() else PUBLISHED_EAGLE_CONFIG
-        try:
-            return cls._from_configs(config["backbone_cfg"], eagle, attn_implementation)
-        except KeyError as error:
-            raise Gr00tCheckpointError(
-                f"the configs in {str(directory)!r} have no field {error.args[0]!r} for the backbone; expected "
-                f"backbone_cfg in {CONFIG_FILE}, and in {EAGLE_CONFIG_FILE}, if there is one, the fields of "
-                "PUBLISHED_EAGLE_CONFIG. Copy the files again from the checkpoint they came from"
-            ) from error
-
-    @classmethod
-    def _from_configs(
-        cls, backbone: Mapping[str, Any], eagle: Mapping[str, Any], attn_implementation: str
-    ) -> EagleBackbone:
-        for section, field, supported in (
-            (backbone, "project_to_dim", None),
-            (backbone, "reproject_vision", False),
-            (eagle, "use_pixel_shuffle", False),
-            (eagle, "mlp_connector_layers", 1),
-        ):
-            if section.get(field, supported) != supported:
-                raise Gr00tCheckpointError(
-                    f"the checkpoint asks for {field} = {section[field]!r}; this backbone supports {supported!r} only, "
-                    "as in nvidia/GR00T-N1.5-3B"
-                )
-        return cls(
-            eagle["vision_config"],
-            eagle["text_config"],
-            vision_select_layer=eagle["select_layer"],
-            num_text_layers=backbone["select_layer"],
-            image_token_index=eagle["image_token_index"],
-            attn_implementation=attn_implementation,
-        )
+        with required_fields(f"{CONFIG_FILE} or {EAGLE_CONFIG_FILE} in {str(directory)!r}", "the backbone"):
+            backbone = config["backbone_cfg"]
+            require_supported(
+                ("project_to_dim", backbone.get("project_to_dim"), None),
+                ("reproject_vision", backbone.get("reproject_vision", False), False),
+                ("use_pixel_shuffle", eagle.get("use_pixel_shuffle", False), False),
+                ("mlp_connector_layers", eagle.get("mlp_connector_layers", 1), 1),
+            )
+            return cls(
+                eagle["vision_config"],
+                eagle["text_config"],
+                vision_select_layer=eagle["select_layer"],
+                num_text_layers=backbone["select_layer"],
+                image_token_index=eagle["image_token_index"],
+                attn_implementation=attn_implementation,
+            )
 
     def materialize_buffers(self, device: torch.device) -> None:
         embeddings = self.vision_model.embeddings
@@ -160,14 +144,6 @@ class EagleBackbone(Backbone):
             "position_ids", torch.arange(embeddings.num_positions, device=device)[None], persistent=False
         )
         self.language_model.rotary_emb = Qwen3RotaryEmbedding(self.language_model.config, device=device)  # pyright: ignore[reportArgumentType]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EagleBackbone:
-        """Move or cast, but keep the rotary frequencies in float32: in bfloat16 their error grows with the position."""
-        super()._apply(fn, recurse)
-        frequencies = self.language_model.rotary_emb.inv_freq
-        if frequencies.dtype != torch.float32 and not frequencies.is_meta:
-            self.materialize_buffers(frequencies.device)
-        return self
 
     def prompt(self, instruction: str, num_images: int) -> str:
         images = "".join(
@@ -177,9 +153,6 @@ class EagleBackbone(Backbone):
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             f"<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"
         )
-
-    def normalize_images(self, images: Tensor) -> Tensor:
-        return (images - 0.5) / 0.5
 
     def image_features(self, pixel_values: Tensor) -> Tensor:
         """Pixel values (N, 3, image_size, image_size) -> image tokens (N, tokens_per_image, D)."""
@@ -197,10 +170,6 @@ class EagleBackbone(Backbone):
         if self.vision_select_layer == -1:
             hidden = vision.post_layernorm(hidden)
         return self.mlp1[0](hidden)
-
-    @property
-    def language_layers(self) -> nn.ModuleList:
-        return self.language_model.layers
 
     @property
     def unreached(self) -> tuple[str, ...]:
@@ -294,44 +263,18 @@ def _perceptron(mlp: Any, x: Tensor) -> Tensor:
 
 
 def _siglip_config(fields: Mapping[str, Any], attn_implementation: str) -> SiglipVisionConfig:
-    config = SiglipVisionConfig(
-        hidden_size=fields["hidden_size"],
-        intermediate_size=fields["intermediate_size"],
-        num_hidden_layers=fields["num_hidden_layers"],
-        num_attention_heads=fields["num_attention_heads"],
-        num_channels=fields["num_channels"],
-        image_size=fields["image_size"],
-        patch_size=fields["patch_size"],
-        layer_norm_eps=fields["layer_norm_eps"],
-        hidden_act=fields["hidden_act"],
-        attention_dropout=0.0,  # never from the checkpoint: see dit.py
-    )
+    read = {name: fields[name] for name in PUBLISHED_EAGLE_CONFIG["vision_config"]}
+    config = SiglipVisionConfig(**read, attention_dropout=0.0)  # never from the checkpoint: see dit.py
     config.vision_use_head = False  # pyright: ignore[reportAttributeAccessIssue]
     config._attn_implementation = attn_implementation
     return config
 
 
 def _qwen3_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3Config:
-    if not 1 <= num_layers <= fields["num_hidden_layers"]:
-        raise Gr00tCheckpointError(
-            f"backbone_cfg.select_layer is {num_layers}, but the language model has {fields['num_hidden_layers']} "
-            f"layers; expected 1 to {fields['num_hidden_layers']}"
-        )
-    config = Qwen3Config(
-        vocab_size=fields["vocab_size"],
-        hidden_size=fields["hidden_size"],
-        intermediate_size=fields["intermediate_size"],
-        num_hidden_layers=num_layers,
-        num_attention_heads=fields["num_attention_heads"],
-        num_key_value_heads=fields["num_key_value_heads"],
-        head_dim=fields["head_dim"],
-        hidden_act=fields["hidden_act"],
-        max_position_embeddings=fields["max_position_embeddings"],
-        rms_norm_eps=fields["rms_norm_eps"],
-        attention_bias=fields["attention_bias"],
-        rope_parameters={"rope_type": "default", "rope_theta": float(fields["rope_theta"])},
-        attention_dropout=0.0,
-        use_cache=False,
-    )
+    check_kept_layers(num_layers, fields["num_hidden_layers"])
+    read: dict[str, Any] = {name: fields[name] for name in PUBLISHED_EAGLE_CONFIG["text_config"]}
+    read["num_hidden_layers"] = num_layers
+    rope = {"rope_type": "default", "rope_theta": float(read.pop("rope_theta"))}
+    config = Qwen3Config(**read, rope_parameters=rope, attention_dropout=0.0, use_cache=False)
     config._attn_implementation = attn_implementation
     return config

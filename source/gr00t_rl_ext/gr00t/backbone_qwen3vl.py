@@ -30,8 +30,15 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 from transformers.vision_utils import get_vision_bilinear_indices_and_weights, get_vision_position_ids
 
-from .backbone import Backbone, Gr00tFeatures, ImageRecipe, image_rows
-from .checkpoint import CONFIG_FILE, PROCESSOR_FILE, Gr00tCheckpointError, read_json
+from .backbone import Backbone, Gr00tFeatures, ImageRecipe, check_kept_layers, image_rows
+from .checkpoint import (
+    CONFIG_FILE,
+    PROCESSOR_FILE,
+    Gr00tCheckpointError,
+    read_json,
+    require_supported,
+    required_fields,
+)
 from .linear_gelu import linear_gelu
 
 BACKBONE_CONFIG_FILE = "backbone/config.json"
@@ -141,12 +148,11 @@ class Qwen3VLBackbone(Backbone):
         processor = directory / PROCESSOR_FILE
         # the processor's own file is what GR00T's inference reads; config.json repeats it as of the training run
         images = {**config, **(read_json(processor).get("processor_kwargs", {}) if processor.is_file() else {})}
-        if config.get("reproject_vision"):
-            raise Gr00tCheckpointError(
-                f"the checkpoint asks for reproject_vision = {config['reproject_vision']!r}; this backbone supports "
-                "False only, as in nvidia/GR00T-N1.7-3B"
-            )
-        try:
+        require_supported(
+            ("reproject_vision", config.get("reproject_vision", False), False),
+            ("letter_box_transform", images.get("letter_box_transform", False), False),
+        )
+        with required_fields(f"{CONFIG_FILE} or {BACKBONE_CONFIG_FILE} in {str(directory)!r}", "the backbone"):
             size, recipe = _image_recipe(images)
             return cls(
                 qwen["vision_config"],
@@ -158,12 +164,6 @@ class Qwen3VLBackbone(Backbone):
                 formalize_language=images["formalize_language"],
                 attn_implementation=attn_implementation,
             )
-        except KeyError as error:
-            raise Gr00tCheckpointError(
-                f"the configs in {str(directory)!r} have no field {error.args[0]!r} for the backbone; expected the "
-                f"fields of a published GR00T N1.7 in {CONFIG_FILE}, and in {BACKBONE_CONFIG_FILE}, if there is one, "
-                "those of PUBLISHED_QWEN3VL_CONFIG. Copy the files again from the checkpoint they came from"
-            ) from error
 
     def materialize_buffers(self, device: torch.device) -> None:
         vision = self.visual.config
@@ -172,22 +172,11 @@ class Qwen3VLBackbone(Backbone):
             self.visual.rotary_pos_emb = Qwen3VLVisionRotaryEmbedding(vision.hidden_size // vision.num_heads // 2)
         self.language_model.rotary_emb = Qwen3VLTextRotaryEmbedding(self.language_model.config, device=device)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Qwen3VLBackbone:
-        """Move or cast, but keep the rotary frequencies in float32: in bfloat16 their error grows with the position."""
-        super()._apply(fn, recurse)
-        frequencies = self.language_model.rotary_emb.inv_freq
-        if frequencies.dtype != torch.float32 and not frequencies.is_meta:
-            self.materialize_buffers(frequencies.device)
-        return self
-
     def prompt(self, instruction: str, num_images: int) -> str:
         if self.formalize_language:
             instruction = re.sub(r"[^\w\s]", "", instruction.lower())
         image = f"<|vision_start|>{self.IMAGE_TOKEN * self.tokens_per_image}<|vision_end|>"
         return f"<|im_start|>user\n{image * num_images}{instruction}<|im_end|>\n"
-
-    def normalize_images(self, images: Tensor) -> Tensor:
-        return (images - 0.5) / 0.5
 
     def patchify(self, images: Tensor) -> Tensor:
         """Normalised images (N, C, H, W) -> patches (N, H W / p^2, C x T x p x p) in the order of Qwen3-VL's processor.
@@ -260,10 +249,6 @@ class Qwen3VLBackbone(Backbone):
         """Compile the layers of the language model and those of the vision model, whose rotations are many kernels."""
         super().compile_layers(**options)
         self.vision_layer = torch.compile(self.vision_layer, **options)
-
-    @property
-    def language_layers(self) -> nn.ModuleList:
-        return self.language_model.layers
 
     @property
     def _num_levels(self) -> int:
@@ -386,11 +371,6 @@ def _image_recipe(fields: Mapping[str, Any]) -> tuple[int, ImageRecipe]:
     GR00T N1.7 resizes, crops the centre and resizes again. ``shortest_image_edge`` and ``crop_fraction`` take the place
     of ``image_target_size`` and ``image_crop_size`` where they are set.
     """
-    if fields.get("letter_box_transform"):
-        raise Gr00tCheckpointError(
-            "the checkpoint asks for letter_box_transform = True; this backbone supports False only, as in "
-            "nvidia/GR00T-N1.7-3B"
-        )
     edge, fraction = fields.get("shortest_image_edge"), fields.get("crop_fraction")
     target: Sequence[int] = [edge, edge] if edge is not None else fields["image_target_size"]
     if target[0] != target[1]:
@@ -412,45 +392,17 @@ def _image_recipe(fields: Mapping[str, Any]) -> tuple[int, ImageRecipe]:
 
 
 def _vision_config(fields: Mapping[str, Any], attn_implementation: str) -> Qwen3VLVisionConfig:
-    config = Qwen3VLVisionConfig(
-        depth=fields["depth"],
-        hidden_size=fields["hidden_size"],
-        hidden_act=fields["hidden_act"],
-        intermediate_size=fields["intermediate_size"],
-        num_heads=fields["num_heads"],
-        in_channels=fields["in_channels"],
-        patch_size=fields["patch_size"],
-        spatial_merge_size=fields["spatial_merge_size"],
-        temporal_patch_size=fields["temporal_patch_size"],
-        out_hidden_size=fields["out_hidden_size"],
-        num_position_embeddings=fields["num_position_embeddings"],
-        deepstack_visual_indexes=fields["deepstack_visual_indexes"],
-    )
+    config = Qwen3VLVisionConfig(**{name: fields[name] for name in PUBLISHED_QWEN3VL_CONFIG["vision_config"]})
     config._attn_implementation = attn_implementation
     return config
 
 
 def _text_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3VLTextConfig:
-    if not 1 <= num_layers <= fields["num_hidden_layers"]:
-        raise Gr00tCheckpointError(
-            f"select_layer is {num_layers}, but the language model has {fields['num_hidden_layers']} layers; expected "
-            f"1 to {fields['num_hidden_layers']}"
-        )
-    config = Qwen3VLTextConfig(
-        vocab_size=fields["vocab_size"],
-        hidden_size=fields["hidden_size"],
-        intermediate_size=fields["intermediate_size"],
-        num_hidden_layers=num_layers,
-        num_attention_heads=fields["num_attention_heads"],
-        num_key_value_heads=fields["num_key_value_heads"],
-        head_dim=fields["head_dim"],
-        hidden_act=fields["hidden_act"],
-        max_position_embeddings=fields["max_position_embeddings"],
-        rms_norm_eps=fields["rms_norm_eps"],
-        rope_parameters=dict(fields["rope_parameters"]),
-        attention_bias=fields["attention_bias"],
-        attention_dropout=0.0,  # never from the checkpoint: see dit.py
-        use_cache=False,
-    )
+    check_kept_layers(num_layers, fields["num_hidden_layers"])
+    read: dict[str, Any] = {name: fields[name] for name in PUBLISHED_QWEN3VL_CONFIG["text_config"]}
+    read["num_hidden_layers"] = num_layers
+    # a copy, which transformers completes; no dropout, whatever the checkpoint has: see dit.py
+    read["rope_parameters"] = dict(read["rope_parameters"])
+    config = Qwen3VLTextConfig(**read, attention_dropout=0.0, use_cache=False)
     config._attn_implementation = attn_implementation
     return config

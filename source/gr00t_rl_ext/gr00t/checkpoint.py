@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Files of a GR00T checkpoint: where they are, reading single tensors, writing a directory in one piece."""
+"""Files of a GR00T checkpoint: where they are, reading its configs, writing a directory in one piece."""
 
 from __future__ import annotations
 
@@ -11,14 +11,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-from torch._guards import active_fake_mode
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
@@ -37,6 +31,9 @@ COMPANION_PATTERNS = (
 )
 """Files beside the weights that belong to a checkpoint: configs, statistics, tokenizer."""
 
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin", "adapter_config.json")
+"""What PEFT writes of an adapter, such as a LoRA."""
+
 NOT_COMPANIONS = ("trainer_state.json",)
 """State of the training run that wrote a checkpoint; not part of the model."""
 
@@ -52,7 +49,8 @@ def resolve_checkpoint(path: str | Path) -> Path:
     local cache is read.
 
     Raises:
-        Gr00tCheckpointError: Neither a directory nor a hub id that can be reached, or a directory without config.json.
+        Gr00tCheckpointError: Neither a directory nor a hub id that can be reached, or a directory without config.json,
+            or with an adapter.
     """
     directory = Path(path).expanduser()
     if directory.is_dir():
@@ -86,6 +84,13 @@ def _download(hub_id: str) -> Path:
 
 
 def _require_config(directory: Path) -> Path:
+    if adapter := [name for name in ADAPTER_FILES if (directory / name).is_file()]:
+        raise Gr00tCheckpointError(
+            f"{str(directory)!r} holds an adapter ({', '.join(adapter)}), which is not read: without it, the policy "
+            "would be another one than was trained. Merge it into the weights with the code that trained it (PEFT's "
+            "merge_and_unload) and give the merged checkpoint. If the weights here are the merged ones, move the "
+            "adapter's files out of the directory"
+        )
     if not (directory / CONFIG_FILE).is_file():
         found = ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
         raise Gr00tCheckpointError(
@@ -112,96 +117,37 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-FLOAT_TYPES: Mapping[str, torch.dtype] = {
-    "BF16": torch.bfloat16,
-    "F16": torch.float16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
-"""Data types that weights may have, by the names that safetensors gives them."""
-
-
-@dataclass(frozen=True)
-class _StoredTensor:
-    """Where a tensor stands and what it is."""
-
-    file: Path
-    handle: Any
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-
-
-class CheckpointWeights:
-    """Tensors of a checkpoint by name, read one at a time from one file or from shards.
-
-    They are copies: what happens to the files later does not reach them.
-
-    Args:
-        directory: The checkpoint.
-        device: Where tensors are read to.
+@contextmanager
+def required_fields(file: str, subject: str) -> Iterator[None]:
+    """A block that reads what a config must have of a subject.
 
     Raises:
-        Gr00tCheckpointError: No weights, a shard is missing, or a file is truncated.
+        Gr00tCheckpointError: A field is missing.
     """
+    try:
+        yield
+    except KeyError as error:
+        raise Gr00tCheckpointError(
+            f"{file} has no field {error.args[0]!r} for {subject}. The file is incomplete: copy it again from the "
+            "checkpoint it came from"
+        ) from error
 
-    def __init__(self, directory: Path, device: torch.device | str = "cpu") -> None:
-        self.directory = directory
-        self._device = device
-        files = weight_files(directory)
-        missing = [file.name for file in files if not file.is_file()]
-        if missing:
+
+def require_supported(*fields: tuple[str, Any, Any]) -> None:
+    """Check that a checkpoint asks for nothing that this package does not do.
+
+    Args:
+        *fields: Name of a field of its configs, its value, and the only one that is supported.
+
+    Raises:
+        Gr00tCheckpointError: It does.
+    """
+    for name, value, supported in fields:
+        if value != supported:
             raise Gr00tCheckpointError(
-                f"{str(directory)!r} lacks {len(missing)} of the {len(files)} shards that {INDEX_FILE} names: "
-                f"{', '.join(missing)}. Download or copy them again"
+                f"the checkpoint's {name} is {value!r}; only {supported!r} is supported, as in every published GR00T "
+                "N1.5 and N1.7 checkpoint"
             )
-        self._tensors: dict[str, _StoredTensor] = {}
-        for file in files:
-            handle = _open(file, device)
-            header, data_start = _read_header(file)
-            for key in handle.keys():
-                entry = header[key]
-                self._tensors[key] = _StoredTensor(
-                    file, handle, entry["dtype"], tuple(entry["shape"]), data_start + entry["data_offsets"][0]
-                )
-
-    def keys(self) -> set[str]:
-        return set(self._tensors)
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        return self._tensors[key].shape
-
-    def dtype(self, key: str) -> str:
-        """Data type, by the name that safetensors gives it."""
-        return self._tensors[key].dtype
-
-    def dtypes(self) -> set[str]:
-        """Data types of the tensors, in safetensors' names: "F32", "BF16", ..."""
-        return {tensor.dtype for tensor in self._tensors.values()}
-
-    def read(self, key: str, index: int | None = None) -> Tensor:
-        """The tensor ``key``, or its entry ``index`` along the first axis.
-
-        Under fake tensors nothing is read: the result has the tensor's shape and data type.
-        """
-        if active_fake_mode() is not None:
-            stored = self._tensors[key]
-            shape = stored.shape if index is None else stored.shape[1:]
-            return torch.empty(shape, dtype=FLOAT_TYPES[stored.dtype], device=self._device)
-        handle = self._tensors[key].handle
-        return handle.get_tensor(key) if index is None else handle.get_slice(key)[index : index + 1][0]
-
-    def overwrite(self, key: str, value: Tensor, index: int | None = None) -> None:
-        """Replace, in the file, the tensor ``key``, or its entry ``index`` along the first axis, by ``value``.
-
-        It keeps its data type and its place, so that nothing else in the file changes.
-        """
-        stored = self._tensors[key]
-        data = value.to("cpu", FLOAT_TYPES[stored.dtype]).contiguous()
-        assert data.shape == (stored.shape if index is None else stored.shape[1:])
-        with stored.file.open("r+b") as stream:
-            stream.seek(stored.start + (index or 0) * data.nbytes)
-            stream.write(data.flatten().view(torch.uint8).numpy().data)
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -227,87 +173,10 @@ def weight_files(directory: Path) -> list[Path]:
     )
 
 
-def _open(file: Path, device: torch.device | str) -> Any:
-    try:
-        # Not the default, a memory map: its tensors change with the file, kill the process where the file is
-        # truncated, and, converted to another type, leave both copies resident.
-        return safe_open(file, framework="pt", device=str(device), backend="pread")
-    except SafetensorError as error:
-        raise Gr00tCheckpointError(
-            f"{str(file)!r} is truncated or no safetensors file: it has {file.stat().st_size:,} bytes"
-            f"{_expected_size(file)} ({error}). Download or copy it again"
-        ) from error
-
-
-def _read_header(file: Path) -> tuple[dict[str, Any], int]:
-    """Header of a safetensors file, which safetensors itself does not show, and where the data starts in the file.
-
-    Raises:
-        ValueError: There is no complete header.
-    """
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        # the length of something that is no safetensors file may exceed the memory
-        return json.loads(stream.read(min(length, file.stat().st_size))), 8 + length
-
-
-def _expected_size(file: Path) -> str:
-    """What the header says the file's size should be, as a clause; empty where the header itself is unreadable."""
-    try:
-        header, data_start = _read_header(file)
-        end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-        return f", expected {data_start + end:,}"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return ""
-
-
-def check_types(weights: CheckpointWeights, keys: set[str]) -> None:
-    """Refuse weights that are no plain floating-point numbers.
-
-    Raises:
-        Gr00tCheckpointError: Some of ``keys`` have another data type.
-    """
-    others = [f"{key} ({weights.dtype(key)})" for key in sorted(keys) if weights.dtype(key) not in FLOAT_TYPES]
-    if others:
-        raise Gr00tCheckpointError(
-            f"{len(others)} tensors in {str(weights.directory)!r} are not of type {', '.join(FLOAT_TYPES)}: "
-            f"{_some(others)}. Quantised weights are not read: use the checkpoint that they were made from"
-        )
-
-
-def check_keys(expected: set[str], found: set[str], unused_prefixes: tuple[str, ...], source: str) -> None:
-    """Compare tensor names.
-
-    Raises:
-        Gr00tCheckpointError: Names are missing, or present without being expected or explicitly unused.
-    """
-    missing = sorted(expected - found)
-    unexpected = sorted(key for key in found - expected if not key.startswith(unused_prefixes))
-    if missing or unexpected:
-        parts = [f"the weights in {source!r} do not fit the model that its configs describe"]
-        if missing:
-            parts.append(f"{len(missing)} tensors are missing: {_some(missing)}")
-        if unexpected:
-            parts.append(f"{len(unexpected)} tensors are unexpected: {_some(unexpected)}")
-        parts.append(
-            f"known and unused are only {', '.join(prefix + '*' for prefix in unused_prefixes)}. Check that configs "
-            "and weights come from the same checkpoint"
-        )
-        raise Gr00tCheckpointError("; ".join(parts))
-
-
-def _some(names: list[str], limit: int = 6) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
 def file_states(directory: Path) -> dict[str, tuple[int, int]]:
     """Size in bytes and time of the last change in ns of a checkpoint's config and weights, as far as they exist."""
-    states = {}
-    for file in (directory / CONFIG_FILE, *weight_files(directory)):
-        if file.is_file():
-            stat = file.stat()
-            states[file.name] = (stat.st_size, stat.st_mtime_ns)
-    return states
+    files = [file for file in (directory / CONFIG_FILE, *weight_files(directory)) if file.is_file()]
+    return {file.name: (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
 
 
 def require_unchanged(source: Path, states: Mapping[str, tuple[int, int]]) -> None:

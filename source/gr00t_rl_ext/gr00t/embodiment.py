@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
 from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json
@@ -296,34 +298,66 @@ def _vector(
                 f"action.{key} asks for mode {mode!r}, which has no inverse: it fits states only"
             )
         entry = statistics[key]
+        if not isinstance(entry, Mapping):
+            raise Gr00tCheckpointError(f"{modality}.{key} of {source} is {entry!r}; expected its statistics by name")
         if missing := [name for name in NORMALIZATION_MODES[mode].statistics if name not in entry]:
             raise Gr00tCheckpointError(
                 f"{modality}.{key} of {source} lacks {', '.join(missing)}, which mode {mode!r} needs; it has "
                 f"{', '.join(entry)}"
             )
-        # a mode without statistics says nothing of the width
-        names = NORMALIZATION_MODES[mode].statistics or tuple(entry)[:1]
-        shapes = {name: _shape(entry[name], f"{name} of {modality}.{key} of {source}") for name in names}
-        if len(set(shapes.values())) > 1:
-            widths = ", ".join(f"{name} {shape[-1]}" for name, shape in shapes.items())
-            raise Gr00tCheckpointError(
-                f"the statistics of {modality}.{key} of {source} differ in width: {widths}. Copy the file again from "
-                "the checkpoint it came from"
-            )
-        specs.append(VectorSpec(key, shapes[names[0]][-1], mode))
-        values[key] = entry
+        # the range is of use with every mode, and a mode without statistics tells nothing of the width
+        names = dict.fromkeys([*NORMALIZATION_MODES[mode].statistics, *(n for n in ("min", "max") if n in entry)])
+        values[key] = _statistics_of(entry, list(names) or list(entry)[:1], modality, f"{modality}.{key} of {source}")
+        specs.append(VectorSpec(key, np.shape(next(iter(values[key].values())))[-1], mode))
     return VectorNormalizer(specs, values, device)
 
 
-def _shape(values: Any, name: str) -> tuple[int, ...]:
-    """(dim,), or (steps, dim) of a statistic that has one row per step of the chunk."""
-    try:
-        shape = tuple(torch.as_tensor(values, dtype=torch.float32).shape)
-    except (TypeError, ValueError):
-        shape = ()
-    if 0 in shape or len(shape) not in (1, 2):
-        raise Gr00tCheckpointError(f"{name} is {values!r}; expected one number per dimension")
-    return shape
+_STRICT = ConfigDict(strict=True)
+_NUMBERS = {
+    "state": TypeAdapter(list[float], config=_STRICT),
+    "action": TypeAdapter(list[float] | list[list[float]], config=_STRICT),
+}
+
+
+def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, list]:
+    """Some of a key's statistics, (dim,) each; those of actions may be (steps, dim), one row per step of the chunk.
+
+    Raises:
+        Gr00tCheckpointError: One is not made of finite numbers, or does not fit the others.
+    """
+    found = {}
+    for name in names:
+        try:
+            with np.errstate(over="ignore"):
+                found[name] = np.array(_NUMBERS[modality].validate_python(entry[name]), dtype=np.float32)
+        except ValueError:  # of pydantic, or of numpy for rows of different lengths
+            found[name] = np.empty(0)
+        if not found[name].size:
+            raise Gr00tCheckpointError(f"{name} of {where} is {entry[name]!r}; expected one number per dimension")
+    widths = {name: value.shape[-1] for name, value in found.items()}
+    if len(set(widths.values())) > 1:
+        raise Gr00tCheckpointError(
+            f"the statistics of {where} differ in width: {', '.join(f'{n} {w}' for n, w in widths.items())}. Copy the "
+            "file again from the checkpoint it came from"
+        )
+    problems = {f"{name} is not finite": ~np.isfinite(value) for name, value in found.items()}
+    for low, high in (("min", "max"), ("q01", "q99")):
+        if low in found and high in found:
+            problems[f"{low} is greater than {high}"] = found[low] > found[high]
+    if "std" in found:
+        problems["std is negative"] = found["std"] < 0
+        if "min" in found and "max" in found:
+            moves = ~np.isclose(found["min"], found["max"])
+            problems["std is 0 although min and max differ"] = (found["std"] == 0) & moves
+    for problem, wrong in problems.items():
+        if wrong.any():
+            places = ", ".join(str(place[-1]) for place in np.argwhere(wrong)[:6])
+            raise Gr00tCheckpointError(
+                f"{problem} in dimension {places} of the statistics of {where}. Copy the file again from the "
+                "checkpoint it came from. If it is like this there, the data set holds such values: take them out, and "
+                "compute the statistics anew, as GR00T's fine-tuning and scripts/sft.py do"
+            )
+    return {name: entry[name] for name in names}
 
 
 def _has_rows(values: Any) -> bool:

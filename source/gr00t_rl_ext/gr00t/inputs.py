@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._guards import active_fake_mode
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .checkpoint import Gr00tCheckpointError
@@ -139,6 +138,7 @@ class Gr00tInputs:
         )
         self.instruction_format = instruction_format
         self._prompts: dict[str, Tensor] = {}
+        self._area_weights = functools.lru_cache(maxsize=16)(_area_weights)
 
     @classmethod
     def from_checkpoint(
@@ -213,7 +213,7 @@ class Gr00tInputs:
                 f"images have dtype {images.dtype} and shape {tuple(images.shape)}; expected uint8 (N, H, W, 3): "
                 "colour without alpha, 0 to 255"
             )
-        recipe, size = self.image_recipe, self.backbone.image_size
+        recipe = self.image_recipe
         if recipe.square_only and images.shape[1] != images.shape[2]:
             raise ValueError(
                 f"images have shape {tuple(images.shape)}; the checkpoint keeps the aspect ratio "
@@ -221,15 +221,26 @@ class Gr00tInputs:
             )
         x = images.to(self.device).permute(0, 3, 1, 2).float() / 255
         if recipe.resize_before_crop:
-            x = _round_to_8_bits(_resize(x, size, recipe.interpolation))
+            x = _round_to_8_bits(self._resize(x))
         if recipe.crop_scale is not None:
             # half a pixel is rounded as by the libraries that GR00T uses: albumentations, which has "area", rounds down
             half = (lambda rest: rest // 2) if recipe.interpolation == "area" else (lambda rest: round(rest / 2))
             height, width = (int(side * recipe.crop_scale) for side in x.shape[-2:])
             top, left = (half(full - part) for full, part in zip(x.shape[-2:], (height, width), strict=True))
             x = x[..., top : top + height, left : left + width]
-        x = _resize(x, size, recipe.interpolation)
+        x = self._resize(x)
         return self.backbone.normalize_images(_round_to_8_bits(x) if recipe.resize_before_crop else x)
+
+    def _resize(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) in [0, 1] -> (N, C, image_size, image_size)."""
+        size, interpolation = self.backbone.image_size, self.image_recipe.interpolation
+        if x.shape[-2:] == (size, size):
+            return x
+        if interpolation == "area":
+            rows, columns = (self._area_weights(side, size, x.device) for side in x.shape[-2:])
+            return rows @ x @ columns.T
+        x = F.interpolate(x, (size, size), mode=interpolation, align_corners=False, antialias=True)
+        return x.clamp(0, 1)  # bicubic weights overshoot
 
     def prompt(self, instruction: str | Sequence[str], batch_size: int) -> tuple[Tensor, Tensor]:
         """Prompt ids and attention mask, both (B, S), the mask all ones.
@@ -302,23 +313,10 @@ class Gr00tInputs:
         return self.embodiment.decode_action(normalized, state)
 
 
-def _resize(x: Tensor, size: int, interpolation: str) -> Tensor:
-    """Images (N, C, H, W) in [0, 1] -> (N, C, size, size)."""
-    if x.shape[-2:] == (size, size):
-        return x
-    if interpolation == "area":
-        rows, columns = (_area_weights(side, size, x.device, active_fake_mode()) for side in x.shape[-2:])
-        return rows @ x @ columns.T
-    x = F.interpolate(x, (size, size), mode=interpolation, align_corners=False, antialias=True)
-    return x.clamp(0, 1)  # bicubic weights overshoot
-
-
-@functools.lru_cache(maxsize=16)
-def _area_weights(length: int, size: int, device: torch.device, fake: object = None) -> Tensor:
+def _area_weights(length: int, size: int, device: torch.device) -> Tensor:
     """Share of each of ``length`` pixels in each of ``size`` new ones, (size, length): OpenCV's ``INTER_AREA``.
 
-    New pixel i covers [i s, (i + 1) s] with s = length / size, and takes the mean over that interval. ``fake`` keeps
-    weights that were made on fake tensors apart from real ones.
+    New pixel i covers [i s, (i + 1) s] with s = length / size, and takes the mean over that interval.
     """
     scale = length / size
     left = torch.arange(size, dtype=torch.float64)[:, None] * scale

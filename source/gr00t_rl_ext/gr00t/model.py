@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +22,7 @@ from .backbone_eagle import EagleBackbone
 from .backbone_qwen3vl import Qwen3VLBackbone
 from .checkpoint import (
     CONFIG_FILE,
-    FLOAT_TYPES,
-    CheckpointWeights,
     Gr00tCheckpointError,
-    check_keys,
-    check_types,
     copy_checkpoint,
     file_states,
     new_directory,
@@ -36,6 +33,7 @@ from .checkpoint import (
 from .dit import ATTENTION_IMPLEMENTATIONS
 from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
 from .recompute import Recomputing
+from .weights import FLOAT_TYPES, CheckpointEntry, CheckpointWeights, check_finite, check_keys, check_types
 
 __all__ = [
     "GR00T_VERSIONS",
@@ -96,31 +94,6 @@ class Gr00tConfig:
 
     source_states: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Size and time of change of ``source``'s files when they were loaded, see ``checkpoint.file_states``."""
-
-
-@dataclass(frozen=True)
-class _CheckpointEntry:
-    """Where one of our parameters stands in a checkpoint."""
-
-    key: str
-    shape: tuple[int, ...]
-    slot: int | None = None
-    transpose: bool = False
-
-    def read(self, weights: CheckpointWeights) -> Tensor:
-        """The parameter's value in a checkpoint, in its data type there."""
-        tensor = weights.read(self.key, self.slot)
-        return tensor.T.contiguous() if self.transpose else tensor
-
-    def overwrite(self, weights: CheckpointWeights, ours: Tensor) -> None:
-        """Put our value in the place of the checkpoint's, in its data type there.
-
-        Where ours is the checkpoint's rounded to our data type, the parameter was not trained, and the checkpoint's
-        stays: loading in bfloat16 and saving loses nothing.
-        """
-        ours = ours.detach().cpu()
-        if not torch.equal(self.read(weights).to(ours.dtype), ours):
-            weights.overwrite(self.key, ours.T if self.transpose else ours, self.slot)
 
 
 class Gr00tModel(nn.Module):
@@ -263,7 +236,7 @@ class Gr00tModel(nn.Module):
             for block in self.action_head.vl_self_attention.transformer_blocks:
                 block.compile(**options)
 
-    def checkpoint_entries(self) -> dict[str, _CheckpointEntry]:
+    def checkpoint_entries(self) -> dict[str, CheckpointEntry]:
         """Our parameter name -> its place in a published checkpoint."""
         entries = {}
         for name, parameter in self.named_parameters():
@@ -272,20 +245,20 @@ class Gr00tModel(nn.Module):
             if part == "backbone":
                 ours = next(prefix for prefix in self.backbone.CHECKPOINT_PREFIXES if rest.startswith(prefix))
                 published = self.backbone.CHECKPOINT_PREFIXES[ours] + rest.removeprefix(ours)
-                entries[name] = _CheckpointEntry(f"backbone.{published}", shape)
+                entries[name] = CheckpointEntry(f"backbone.{published}", shape)
                 continue
             layer, _, kind = rest.rpartition(".")
             if layer in ActionHead.SLOT_LAYERS:
                 # published as (slots, in, out) and (slots, out); a linear layer's weight is (out, in)
                 published_kind = {"weight": "W", "bias": "b"}[kind]
-                entries[name] = _CheckpointEntry(
+                entries[name] = CheckpointEntry(
                     f"action_head.{layer}.{published_kind}",
                     (self.config.action_head.num_slots, *reversed(shape)),
                     self.embodiment_slot,
                     transpose=kind == "weight",
                 )
             else:
-                entries[name] = _CheckpointEntry(name, shape)
+                entries[name] = CheckpointEntry(name, shape)
         return entries
 
     def save_pretrained(self, directory: str | Path) -> None:
@@ -353,16 +326,27 @@ def load_gr00t(
     # safetensors takes "cuda" for the first GPU, torch for the current one
     device = torch.empty(0, device=device).device
     directory = resolve_checkpoint(path)
-    raw = read_json(directory / CONFIG_FILE)
-    version = _detect_version(raw, directory)
-    source_states = file_states(directory)
-    spec = GR00T_VERSIONS[version]
-    head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
-    slots = embodiment_slots(directory, spec.slots)
+    model = meta_gr00t(directory, attn_implementation)
+    slots = embodiment_slots(directory, GR00T_VERSIONS[model.version].slots)
     if embodiment_slot is None and embodiment_tag is not None:
         embodiment_slot = slots.get(embodiment_tag)
-    slot = _choose_slot(embodiment_slot, head.num_slots, directory, slots)
+    slot = _choose_slot(embodiment_slot, model.config.action_head.num_slots, directory, slots)
+    model.config = dataclasses.replace(model.config, embodiment_slot=slot, source_states=file_states(directory))
+    _load_weights(model, CheckpointWeights(directory, device), dtype)
+    model.backbone.materialize_buffers(device)
+    return model.requires_grad_(False).eval()
 
+
+def meta_gr00t(directory: Path, attn_implementation: str = "sdpa") -> Gr00tModel:
+    """The modules that a checkpoint's configs describe, on the meta device and for embodiment slot 0.
+
+    Raises:
+        Gr00tCheckpointError: The configs are of no known GR00T, are incomplete or do not fit each other.
+    """
+    raw = read_json(directory / CONFIG_FILE)
+    version = _detect_version(raw, directory)
+    spec = GR00T_VERSIONS[version]
+    head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
     with torch.device("meta"):
         backbone = spec.backbone.from_checkpoint(raw, directory, attn_implementation)
         action_head = ActionHead(head, attn_implementation)
@@ -371,10 +355,7 @@ def load_gr00t(
             f"the backbone's features have {backbone.feature_dim} channels, but the action head of "
             f"{str(directory)!r} expects backbone_embedding_dim = {head.feature_dim}"
         )
-    model = Gr00tModel(Gr00tConfig(version, head, slot, directory, raw, source_states), backbone, action_head)
-    _load_weights(model, CheckpointWeights(directory, device), dtype)
-    model.backbone.materialize_buffers(device)
-    return model.requires_grad_(False).eval()
+    return Gr00tModel(Gr00tConfig(version, head, 0, directory, raw), backbone, action_head)
 
 
 def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dtype) -> None:
@@ -391,6 +372,7 @@ def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dt
                 f"{entry.shape}. Check that configs and weights come from the same checkpoint"
             )
         state[name] = entry.read(weights).to(dtype)
+    check_finite(weights, entries, state)
     model.load_state_dict(state, strict=True, assign=True)
 
 

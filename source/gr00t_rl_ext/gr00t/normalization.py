@@ -147,6 +147,7 @@ class VectorNormalizer:
         self.specs = tuple(specs)
         self.raw_dim = sum(spec.dim for spec in self.specs)
         self.dim = sum(spec.dim * NORMALIZATION_MODES[spec.mode].expansion for spec in self.specs)
+        self.device = device
         self._statistics = statistics
         self._segments: list[_Segment] = []
         start = 0
@@ -169,6 +170,25 @@ class VectorNormalizer:
 
     def to(self, device: torch.device | str) -> VectorNormalizer:
         return VectorNormalizer(self.specs, self._statistics, device)
+
+    def limits(self) -> Tensor:
+        """Least and greatest raw value in the data that the statistics are of, (2, raw_dim), as far as they tell.
+
+        Without extremes, percentiles stand for them, or the mean and three standard deviations to both sides. NaN where
+        nothing is known, and where a mode maps both to one value, as it does with what never moved.
+        """
+        limits = []
+        for spec in self.specs:
+            mode, given = NORMALIZATION_MODES[spec.mode], self._statistics[spec.key]
+            s = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in given.items()}
+            ends = torch.full((2, spec.dim), torch.nan)
+            if names := [pair for pair in (("min", "max"), ("q01", "q99")) if all(name in s for name in pair)]:
+                ends = torch.stack([s[name] for name in names[0]])
+            elif "std" in s:
+                ends = torch.stack([s["mean"] - 3 * s["std"], s["mean"] + 3 * s["std"]])
+            low, high = mode.normalize(ends, s) if mode.expansion == 1 else ends
+            limits.append(torch.where(low == high, torch.nan, ends))
+        return torch.cat(limits, dim=-1).to(self.device)
 
     def slices(self) -> dict[str, slice]:
         """Where each key stands in the raw vector."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import Gr00tCheckpointError, read_json
+from .checkpoint import Gr00tCheckpointError, read_json, required_fields
 from .relative_action import RelativeAction
 
 
@@ -44,7 +44,7 @@ def read_processor(file: Path, tag: str) -> ProcessorRecipe:
             f"{str(file.parent)!r} has statistics.json but no {file.name}, which names the keys of states and "
             "actions. GR00T's fine-tuning writes that file beside the weights: copy it from there"
         )
-    try:
+    with required_fields(repr(str(file)), f"embodiment {tag!r}"):
         options = read_json(file)["processor_kwargs"]
         configs = options["modality_configs"]
         if tag not in configs:
@@ -72,11 +72,6 @@ def read_processor(file: Path, tag: str) -> ProcessorRecipe:
             relative,
             tuple(video.get("modality_keys", ())),
         )
-    except KeyError as error:
-        raise Gr00tCheckpointError(
-            f"{str(file)!r} has no field {error.args[0]!r} for embodiment {tag!r}. The file is incomplete: copy it "
-            "again from the checkpoint it came from"
-        ) from error
 
 
 def _state_modes(options: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, str]:

@@ -14,11 +14,12 @@ from tensordict import TensorDict
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tContext, Gr00tInputs, load_gr00t
 from gr00t_rl_ext.policy.base_checkpoint import base_directory, base_fingerprint
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
-from gr00t_rl_ext.policy.options import Gr00tOptions
+from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
+from gr00t_rl_ext.robot.state_check import StateCheck
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 FEATURES = "features"
@@ -47,6 +48,7 @@ class Gr00tEncoder:
         spec: The task.
         fingerprint: Identifies what it is made from, see :func:`~.base_checkpoint.base_fingerprint`.
         mapping: How the task's tensors become the checkpoint's. None: by position.
+        state_check: Watches the states of observations that are encoded. None: nobody does.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Gr00tEncoder:
         spec: TaskSpec,
         fingerprint: str,
         mapping: BoundMapping | None = None,
+        state_check: StateCheck | None = None,
     ) -> None:
         self.freezing = freezing
         self.model = freezing.model
@@ -63,6 +66,7 @@ class Gr00tEncoder:
         self.spec = spec
         self.fingerprint = fingerprint
         self.mapping = BoundMapping(tuple(range(spec.num_cameras))) if mapping is None else mapping
+        self.state_check = state_check
         self.calls = 0
         """Passes through the whole backbone so far."""
 
@@ -103,7 +107,9 @@ class Gr00tEncoder:
         _check_cameras(inputs, spec, mapping)
         bound = bind_mapping(mapping, spec, inputs.embodiment, inputs.device)
         trained = Freezing(model, freezing, reads_head=reads_head)
-        return cls(trained, inputs, spec, base_fingerprint(options, spec), bound)
+        # the statistics of a tiny one are made up
+        check = None if options.checkpoint == TINY else StateCheck(inputs.embodiment.state)
+        return cls(trained, inputs, spec, base_fingerprint(options, spec), bound, check)
 
     @property
     def base_name(self) -> str:
@@ -157,6 +163,8 @@ class Gr00tEncoder:
         """
         if FEATURES in obs.keys() or HIDDEN in obs.keys():
             return self.complete(obs)
+        if self.state_check is not None:
+            self.state_check.watch(self.raw_state(obs))
         depth = self.freezing.depth
         encoded = dict(obs.items()) if depth == Depth.IMAGES else self._without_images(obs)
         if depth == Depth.HIDDEN:

@@ -10,13 +10,12 @@ all published keys (the unused ones included), 32 embodiment slots, shards with 
 ``--size small`` makes an N1.5 that is wide enough to learn and small enough to do so on two CPU cores;
 ``scripts/sft.py --checkpoint small`` makes one for a dataset and trains it.
 
-``build`` writes, ``n1_5`` and ``n1_7`` know what the files of their version hold, ``spec`` is what both share,
-``small`` is the shape of the model that learns.
+``build`` writes, ``n1_5`` and ``n1_7`` know what the files of their version hold, ``spec`` is what both share. The JSON
+files hold what does not depend on the shape.
 """
 
 from .build import TINY_SHAPES, build_tiny_checkpoint
-from .n1_5 import TinyN15
+from .n1_5 import SMALL, TinyN15, small_image_size
 from .n1_7 import TinyN17
-from .small import SMALL, small_image_size
 
 __all__ = ["SMALL", "TINY_SHAPES", "TinyN15", "TinyN17", "build_tiny_checkpoint", "small_image_size"]

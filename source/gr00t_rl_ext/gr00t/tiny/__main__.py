@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .build import TINY_SHAPES, build_tiny_checkpoint
-from .small import SMALL
+from .n1_5 import SMALL
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,9 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..action_head import ActionHead, ActionHeadConfig
 from ..checkpoint import CONFIG_FILE, INDEX_FILE, new_directory, read_json
-from ..model import GR00T_VERSIONS, Gr00tConfig, Gr00tModel
+from ..model import meta_gr00t
 from .n1_5 import TinyN15
 from .n1_7 import TinyN17
 from .spec import VOCAB_SIZE, TinyRobot, TinyShape
@@ -100,7 +99,7 @@ def build_tiny_checkpoint(
         files[CONFIG_FILE] = {"generator": GENERATOR} | files[CONFIG_FILE]
         for name, content in files.items():
             _write_json(target / name, content)
-        _write_shards(target, _random_tensors(_shapes(version, model, target), seed), num_shards)
+        _write_shards(target, _random_tensors(_shapes(model, target), seed), num_shards)
     return Path(directory)
 
 
@@ -135,16 +134,11 @@ def _write_tokenizer(target: Path, special_tokens: Sequence[str]) -> dict[str, i
     return {token: int(fast.convert_tokens_to_ids(token)) for token in special_tokens}  # pyright: ignore[reportArgumentType]
 
 
-def _shapes(version: str, shape: TinyShape, directory: Path) -> dict[str, tuple[int, ...]]:
+def _shapes(shape: TinyShape, directory: Path) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of the published layout, the unused ones included."""
-    spec = GR00T_VERSIONS[version]
-    config = read_json(directory / CONFIG_FILE)
-    head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config[spec.head_section])
-    with torch.device("meta"):
-        backbone = spec.backbone.from_checkpoint(config, directory, "eager")
-        model = Gr00tModel(Gr00tConfig(version, head, 0, directory, config), backbone, ActionHead(head))
+    model = meta_gr00t(directory)
     own = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
-    return own | shape.unused_shapes(backbone)
+    return own | shape.unused_shapes(model.backbone)
 
 
 def _random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:

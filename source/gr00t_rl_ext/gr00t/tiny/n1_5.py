@@ -7,14 +7,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ..backbone import Backbone
 from ..backbone_eagle import EAGLE_CONFIG_FILE, EagleBackbone
-from ..checkpoint import CONFIG_FILE
+from ..checkpoint import CONFIG_FILE, read_json
 from ..embodiment import EMBODIMENT_SLOTS, METADATA_FILE
 from ..metadata import Camera, robot_metadata
-from .spec import VOCAB_SIZE, TinyRobot, TinyShape
+from .spec import VOCAB_SIZE, TinyRobot, TinyShape, attention_fields, transformer_fields, with_changes
+
+TEMPLATE = Path(__file__).with_suffix(".json")
+"""File name -> the JSON of a tiny checkpoint with the default shape."""
+
+SMALL_PATCH = 16
+"""Side of a patch of the small model's images in pixels."""
+
+SMALL: Mapping[str, Any] = {
+    "image_size": 64,
+    "patch_size": SMALL_PATCH,
+    "vision_layers": 2,
+    "vision_width": 96,
+    "text_layers": 1,
+    "text_width": 64,
+    "dit_layers": 4,
+    "dit_width": 96,
+    "num_future_tokens": 1,
+}
+"""Shape of a GR00T N1.5 that learns on two CPU cores, see :class:`TinyN15`: 0.99 M parameters.
+
+Two SigLIP layers, 96 wide, over 16 patches of 16 px per 64 px image; one Qwen3 layer and one layer of VL
+self-attention, 64 wide; four DiT blocks, 96 wide.
+"""
+
+
+def small_image_size(height: int, width: int) -> int:
+    """Side of the small model's images for a camera: its shorter side down to whole patches, 32 to 128 px."""
+    return min(max(min(height, width) // SMALL_PATCH * SMALL_PATCH, 2 * SMALL_PATCH), 8 * SMALL_PATCH)
 
 
 @dataclass(frozen=True)
@@ -80,15 +109,7 @@ class TinyN15(TinyShape):
             raise ValueError(
                 f"image_size is {self.image_size}; expected a positive multiple of the patch size {self.patch_size}"
             )
-        for heads, width in (
-            ("vision_heads", "vision_width"),
-            ("text_heads", "text_width"),
-            ("dit_heads", "dit_width"),
-        ):
-            if getattr(self, width) % getattr(self, heads):
-                raise ValueError(
-                    f"{heads} is {getattr(self, heads)}; expected a divisor of {width} = {getattr(self, width)}"
-                )
+        self.check_divisors({"vision_heads": "vision_width", "text_heads": "text_width", "dit_heads": "dit_width"})
 
     def check(self, robot: TinyRobot) -> None:
         if robot.embodiment_tag not in EMBODIMENT_SLOTS:
@@ -99,102 +120,37 @@ class TinyN15(TinyShape):
         super().check(robot)
 
     def files(self, robot: TinyRobot, token_ids: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        width, heads, dit_width = self.text_width, self.text_heads, self.dit_width
+        head = self.head_fields(width) | {
+            "action_dim": self.max_action_dim,
+            "diffusion_model_cfg": attention_fields(self.dit_layers, self.dit_heads, dit_width // self.dit_heads)
+            | {"cross_attention_dim": width, "output_dim": dit_width},
+            "hidden_size": dit_width,
+            "input_embedding_dim": dit_width,
+            "num_target_vision_tokens": self.num_future_tokens,
+            "vl_self_attention_cfg": attention_fields(self.vl_layers, heads, width // heads),
+        }
+        changes: dict[str, dict[str, Any]] = {
+            CONFIG_FILE: {
+                "action_dim": self.max_action_dim,
+                "action_head_cfg": head,
+                "action_horizon": self.horizon,
+                "backbone_cfg": {"select_layer": self.text_layers},
+                "hidden_size": width,
+            },
+            EAGLE_CONFIG_FILE: {
+                "force_image_size": self.image_size,
+                "image_token_index": token_ids[EagleBackbone.IMAGE_TOKEN],
+                # more layers than backbone_cfg.select_layer keeps, as in the published model
+                "text_config": transformer_fields(self.text_layers + 2, width, heads)
+                | {"num_key_value_heads": heads // 2, "head_dim": width // heads, "vocab_size": VOCAB_SIZE},
+                "vision_config": transformer_fields(self.vision_layers, self.vision_width, self.vision_heads)
+                | {"image_size": self.image_size, "patch_size": self.patch_size},
+            },
+        }
         cameras = {name: Camera() for name in robot.video_keys}
         metadata = robot_metadata(robot.embodiment_tag, robot.statistics(), cameras)
-        return {
-            CONFIG_FILE: self._config(),
-            EAGLE_CONFIG_FILE: self._eagle_config(token_ids[EagleBackbone.IMAGE_TOKEN]),
-            METADATA_FILE: {robot.embodiment_tag: metadata},
-        }
-
-    def _config(self) -> dict[str, Any]:
-        attention = {"dropout": 0.2, "final_dropout": True, "positional_embeddings": None}
-        return {
-            "action_dim": self.max_action_dim,
-            "action_head_cfg": self.head_fields(self.text_width)
-            | {
-                "action_dim": self.max_action_dim,
-                "diffusion_model_cfg": attention
-                | {
-                    "attention_head_dim": self.dit_width // self.dit_heads,
-                    "cross_attention_dim": self.text_width,
-                    "interleave_self_attention": True,
-                    "norm_type": "ada_norm",
-                    "num_attention_heads": self.dit_heads,
-                    "num_layers": self.dit_layers,
-                    "output_dim": self.dit_width,
-                },
-                "hidden_size": self.dit_width,
-                "input_embedding_dim": self.dit_width,
-                "num_target_vision_tokens": self.num_future_tokens,
-                "vl_self_attention_cfg": attention
-                | {
-                    "attention_head_dim": self.text_width // self.text_heads,
-                    "num_attention_heads": self.text_heads,
-                    "num_layers": self.vl_layers,
-                },
-            },
-            "action_horizon": self.horizon,
-            "architectures": ["GR00T_N1_5"],
-            "attn_implementation": None,
-            "backbone_cfg": {
-                "eagle_path": "NVEagle/eagle_er-qwen3_1_7B-Siglip2_400M_stage1_5_128gpu_er_v7_1mlp_nops",
-                "load_bf16": False,
-                "project_to_dim": None,
-                "reproject_vision": False,
-                "select_layer": self.text_layers,
-                "tune_llm": False,
-                "tune_visual": True,
-                "use_flash_attention": False,
-            },
-            "compute_dtype": "float32",
-            "hidden_size": self.text_width,
-            "model_dtype": "float32",
-            "model_type": "gr00t_n1_5",
-            "torch_dtype": "float32",
-            "transformers_version": "4.51.3",
-        }
-
-    def _eagle_config(self, image_token_index: int) -> dict[str, Any]:
-        return {
-            "downsample_ratio": 0.5,
-            "force_image_size": self.image_size,
-            "image_token_index": image_token_index,
-            "mlp_connector_layers": 1,
-            "select_layer": -1,
-            "template": "qwen3-chat",
-            "use_pixel_shuffle": False,
-            "text_config": {
-                "architectures": ["Qwen3ForCausalLM"],
-                "model_type": "qwen3",
-                "hidden_size": self.text_width,
-                "intermediate_size": 2 * self.text_width,
-                # more than backbone_cfg.select_layer keeps, as in the published model
-                "num_hidden_layers": self.text_layers + 2,
-                "num_attention_heads": self.text_heads,
-                "num_key_value_heads": self.text_heads // 2,
-                "head_dim": self.text_width // self.text_heads,
-                "vocab_size": VOCAB_SIZE,
-                "rms_norm_eps": 1e-6,
-                "rope_theta": 1000000,
-                "max_position_embeddings": 4096,
-                "attention_bias": False,
-                "hidden_act": "silu",
-                "tie_word_embeddings": True,
-            },
-            "vision_config": {
-                "model_type": "siglip_vision_model",
-                "hidden_size": self.vision_width,
-                "intermediate_size": 2 * self.vision_width,
-                "num_hidden_layers": self.vision_layers,
-                "num_attention_heads": self.vision_heads,
-                "num_channels": 3,
-                "image_size": self.image_size,
-                "patch_size": self.patch_size,
-                "layer_norm_eps": 1e-6,
-                "hidden_act": "gelu_pytorch_tanh",
-            },
-        }
+        return with_changes(read_json(TEMPLATE), changes) | {METADATA_FILE: {robot.embodiment_tag: metadata}}
 
     def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:
         assert isinstance(backbone, EagleBackbone)

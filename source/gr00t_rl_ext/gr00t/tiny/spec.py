@@ -115,27 +115,53 @@ class TinyShape(ABC):
     def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:
         """Published key -> shape of the tensors that a checkpoint holds and no one reads."""
 
+    def check_divisors(self, parts: Mapping[str, str]) -> None:
+        """Raise where one field does not divide another; ``parts``: the one -> the other.
+
+        Raises:
+            ValueError: It does not.
+        """
+        for part, whole in parts.items():
+            if getattr(self, whole) % getattr(self, part):
+                raise ValueError(
+                    f"{part} is {getattr(self, part)}; expected a divisor of {whole} = {getattr(self, whole)}"
+                )
+
     def head_fields(self, width: int) -> dict[str, Any]:
-        """Fields of the action head's config that the versions share.
+        """Fields of the action head's config that depend on the shape, as far as the versions share them.
 
         Args:
             width: Of the vision-language features.
         """
         return {
             "action_horizon": self.horizon,
-            "add_pos_embed": True,
             "backbone_embedding_dim": width,
             "max_action_dim": self.max_action_dim,
             "max_num_embodiments": NUM_SLOTS,
             "max_seq_len": max(64, self.horizon),
             "max_state_dim": self.max_state_dim,
-            "model_dtype": "float32",
-            "noise_beta_alpha": 1.5,
-            "noise_beta_beta": 1.0,
-            "noise_s": 0.999,
             "num_inference_timesteps": self.num_inference_timesteps,
-            "num_timestep_buckets": 1000,
-            "tune_diffusion_model": True,
-            "tune_projector": True,
-            "use_vlln": True,
         }
+
+
+def with_changes(template: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with the values of some fields replaced, in sections as well."""
+    return dict(template) | {
+        name: with_changes(template[name], value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+
+
+def attention_fields(layers: int, heads: int, head_dim: int) -> dict[str, int]:
+    """Fields of the config of a stack of the action head."""
+    return {"attention_head_dim": head_dim, "num_attention_heads": heads, "num_layers": layers}
+
+
+def transformer_fields(layers: int, width: int, heads: int) -> dict[str, int]:
+    """Fields of the config of a vision or language model, whose MLPs are twice as wide."""
+    return {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
