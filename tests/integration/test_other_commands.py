@@ -6,7 +6,13 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import shlex
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +60,7 @@ def test_stock_list_envs(tmp_path: Path) -> None:
 
 
 def test_stock_train_explains_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
-    """The stock command has no preflight: the message comes once the simulator runs, without a traceback."""
+    """Isaac Lab's command asks nobody before the simulator runs; the last line of its traceback is the message."""
     from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 
     build_tiny_checkpoint(tmp_path / "small_robot", state_keys={"joint_position": 6}, action_keys={"arm": 6})
@@ -64,8 +70,7 @@ def test_stock_train_explains_a_checkpoint_that_does_not_fit(tmp_path: Path) -> 
         cwd=tmp_path,
     )
     assert result.returncode != 0
-    assert "Traceback" not in result.stderr
-    assert "error: The task's state has 16 dimensions (joint_position 9, eef_pose 7)" in result.stderr
+    assert "Error: The task's state has 16 dimensions (joint_position 9, eef_pose 7)" in result.stderr
     assert "describe 6" in result.stderr
     assert not list(tmp_path.glob("logs/rsl_rl/*/*/model_*.pt"))
 
@@ -92,6 +97,52 @@ def test_train_script_with_the_small_profile(tmp_path: Path) -> None:
     ):
         assert text in summary, text
     assert (run_directory(tmp_path, "gr00t_stack_cube_franka") / "model_1.pt").is_file()
+
+
+def test_the_printed_play_command_plays(tmp_path: Path) -> None:
+    """Of the agent that README recommends, whose 13 decisions do not divide into the mini-batches of an update of 3
+    environments; with the cameras that it was trained with."""
+    task = ("--task", "Isaac-Lift-Cube-Franka-IK-Rel-v0", "--agent", "gr00t_flow_ppo_small", "--device", "cpu")
+    output = succeeded(
+        run(
+            *(sys.executable, str(ROOT / "scripts" / "rsl_rl" / "train.py"), *task, "--num_envs", "8"),
+            *("--max_iterations", "1", "--no-record", "presets=small_cameras", "physics=ovphysx"),
+            cwd=tmp_path,
+        )
+    )
+    (command,) = re.findall(r"^play: +isaaclab (.*)$", output, re.MULTILINE)
+    assert command.endswith("--video --video_length 8 presets=small_cameras physics=ovphysx")
+    succeeded(isaaclab(*shlex.split(command.replace("--num_envs 4", "--num_envs 3")), cwd=tmp_path))
+    (video,) = tmp_path.glob("logs/rsl_rl/*/*/videos/play/*.mp4")
+    assert video.stat().st_size > 1000
+
+
+def test_the_printed_play_command_of_a_task_without_a_recorder(tmp_path: Path) -> None:
+    """It plays until it is interrupted."""
+    task = ("--task", "Isaac-Cartpole-State-v0", "--agent", "mlp_ppo", "--device", "cpu", "--num_envs", "4")
+    script = str(ROOT / "scripts" / "rsl_rl" / "train.py")
+    output = succeeded(run(sys.executable, script, *task, "--max_iterations", "1", cwd=tmp_path))
+    (command,) = re.findall(r"^play: +isaaclab (.*)$", output, re.MULTILINE)
+    assert "--video" not in command
+    environment = {**os.environ, "GR00T_RL_EXT_ASSETS": "offline"}
+    played = subprocess.Popen(
+        [sys.executable, "-m", "isaaclab", *shlex.split(command)],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        while not list(tmp_path.glob("logs/rsl_rl/*/*/exported/policy.onnx")):
+            assert played.poll() is None, played.stdout and played.stdout.read()[-3000:]
+            time.sleep(0.5)
+        time.sleep(2.0)
+        assert played.poll() is None, "it goes on"
+    finally:
+        played.send_signal(signal.SIGINT)
+        printed, _ = played.communicate(timeout=60)
+    assert "Traceback" not in printed, printed[-3000:]
 
 
 def test_train_on_newton(tmp_path: Path) -> None:
