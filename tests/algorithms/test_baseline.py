@@ -15,7 +15,7 @@ from torch.distributions import Categorical, kl_divergence
 
 from gr00t_rl_ext.algorithms.baseline import CategoricalDistribution
 from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
-from gr00t_rl_ext.runners.choice import for_installed_rsl_rl, make_runner
+from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
 CHOICES, B = (3, 2), 5
 BASELINE = "rsl_rl_cfg_entry_point"

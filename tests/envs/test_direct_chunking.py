@@ -39,6 +39,11 @@ def make_cartpole(launch: Callable[..., Any]) -> Callable[[bool], Any]:
     class ChunkedCartpole(advised_class(CartpoleEnv)):
         success_term = "balanced"
 
+        def _pre_physics_step(self, actions: torch.Tensor) -> None:
+            # a name that Isaac Lab's tasks use
+            self._actions = actions.clone()
+            super()._pre_physics_step(actions)
+
         def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
             self.balanced = self.episode_length_buf >= self.max_episode_length
             return super()._get_dones()

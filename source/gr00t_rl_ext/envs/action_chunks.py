@@ -92,9 +92,9 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         # in every run; it sets the output directory only when `--video` was given.
         cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
         super().__init__(cfg, *args, **kwargs)  # type: ignore[call-arg]
-        self._neutral = self._actions.neutral(self.neutral_action)
+        self._neutral = self._action_layout.neutral(self.neutral_action)
 
-    def _configure(
+    def _configure_chunk(
         self,
         chunk_length: int,
         step_discount: float,
@@ -155,7 +155,7 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
                 self._in_chunk = k + 1 < self._chunk_length
                 self.render_enabled = self._renders and not self._in_chunk
                 alive = ~finished if parked is None else ~(finished | parked)
-                step_action = self._actions.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
+                step_action = self._action_layout.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
                 with self._own_action_space():
                     obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
                 step_rewards[:, k] = gained = torch.where(alive, step_reward, 0.0)
@@ -212,13 +212,13 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
     def _configure_gym_env_spaces(self) -> None:
         super()._configure_gym_env_spaces()  # type: ignore[misc]
         self._control_action_space = self.single_action_space
-        self._actions = ActionLayout(self._control_action_space, self.device)
+        self._action_layout = ActionLayout(self._control_action_space, self.device)
 
     def _update_action_space(self) -> None:
         space = self.single_action_space
         low = float(space.low.min()) if isinstance(space, gym.spaces.Box) else -float("inf")
         high = float(space.high.max()) if isinstance(space, gym.spaces.Box) else float("inf")
-        self.single_action_space = self._actions.chunk_space(self._chunk_length, low, high)
+        self.single_action_space = self._action_layout.chunk_space(self._chunk_length, low, high)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
     def _restore_parked(self) -> None:

@@ -96,7 +96,7 @@ class DecisionEnv:
 
     num_envs: int
 
-    _actions: ActionLayout
+    _action_layout: ActionLayout
     _chunk_length: int = 1
     _step_discount: float = 1.0
 
@@ -108,12 +108,12 @@ class DecisionEnv:
     @property
     def control_action_dim(self) -> int:
         """Width of the action of one control step: numbers, or components of a discrete action."""
-        return self._actions.width
+        return self._action_layout.width
 
     @property
     def action_choices(self) -> tuple[int, ...]:
         """Number of choices of each component of a discrete action; empty for continuous actions."""
-        return self._actions.choices
+        return self._action_layout.choices
 
     def configure_decisions(
         self,
@@ -138,9 +138,9 @@ class DecisionEnv:
             raise ValueError(f"The chunk length must be at least 1 control step, got {chunk_length}.")
         if not 0.0 < step_discount <= 1.0:
             raise ValueError(f"The discount per control step must lie in (0, 1], got {step_discount}.")
-        self._configure(chunk_length, step_discount, observation_groups, final_observation_groups)
+        self._configure_chunk(chunk_length, step_discount, observation_groups, final_observation_groups)
 
-    def _configure(
+    def _configure_chunk(
         self,
         chunk_length: int,
         step_discount: float,
@@ -170,7 +170,7 @@ class DecisionEnv:
                 + (" The actions are discrete: one number per component." if discrete else "")
             )
         chunk = actions.detach().to(device).view(self.num_envs, self._chunk_length, width)
-        self._actions.check(chunk)
+        self._action_layout.check(chunk)
         return chunk
 
 

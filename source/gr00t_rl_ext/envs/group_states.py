@@ -52,7 +52,7 @@ class GroupStatesMixin(GroupedEnv):
         self._check_buffers()
         state_copy.warn_of_mixed_iterations(self.scene)
 
-    def _start(self, leaders: Sequence[int], members: Sequence[int]) -> None:
+    def _begin_groups(self, leaders: Sequence[int], members: Sequence[int]) -> None:
         sources, targets = self._ids(leaders), self._ids(members)
         # a reset for the learner's sake ends no episode: nothing of it belongs into the log
         log = self.extras.pop("log", None)
@@ -67,7 +67,7 @@ class GroupStatesMixin(GroupedEnv):
         self._copy_states(sources, targets)
         self._observe_again(sources, targets, begin=True)
 
-    def _share(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def _copy_members(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         from_ids, to_ids = self._ids(sources), self._ids(targets)
         for buffer in self._episode_buffers():
             buffer[to_ids] = buffer[from_ids]
@@ -75,7 +75,7 @@ class GroupStatesMixin(GroupedEnv):
         self._copy_states(from_ids, to_ids)
         self._observe_again(from_ids, to_ids, begin=False)
 
-    def _park(self, parked: torch.Tensor) -> None:
+    def _set_parked(self, parked: torch.Tensor) -> None:
         self._parked = parked.to(self.device).clone() if bool(parked.any()) else None
 
     def _ids(self, indices: Sequence[int]) -> torch.Tensor:
@@ -107,7 +107,7 @@ class GroupStatesMixin(GroupedEnv):
         """
         copied = self._mask(targets)
         if self._parked is not None:
-            self._park(self._parked & ~(copied | self._mask(sources)))
+            self._set_parked(self._parked & ~(copied | self._mask(sources)))
         before = TensorDict(self.obs_buf, batch_size=[self.num_envs])
         observed: Any = TensorDict(self._observe_states(copied, begin), batch_size=[self.num_envs])
         if begin:

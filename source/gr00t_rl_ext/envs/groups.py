@@ -51,7 +51,7 @@ class GroupedEnv:
         size = self._configured_size()
         members = members_of_groups(groups, self.num_envs, size)
         if members:
-            self._start([member // size * size for member in members], members)
+            self._begin_groups([member // size * size for member in members], members)
 
     def share_states(self, leaders: Sequence[int]) -> None:
         """In mid-episode: every member of a leader's group continues from the leader's state as it is now.
@@ -67,7 +67,7 @@ class GroupedEnv:
         """
         sources, targets = followers_of_leaders(leaders, self.num_envs, self._configured_size())
         if sources:
-            self._share(sources, targets)
+            self._copy_members(sources, targets)
 
     def park(self, parked: torch.Tensor) -> None:
         """Let environments idle until unparked by this method, :meth:`start_groups` or :meth:`share_states`.
@@ -86,7 +86,7 @@ class GroupedEnv:
                 f"The environments to park are a tensor of shape {tuple(parked.shape)} and type {parked.dtype};"
                 f" expected ({self.num_envs},) and torch.bool."
             )
-        self._park(parked)
+        self._set_parked(parked)
 
     def _configured_size(self) -> int:
         if self._group_size is None:
@@ -99,15 +99,15 @@ class GroupedEnv:
         """Raise a ValueError unless groups of this size, which fits, can share states."""
         raise NotImplementedError
 
-    def _start(self, leaders: Sequence[int], members: Sequence[int]) -> None:
+    def _begin_groups(self, leaders: Sequence[int], members: Sequence[int]) -> None:
         """Begin episodes of members, among them their leaders, in the state of the leader of each."""
         raise NotImplementedError
 
-    def _share(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def _copy_members(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Let each target go on from its source's state and statistics, and both execute."""
         raise NotImplementedError
 
-    def _park(self, parked: torch.Tensor) -> None:
+    def _set_parked(self, parked: torch.Tensor) -> None:
         raise NotImplementedError
 
 

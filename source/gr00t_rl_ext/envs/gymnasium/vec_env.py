@@ -56,7 +56,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         facts = self._fleet.facts
         self.max_episode_length = facts.max_episode_length
         try:
-            self._actions = ActionLayout(facts.action_space, "cpu")
+            self._action_layout = ActionLayout(facts.action_space, "cpu")
             self._groups = ObservationGroups(cfg, facts.entries)
             self.action_manager = self._action_terms()
         except ValueError:
@@ -112,7 +112,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             )
         self._fleet["elapsed"][:] = steps
 
-    def _configure(
+    def _configure_chunk(
         self, chunk_length: int, step_discount: float, groups: Sequence[str] | None, final_groups: Sequence[str]
     ) -> None:
         selected, final = self._existing(groups), self._existing(final_groups)
@@ -160,7 +160,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         """
         arrays = self._fleet
         chunk = self._checked_chunk(actions, "cpu")
-        arrays["actions"][:] = self._actions.for_task(chunk).numpy()
+        arrays["actions"][:] = self._action_layout.for_task(chunk).numpy()
         for name in _OUTCOMES:
             arrays[name][:] = 0
         parked = arrays["parked"]
@@ -214,12 +214,12 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             self._fleet.call_for("reset", range(self.num_envs))
             self._forget_episodes(slice(None))
 
-    def _start(self, leaders: Sequence[int], members: Sequence[int]) -> None:
+    def _begin_groups(self, leaders: Sequence[int], members: Sequence[int]) -> None:
         self._fleet.call_for("reset", sorted(set(leaders)))
-        self._share(leaders, members)
+        self._copy_members(leaders, members)
         self._forget_episodes(members)
 
-    def _share(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def _copy_members(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         copies: dict[int, list[tuple[int, int]]] = {}
         for source, target in zip(sources, targets, strict=True):
             if source != target:
@@ -229,7 +229,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             values[targets] = values[sources]
         self._fleet["parked"][[*sources, *targets]] = False
 
-    def _park(self, parked: torch.Tensor) -> None:
+    def _set_parked(self, parked: torch.Tensor) -> None:
         self._fleet["parked"][:] = parked.cpu().numpy()
 
     def _forget_episodes(self, env_ids: Any) -> None:
