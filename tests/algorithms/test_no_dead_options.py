@@ -196,8 +196,11 @@ DEPRECATED = ("stochastic", "init_noise_std", "noise_std_type", "state_dependent
 
 def config_classes() -> set[type]:
     """All of ours in the modules of configs."""
-    found = {value for module in (configs, algorithm_configs) for value in vars(module).values()}
-    return {cls for cls in found if dataclasses.is_dataclass(cls) and cls.__module__.startswith("gr00t_rl_ext.")}
+    values = [value for module in (configs, algorithm_configs) for value in vars(module).values()]
+    found = {value for value in values if isinstance(value, type) and dataclasses.is_dataclass(value)}
+    # options that are the fields of a config are seen there
+    bases = {base for cls in found for base in cls.__mro__[1:]}
+    return {cls for cls in found - bases if cls.__module__.startswith("gr00t_rl_ext.")}
 
 
 def parts() -> dict[str, Any]:
@@ -265,7 +268,7 @@ def observe(settings: Settings) -> dict[str, Any]:
         alg = build(settings)
         calls = count_calls(alg)
         logs = [iterate(alg, seed, settings) for seed in range(2)]
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         return {"error": str(error)}
     torch.manual_seed(0)
     with torch.no_grad():
