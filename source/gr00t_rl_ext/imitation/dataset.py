@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from gr00t_rl_ext.imitation import layout
 from gr00t_rl_ext.imitation.dataset_meta import DatasetMeta
 from gr00t_rl_ext.imitation.layout import DatasetError, EpisodeRow, Slice, read_table
-from gr00t_rl_ext.imitation.video import EncodedImages, check_frames, probe_video, read_video
+from gr00t_rl_ext.imitation.video import EncodedImages, probe_video, read_video
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ class DemonstrationDataset:
 
     Args:
         directory: Directory of a LeRobot dataset of version 2.0, 2.1 or 3.0 with ``meta/modality.json``.
-        action_width: Width of the actions that are needed, over all keys; None takes any.
         only_successes: Leave out the episodes that are marked as failures. Episodes without a mark, such as those of
             a recording by hand, count as successes.
 
@@ -86,11 +85,10 @@ class DemonstrationDataset:
         DatasetError: The dataset cannot be used. The message names the file.
     """
 
-    def __init__(self, directory: str | Path, action_width: int | None = None, only_successes: bool = True) -> None:
+    def __init__(self, directory: str | Path, only_successes: bool = True) -> None:
         self.meta = DatasetMeta.load(directory)
         self.directory = self.meta.directory
         self.modality = self.meta.modality
-        self._check_action_width(action_width)
         self.fps = self.meta.info.fps
         """Control steps per second."""
         self.demonstrations = self._read(only_successes)
@@ -126,16 +124,6 @@ class DemonstrationDataset:
         for a dataset from elsewhere."""
         return self.meta.sessions[-1] if self.meta.sessions else {}
 
-    def _check_action_width(self, needed: int | None) -> None:
-        keys = self.modality.action
-        width = sum(part.width for part in keys.values())
-        if needed is not None and width != needed:
-            named = ", ".join(f"{key} {part.width}" for key, part in keys.items())
-            raise DatasetError(
-                f"The actions of {str(self.directory / layout.MODALITY)!r} are {width} numbers wide ({named}), but the"
-                f" task takes {needed}. Take a dataset of this task, or correct the slices of the file."
-            )
-
     def _read(self, only_successes: bool) -> list[Demonstration]:
         file, rows = self.directory / self.meta.info.list_name(layout.EPISODES), self.meta.episodes
         kept = [row for row in rows if row.success is not False or not only_successes]
@@ -153,7 +141,7 @@ class DemonstrationDataset:
         return result
 
     def _demonstration(
-        self, row: EpisodeRow, table: pa.Table, file: Path, probe: Callable[[Path], tuple[tuple[int, int], int]]
+        self, row: EpisodeRow, table: pa.Table, file: Path, probe: Callable[..., tuple[int, int]]
     ) -> Demonstration:
         columns = Columns(self._rows_of(row, table, file), file, row.episode_index)
         if columns.table.num_rows != row.length:
@@ -167,16 +155,11 @@ class DemonstrationDataset:
                 decode = functools.partial(self._decode, row, camera.column, file)
                 footage[name] = Footage(file, columns.images(camera.column).size, decode)
                 continue
-            video, start = self.meta.video_file(row, camera.column), None
-            if not video.is_file():
-                raise DatasetError(f"The video {str(video)!r} of episode {row.episode_index} is missing.")
-            size, frames = probe(video)
-            if self.meta.info.shares_files:
-                start = row.videos[camera.column].from_timestamp
-            else:
-                check_frames(video, frames, row.length)
+            video = self.meta.video_file(row, camera.column)
+            shared = self.meta.info.shares_files
+            start = row.videos[camera.column].from_timestamp if shared else None
             decode = functools.partial(read_video, video, row.length, start, self.fps)
-            footage[name] = Footage(video, size, decode)
+            footage[name] = Footage(video, probe(video, None if shared else row.length), decode)
         return Demonstration(
             index=row.episode_index,
             instructions=self._instructions(columns),
@@ -193,8 +176,8 @@ class DemonstrationDataset:
         return table.filter(pc.equal(table["episode_index"], row.episode_index))
 
     def _decode(self, row: EpisodeRow, column: str, file: Path) -> np.ndarray:
-        names = [column, "episode_index"] if self.meta.info.shares_files else [column]
-        table = self._rows_of(row, read_table(file, columns=names), file)
+        filters = [("episode_index", "=", row.episode_index)] if self.meta.info.shares_files else None
+        table = read_table(file, columns=[column], filters=filters)
         return Columns(table, file, row.episode_index).images(column).decode()
 
     def _instructions(self, columns: Columns) -> list[str]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +65,10 @@ INSTRUCTION = "human.action.task_description"
 """Annotation that holds the instruction; the key that GR00T's published data configs read."""
 
 
+ROTATION_TYPES = "^(axis_angle|quaternion|rotation_6d|matrix|euler_angles_(rpy|ryp|pry|pyr|yrp|ypr))$"
+"""Those that GR00T knows."""
+
+
 class DatasetError(ValueError):
     """A dataset cannot be read or written; the message names the file and how to fix it."""
 
@@ -82,21 +86,7 @@ class Slice(BaseModel):
     original_key: str | None = None
     absolute: StrictBool = True
     """Whether they are values, not displacements."""
-    rotation_type: (
-        Literal[
-            "axis_angle",
-            "quaternion",
-            "rotation_6d",
-            "matrix",
-            "euler_angles_rpy",
-            "euler_angles_ryp",
-            "euler_angles_pry",
-            "euler_angles_pyr",
-            "euler_angles_yrp",
-            "euler_angles_ypr",
-        ]
-        | None
-    ) = None
+    rotation_type: str | None = Field(None, pattern=ROTATION_TYPES)
     dtype: str = "float64"
 
     @model_validator(mode="after")
@@ -215,6 +205,13 @@ class EpisodeRow(BaseModel):
     data: Place | None = None
     videos: dict[str, Place] = {}
     """By column."""
+
+
+class EpisodeStats(BaseModel):
+    """A row of ``meta/episodes_stats.jsonl``."""
+
+    episode_index: NonNegativeInt
+    stats: dict[str, Any]
 
 
 class Session(BaseModel):

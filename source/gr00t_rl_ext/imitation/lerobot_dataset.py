@@ -290,7 +290,10 @@ class LeRobotWriter:
                 " another directory."
             )
         self._episodes = layout.read_jsonl(self.directory / layout.EPISODES)
-        self._episode_stats = layout.read_jsonl(self.directory / layout.EPISODES_STATS)[: len(self._episodes)]
+        file, listed = self.directory / layout.EPISODES_STATS, {row.episode_index for row in meta.episodes}
+        stats = layout.validated(list[layout.EpisodeStats], layout.read_jsonl(file), file)
+        # an interrupted writer leaves one more
+        self._episode_stats = [row.model_dump() for row in stats if row.episode_index in listed]
         self._tasks = {text: index for index, text in meta.tasks.items()}
         self.sessions = list(meta.sessions)
         for row in meta.episodes:

@@ -46,14 +46,18 @@ def write_video(file: Path, images: np.ndarray, fps: int) -> None:
         container.mux(stream.encode())
 
 
-def probe_video(file: Path) -> tuple[tuple[int, int], int]:
+def probe_video(file: Path, length: int | None = None) -> tuple[int, int]:
     """Look at a video without decoding it.
 
+    Args:
+        file: The video.
+        length: Number of frames that are expected; None: any.
+
     Returns:
-        Height and width [px]; and the number of frames, 0 where the file does not tell.
+        Height and width [px].
 
     Raises:
-        DatasetError: It is missing, cannot be decoded, or is a depth map.
+        DatasetError: It is missing, cannot be decoded, has other frames, or is a depth map.
     """
     with _opened(file) as (_, stream):
         pixel = stream.codec_context.format
@@ -62,7 +66,10 @@ def probe_video(file: Path) -> tuple[tuple[int, int], int]:
                 f"The video {str(file)!r} has the pixel format {pixel.name}, as depth maps have; GR00T sees colours of"
                 " 8 bits. Take the camera out of meta/modality.json."
             )
-        return (stream.height, stream.width), stream.frames
+        # 0 where the file does not tell
+        if length is not None and stream.frames:
+            _check_frames(file, stream.frames, length)
+        return stream.height, stream.width
 
 
 def read_video(file: Path, length: int, start: float | None = None, fps: float = 1.0) -> np.ndarray:
@@ -94,8 +101,7 @@ def read_video(file: Path, length: int, start: float | None = None, fps: float =
             time = frame.time
             if start is not None and len(frames) == length:
                 break
-    if len(frames) != length:
-        raise DatasetError(_other_frames(file, len(frames), length))
+    _check_frames(file, len(frames), length)
     if start is not None and abs(time - start - (length - 1) / fps) > 0.5 / fps:
         raise DatasetError(
             f"The video {str(file)!r} has another frame rate than {fps:g} fps: {length} frames from {start:g} s on"
@@ -104,21 +110,12 @@ def read_video(file: Path, length: int, start: float | None = None, fps: float =
     return np.stack(frames)
 
 
-def check_frames(file: Path, found: int, length: int) -> None:
-    """Check the number of frames that :func:`probe_video` found.
-
-    Raises:
-        DatasetError: It is another one than the episode's steps.
-    """
-    if found and found != length:
-        raise DatasetError(_other_frames(file, found, length))
-
-
-def _other_frames(file: Path, found: int, length: int) -> str:
-    return (
-        f"The video {str(file)!r} has {found} frames, but its episode has {length} steps. It is truncated, or belongs"
-        " to another episode."
-    )
+def _check_frames(file: Path, found: int, length: int) -> None:
+    if found != length:
+        raise DatasetError(
+            f"The video {str(file)!r} has {found} frames, but its episode has {length} steps. It is truncated, or"
+            " belongs to another episode."
+        )
 
 
 @contextmanager
