@@ -86,7 +86,7 @@ class Slice(BaseModel):
     original_key: str | None = None
     absolute: StrictBool = True
     """Whether they are values, not displacements."""
-    rotation_type: str | None = Field(None, pattern=ROTATION_TYPES)
+    rotation_type: str | None = Field(default=None, pattern=ROTATION_TYPES)
     dtype: str = "float64"
 
     @model_validator(mode="after")
