@@ -196,8 +196,8 @@ DEPRECATED = ("stochastic", "init_noise_std", "noise_std_type", "state_dependent
 
 def config_classes() -> set[type]:
     """All of ours in the modules of configs."""
-    found = {value for module in (configs, algorithm_configs) for value in vars(module).values()}
-    return {cls for cls in found if dataclasses.is_dataclass(cls) and cls.__module__.startswith("gr00t_rl_ext.")}
+    found = [value for module in (configs, algorithm_configs) for value in vars(module).values()]
+    return {cls for cls in found if isinstance(cls, type) and cls.__module__.startswith("gr00t_rl_ext.")}
 
 
 def parts() -> dict[str, Any]:
