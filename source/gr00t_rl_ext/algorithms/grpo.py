@@ -310,7 +310,7 @@ class Gr00tGRPO(PolicyOptimization):
         parts = {
             "policy_loss": objectives.clipped_surrogate_loss(log_ratio, advantages, clip, clip_high=clip_high),
             "clipfrac": objectives.clip_fraction(log_ratio.detach(), clip, clip_high=clip_high),
-            **self._divergences(scored),
+            **scored.divergences(with_exact_kl=self.updater.rates.is_adaptive),
         }
         total = parts["policy_loss"] - options.entropy_coef * parts["entropy"]
         if scored.base is not None:

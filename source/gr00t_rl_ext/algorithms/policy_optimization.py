@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from gr00t_rl_ext.algorithms.checkpoint import Checkpointed
 from gr00t_rl_ext.algorithms.options import WHERE, OptimizationOptions
@@ -75,6 +75,7 @@ class PolicyOptimization(Checkpointed, ABC):
 
     options: OptimizationOptions
     storage: DecisionStorage
+    _policy_trains = True
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class PolicyOptimization(Checkpointed, ABC):
         self.actor: Actor = actor_critic.actor.to(device)
         self.encoder = actor_critic.encoder
         self.freezing = actor_critic.encoder.freezing
-        self._check_policy()
+        self.actor.check_optimized(self.freezing.stages, self.options.entropy_coef)
         self.reference = Reference(self.actor, self._autocast)
         self._example = observations[:1].clone()
         self._num_envs, self._num_steps = observations.batch_size[0], num_steps
@@ -109,7 +110,7 @@ class PolicyOptimization(Checkpointed, ABC):
             device=device,
             total_iterations=max_iterations,
             clipped_apart=self.CLIPPED_APART,
-            has_half=self._has_half(),
+            has_half=torch.float16 in self._dtypes(),
         )
         self.iteration = 0
         """Updates done."""
@@ -123,18 +124,6 @@ class PolicyOptimization(Checkpointed, ABC):
         self._statistics = RolloutStatistics()
         self._backbone_calls = 0
         self._gradients_checked = False
-
-    def _check_policy(self) -> None:
-        if not list(self.actor.parameters()) and not any(stage.train for stage in self.freezing.stages):
-            raise ValueError(
-                "Nothing of this policy trains: it is GR00T's action head, and `agent.actor.freezing.train` is empty."
-                " Name parts of the head there, such as ['projector','dit'] or ['dit_lora']."
-            )
-        if self.options.entropy_coef > 0 and not self.actor.entropy_has_gradient:
-            raise ValueError(
-                f"`{WHERE}.entropy_coef` is {self.options.entropy_coef}, but the entropy of this policy is a constant,"
-                " so that the bonus would change nothing. Set it to 0, or `agent.actor.flow.noise=learned`."
-            )
 
     # Construction
 
@@ -174,10 +163,10 @@ class PolicyOptimization(Checkpointed, ABC):
         example = self._example.expand(self._num_envs)
         return example, self._num_steps, self.actor, tuple(name for name, wanted in kept.items() if wanted), self.device
 
-    def _has_half(self) -> bool:
+    def _dtypes(self) -> tuple[torch.dtype, torch.dtype]:
+        """What networks compute in, and parts of GR00T that train."""
         mixed = half_precision(self.device) if self.options.use_mixed_precision else torch.float32
-        trained = self.encoder.dtype if self.freezing.groups else torch.float32
-        return torch.float16 in (mixed, trained)
+        return mixed, self.encoder.dtype if self.freezing.groups else torch.float32
 
     def compile(self, mode: str | None = None) -> None:
         """Compile GR00T with ``torch.compile`` (``agent.torch_compile_mode``); see :meth:`Gr00tEncoder.compile`."""
@@ -201,10 +190,6 @@ class PolicyOptimization(Checkpointed, ABC):
     @abstractmethod
     def update(self) -> dict[str, float]:
         """Optimise on the stored rollout; means of the losses under rsl_rl's names."""
-
-    def _networks(self) -> dict[str, nn.Module]:
-        """What trains beside GR00T, by the name that checkpoints give it."""
-        return {"actor": self.actor}
 
     def train_mode(self) -> None:
         """Networks in the mode for training. The runner's loop begins with it.
@@ -263,10 +248,6 @@ class PolicyOptimization(Checkpointed, ABC):
 
     # Update
 
-    @property
-    def _policy_trains(self) -> bool:
-        return True
-
     def _optimize(self, whole: Any, loss: Any) -> dict[str, float]:
         """Epochs over the stored decisions; means of losses and metrics over the mini-batches.
 
@@ -290,17 +271,12 @@ class PolicyOptimization(Checkpointed, ABC):
         if "kl_to_base" not in means:
             means["kl_to_base"] = self.reference.measure_kl(storage, updater.part_size(storage))
         means["rollout_ratio_error"] = means["first_ratio_error"] if ratio_error is None else ratio_error
-        mixed = half_precision(self.device) if self.options.use_mixed_precision else torch.float32
-        warn_of_ratio(self.iteration, means["rollout_ratio_error"], mixed, self.encoder.dtype)
+        warn_of_ratio(self.iteration, means["rollout_ratio_error"], *self._dtypes(), self.encoder.dtype)
         return means
 
     def _score(self, batch: Batch) -> ScoredBatch:
         """Decisions under the policies that an objective compares."""
         return score(self.actor, batch, self._autocast, self._policy_trains)
-
-    def _divergences(self, scored: ScoredBatch) -> dict[str, Tensor]:
-        """Entropy and KL, means over decisions."""
-        return scored.divergences(with_exact_kl=self.updater.rates.is_adaptive)
 
     def _finish_iteration(self, means: Mapping[str, float]) -> None:
         """Log an update's metrics, and make ready for the next rollout."""
@@ -334,7 +310,7 @@ class PolicyOptimization(Checkpointed, ABC):
 
     def _train_groups(self, groups: list[TrainedGroup]) -> None:
         """Optimise further parameters, and keep of decisions what lies below them."""
-        self.updater.add_groups(groups, self.learning_rate, self._has_half())
+        self.updater.add_groups(groups, self.learning_rate, torch.float16 in self._dtypes())
         self._gradients_checked = False
         del self.storage
         self.storage = self._make_storage()

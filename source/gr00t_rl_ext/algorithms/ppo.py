@@ -314,7 +314,7 @@ class Gr00tPPO(PolicyOptimization):
                 values, batch.values, batch.returns, value_clip, huber_delta=options.huber_delta, valid=valid
             ),
             "clipfrac": weight * objectives.clip_fraction(ratios.detach(), options.clip_param, valid=valid),
-            **self._divergences(scored),
+            **scored.divergences(with_exact_kl=self.updater.rates.is_adaptive),
         }
         total = options.value_loss_coef * parts["value_loss"]
         if self._policy_trains:

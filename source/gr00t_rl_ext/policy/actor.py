@@ -95,6 +95,23 @@ class Actor(nn.Module, ABC):
             ValueError: This policy cannot act through a GR00T that learns so.
         """
 
+    def check_optimized(self, stages: Sequence[Stage], entropy_coef: float) -> None:
+        """Check that there is something to train, and that an entropy bonus would change it.
+
+        Raises:
+            ValueError: There is not, or it would not.
+        """
+        if not list(self.parameters()) and not any(stage.train for stage in stages):
+            raise ValueError(
+                "Nothing of this policy trains: it is GR00T's action head, and `agent.actor.freezing.train` is empty."
+                " Name parts of the head there, such as ['projector','dit'] or ['dit_lora']."
+            )
+        if entropy_coef > 0 and not self.entropy_has_gradient:
+            raise ValueError(
+                f"`agent.algorithm.entropy_coef` is {entropy_coef}, but the entropy of this policy is a constant, so"
+                " that the bonus would change nothing. Set it to 0, or `agent.actor.flow.noise=learned`."
+            )
+
     # What a policy must define
 
     @abstractmethod
