@@ -265,7 +265,7 @@ def observe(settings: Settings) -> dict[str, Any]:
         alg = build(settings)
         calls = count_calls(alg)
         logs = [iterate(alg, seed, settings) for seed in range(2)]
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         return {"error": str(error)}
     torch.manual_seed(0)
     with torch.no_grad():
