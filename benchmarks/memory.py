@@ -18,7 +18,6 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm, algorithm_footpri
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate
 from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.critic import Gr00tCritic
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.precision import DTYPES
@@ -112,14 +111,14 @@ class Setting:
             self.num_cameras,
             self.dtype,
             self.device,
-            freezing=FreezingOptions(train=parts, gradient_checkpointing=self.checkpointing),
+            freezing=FreezingOptions(train=list(parts), gradient_checkpointing=self.checkpointing),
             reads_head=actor_class.reads_head,
             shape=self.shape,
         )
-        sections = {"flow": self.flow} if "flow" in actor_class.SECTIONS else {}
-        actor = actor_class(encoder, CHUNK, **sections).to(self.device)
-        critic = Gr00tCritic(encoder, obs, list(obs.keys()), chunk_length=CHUNK).to(self.device)
-        pair: Any = SimpleNamespace(encoder=encoder, actor=actor, critic=critic)
+        sections = {"flow": self.flow} if actor_class is Gr00tFlowActor else {}
+        groups = {"critic": list(obs.keys())}
+        actor = {"chunk_length": CHUNK, **sections}
+        pair = Gr00tActorCritic.build(actor_class, encoder.spec, obs, groups, actor, {}, self.device, encoder=encoder)
         options = {"num_learning_epochs": 1, **self.algorithm, **algorithm}
         return Gr00tPPO(pair, obs, num_steps, device=self.device, **options)
 

@@ -8,7 +8,6 @@ The weights are random. Nothing of a simulator or of rsl_rl is in it.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -30,6 +29,7 @@ from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.flow_chain import FlowOptions
 from gr00t_rl_ext.policy.freezing import Freezing
+from gr00t_rl_ext.policy.options import FlowActorOptions
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
@@ -107,7 +107,7 @@ def random_encoder(
     template = tokenizer(model.backbone.prompt("", 1), add_special_tokens=False)["input_ids"]
     words = TEXT_TOKENS[version] + model.backbone.tokens_per_image - len(template)
     spec = TaskSpec(" ".join(["a"] * words), ("rgb",), cameras, ("state",), {"joints": 9}, {"arm": 7, "gripper": 1})
-    options = FreezingOptions(train=TRAINED) if freezing is None else freezing
+    options = FreezingOptions(train=list(TRAINED)) if freezing is None else freezing
     trained = freezing_class(model, options, reads_head=reads_head)
     return Gr00tEncoder(trained, inputs, spec, fingerprint="random")
 
@@ -184,7 +184,7 @@ def flow_actor(encoder: Gr00tEncoder, options: FlowOptions, chunk: int) -> Gr00t
     """
     if not 1 <= chunk <= encoder.action_horizon:
         raise ValueError(f"--chunk is {chunk}; expected 1 to {encoder.action_horizon}, the model's horizon")
-    return Gr00tFlowActor(encoder, chunk, dataclasses.asdict(options))
+    return Gr00tFlowActor(encoder, FlowActorOptions(chunk_length=chunk, flow=options))
 
 
 class Update:

@@ -39,8 +39,7 @@ from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.footprint.trace import MemoryTrace
 from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.critic import Gr00tCritic
-from gr00t_rl_ext.policy.encoder import Gr00tEncoder
+from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
@@ -88,19 +87,6 @@ KEPT: Mapping[str, type[Freezing]] = {"features": Freezing, "images": KeepsImage
 """What is kept of a decision -> what decides on it."""
 
 
-@dataclass
-class ActorCritic:
-    """What :class:`~gr00t_rl_ext.policy.actor_critic.Gr00tActorCritic` builds, over an encoder that exists."""
-
-    encoder: Gr00tEncoder
-    actor: Actor
-    critic: Gr00tCritic
-
-    @property
-    def chunk_length(self) -> int:
-        return self.actor.chunk_length
-
-
 class Learner:
     """PPO on made-up experience, which depends on the seed of an iteration alone.
 
@@ -120,17 +106,19 @@ class Learner:
             args.cameras,
             dtype_of(args.dtype, device),
             device,
-            freezing=FreezingOptions(train=workload.train),
+            freezing=FreezingOptions(train=list(workload.train)),
             reads_head=workload.actor_class.reads_head,
             freezing_class=KEPT[kept],
         )
         chunk_length = min(args.chunk, encoder.action_horizon)
         self.observe: Callable[[], TensorDict] = lambda: observations(encoder, args.num_envs)
         obs = self.observe()
-        actor = workload.actor_class(encoder, chunk_length).to(device)
-        critic = Gr00tCritic(encoder, obs, ["rgb", "state"], chunk_length=chunk_length).to(device)
+        groups, actor = {"critic": ["rgb", "state"]}, {"chunk_length": chunk_length}
+        pair = Gr00tActorCritic.build(
+            workload.actor_class, encoder.spec, obs, groups, actor, {}, device, encoder=encoder
+        )
         self.algorithm = Gr00tPPO(
-            ActorCritic(encoder, actor, critic),  # type: ignore[arg-type]
+            pair,
             obs,
             args.num_steps,
             device=device,

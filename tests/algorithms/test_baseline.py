@@ -14,8 +14,9 @@ import torch
 from torch.distributions import Categorical, kl_divergence
 
 from gr00t_rl_ext.algorithms.baseline import CategoricalDistribution
-from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task
+from gr00t_rl_ext.cli import gymnasium_run
 from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+from gr00t_rl_ext.tasks.gymnasium import resolution
 
 CHOICES, B = (3, 2), 5
 BASELINE = "rsl_rl_cfg_entry_point"
@@ -50,7 +51,7 @@ def test_it_equals_torchs_categoricals() -> None:
 def trained(task: str, *overrides: str) -> int:
     """Train for an iteration; returns the logits that the actor has."""
     settings = ["env.num_workers=1", "agent.num_steps_per_env=8", "agent.algorithm.num_mini_batches=1", *overrides]
-    env_cfg, cfg = gymnasium_task.resolve(task, BASELINE, settings, num_envs=2)
+    env_cfg, cfg = resolution.resolve(task, BASELINE, settings, num_envs=2)
     with closing(gymnasium_run.make_env(env_cfg)) as env:
         runner = make_runner(env, for_installed_rsl_rl(cfg))
         before = [parameter.clone() for parameter in runner.alg.actor.parameters()]

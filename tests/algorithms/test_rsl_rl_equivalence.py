@@ -216,9 +216,9 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch:
 
     The rate is fixed: before the first step the KL is 0 but for rounding, and its sign decides whether the rate rises.
     """
-    from gr00t_rl_ext.cli import gymnasium_task
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
     from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.tasks.gymnasium import resolution
 
     monkeypatch.setattr(Gr00tPPO, "final_observation_groups", [])
     settings = ["env.num_workers=1", "env.max_episode_steps=20", "agent.num_steps_per_env=32"]
@@ -227,7 +227,7 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch:
     with ExitStack() as environments:
         runners: list[Any] = []
         for agent in ("rsl_rl_cfg_entry_point", "mlp_ppo"):
-            env_cfg, cfg = gymnasium_task.resolve(task, agent, settings, 4, "cpu", 0)
+            env_cfg, cfg = resolution.resolve(task, agent, settings, 4, "cpu", 0)
             env = environments.enter_context(closing(GymnasiumVecEnv(env_cfg)))
             torch.manual_seed(0)
             runners.append(make_runner(env, for_installed_rsl_rl(cfg)))

@@ -16,6 +16,8 @@ import torch
 import update_cache
 from update_cache import WORKLOADS, Learner
 
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
+
 SMALL = ["--size=tiny", "--num_envs=2", "--num_steps=2", "--mini_batches=2", "--repetitions=1", "--chunk=4"]
 
 
@@ -53,12 +55,12 @@ def test_images_are_encoded_by_every_mini_batch() -> None:
 
 def test_other_images_would_give_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison sees what it is for."""
-    complete = update_cache.Gr00tEncoder.complete
+    complete = Gr00tEncoder.complete
 
-    def blind(encoder: update_cache.Gr00tEncoder, obs: update_cache.TensorDict) -> update_cache.TensorDict:
+    def blind(encoder: Gr00tEncoder, obs: update_cache.TensorDict) -> update_cache.TensorDict:
         return complete(encoder, obs.clone().update({"rgb": torch.zeros_like(obs["rgb"])}) if "rgb" in obs else obs)
 
-    monkeypatch.setattr(update_cache.Gr00tEncoder, "complete", blind)
+    monkeypatch.setattr(Gr00tEncoder, "complete", blind)
     assert update_cache.measure(WORKLOADS["gaussian"], arguments())["difference"] > 1e-5
 
 

@@ -17,9 +17,10 @@ import torch
 import yaml
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import gymnasium_run, gymnasium_task, play, preflight, train
+from gr00t_rl_ext.cli import gymnasium_run, play, preflight, train
 from gr00t_rl_ext.cli.handler import UsageError
-from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
+from gr00t_rl_ext.tasks import compatibility
+from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of, resolution
 
 ROOT = Path(__file__).parents[2]
 CARTPOLE = ("--task", "gym:CartPole-v1", "--agent", "mlp_ppo", "--device", "cpu", "--no-record")
@@ -33,10 +34,10 @@ SMALL = ("--num_envs", "2", "agent.num_steps_per_env=4", "env.num_workers=1")
 def test_every_agent_of_every_family_has_a_config(task: str) -> None:
     agents = family_of(task.removeprefix("gym:")).agents
     for agent in agents:
-        env_cfg, agent_cfg = gymnasium_task.resolve(task, agent)
+        env_cfg, agent_cfg = resolution.resolve(task, agent)
         assert agent_cfg.experiment_name
         assert env_cfg.rgb == agent.startswith("gr00t_")
-        preflight.check_agent(agent_cfg, gymnasium_task.observations_of(env_cfg), env_cfg.num_envs)
+        compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
         decisions = agent_cfg.num_steps_per_env * env_cfg.num_envs
         assert decisions % agent_cfg.algorithm.num_mini_batches == 0
 
@@ -44,11 +45,11 @@ def test_every_agent_of_every_family_has_a_config(task: str) -> None:
 @pytest.mark.parametrize("policy", ["ppo", "residual_ppo", "flow_ppo", "grpo", "flow_grpo"])
 def test_names_of_version_0_1_go_on_working(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     agent, task = f"gr00t_{policy}", "gym:FetchReach-v4"
-    _, old = gymnasium_task.resolve(task, agent)
+    _, old = resolution.resolve(task, agent)
     note = f"note: agent {agent} of {task} is now called {agent}_small; the next version knows only the new name."
     assert capsys.readouterr().out.splitlines() == [note]
     # the advice is followed
-    _, new = gymnasium_task.resolve(task, f"{agent}_small")
+    _, new = resolution.resolve(task, f"{agent}_small")
     assert capsys.readouterr().out == ""
     assert old.experiment_name == f"{agent}_fetchreach_v4", "where runs of version 0.1 are"
     assert old.to_dict() == new.to_dict() | {"experiment_name": old.experiment_name}
@@ -64,24 +65,24 @@ def test_what_the_command_line_says_reaches_the_configs() -> None:
         "env.cameras.front.distance=1.25",
     ]
     task = "gym:FetchPickAndPlace-v4"
-    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo_small", overrides, num_envs=6, seed=7)
+    env_cfg, agent_cfg = resolution.resolve(task, "gr00t_flow_ppo_small", overrides, num_envs=6, seed=7)
     assert (agent_cfg.algorithm.clip_param, agent_cfg.actor.flow.num_steps) == (0.3, 2)
     assert agent_cfg.obs_groups["actor"] == ["rgb", "state", "object"]
     assert (env_cfg.num_envs, env_cfg.seed, agent_cfg.seed) == (6, 7, 7)
     assert (env_cfg.max_episode_steps, env_cfg.image_size) == (20, (32, 48))
     front, untouched = (
         env_cfg.cameras["front"],
-        gymnasium_task.resolve(task, "gr00t_flow_ppo_small")[0].cameras["front"],
+        resolution.resolve(task, "gr00t_flow_ppo_small")[0].cameras["front"],
     )
     assert (front.distance, front.azimuth) == (1.25, untouched.azimuth)
     assert untouched.distance == 1.0
     # the recipe itself is as it was
-    assert gymnasium_task.resolve(task, "gr00t_flow_ppo_small")[1].algorithm.clip_param == 0.2
+    assert resolution.resolve(task, "gr00t_flow_ppo_small")[1].algorithm.clip_param == 0.2
 
 
 def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
     def cameras(*overrides: str) -> dict[str, Any]:
-        return gymnasium_task.resolve("gym:FetchReach-v4", "gr00t_flow_ppo_small", overrides)[0].cameras
+        return resolution.resolve("gym:FetchReach-v4", "gr00t_flow_ppo_small", overrides)[0].cameras
 
     assert list(cameras("env.cameras=['side']")) == ["side"]
     for order in (1, -1):
@@ -113,7 +114,7 @@ def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
 )
 def test_what_does_not_fit_is_refused(task: str, agent: str, overrides: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        gymnasium_task.resolve(task, agent, overrides)
+        resolution.resolve(task, agent, overrides)
 
 
 def test_other_tasks_are_told_of_the_prefix(capsys: pytest.CaptureFixture[str]) -> None:

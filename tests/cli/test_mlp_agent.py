@@ -17,6 +17,7 @@ from gr00t_rl_ext.cli import export, preflight, profile, train
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.mlp import MlpActor
 from gr00t_rl_ext.robot.task_spec import TaskSpec
+from gr00t_rl_ext.tasks import compatibility
 
 TASKS = ("Isaac-Stack-Cube-Franka-v0", "Isaac-Stack-Cube-Franka-IK-Rel-v0")
 
@@ -26,7 +27,7 @@ def test_it_is_checked_and_described_as_an_agent_without_gr00t(task: str) -> Non
     arguments = cli_arguments.parse(["--task", task, "--agent", "mlp_ppo"], "train.py", "")
     arguments.device = "cpu"
     agent_cfg = preflight.check_arguments(arguments)
-    assert preflight.gr00t_config(agent_cfg) is None
+    assert compatibility.gr00t_config(agent_cfg) is None
     chosen = profile.choose(arguments, agent_cfg)
     profile.apply(chosen, arguments)
     assert (arguments.num_envs, arguments.max_iterations) == (64, 50)

@@ -17,6 +17,7 @@ import pytest
 import gr00t_rl_ext.tasks  # noqa: F401  registers them
 from gr00t_rl_ext.cli import play, preflight, train
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
+from gr00t_rl_ext.tasks import compatibility
 
 TASK = "Isaac-Stack-Cube-Franka-v0"
 
@@ -199,7 +200,7 @@ def test_the_example_mapping_passes() -> None:
 
     env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
     assert agent_cfg.actor.gr00t.mapping == str(EXAMPLE), "the check would pass over it"
-    preflight.check_mapping(agent_cfg.actor.gr00t.mapping, env_cfg, agent_cfg.obs_groups["actor"])
+    compatibility.check_mapping(agent_cfg.actor.gr00t.mapping, env_cfg, agent_cfg.obs_groups["actor"])
 
 
 def test_the_example_mapping_has_the_tasks_numbers() -> None:

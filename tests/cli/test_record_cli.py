@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from gr00t_rl_ext.cli import gymnasium_task, record
+from gr00t_rl_ext.cli import record
 from gr00t_rl_ext.cli.arguments import with_quoted_names
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.experts import ReachExpert
 from gr00t_rl_ext.imitation.training_data import spec_of
 from gr00t_rl_ext.robot.task_spec import TaskSpec
+from gr00t_rl_ext.tasks.gymnasium import resolution
 from gr00t_rl_ext.tasks.gymnasium.agents import fetch_cfg
 from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg
 
@@ -34,7 +35,7 @@ def run(task: str, out: Path, *more: str) -> int:
 def spec_in_training(task: str, *overrides: str) -> TaskSpec:
     """What the policy sees of the task in train.py."""
     quoted = [with_quoted_names(item) for item in (*SMALL, *overrides)]
-    env_cfg, agent_cfg = gymnasium_task.resolve(task, "gr00t_flow_ppo_small", quoted, num_envs=1)
+    env_cfg, agent_cfg = resolution.resolve(task, "gr00t_flow_ppo_small", quoted, num_envs=1)
     with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
         return TaskSpec.from_env(env, env.get_observations(), agent_cfg.obs_groups["actor"])
 

@@ -42,8 +42,8 @@ def resolved() -> dict[str, dict[str, Any]]:
     import isaaclab_tasks  # noqa: F401  registers the tasks
     from isaaclab_tasks.utils import resolve_task_config
 
-    from gr00t_rl_ext.cli.gymnasium_task import resolve
     from gr00t_rl_ext.tasks.gymnasium import family_of
+    from gr00t_rl_ext.tasks.gymnasium.resolution import resolve
     from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
     found: dict[str, dict[str, Any]] = {}

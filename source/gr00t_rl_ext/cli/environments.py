@@ -31,10 +31,10 @@ def environments(
         ValueError: Something of it does not exist or does not fit.
     """
     if is_gymnasium(task):
-        from gr00t_rl_ext.cli import gymnasium_task
         from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+        from gr00t_rl_ext.tasks.gymnasium import resolution
 
-        env_cfg, agent_cfg = gymnasium_task.resolve(task, agent, overrides, num_envs, device, seed)
+        env_cfg, agent_cfg = resolution.resolve(task, agent, overrides, num_envs, device, seed)
         with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
             yield env, agent_cfg
         return

@@ -15,10 +15,12 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gr00t_rl_ext.cli import gymnasium_task, preflight, summary
+from gr00t_rl_ext.cli import preflight, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.run_directory import LOGS, check_checkpoint, model_file, reserved
+from gr00t_rl_ext.tasks import compatibility
+from gr00t_rl_ext.tasks.gymnasium import resolution
 
 PLAYED = 8
 """Episodes to play, if nobody tells how many environments."""
@@ -28,7 +30,7 @@ def train(arguments: Arguments) -> int:
     """Train. Returns the exit code."""
     options = _options(arguments, playing=False)
     env_cfg, agent_cfg = _resolve(arguments, options)
-    preflight.check_agent(agent_cfg, gymnasium_task.observations_of(env_cfg), env_cfg.num_envs)
+    compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
     preflight.check_logger(agent_cfg.logger)
     resumed = find_checkpoint(arguments, agent_cfg.experiment_name) if arguments.checkpoint else None
     with reserved(agent_cfg.experiment_name, agent_cfg.run_name, arguments.run_timestamp) as (run_dir, _):
@@ -124,7 +126,7 @@ def _resolve(arguments: Arguments, options: argparse.Namespace) -> tuple[Any, An
         from isaaclab_rl.entrypoints.common import resolve_seed
 
         seed = resolve_seed(seed)
-    env_cfg, agent_cfg = gymnasium_task.resolve(
+    env_cfg, agent_cfg = resolution.resolve(
         task, arguments.agent, arguments.overrides, arguments.num_envs, str(arguments.device), seed
     )
     if arguments.max_iterations is not None:
@@ -153,7 +155,7 @@ def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str
         "iterations": f"{agent_cfg.max_iterations} of {agent_cfg.num_steps_per_env} decisions per environment",
         "reward": "1 for success" if env_cfg.reward == "sparse_success" else "the environment's",
     }
-    if preflight.gr00t_config(agent_cfg) is not None:
+    if compatibility.gr00t_config(agent_cfg) is not None:
         height, width = env_cfg.image_size
         rows["cameras"] = ", ".join(f"{name} {width} x {height} px" for name in env_cfg.cameras)
     return rows | describe_gr00t(agent_cfg)

@@ -24,10 +24,11 @@ def _play(arguments: Arguments) -> int:
         return gymnasium_run.play(arguments)
 
     from gr00t_rl_ext.cli import preflight, profile
+    from gr00t_rl_ext.tasks import compatibility
 
     agent_cfg = preflight.check_arguments(arguments)
     preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
-    if arguments.num_envs is None and arguments.device == "cpu" and preflight.gr00t_config(agent_cfg):
+    if arguments.num_envs is None and arguments.device == "cpu" and compatibility.gr00t_config(agent_cfg):
         arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
 
     from isaaclab_rl.entrypoints import run_play_cli

@@ -19,7 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.run_directory import check_checkpoint
-from gr00t_rl_ext.options import validate
+from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.overrides import check_override_paths
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
@@ -59,26 +59,6 @@ def check_resolved(task: str, agent: str, overrides: list[str]) -> tuple[Any, An
     return env_cfg, agent_cfg
 
 
-def check_agent(agent_cfg: Any, env_cfg: Any, num_envs: int | None = None) -> None:
-    """Check an agent's config by its own rules, and that the task has what it reads.
-
-    Args:
-        agent_cfg: The agent's config.
-        env_cfg: The environment's config, or what has its observation groups and terms.
-        num_envs: Environments to train in. None: nothing is trained.
-
-    Raises:
-        ValueError: With one readable message.
-    """
-    if hasattr(agent_cfg, "obs_groups"):
-        check_observation_groups(env_cfg, agent_cfg.obs_groups)
-    validate(agent_cfg)
-    if gr00t_config(agent_cfg) is not None:
-        check_mapping(agent_cfg.actor.gr00t.mapping, env_cfg, agent_cfg.obs_groups["actor"])
-    if num_envs is not None and hasattr(agent_cfg.algorithm, "check_rollout"):
-        agent_cfg.algorithm.check_rollout(num_envs, agent_cfg.num_steps_per_env)
-
-
 def check_at_least(least: int, arguments: Any, *names: str) -> None:
     """Check that numbers of a command line, as far as they are given, are not too small."""
     for name in names:
@@ -93,11 +73,6 @@ def check_overrides(task: str, agent: str, overrides: list[str]) -> Any:
     env_cfg, agent_cfg = resolve_configs(task, agent, presets)
     check_override_paths([item for item in overrides if item not in presets], env_cfg, agent_cfg)
     return agent_cfg
-
-
-def gr00t_config(agent_cfg: Any) -> Any | None:
-    """``agent.actor.gr00t``, or None if the agent has no GR00T."""
-    return getattr(getattr(agent_cfg, "actor", None), "gr00t", None)
 
 
 def find_task(task: str | None) -> EnvSpec:
@@ -217,42 +192,3 @@ def check_physics(env_cfg: Any) -> None:
             f"The physics back end physics={preset} needs the package {package!r}, which is not installed ({how})."
             f" Installed: {', '.join(installed) or 'none'}."
         )
-
-
-def check_observation_groups(env_cfg: Any, obs_groups: dict[str, list[str]]) -> None:
-    """Check that a manager-based task has the observation groups that the agent reads."""
-    observations = getattr(env_cfg, "observations", None)
-    if observations is None:
-        return
-    available = [name for name, value in vars(observations).items() if value is not None and not name.startswith("_")]
-    for set_name, groups in obs_groups.items():
-        missing = [group for group in groups if group not in available]
-        if missing:
-            raise UsageError(
-                f"`agent.obs_groups.{set_name}` names the observation group {', '.join(map(repr, missing))}, which the"
-                f" task does not have. It offers: {', '.join(available)}."
-            )
-
-
-def check_mapping(file: str, env_cfg: Any, actor_groups: list[str]) -> None:
-    """Check the task's names in ``agent.actor.gr00t.mapping``. Widths are known only once there is a task."""
-    from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
-    from gr00t_rl_ext.robot.task_spec import unique_names
-
-    observations, actions = getattr(env_cfg, "observations", None), getattr(env_cfg, "actions", None)
-    if observations is None or actions is None:
-        return
-    mapping = EmbodimentMapping.load(file)
-    groups = {group: _term_names(getattr(observations, group)) for group in actor_groups}
-    # which of them are cameras, and how many images a term has, is not known here
-    names = [*(name for terms in groups.values() for name in terms), *unique_names(groups)]
-    numbered = [camera for camera in mapping.video.values() if re.sub(r"_\d+$", "", camera) in names]
-    try:
-        mapping.check_task(dict.fromkeys(names), [*names, *numbered], dict.fromkeys(_term_names(actions)))
-    except EmbodimentMappingError as error:
-        raise UsageError(f"agent.actor.gr00t.mapping: {error}") from error
-
-
-def _term_names(group: Any) -> list[str]:
-    """Terms of a manager's config."""
-    return [name for name, term in vars(group).items() if hasattr(term, "func") or hasattr(term, "class_type")]

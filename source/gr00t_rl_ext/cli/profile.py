@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
-from gr00t_rl_ext.cli.preflight import gr00t_config
+from gr00t_rl_ext.tasks.compatibility import gr00t_config
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
 

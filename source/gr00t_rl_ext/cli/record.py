@@ -124,11 +124,12 @@ def _apply_groups(arguments: argparse.Namespace) -> None:
 
 def _find_task(task: str) -> str:
     """The task's full id."""
-    from gr00t_rl_ext.cli import gymnasium_task, preflight
+    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.tasks.gymnasium import resolution
 
     if not is_gymnasium(task):
         return preflight.find_task(task).id
-    gymnasium_task.check_exists(task)
+    resolution.check_exists(task)
     return task
 
 

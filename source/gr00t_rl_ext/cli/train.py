@@ -37,12 +37,13 @@ def _train(arguments: Arguments) -> int:
 
     from gr00t_rl_ext.cli import preflight, profile, summary
     from gr00t_rl_ext.cli.run_directory import reserved
+    from gr00t_rl_ext.tasks import compatibility
 
     agent_cfg = preflight.check_arguments(arguments)
     chosen = profile.choose(arguments, agent_cfg)
     profile.apply(chosen, arguments)
     env_cfg, agent_cfg = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
-    preflight.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
+    compatibility.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
     preflight.check_logger(arguments.option("logger") or getattr(agent_cfg, "logger", None))
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
@@ -62,7 +63,7 @@ def _train(arguments: Arguments) -> int:
             return status
         places = summary.places(run_dir)
         play = play_command(arguments, env_cfg, places["checkpoint"])
-        if arguments.record and preflight.gr00t_config(agent_cfg) is not None:
+        if arguments.record and compatibility.gr00t_config(agent_cfg) is not None:
             places["video"] = _record(arguments, Path(str(places["checkpoint"])))
         summary.print_summary(run_dir, seconds, places, play, arguments.overrides)
     return 0

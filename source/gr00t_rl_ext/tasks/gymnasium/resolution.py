@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""``--task gym:<id>``: configs of Gymnasium tasks and their agents, from the command line."""
+"""Configs of Gymnasium tasks (``gym:<id>``) and their agents, with overrides applied and checked."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from gr00t_rl_ext.cli.handler import UsageError
-from gr00t_rl_ext.cli.preflight import check_agent
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, task_cfg
+from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
@@ -46,7 +45,7 @@ def resolve(
         The environment's and the agent's config.
 
     Raises:
-        UsageError: Something of it does not exist or does not fit.
+        ValueError: Something of it does not exist or does not fit.
     """
     env_id = task.removeprefix(PREFIX)
     check_exists(task)
@@ -57,7 +56,7 @@ def resolve(
         agent = small
     if agent not in family.agents:
         names = [name for name in family.agents if not name.endswith(ENTRY_POINT)]
-        raise UsageError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
+        raise ValueError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
     from rsl_rl.utils import resolve_callable
 
     agent_class: Any = resolve_callable(family.agents[agent])
@@ -81,7 +80,7 @@ def resolve(
     own.setdefault("rgb", any(IMAGES in groups for groups in agent_cfg.obs_groups.values()))
     env_cfg = task_cfg(task, **own)
     if agent_cfg.clip_actions is not None:
-        raise UsageError(
+        raise ValueError(
             f"`agent.clip_actions` is {agent_cfg.clip_actions}, but Gymnasium environments clip actions to their own"
             " range. Leave it null."
         )
@@ -90,7 +89,7 @@ def resolve(
 
 
 def check_exists(task: str) -> None:
-    """Raise a :class:`UsageError`, with similar names, unless there is such an environment."""
+    """Raise a :class:`ValueError`, with similar names, unless there is such an environment."""
     try:
         load_spec(task.removeprefix(PREFIX))
     except TaskError as error:
@@ -104,7 +103,7 @@ def check_exists(task: str) -> None:
                 by_name.setdefault(re.sub(r"-v\d+$", "", known), []).append(known)
         names = difflib.get_close_matches(re.sub(r"-v\d+$", "", name), by_name, n=3)
         similar = [PREFIX + max(by_name[found], key=_version) for found in names]
-        raise UsageError(
+        raise ValueError(
             f"There is no task {task!r}: {error} Similar: {', '.join(similar) or 'none'}. Examples of Gymnasium tasks:"
             f" {', '.join(EXAMPLES)}."
         ) from None
