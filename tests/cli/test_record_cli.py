@@ -54,7 +54,7 @@ def test_what_is_recorded_is_what_the_policy_sees(tmp_path: Path, capsys: pytest
     assert (session["task"], session["groups"], session["noise_std"]) == (PICK, ["rgb", "state", "object"], 0.1)
     trained = spec_in_training(PICK, *session["overrides"])
     known = spec_of(dataset, dataset.cameras, trained.instruction)
-    assert dataset[0].instruction == trained.instruction
+    assert dataset[0].instructions[0] == trained.instruction
     for name in ("cameras", "state_terms", "action_terms"):
         assert getattr(known, name) == getattr(trained, name)
         assert list(getattr(known, name)) == list(getattr(trained, name)), "the order counts"

@@ -173,11 +173,12 @@ def test_what_cannot_work(data: Path, base: Path, tmp_path: Path, capsys: pytest
 def test_the_command_that_comes_next_fits_the_demonstrations(
     data: Path, tmp_path: Path, session: dict | None, cameras: list[str], size: int, command: str
 ):
-    dataset = DemonstrationDataset(shutil.copytree(data, tmp_path / "data"))
-    assert dataset.cameras == ["front"]
+    directory = shutil.copytree(data, tmp_path / "data")
     if session is not None:
         content = {"sessions": [{"task": "another"}, session]}
-        (dataset.directory / layout.RECORDING).write_text(json.dumps(content))
+        (directory / layout.RECORDING).write_text(json.dumps(content))
+    dataset = DemonstrationDataset(directory)
+    assert dataset.cameras == ["front"]
     known: Any = SimpleNamespace(dataset=dataset, settings={"cameras": cameras}, num_parameters=size)
     assert sft.training_command(known, Path("/out")) == f"./isaaclab.sh -p scripts/rsl_rl/train.py {command}"
 

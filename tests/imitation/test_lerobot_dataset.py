@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from recordings import FORMAT, episode, write
+from recordings import FORMAT, episode, lines, write
 
 from gr00t_rl_ext.imitation import layout, video
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
@@ -113,6 +113,11 @@ def test_statistics_are_over_all_episodes(tmp_path: Path) -> None:
     stats = read_json(tmp_path / "meta/stats.json")
     assert stats["action"] == layout.describe(np.concatenate([one.action for one in episodes]))
     assert stats["observation.state"] == layout.describe(np.concatenate([one.state for one in episodes]))
+    # lerobot-doctor names every column without
+    table = pq.read_table(tmp_path / "data/chunk-000/episode_000000.parquet")
+    assert list(stats) == table.column_names
+    assert (stats["next.reward"]["mean"], stats["next.done"]["mean"]) == ([0.2], [0.2])
+    assert stats["annotation.human.action.task_description"]["max"] == [0.0]
 
 
 def test_statistics_of_an_episodes_images_are_per_channel(tmp_path: Path) -> None:
@@ -188,6 +193,13 @@ def test_a_resumed_dataset_equals_one_written_at_once(tmp_path: Path) -> None:
     assert files(tmp_path / "once") == files(tmp_path / "twice")
     for name in files(tmp_path / "once"):
         assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes(), name
+
+
+def test_resuming_replaces_no_episode_where_one_was_taken_out(tmp_path: Path) -> None:
+    write(tmp_path, episode(4), episode(6, seed=1))
+    lines(tmp_path / "meta/episodes.jsonl", read_lines(tmp_path / "meta/episodes.jsonl")[1])
+    assert LeRobotWriter(tmp_path, FORMAT, "resume").add(episode(3, seed=2)) == 2
+    assert [(one.index, len(one)) for one in DemonstrationDataset(tmp_path)] == [(1, 6), (2, 3)]
 
 
 def test_sessions_are_kept_when_resumed(tmp_path: Path) -> None:

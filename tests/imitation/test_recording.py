@@ -113,7 +113,7 @@ def test_a_dataset_is_recorded_resumed_and_described(
     assert "5 of 5 episodes that were tried" in shown
     assert "lift the red cube" in shown
     assert record.record_from(env, LIFT, AGENT, "resume", arguments(out, episodes=2, noise_std=0.02)) == 0
-    dataset = DemonstrationDataset(out, action_width=7)
+    dataset = DemonstrationDataset(out)
     assert len(dataset) == 7
     assert dataset.fps == 20
     assert {key: part.width for key, part in dataset.modality.state.items()} == {"joint_position": 9, "eef_pose": 7}

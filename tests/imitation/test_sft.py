@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,7 +99,16 @@ def test_a_file_holds_what_memory_holds(data: Path, base: Path, monkeypatch, tmp
     in_file = sft_runs.run(data, base, cache_gib=0.0)
     reports = [run.trainer.step() for run in (in_memory, in_file)]
     assert reports[0] == reports[1]
-    assert list((tmp_path / "features").iterdir()) == [], "the file has no name"
+    assert list((tmp_path / "features").iterdir()) == [], "the files have no names"
+
+
+def test_features_that_no_disk_can_hold(data: Path, base: Path, monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("GR00T_RL_EXT_CACHE", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1024))
+    with pytest.raises(ValueError, match="features of 13 frames take 0.0 GiB.* has 0.0 GiB free. Raise --cache-gib"):
+        sft_runs.run(data, base, cache_gib=0.0)
+    # the advice
+    sft_runs.run(data, base, cache_gib=0.1)
 
 
 def test_chunks_end_with_their_episode(data: Path, base: Path):
@@ -270,12 +281,19 @@ def test_learning_rate():
     assert constant.learning_rate_at(99) == 1.0
 
 
-def test_a_loss_that_is_not_finite_is_said(data: Path, base: Path):
+def test_a_loss_that_is_not_finite_names_its_cause(data: Path, base: Path):
     run = sft_runs.run(data, base)
     with torch.no_grad():
         next(iter(run.trainer.freezing.parameters().values())).fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match=r"step 0 is nan. Lower --learning-rate"):
+    with pytest.raises(FloatingPointError, match=r"step 0 is nan. Nothing was trained yet, .* of --checkpoint are not"):
         run.trainer.step()
+    run = sft_runs.run(data, base, learning_rate=1e30)
+    run.trainer.step()
+    with pytest.raises(FloatingPointError, match=r"step 1 is nan. Lower --learning-rate \(1e\+30\)"):
+        run.trainer.step()
+    # the advice
+    run = sft_runs.run(data, base, learning_rate=1e-3)
+    assert all(math.isfinite(run.trainer.step().loss) for _ in range(2))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
                 "episodes": len(read_by_us),
                 "frames": sum(map(len, read_by_us)),
                 "fps": 20,
-                "tasks": [[one.instruction] for one in read_by_us][:episodes],
+                "tasks": [sorted(set(one.instructions)) for one in read_by_us][:episodes],
                 "stats": {
                     column: {
                         name: [number for key in keys.values() for number in key[name]]

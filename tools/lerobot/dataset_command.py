@@ -57,7 +57,7 @@ def read_with_lerobot(dataset: Path, episodes: int, folder: Path) -> tuple[dict[
     return json.loads((outputs / "facts.json").read_text(encoding="utf-8")), versions
 
 
-def compare_episode(ours: Demonstration, theirs: Mapping[str, np.ndarray], tasks: Sequence[str], fps: int) -> Row:
+def compare_episode(ours: Demonstration, theirs: Mapping[str, np.ndarray], tasks: Sequence[str], fps: float) -> Row:
     """Differences of an episode.
 
     Args:
@@ -67,7 +67,7 @@ def compare_episode(ours: Demonstration, theirs: Mapping[str, np.ndarray], tasks
         fps: Of the dataset.
     """
     name, frames = f"episode {ours.index}", len(theirs[layout.ACTION])
-    different = {"frames": float(abs(frames - len(ours))), "task": float(list(tasks) != [ours.instruction])}
+    different = {"frames": float(abs(frames - len(ours))), "task": float(set(tasks) != set(ours.instructions))}
     if frames != len(ours):
         return Row(name, dict.fromkeys(BOUNDS, float("nan")) | different)
     vectors = {"state": (layout.STATE, ours.state), "action": (layout.ACTION, ours.action)}
@@ -77,7 +77,7 @@ def compare_episode(ours: Demonstration, theirs: Mapping[str, np.ndarray], tasks
     times = np.arange(frames) / fps
     different["time"] = float(np.abs(theirs["timestamp"].ravel() - times).max())
     different["images"] = 0.0
-    for camera in ours.videos:
+    for camera in ours.footage:
         mine = torch.from_numpy(ours.images(camera)).movedim(-1, 1)
         seen = torch.from_numpy(theirs[layout.video_column(camera)])
         different["images"] = max(different["images"], largest_difference(camera, mine, seen))

@@ -165,7 +165,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     dataset_format = recording.dataset_format(spec, obs, robot.step_dt, expert.robot_type)
     writer = LeRobotWriter(arguments.out, dataset_format, mode)
     # other initial states than those of earlier sessions
-    seed = arguments.seed + sum(session["attempted"] for session in writer.sessions)
+    seed = arguments.seed + sum(session.get("attempted", 0) for session in writer.sessions)
     robot.reset(seed=seed)
     generator = torch.Generator().manual_seed(seed)
     about = {

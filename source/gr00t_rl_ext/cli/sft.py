@@ -40,7 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse a command line."""
     parser = argparse.ArgumentParser(
         prog="sft.py",
-        description="Fine-tune a GR00T on demonstrations (a LeRobot v2 dataset with meta/modality.json) by its"
+        description="Fine-tune a GR00T on demonstrations (a LeRobot dataset with meta/modality.json) by its"
         " flow-matching loss, and write a GR00T checkpoint.",
         allow_abbrev=False,
     )

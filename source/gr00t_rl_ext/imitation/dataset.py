@@ -1,11 +1,13 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Reads LeRobot v2 datasets with GR00T's modality file, one's own recordings included."""
+"""Reads LeRobot datasets of versions 2 and 3 with GR00T's modality file, one's own recordings included."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +15,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from gr00t_rl_ext.imitation import layout
-from gr00t_rl_ext.imitation.layout import DatasetError, Modality, Slice
-from gr00t_rl_ext.imitation.video import read_video
+from gr00t_rl_ext.imitation.dataset_meta import DatasetMeta
+from gr00t_rl_ext.imitation.layout import DatasetError, EpisodeRow, Slice, read_table
+from gr00t_rl_ext.imitation.video import EncodedImages, probe_video, read_video
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A camera's images of an episode."""
+
+    file: Path
+    """Where they are."""
+
+    size: tuple[int, int]
+    """Height and width [px]."""
+
+    decode: Callable[[], np.ndarray]
+    """Gives them, (T, H, W, 3), uint8."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +44,20 @@ class Demonstration:
     index: int
     """Its index in the dataset."""
 
-    instruction: str
+    instructions: Sequence[str]
+    """Of each step."""
+
     state: Mapping[str, np.ndarray]
     """Key -> (T, width), float32: what was seen before each action."""
 
     action: Mapping[str, np.ndarray]
     """Key -> (T, width), float32."""
 
-    videos: Mapping[str, Path]
-    """Camera -> its file."""
+    footage: Mapping[str, Footage]
+    """By camera."""
 
     def __len__(self) -> int:
-        return len(next(iter(self.action.values())))
+        return len(self.instructions)
 
     def images(self, camera: str) -> np.ndarray:
         """Decode a camera's images. Nothing is kept: a second call decodes again.
@@ -47,19 +66,18 @@ class Demonstration:
             Shape (T, H, W, 3), uint8.
 
         Raises:
-            DatasetError: There is no such camera, or its video cannot be read.
+            DatasetError: There is no such camera, or its images cannot be read.
         """
-        if camera not in self.videos:
-            raise DatasetError(f"There is no camera {camera!r}; there are: {', '.join(self.videos) or 'none'}.")
-        return read_video(self.videos[camera], len(self))
+        if camera not in self.footage:
+            raise DatasetError(f"There is no camera {camera!r}; there are: {', '.join(self.footage) or 'none'}.")
+        return self.footage[camera].decode()
 
 
 class DemonstrationDataset:
     """The episodes of a dataset. States and actions are read and checked at once, images when they are asked for.
 
     Args:
-        directory: Directory of a LeRobot dataset of version 2.0 or 2.1 with ``meta/modality.json``.
-        action_width: Width of the actions that are needed, over all keys; None takes any.
+        directory: Directory of a LeRobot dataset of version 2.0, 2.1 or 3.0 with ``meta/modality.json``.
         only_successes: Leave out the episodes that are marked as failures. Episodes without a mark, such as those of
             a recording by hand, count as successes.
 
@@ -67,22 +85,12 @@ class DemonstrationDataset:
         DatasetError: The dataset cannot be used. The message names the file.
     """
 
-    def __init__(self, directory: str | Path, action_width: int | None = None, only_successes: bool = True) -> None:
-        self.directory = Path(directory).expanduser()
-        if not self.directory.is_dir():
-            raise DatasetError(f"There is no directory {str(self.directory)!r}.")
-        self._info = layout.read_json(self.directory / layout.INFO)
-        version = str(self._info.get("codebase_version"))
-        if not version.startswith("v2."):
-            raise DatasetError(
-                f"{str(self.directory / layout.INFO)!r} is of LeRobot version {version}; needed is 2.0 or 2.1, with one"
-                " file per episode. GR00T's scripts/lerobot_conversion turns version 3 into 2.1."
-            )
-        self.modality = Modality.load(self.directory)
-        self._check_action_width(action_width)
-        self.fps = int(self._info["fps"])
+    def __init__(self, directory: str | Path, only_successes: bool = True) -> None:
+        self.meta = DatasetMeta.load(directory)
+        self.directory = self.meta.directory
+        self.modality = self.meta.modality
+        self.fps = self.meta.info.fps
         """Control steps per second."""
-        self._tasks = {row["task_index"]: row["task"] for row in layout.read_jsonl(self.directory / layout.TASKS)}
         self.demonstrations = self._read(only_successes)
         """In the order of the dataset."""
 
@@ -110,121 +118,145 @@ class DemonstrationDataset:
             for kind in ("state", "action")
         }
 
-    @cached_property
+    @property
     def session(self) -> Mapping[str, Any]:
         """How ``scripts/record_demonstrations.py`` recorded the latest episodes: task, agent, overrides and more. Empty
         for a dataset from elsewhere."""
-        file = self.directory / layout.RECORDING
-        sessions = layout.read_json(file).get("sessions") if file.is_file() else None
-        return sessions[-1] if sessions else {}
-
-    def _check_action_width(self, needed: int | None) -> None:
-        keys = self.modality.action
-        width = sum(part.width for part in keys.values())
-        if needed is not None and width != needed:
-            named = ", ".join(f"{key} {part.width}" for key, part in keys.items())
-            raise DatasetError(
-                f"The actions of {str(self.directory / layout.MODALITY)!r} are {width} numbers wide ({named}), but the"
-                f" task takes {needed}. Take a dataset of this task, or correct the slices of the file."
-            )
+        return self.meta.sessions[-1] if self.meta.sessions else {}
 
     def _read(self, only_successes: bool) -> list[Demonstration]:
-        file = self.directory / layout.EPISODES
-        rows = layout.read_jsonl(file)
-        if not rows:
-            raise DatasetError(f"{str(file)!r} lists no episodes. Record some first.")
-        kept = [row for row in rows if row.get("success", True) or not only_successes]
+        file, rows = self.directory / self.meta.info.list_name(layout.EPISODES), self.meta.episodes
+        kept = [row for row in rows if row.success is not False or not only_successes]
         if not kept:
             raise DatasetError(
                 f"None of the {len(rows)} episodes that {str(file)!r} lists is a success, so there is nothing to learn"
                 " from. Record successful ones, or read the failures too (sft.py --keep-failures)."
             )
-        return [self._demonstration(row) for row in kept]
+        result, probe = [], functools.cache(probe_video)
+        # a file of version 3 holds many episodes
+        for data_file, group in itertools.groupby(kept, key=self.meta.data_file):
+            table = read_table(data_file)
+            result += [self._demonstration(row, table, data_file, probe) for row in group]
+        self._check_sizes(result)
+        return result
 
-    def _demonstration(self, row: Mapping[str, Any]) -> Demonstration:
-        index = int(row["episode_index"])
-        chunk = index // int(self._info.get("chunks_size", layout.CHUNKS_SIZE))
-        place = {"episode_index": index, "episode_chunk": chunk}
-        file = self.directory / self._info["data_path"].format(**place)
-        table = read_table(file)
-        if table.num_rows != row["length"] or table.num_rows == 0:
+    def _demonstration(
+        self, row: EpisodeRow, table: pa.Table, file: Path, probe: Callable[..., tuple[int, int]]
+    ) -> Demonstration:
+        columns = Columns(self._rows_of(row, table, file), file, row.episode_index)
+        if columns.table.num_rows != row.length:
             raise DatasetError(
-                f"{str(file)!r} has {table.num_rows} rows, but {layout.EPISODES} says {row['length']}. It is truncated,"
-                " or belongs to another dataset."
+                f"{columns.place} has {columns.table.num_rows} rows, but {self.meta.info.list_name(layout.EPISODES)}"
+                f" lists {row.length}. It is truncated, or belongs to another dataset."
             )
-        videos = {}
-        for name, source in self.modality.video.items():
-            # as GR00T reads a file without it, where there is such a video
-            known = self._info.get("features", {})
-            key = source.original_key or (name if name in known else layout.video_column(name))
-            videos[name] = self.directory / self._info["video_path"].format(video_key=key, **place)
-            if not videos[name].is_file():
-                raise DatasetError(f"The video {str(videos[name])!r} of episode {index} is missing.")
+        footage = {}
+        for name, camera in self.meta.cameras.items():
+            if camera.in_rows:
+                decode = functools.partial(self._decode, row, camera.column, file)
+                footage[name] = Footage(file, columns.images(camera.column).size, decode)
+                continue
+            video = self.meta.video_file(row, camera.column)
+            shared = self.meta.info.shares_files
+            start = row.videos[camera.column].from_timestamp if shared else None
+            decode = functools.partial(read_video, video, row.length, start, self.fps)
+            footage[name] = Footage(video, probe(video, None if shared else row.length), decode)
         return Demonstration(
-            index=index,
-            instruction=self._instruction(table, file),
-            state=_split(table, self.modality.state, layout.STATE, file),
-            action=_split(table, self.modality.action, layout.ACTION, file),
-            videos=videos,
+            index=row.episode_index,
+            instructions=self._instructions(columns),
+            state=columns.split(self.modality.state, layout.STATE),
+            action=columns.split(self.modality.action, layout.ACTION),
+            footage=footage,
         )
 
-    def _instruction(self, table: pa.Table, file: Path) -> str:
+    def _rows_of(self, row: EpisodeRow, table: pa.Table, file: Path) -> pa.Table:
+        """An episode's part of a file."""
+        if not self.meta.info.shares_files:
+            return table
+        _require(table, "episode_index", f"{str(file)!r}")
+        return table.filter(pc.equal(table["episode_index"], row.episode_index))
+
+    def _decode(self, row: EpisodeRow, column: str, file: Path) -> np.ndarray:
+        filters = [("episode_index", "=", row.episode_index)] if self.meta.info.shares_files else None
+        table = read_table(file, columns=[column], filters=filters)
+        return Columns(table, file, row.episode_index).images(column).decode()
+
+    def _instructions(self, columns: Columns) -> list[str]:
         named = {name: source for name, source in self.modality.annotation.items() if name.endswith("task_description")}
-        columns = [source.original_key or f"annotation.{name}" for name, source in named.items()] or ["task_index"]
-        if columns[0] not in table.column_names:
-            raise DatasetError(f"{str(file)!r} has no column {columns[0]!r}, which should name the instruction.")
-        index = table[columns[0]][0].as_py()
-        if index not in self._tasks:
+        wanted = [source.original_key or f"annotation.{name}" for name, source in named.items()] or ["task_index"]
+        indices = columns.vectors(wanted[0])
+        if indices.shape[1] != 1:
+            raise DatasetError(f"{wanted[0]!r} in {columns.place} has {indices.shape[1]} numbers a row; expected one.")
+        if unknown := set(indices.ravel().tolist()) - self.meta.tasks.keys():
+            known = ", ".join(map(str, self.meta.tasks)) or "none"
             raise DatasetError(
-                f"{str(file)!r} has the instruction {index}, which {layout.TASKS} lacks; it has"
-                f" {', '.join(map(str, self._tasks)) or 'none'}."
+                f"{wanted[0]!r} in {columns.place} names the instruction {min(unknown):g}, which"
+                f" {self.meta.info.list_name(layout.TASKS)} lacks; it has {known}."
             )
-        return self._tasks[index]
+        return [self.meta.tasks[int(index)] for index in indices[:, 0]]
+
+    def _check_sizes(self, demonstrations: Sequence[Demonstration]) -> None:
+        first = demonstrations[0]
+        for one in demonstrations:
+            for name, footage in one.footage.items():
+                known = first.footage[name]
+                if footage.size != known.size:
+                    raise DatasetError(
+                        f"The camera {name!r} has {footage.size[1]} x {footage.size[0]} px in {str(footage.file)!r}"
+                        f" (episode {one.index}), but {known.size[1]} x {known.size[0]} px in {str(known.file)!r}."
+                        " GR00T takes one size per camera: scale the images, or take the episode out of the dataset."
+                    )
 
 
-def read_table(file: Path) -> pa.Table:
-    """The rows of an episode.
+@dataclass(frozen=True)
+class Columns:
+    """The rows of an episode."""
 
-    Raises:
-        DatasetError: The file is missing or cannot be read.
-    """
-    try:
-        # of files that have checksums, as ours do; others are read without
-        return pq.read_table(file, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise DatasetError(f"{str(file)!r} is missing, but {layout.EPISODES} lists its episode.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(
-            f"{str(file)!r} cannot be read as parquet ({error}). Copy or record the episode again."
-        ) from error
+    table: pa.Table
+    file: Path
+    episode: int
 
+    @property
+    def place(self) -> str:
+        return f"{str(self.file)!r} (episode {self.episode})"
 
-def _split(table: pa.Table, keys: Mapping[str, Slice], default: str, file: Path) -> dict[str, np.ndarray]:
-    """Key -> its columns, (T, width)."""
-    vectors: dict[str, np.ndarray] = {}
-    result = {}
-    for key, part in keys.items():
-        column = part.original_key or default
-        if column not in vectors:
-            vectors[column] = _vectors(table, column, file)
-        width = vectors[column].shape[1]
-        if part.end > width:
+    def split(self, keys: Mapping[str, Slice], default: str) -> dict[str, np.ndarray]:
+        """Key -> its numbers, (T, width), float32."""
+        sources = {key: part.original_key or default for key, part in keys.items()}
+        vectors = {column: self.vectors(column) for column in dict.fromkeys(sources.values())}
+        for key, part in keys.items():
+            width = vectors[sources[key]].shape[1]
+            if part.end > width:
+                raise DatasetError(
+                    f"{layout.MODALITY} takes the numbers {part.start} to {part.end} of {sources[key]!r} for {key!r},"
+                    f" but in {self.place} it is {width} wide."
+                )
+        return {key: vectors[sources[key]][:, part.start : part.end] for key, part in keys.items()}
+
+    def vectors(self, column: str) -> np.ndarray:
+        """A column of vectors or numbers, (T, width), float32."""
+        _require(self.table, column, self.place)
+        try:
+            # what float32 cannot hold becomes infinite
+            with np.errstate(over="ignore"):
+                values = np.array(self.table[column].to_pylist(), dtype=np.float32)
+                values = values.reshape(len(values), -1)
+                finite = np.isfinite(2 * values)
+        except (ValueError, TypeError) as error:
+            raise DatasetError(f"{column!r} in {self.place} is not a vector of one width: {error}.") from error
+        if not finite.all():
+            step, at = np.argwhere(~finite)[0].tolist()
             raise DatasetError(
-                f"{layout.MODALITY} takes the numbers {part.start} to {part.end} of {column!r} for {key!r}, but in"
-                f" {str(file)!r} it is {width} wide."
+                f"{column!r} in {self.place} holds numbers that are not finite, or too large: {values[step, at]} is"
+                f" number {at} of step {step}. Correct them, or take the episode out of the dataset."
             )
-        result[key] = vectors[column][:, part.start : part.end]
-    return result
+        return values
+
+    def images(self, column: str) -> EncodedImages:
+        """A column of images."""
+        _require(self.table, column, self.place)
+        return EncodedImages(self.table[column].to_pylist(), f"{column!r} in {self.place}")
 
 
-def _vectors(table: pa.Table, column: str, file: Path) -> np.ndarray:
-    """A column of vectors or numbers, (T, width), float32."""
+def _require(table: pa.Table, column: str, place: str) -> None:
     if column not in table.column_names:
-        raise DatasetError(f"{str(file)!r} has no column {column!r}; it has {', '.join(table.column_names)}.")
-    try:
-        values = np.array(table[column].to_pylist(), dtype=np.float32)
-    except (ValueError, TypeError) as error:
-        raise DatasetError(f"{column!r} in {str(file)!r} is not a vector of one width: {error}.") from error
-    if not np.isfinite(values).all():
-        raise DatasetError(f"{column!r} in {str(file)!r} holds numbers that are not finite.")
-    return values.reshape(len(values), -1)
+        raise DatasetError(f"{place} has no column {column!r}; it has {', '.join(table.column_names)}.")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gr00t_rl_ext.imitation import layout, video
-from gr00t_rl_ext.imitation.dataset import read_table
+from gr00t_rl_ext.imitation.dataset import Columns
+from gr00t_rl_ext.imitation.dataset_meta import DatasetMeta
 from gr00t_rl_ext.imitation.layout import DatasetError
 
 Mode = Literal["new", "resume", "overwrite"]
@@ -164,8 +164,8 @@ class LeRobotWriter:
         self._episodes: list[dict[str, Any]] = []
         self._episode_stats: list[dict[str, Any]] = []
         self._tasks: dict[str, int] = {}
-        self._vectors: dict[str, list[np.ndarray]] = {layout.STATE: [], layout.ACTION: []}
-        self.sessions: list[dict[str, Any]] = []
+        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in (layout.STATE, layout.ACTION, *_SCALARS)}
+        self.sessions: list[Mapping[str, Any]] = []
         """How the episodes that were there before were recorded, by :meth:`describe`."""
         self._replaces = False
         check_target(self.directory, mode)
@@ -192,7 +192,7 @@ class LeRobotWriter:
             for name in ("data", "videos", "meta"):
                 shutil.rmtree(self.directory / name, ignore_errors=True)
             self._replaces = False
-        index = len(self)
+        index = max((known["episode_index"] for known in self._episodes), default=-1) + 1
         place = {"episode_index": index, "episode_chunk": index // layout.CHUNKS_SIZE}
         task = self._tasks.setdefault(episode.instruction, len(self._tasks))
         table = self._table(episode, index, task)
@@ -201,9 +201,8 @@ class LeRobotWriter:
         for name, images in episode.images.items():
             file = self.directory / layout.VIDEO_PATH.format(video_key=layout.video_column(name), **place)
             _replace(file, lambda file, images=images: video.write_video(file, images, self._format.fps))
-        self._vectors[layout.STATE].append(episode.state)
-        self._vectors[layout.ACTION].append(episode.action)
-        self._episode_stats.append({"episode_index": index, "stats": _episode_stats(table, episode)})
+        self._keep(table, rows, index)
+        self._episode_stats.append({"episode_index": index, "stats": self._latest_stats(episode)})
         self._episodes.append(
             {
                 "episode_index": index,
@@ -242,7 +241,7 @@ class LeRobotWriter:
     def _write_meta(self) -> None:
         episodes = len(self)
         info = {
-            "codebase_version": "v2.1",
+            "codebase_version": layout.VERSION,
             "robot_type": self._format.robot_type,
             "total_episodes": episodes,
             "total_frames": sum(known["length"] for known in self._episodes),
@@ -256,36 +255,50 @@ class LeRobotWriter:
             "video_path": layout.VIDEO_PATH if self._format.cameras else None,
             "features": self._format.features(),
         }
-        stats = {name: layout.describe(np.concatenate(values)) for name, values in self._vectors.items()}
+        stats = {name: layout.describe(np.concatenate(values)) for name, values in self._columns.items()}
         tasks = [{"task_index": index, "task": text} for text, index in self._tasks.items()]
         meta = self.directory
-        _write_json(meta / layout.MODALITY, self._modality.model_dump(exclude_none=True))
+        _write_json(meta / layout.MODALITY, self._modality.model_dump(exclude_defaults=True))
         _write_json(meta / layout.STATS, stats)
         _write_jsonl(meta / layout.TASKS, tasks)
         _write_jsonl(meta / layout.EPISODES_STATS, self._episode_stats)
         _write_json(meta / layout.INFO, info)
         _write_jsonl(meta / layout.EPISODES, self._episodes)
 
+    def _keep(self, table: pa.Table, file: Path, index: int) -> None:
+        """Keep an episode's numbers for the statistics of the whole."""
+        columns = Columns(table, file, index)
+        for name, known in self._columns.items():
+            known.append(columns.vectors(name))
+
+    def _latest_stats(self, episode: Episode) -> dict[str, Any]:
+        """LeRobot's statistics of the latest episode: of an image per channel, as (3, 1, 1), in [0, 1]."""
+        result: dict[str, Any] = {name: layout.describe(known[-1]) for name, known in self._columns.items()}
+        result |= {layout.video_column(name): _image_stats(images) for name, images in episode.images.items()}
+        kinds = ("min", "max", "mean", "std")
+        return {name: {kind: of[kind] for kind in kinds} | {"count": [len(episode)]} for name, of in result.items()}
+
     def _load(self) -> None:
         info = layout.read_json(self.directory / layout.INFO)
-        ours = json.loads(json.dumps({"fps": self._format.fps, "features": self._format.features()}))
-        different = [name for name in ours if info.get(name) != ours[name]]
-        if different or layout.Modality.load(self.directory) != self._modality:
+        meta = DatasetMeta.load(self.directory)
+        ours = {"codebase_version": layout.VERSION, "fps": self._format.fps, "features": self._format.features()}
+        different = [name for name, value in json.loads(json.dumps(ours)).items() if info.get(name) != value]
+        if different or meta.modality != self._modality:
             raise DatasetError(
                 f"{str(self.directory)!r} holds a dataset of another kind ({', '.join(different) or 'modality'} differ:"
                 " other cameras, image sizes, states, actions or frame rate), so that nothing can be added to it. Give"
                 " another directory."
             )
         self._episodes = layout.read_jsonl(self.directory / layout.EPISODES)
-        self._episode_stats = layout.read_jsonl(self.directory / layout.EPISODES_STATS)[: len(self._episodes)]
-        self._tasks = {row["task"]: row["task_index"] for row in layout.read_jsonl(self.directory / layout.TASKS)}
-        if (self.directory / layout.RECORDING).is_file():
-            self.sessions = layout.read_json(self.directory / layout.RECORDING)["sessions"]
-        for index in range(len(self)):
-            place = {"episode_index": index, "episode_chunk": index // layout.CHUNKS_SIZE}
-            table = read_table(self.directory / layout.DATA_PATH.format(**place))
-            for name, known in self._vectors.items():
-                known.append(np.array(table[name].to_pylist(), dtype=np.float32))
+        file, listed = self.directory / layout.EPISODES_STATS, {row.episode_index for row in meta.episodes}
+        stats = layout.validated(list[layout.EpisodeStats], layout.read_jsonl(file), file)
+        # an interrupted writer leaves one more
+        self._episode_stats = [row.model_dump() for row in stats if row.episode_index in listed]
+        self._tasks = {text: index for index, text in meta.tasks.items()}
+        self.sessions = list(meta.sessions)
+        for row in meta.episodes:
+            file = meta.data_file(row)
+            self._keep(layout.read_table(file), file, row.episode_index)
 
 
 def check_target(directory: Path, mode: Mode) -> None:
@@ -308,38 +321,18 @@ def check_target(directory: Path, mode: Mode) -> None:
         raise DatasetError(f"{str(directory)!r} holds no dataset to add to (no {layout.INFO}).")
 
 
-def _episode_stats(table: pa.Table, episode: Episode) -> dict[str, Any]:
-    """LeRobot's statistics of an episode: of an image per channel, as (3, 1, 1), in [0, 1]."""
-    result: dict[str, Any] = {}
-    for name in table.column_names:
-        values = np.array(table[name].to_pylist(), dtype=np.float64).reshape(len(episode), -1)
-        result[name] = _summary(values, len(episode))
-    for name, images in episode.images.items():
-        summary = _image_summary(images, len(episode))
-        result[layout.video_column(name)] = {
-            key: [[[number]] for number in numbers] if key != "count" else numbers for key, numbers in summary.items()
-        }
-    return result
-
-
-def _summary(values: np.ndarray, count: int) -> dict[str, list[Any]]:
-    columns = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0)}
-    return {name: column.tolist() for name, column in columns.items()} | {"count": [count]}
-
-
-def _image_summary(images: np.ndarray, count: int) -> dict[str, list[Any]]:
-    """The same of uint8 images (T, H, W, 3) per channel, in [0, 1]: from histograms, which is ten times as fast."""
+def _image_stats(images: np.ndarray) -> dict[str, list[Any]]:
+    """Statistics of uint8 images (T, H, W, 3) per channel, in [0, 1]: from histograms, which is ten times as fast."""
     levels = np.arange(256) / 255.0
-    columns: dict[str, list[float]] = {"min": [], "max": [], "mean": [], "std": []}
-    for channel in range(3):
-        share = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
-        present = levels[share > 0]
-        mean = float(share @ levels)
-        columns["min"].append(float(present[0]))
-        columns["max"].append(float(present[-1]))
-        columns["mean"].append(mean)
-        columns["std"].append(math.sqrt(share @ (levels - mean) ** 2))
-    return columns | {"count": [count]}
+    shares = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)]) * 3 / images.size
+    mean = shares @ levels
+    columns = {
+        "min": [levels[share > 0][0] for share in shares],
+        "max": [levels[share > 0][-1] for share in shares],
+        "mean": mean,
+        "std": np.sqrt((shares * (levels - mean[:, None]) ** 2).sum(1)),
+    }
+    return {name: np.reshape(column, (3, 1, 1)).tolist() for name, column in columns.items()}
 
 
 def _write_json(file: Path, content: Any) -> None:

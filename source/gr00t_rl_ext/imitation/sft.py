@@ -164,9 +164,12 @@ class SftTrainer:
             loss.backward()
             total += float(loss.detach())
         if not math.isfinite(total):
-            raise FloatingPointError(
-                f"The loss of step {self.steps_done} is {total}. Lower --learning-rate ({options.learning_rate:g})."
+            advice = (
+                f"Lower --learning-rate ({options.learning_rate:g})."
+                if self.steps_done
+                else "Nothing was trained yet, and the data are finite: weights or statistics of --checkpoint are not."
             )
+            raise FloatingPointError(f"The loss of step {self.steps_done} is {total}. {advice}")
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, options.max_grad_norm)
         self._optimizer.step()
         self.steps_done += 1

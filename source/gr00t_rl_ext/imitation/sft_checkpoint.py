@@ -48,7 +48,7 @@ def small_checkpoint(
     Raises:
         ValueError: The dataset does not fit any such model, or ``tag`` is not a published one.
     """
-    height, width = dataset[0].images(cameras[0]).shape[1:3]
+    height, width = dataset[0].footage[cameras[0]].size
     state, action = (
         {k: s.width for k, s in keys.items()} for keys in (dataset.modality.state, dataset.modality.action)
     )
@@ -74,9 +74,13 @@ def small_checkpoint(
 
 def dataset_metadata(dataset: DemonstrationDataset, cameras: Sequence[str], tag: str) -> dict[str, Any]:
     """What a checkpoint says of the robot that a dataset shows."""
-    sizes = {name: dataset[0].images(name).shape[1:3] for name in cameras}
+    sizes = {name: dataset[0].footage[name].size for name in cameras}
     views = {name: Camera(width=width, height=height, fps=dataset.fps) for name, (height, width) in sizes.items()}
-    return robot_metadata(tag, dataset.statistics, views)
+    metadata = robot_metadata(tag, dataset.statistics, views)
+    for kind in ("state", "action"):
+        for key, part in getattr(dataset.modality, kind).items():
+            metadata["modalities"][kind][key] |= part.described()
+    return metadata
 
 
 def dataset_embodiment(model: Gr00tModel, metadata: Mapping[str, Any], tag: str) -> Embodiment:

@@ -162,8 +162,8 @@ class SftRun:
             "announce": announce,
             "report": count,
         }
-        frames = TrainingData.encode(encoder, train, cameras, **cache)
-        measured = TrainingData.encode(encoder, held_out, cameras, **cache) if held_out else frames
+        frames = TrainingData(encoder, dataset, train, cameras, **cache)
+        measured = TrainingData(encoder, dataset, held_out, cameras, **cache) if held_out else frames
         seconds = time.perf_counter() - start
         instructions = ", ".join(repr(part.encoder.spec.instruction) for part in frames.parts[:3])
         facts = {

@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.imitation.dataset import Demonstration, DemonstrationDataset
-from gr00t_rl_ext.imitation.feature_cache import CachePlan, FeatureCache
+from gr00t_rl_ext.imitation.feature_cache import allocate
 from gr00t_rl_ext.imitation.layout import DatasetError
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -65,8 +65,11 @@ def spec_of(dataset: DemonstrationDataset, cameras: Sequence[str], instruction: 
 def digest(dataset: DemonstrationDataset) -> str:
     """Identifies what is read of a dataset, the images aside."""
     result = hashlib.sha256()
+    relative = [f"{key}:relative" for key, part in dataset.modality.action.items() if not part.absolute]
+    result.update(":".join(relative).encode())
     for one in dataset:
-        result.update(f"{one.index}:{one.instruction}".encode())
+        texts = one.instructions if len(set(one.instructions)) > 1 else one.instructions[:1]
+        result.update(":".join([str(one.index), *texts]).encode())
         for vectors in (one.state, one.action):
             for key, values in vectors.items():
                 result.update(key.encode() + np.ascontiguousarray(values).tobytes())
@@ -100,22 +103,40 @@ class Chunks:
     """What was kept of the encoded observations, (B, ...), on the model's device."""
 
     actions: Tensor
-    """Demonstrated actions (B, H, A), in the dataset's units. Beyond the end of the episode the last one stands, as in
-    GR00T N1.5's own data loader for actions that are not marked as relative."""
+    """Demonstrated actions (B, H, A), in the dataset's units. Beyond the end of the episode the last one stands, and 0
+    in the keys that are marked as relative, as in GR00T N1.5's own data loader."""
 
     real: Tensor
     """(B, H) bool: steps that the episode had."""
 
 
+@dataclass(frozen=True)
 class Frames:
-    """All frames of some episodes with one instruction.
+    """The frames with one instruction."""
+
+    encoder: Gr00tEncoder
+    """For that instruction."""
+
+    places: Tensor
+    """Their indices among all frames (N,)."""
+
+    kept: TensorDict
+    """What is kept of them, (N, ...)."""
+
+
+class TrainingData:
+    """All frames of some episodes, each with the instruction that it has there.
+
+    GR00T N1.5 attends to padding, so prompts of different lengths do not share a call of the network: what is asked for
+    comes in one piece per instruction.
 
     Args:
-        encoder: For that instruction.
-        episodes: The episodes.
+        encoder: GR00T, for any instruction.
+        dataset: Whose keys may be relative.
+        episodes: Episodes of it.
         cameras: Cameras in order.
-        memory_per_frame: Bytes above which what is kept of the frames goes to a file.
-        cache_directory: Folder of that file.
+        memory_per_frame: Bytes above which what is kept of the frames goes to files.
+        cache_directory: Folder of those files.
         announce: Called with what will be kept, before it is computed.
         report: Called with a number of frames when they have been encoded.
     """
@@ -123,6 +144,7 @@ class Frames:
     def __init__(
         self,
         encoder: Gr00tEncoder,
+        dataset: DemonstrationDataset,
         episodes: Sequence[Demonstration],
         cameras: Sequence[str],
         *,
@@ -131,74 +153,63 @@ class Frames:
         announce: Callable[[str], None] = lambda _: None,
         report: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.encoder = encoder
-        lengths = [len(one) for one in episodes]
-        self._ends = torch.repeat_interleave(torch.tensor(lengths).cumsum(0), torch.tensor(lengths))
+        lengths = torch.tensor([len(one) for one in episodes])
+        self._ends = torch.repeat_interleave(lengths.cumsum(0), lengths)
         self._actions = torch.cat([_concatenated(one.action) for one in episodes])
-        cache, start = None, 0
+        keys = dataset.modality.action.values()
+        self._absolute = torch.tensor([part.absolute for part in keys for _ in range(part.width)])
+        places: dict[str, list[int]] = {}
+        for place, text in enumerate(text for one in episodes for text in one.instructions):
+            places.setdefault(text, []).append(place)
+        encoders = {
+            text: Gr00tEncoder(
+                encoder.freezing,
+                encoder.inputs,
+                dataclasses.replace(encoder.spec, instruction=text),
+                encoder.fingerprint,
+            )
+            for text in places
+        }
+        example = _observations(episodes[0], cameras)[:1]
+        examples = [(encoders[text].encoded_example(example), len(places[text])) for text in places]
+        caches = allocate(examples, memory_per_frame, cache_directory, announce)
+        self.parts = [
+            Frames(encoders[text], torch.tensor(places[text]), kept) for text, kept in zip(places, caches, strict=True)
+        ]
+        self._starts = np.cumsum([0, *(len(part.places) for part in self.parts)])
+        by_text, filled = dict(zip(places, self.parts, strict=True)), dict.fromkeys(places, 0)
         for one in episodes:
             obs = _observations(one, cameras)
-            if cache is None:
-                row = encoder.encoded_example(obs[:1])
-                plan = CachePlan.of(row, len(self), memory_per_frame, cache_directory)
-                announce(f"keeping {len(self)} frames: {plan.describe()}")
-                cache = FeatureCache(row, len(self), plan)
-            for part in obs.split(ENCODED_AT_ONCE):
-                kept = encoder.kept(encoder.encode(part.to(str(encoder.model.device))))
-                cache.write(start, kept)
-                start += len(part)
-                report(len(part))
-        assert cache is not None
-        self._cache = cache
+            for text in dict.fromkeys(one.instructions):
+                part = by_text[text]
+                steps = torch.tensor([known == text for known in one.instructions])
+                for rows in obs[steps].split(ENCODED_AT_ONCE):
+                    kept = part.encoder.kept(part.encoder.encode(rows.to(str(encoder.model.device))))
+                    part.kept[filled[text] : filled[text] + len(rows)] = kept.cpu()
+                    filled[text] += len(rows)
+                    report(len(rows))
 
     def __len__(self) -> int:
         return len(self._actions)
 
-    def chunks(self, rows: Tensor, horizon: int) -> Chunks:
-        """The chunks of H = ``horizon`` actions that begin in some frames, by indices (B,)."""
-        device = self.encoder.model.device
-        steps = rows[:, None] + torch.arange(horizon)
-        real = steps < self._ends[rows, None]
-        actions = self._actions[steps.minimum(self._ends[rows, None] - 1)]
-        return Chunks(self.encoder, self._cache.read(rows, device), actions.to(device), real.to(device))
-
-
-class TrainingData:
-    """Frames of all instructions.
-
-    GR00T N1.5 attends to padding, so prompts of different lengths do not share a call of the network: what is asked for
-    comes in one piece per instruction.
-    """
-
-    def __init__(self, parts: Sequence[Frames]) -> None:
-        self.parts = list(parts)
-        self._starts = np.cumsum([0, *(len(part) for part in self.parts)])
-
-    @classmethod
-    def encode(
-        cls, encoder: Gr00tEncoder, episodes: Sequence[Demonstration], cameras: Sequence[str], **cache
-    ) -> TrainingData:
-        """Encode all frames. ``cache`` are the named arguments of :class:`Frames`."""
-        by_instruction: dict[str, list[Demonstration]] = {}
-        for one in episodes:
-            by_instruction.setdefault(one.instruction, []).append(one)
-        parts = []
-        for instruction, members in by_instruction.items():
-            spec = dataclasses.replace(encoder.spec, instruction=instruction)
-            own = Gr00tEncoder(encoder.freezing, encoder.inputs, spec, encoder.fingerprint)
-            parts.append(Frames(own, members, cameras, **cache))
-        return cls(parts)
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
     def chunks(self, rows: np.ndarray, horizon: int) -> list[Chunks]:
-        """The chunks that begin in some frames, by indices (B,), one piece per instruction among them."""
+        """The chunks of H = ``horizon`` actions that begin in some frames, by indices (B,), one piece per instruction
+        among them. Indices count the frames of the first instruction, then those of the next."""
         owners = np.searchsorted(self._starts, rows, side="right") - 1
         return [
-            self.parts[owner].chunks(torch.from_numpy(rows[owners == owner] - self._starts[owner]), horizon)
+            self._chunks(self.parts[owner], torch.from_numpy(rows[owners == owner] - self._starts[owner]), horizon)
             for owner in np.unique(owners)
         ]
+
+    def _chunks(self, part: Frames, rows: Tensor, horizon: int) -> Chunks:
+        device = part.encoder.model.device
+        places = part.places[rows]
+        ends = self._ends[places, None]
+        steps = places[:, None] + torch.arange(horizon)
+        real = steps < ends
+        actions = self._actions[steps.minimum(ends - 1)]
+        actions = torch.where(real[..., None] | self._absolute, actions, 0.0)
+        return Chunks(part.encoder, part.kept[rows].to(device), actions.to(device), real.to(device))
 
 
 def _concatenated(vectors) -> Tensor:

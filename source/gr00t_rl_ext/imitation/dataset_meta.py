@@ -1,0 +1,173 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Reads the ``meta/`` files of LeRobot datasets of versions 2 and 3, and tells where the rows and videos are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from gr00t_rl_ext.imitation import layout
+from gr00t_rl_ext.imitation.layout import DatasetError, EpisodeRow, Info, Modality, Recording, Task, validated
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where the images of a camera are."""
+
+    column: str
+    """Its feature."""
+
+    in_rows: bool
+    """Whether they are images in the parquet files, not videos."""
+
+
+@dataclass(frozen=True)
+class DatasetMeta:
+    """What the meta files hold, checked; :meth:`load` reads them."""
+
+    directory: Path
+    info: Info
+    modality: Modality
+    tasks: Mapping[int, str]
+    """Index -> instruction."""
+
+    episodes: Sequence[EpisodeRow]
+    cameras: Mapping[str, Camera]
+    sessions: Sequence[Mapping[str, Any]]
+    """How the episodes were recorded; empty for a dataset from elsewhere."""
+
+    @classmethod
+    def load(cls, directory: str | Path) -> DatasetMeta:
+        """Read the meta files of a dataset.
+
+        Raises:
+            DatasetError: One of them is missing, damaged or lacks something. The message names file and field.
+        """
+        directory = Path(directory).expanduser()
+        if not directory.is_dir():
+            raise DatasetError(f"There is no directory {str(directory)!r}.")
+        info = validated(Info, layout.read_json(directory / layout.INFO), directory / layout.INFO)
+        modality = _read_modality(directory)
+        tasks = _read_rows(directory, layout.TASKS, info, Task)
+        episodes = _read_rows(directory, layout.EPISODES, info, EpisodeRow)
+        file = directory / info.list_name(layout.EPISODES)
+        if not episodes:
+            raise DatasetError(f"{str(file)!r} lists no episodes. Record some first.")
+        _check_unique(file, "episode_index", (row.episode_index for row in episodes))
+        _check_unique(directory / info.list_name(layout.TASKS), "task_index", (row.task_index for row in tasks))
+        recording = directory / layout.RECORDING
+        sessions = validated(Recording, layout.read_json(recording), recording).sessions if recording.is_file() else []
+        return cls(
+            directory,
+            info,
+            modality,
+            {row.task_index: row.task for row in tasks},
+            episodes,
+            {name: _camera(name, modality, info, directory) for name in modality.video},
+            [session.model_dump(exclude_unset=True) for session in sessions],
+        )
+
+    def data_file(self, row: EpisodeRow) -> Path:
+        """File with the rows of an episode."""
+        return self._file(self.info.data_path, row, row.data)
+
+    def video_file(self, row: EpisodeRow, column: str) -> Path:
+        """File with an episode's video of a camera.
+
+        Raises:
+            DatasetError: The list of episodes does not place it.
+        """
+        place = row.videos.get(column)
+        if place is None and self.info.shares_files:
+            raise DatasetError(
+                f"{str(self.directory / self.info.list_name(layout.EPISODES))!r} has no videos/{column}/file_index for"
+                f" episode {row.episode_index}; it has those of {', '.join(row.videos) or 'no videos'}."
+            )
+        assert self.info.video_path is not None
+        return self._file(self.info.video_path, row, place, video_key=column)
+
+    def _file(self, template: str, row: EpisodeRow, place: layout.Place | None, **more: str) -> Path:
+        index = row.episode_index
+        by_index = {"episode_index": index, "episode_chunk": index // self.info.chunks_size}
+        return self.directory / template.format(**(by_index if place is None else place.model_dump()), **more)
+
+
+def _read_modality(directory: Path) -> Modality:
+    file = directory / layout.MODALITY
+    if not file.is_file():
+        raise DatasetError(
+            f"{str(directory)!r} has no {layout.MODALITY}, which says what the numbers of state and action mean. Write"
+            ' it as GR00T\'s data preparation guide describes, for example {"state": {"arm": {"start": 0, "end": 7}},'
+            ' "action": {"arm": {"start": 0, "end": 7}}, "video": {"front": {"original_key":'
+            ' "observation.images.front"}}}.'
+        )
+    return validated(Modality, layout.read_json(file), file)
+
+
+def _read_rows[T](directory: Path, name: str, info: Info, kind: type[T]) -> list[T]:
+    """The rows of a list: of ``meta/NAME.jsonl``, or of ``meta/NAME.parquet`` or ``meta/NAME/*/*.parquet``."""
+    file = directory / name
+    if not info.shares_files:
+        return validated(list[kind], layout.read_jsonl(file), file)
+    stem = file.with_suffix("")
+    files = [*stem.parent.glob(f"{stem.name}.parquet"), *sorted(stem.glob("*/*.parquet"))]
+    if not files:
+        raise DatasetError(
+            f"{str(stem)!r} has no parquet files, though {layout.INFO} is of version {info.codebase_version}."
+        )
+    return [row for file in files for row in validated(list[kind], _parquet_rows(file), file)]
+
+
+def _parquet_rows(file: Path) -> list[dict[str, Any]]:
+    """Rows whose columns ``a/b`` become ``{"a": {"b": ...}}``."""
+    try:
+        names = [name for name in pq.read_schema(file).names if not name.startswith("stats/")]
+    except (OSError, ValueError):
+        names = None  # reading it tells what is wrong
+    result = []
+    for row in layout.read_table(file, columns=names).to_pylist():
+        nested: dict[str, Any] = {"data": {}} if "length" in row else {}
+        for name, value in row.items():
+            *path, last = name.split("/")
+            at = nested
+            for part in path:
+                at = at.setdefault(part, {})
+            # the index of a pandas table without a name, which LeRobot's older tasks are
+            at["task" if last == "__index_level_0__" else last] = value
+        result.append(nested)
+    return result
+
+
+def _check_unique(file: Path, name: str, indices: Iterable[int]) -> None:
+    twice = [index for index, count in Counter(indices).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{str(file)!r} lists the {name} {', '.join(map(str, twice[:5]))} more than once. Leave one row of each."
+        )
+
+
+def _camera(name: str, modality: Modality, info: Info, directory: Path) -> Camera:
+    # as GR00T reads a file without it, where there is such a feature
+    column = modality.video[name].original_key or (name if name in info.features else layout.video_column(name))
+    feature = info.features.get(column, {})
+    where = f"features.{column} in {str(directory / layout.INFO)!r}, which {layout.MODALITY} names as video.{name},"
+    facts = {**_mapping(feature.get("video_info")), **_mapping(feature.get("info"))}
+    kind = feature.get("dtype", "video")
+    if facts.get("is_depth_map") or facts.get("video.is_depth_map"):
+        raise DatasetError(f"{where} is a depth map; GR00T sees colours. Take it out of {layout.MODALITY}.")
+    if kind not in ("video", "image"):
+        raise DatasetError(f"{where} has the dtype {kind!r}; expected video or image.")
+    if kind == "video" and info.video_path is None:
+        raise DatasetError(f"{where} is a video, but video_path is missing there. Write the template of its files.")
+    return Camera(column, kind == "image")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
