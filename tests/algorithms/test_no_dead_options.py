@@ -196,11 +196,8 @@ DEPRECATED = ("stochastic", "init_noise_std", "noise_std_type", "state_dependent
 
 def config_classes() -> set[type]:
     """All of ours in the modules of configs."""
-    values = [value for module in (configs, algorithm_configs) for value in vars(module).values()]
-    found = {value for value in values if isinstance(value, type) and dataclasses.is_dataclass(value)}
-    # options that are the fields of a config are seen there
-    bases = {base for cls in found for base in cls.__mro__[1:]}
-    return {cls for cls in found - bases if cls.__module__.startswith("gr00t_rl_ext.")}
+    found = [value for module in (configs, algorithm_configs) for value in vars(module).values()]
+    return {cls for cls in found if isinstance(cls, type) and cls.__module__.startswith("gr00t_rl_ext.")}
 
 
 def parts() -> dict[str, Any]:
