@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gr00t_rl_ext.cli.arguments import is_gymnasium, is_override, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
@@ -19,8 +17,7 @@ from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepar
 from gr00t_rl_ext.cli.run_directory import check_checkpoint, model_file
 
 if TYPE_CHECKING:
-    from gr00t_rl_ext.evaluation.episodes import Episodes
-    from gr00t_rl_ext.evaluation.report import Evaluation
+    from gr00t_rl_ext.evaluation.comparison import Film
 
 BASE = "base"
 """In place of a checkpoint: the policy before reinforcement learning."""
@@ -84,7 +81,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from gr00t_rl_ext.cli import preflight
-    from gr00t_rl_ext.evaluation import report
+    from gr00t_rl_ext.evaluation import comparison, report
 
     prepare_assets(arguments.task, arguments.assets)
     checkpoints = check(arguments)
@@ -93,7 +90,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     preflight.check_device(arguments.device)
     of_both = arguments.num_envs, arguments.device, arguments.seed
     with environments(arguments.task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
-        evaluations = evaluate_all(env, agent_cfg, checkpoints, arguments, _film(arguments))
+        protocol = comparison.Protocol(
+            arguments.task,
+            arguments.agent,
+            arguments.episodes,
+            arguments.seed,
+            arguments.videos,
+            arguments.out and arguments.out.with_suffix(""),
+        )
+        evaluations = comparison.evaluate_all(env, agent_cfg, checkpoints, protocol, _film(arguments))
     rows = report.summarise(evaluations)
     Console().print(report.terminal_table(rows))
     if arguments.out is not None:
@@ -114,6 +119,7 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
         UsageError: With one readable message.
     """
     from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.evaluation import comparison
     from gr00t_rl_ext.evaluation.statistics import check_episodes
 
     preflight.check_at_least(1, arguments, "episodes", "num_envs")
@@ -127,7 +133,7 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
         raise UsageError("--checkpoint is missing: name at least one model_*.pt, directory of a run, or base.")
     arguments.num_envs = min(arguments.num_envs, arguments.episodes)
     checkpoints = {item: None if item == BASE else _checkpoint(item) for item in arguments.checkpoint}
-    check_tasks([path for path in checkpoints.values() if path is not None], arguments.task)
+    comparison.check_tasks([path for path in checkpoints.values() if path is not None], arguments.task)
     return _named(checkpoints)
 
 
@@ -147,29 +153,6 @@ def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:
     return dict(zip(names, checkpoints.values(), strict=True))
 
 
-def check_tasks(checkpoints: Sequence[Path], task: str) -> None:
-    """Check that checkpoints were trained on the task, as far as their runs say on which.
-
-    Raises:
-        UsageError: One was trained on another.
-    """
-    wanted = task.rpartition(":")[2]
-    for checkpoint in checkpoints:
-        try:
-            trained_on = json.loads((checkpoint.parent / "run.json").read_text(encoding="utf-8"))["task"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if trained_on != wanted:
-            raise UsageError(
-                f"The checkpoint '{checkpoint}' was trained on the task {trained_on}, but --task is {task}. Checkpoints"
-                " of different tasks cannot be compared: evaluate each on its own."
-            )
-
-
-Film = Callable[[Any, "Episodes", dict[Path, Sequence[int]]], str]
-"""Environments, episodes, file -> episodes to show in it; returns what to say."""
-
-
 def _film(arguments: argparse.Namespace) -> Film:
     """How to film the task's episodes."""
     from gr00t_rl_ext.evaluation.footage import film_gymnasium, film_isaac_lab
@@ -177,72 +160,3 @@ def _film(arguments: argparse.Namespace) -> Film:
     if is_gymnasium(arguments.task):
         return lambda env, episodes, videos: film_gymnasium(env.cfg, episodes, arguments.seed, videos)
     return lambda env, episodes, videos: film_isaac_lab(env, episodes, arguments.seed, videos)
-
-
-def evaluate_all(
-    env: Any, agent_cfg: Any, checkpoints: dict[str, Path | None], arguments: argparse.Namespace, film: Film
-) -> list[Evaluation]:
-    """Evaluate checkpoints one after the other, in the same environments.
-
-    Raises:
-        EvaluationError: A checkpoint does not fit, or did not begin in the states in which the first one did.
-    """
-    from gr00t_rl_ext.cli import summary
-    from gr00t_rl_ext.evaluation.episodes import EvaluationError, run_episodes
-    from gr00t_rl_ext.evaluation.policies import load_policy
-    from gr00t_rl_ext.evaluation.report import Evaluation
-
-    origin = next((path for path in checkpoints.values() if path is not None), None)
-    evaluations: list[Evaluation] = []
-    first: Episodes | None = None
-    for name, checkpoint in checkpoints.items():
-        policy = load_policy(env, agent_cfg, checkpoint, origin)
-        with summary.progress() as progress:
-            bar = progress.add_task(name, total=arguments.episodes)
-            episodes = run_episodes(
-                env,
-                policy.decide,
-                arguments.episodes,
-                arguments.seed,
-                lambda done: progress.update(bar, completed=done),  # noqa: B023  called within this turn
-            )
-        first = first or episodes
-        if (other := episodes.differs_at(first)) is not None:
-            raise EvaluationError(
-                f"{name} began episode {other} in another state than {evaluations[0].name}, although the seed is the"
-                " same: the task's reset depends on what happened before. Checkpoints cannot be compared on it."
-            )
-        evaluations.append(
-            Evaluation(
-                name=name,
-                fingerprint=policy.fingerprint,
-                task=arguments.task,
-                agent=arguments.agent,
-                seed=arguments.seed,
-                chunk_length=env.unwrapped.chunk_length,
-                initial_states=first.digests(),
-                successes=None if episodes.successes is None else tuple(episodes.successes),
-                returns=tuple(episodes.returns),
-                lengths=tuple(episodes.lengths),
-                notes=policy.notes(),
-            )
-        )
-        if arguments.videos:
-            folder = arguments.out.with_suffix("") / re.sub(r"[^\w.-]+", "_", name)
-            said = film(env, episodes, {folder / file: [n] for file, n in chosen(episodes, arguments.videos).items()})
-            print(f"videos of {name}: {said}")
-    return evaluations
-
-
-def chosen(episodes: Episodes, count: int) -> dict[str, int]:
-    """Name of a video -> episode: the first successes and failures, or the best and worst where there is no success."""
-    numbers = range(len(episodes.returns))
-    if episodes.successes is not None:
-        kinds = {
-            "success": [n for n in numbers if episodes.successes[n]],
-            "failure": [n for n in numbers if not episodes.successes[n]],
-        }
-    else:
-        ranked = sorted(numbers, key=lambda n: -episodes.returns[n])
-        kinds = {"best": ranked, "worst": ranked[::-1]}
-    return {f"{kind}_{n:04d}.mp4": n for kind, found in kinds.items() for n in found[:count]}

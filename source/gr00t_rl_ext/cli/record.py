@@ -148,6 +148,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     import torch
 
     from gr00t_rl_ext.cli import summary
+    from gr00t_rl_ext.evaluation.comparison import progress_bar
     from gr00t_rl_ext.imitation import recording
     from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.imitation.lerobot_dataset import LeRobotWriter
@@ -178,7 +179,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
         "seed": seed,
     }
     quality, recorded = recording.Quality(), 0
-    with summary.progress() as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("recording", total=arguments.episodes)
         for episode in recording.collect(env, spec, expert, noise_std=arguments.noise_std, generator=generator):
             quality.add(episode)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gr00t_rl_ext.cli.run_directory import latest_checkpoint
@@ -88,12 +87,6 @@ def print_summary(
     print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
     kept = [item for item in overrides if item.lstrip("+~").startswith(PLAYED_TOO)]
     print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
-
-
-def progress() -> Progress:
-    """A progress bar of things that are counted, on the standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def print_table(title: str, content: dict[str, str]) -> None:
