@@ -237,7 +237,7 @@ TWO_STEPS = {"num_steps": 2, "num_eval_steps": 2}
         ("gaussian, state-dependent std", {}, ADAPTER, 30, 0.8, 0.95),
         ("squashed", {}, ADAPTER, 30, 0.8, 0.95),
         ("categorical", {}, ADAPTER, 30, 0.6, 0.95),
-        ("flow, sde, one step", TWO_STEPS, FLOW, 40, 0.0, 0.8),
+        ("flow, sde, one step", TWO_STEPS, FLOW | {"num_learning_epochs": 2}, 40, 0.0, 0.8),
         pytest.param(
             "flow, learned, all steps",
             TWO_STEPS | {"std_range": (0.2, 0.5)},

@@ -16,6 +16,7 @@ N1_7 = {"sixteenths": 1, "depth": 0.1}
 FLOW = {"num_steps": 2}
 
 
+@pytest.mark.slow  # test_algorithm_footprint.py compares eleven agents, and the command below one of this layout
 @pytest.mark.parametrize(
     ("setting", "sizes"),
     [
