@@ -16,11 +16,12 @@ RETURNS = ("agent.num_steps_per_env=3", "agent.algorithm.outcome=return", "agent
 
 
 def test_stock_train_and_play_of_grpo(tmp_path: Path) -> None:
-    """Isaac Lab's own script and runner: a fixed number of steps, and no critic."""
+    """Isaac Lab's own script and runner: rounds as many as asked for, and no critic."""
     from gr00t_rl_ext.cli.summary import read_scalars
 
     settings = ("--num_envs", "4", "--max_iterations", "1", "agent.algorithm.group_size=2", *RETURNS)
-    output = succeeded(train(*settings, cwd=tmp_path, agent="gr00t_grpo"))
+    rounds = ("agent.algorithm.num_rounds=2", "agent.algorithm.max_resamples=0")
+    output = succeeded(train(*settings, *rounds, cwd=tmp_path, agent="gr00t_grpo"))
     assert ", no critic" in output
     assert "An episode has up to 38 decisions, a rollout 3: outcomes are what is reached until then" in output
     run_dir = run_directory(tmp_path, "gr00t_grpo_stack_cube_franka")
@@ -28,8 +29,8 @@ def test_stock_train_and_play_of_grpo(tmp_path: Path) -> None:
     assert scalars["train/first_ratio_error"][0][1] <= 1e-5
     assert scalars["train/num_updates"][0][1] > 0
     assert scalars["grpo/kept_groups"][0][1] > 0
-    # one pass per decision: nothing is bootstrapped
-    assert scalars["perf/backbone_calls"][0][1] == 3
+    # one pass per decision of both rounds: nothing is bootstrapped
+    assert scalars["perf/backbone_calls"][0][1] == 2 * 3
     saved = torch.load(run_dir / "model_0.pt", weights_only=True)
     assert saved["iteration"] == 1
     assert not any("critic" in name for name in saved)
