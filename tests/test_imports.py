@@ -109,6 +109,57 @@ def test_an_import_along_the_direction_is_accepted(tmp_path: Path, file: str, st
     assert violations(tmp_path) == []
 
 
+def import_graph(source: Path = SOURCE) -> dict[str, set[str]]:
+    """File -> files of the package that it imports, for type hints and inside of functions included."""
+    files = {
+        ".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in sorted((source / PACKAGE).rglob("*.py"))
+    }
+    graph = {}
+    for module, file in files.items():
+        graph[module] = set()
+        for _, name in imported_modules(file, source):
+            # a name of a module, or something in one
+            target = name if name in files else name.rpartition(".")[0]
+            if target in files and target != module:
+                graph[module].add(target)
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Files that can be reached from themselves."""
+
+    def reachable(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = list(graph[start])
+        while waiting:
+            if (module := waiting.pop()) not in seen:
+                seen.add(module)
+                waiting += graph[module]
+        return seen
+
+    reached = {module: reachable(module) for module in graph}
+    parts = {
+        frozenset(m for m in reached[module] if module in reached[m]) for module in graph if module in reached[module]
+    }
+    return sorted(sorted(part) for part in parts)
+
+
+def test_no_file_imports_itself_by_a_detour() -> None:
+    assert circles(import_graph()) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    for name, text in {
+        "__init__": "",
+        "a": "from gr00t_rl_ext import b",
+        "b": "def f():\n    from .a import x",
+    }.items():
+        (tmp_path / PACKAGE).mkdir(exist_ok=True)
+        (tmp_path / PACKAGE / f"{name}.py").write_text(text)
+    assert circles(import_graph(tmp_path)) == [[f"{PACKAGE}.a", f"{PACKAGE}.b"]]
+
+
 def test_registering_the_tasks_imports_nothing_heavy() -> None:
     """Isaac Lab imports the tasks before every command and before it has chosen a physics back end."""
     program = (
