@@ -173,7 +173,7 @@ class DemonstrationDataset:
         if not self.meta.info.shares_files:
             return table
         _require(table, "episode_index", f"{str(file)!r}")
-        return table.filter(pc.equal(table["episode_index"], row.episode_index))
+        return table.filter(pc.field("episode_index") == row.episode_index)
 
     def _decode(self, row: EpisodeRow, column: str, file: Path) -> np.ndarray:
         filters = [("episode_index", "=", row.episode_index)] if self.meta.info.shares_files else None

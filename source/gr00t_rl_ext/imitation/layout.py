@@ -86,7 +86,7 @@ class Slice(BaseModel):
     original_key: str | None = None
     absolute: StrictBool = True
     """Whether they are values, not displacements."""
-    rotation_type: str | None = Field(None, pattern=ROTATION_TYPES)
+    rotation_type: str | None = Field(default=None, pattern=ROTATION_TYPES)
     dtype: str = "float64"
 
     @model_validator(mode="after")
@@ -190,7 +190,7 @@ class Place(BaseModel):
 
     chunk_index: NonNegativeInt
     file_index: NonNegativeInt
-    from_timestamp: float = Field(0.0, ge=0, allow_inf_nan=False)
+    from_timestamp: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """[s]"""
 
 
