@@ -60,7 +60,7 @@ def test_a_recording_by_hand_without_marks_and_annotation(tmp_path: Path) -> Non
     first = episode(4)
     write(tmp_path, first)
     rows = tmp_path / "meta/episodes.jsonl"
-    change(rows, lambda row: row.pop("success"))
+    change(rows, lambda row: row.pop("success") and None)
     table = pq.read_table(tmp_path / PARQUET).drop_columns(["annotation.human.action.task_description"])
     state = pa.array(table["observation.state"].to_pylist(), pa.list_(pa.float64()))
     pq.write_table(table.set_column(0, "observation.state", state), tmp_path / PARQUET)

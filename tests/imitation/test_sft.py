@@ -105,7 +105,7 @@ def test_a_file_holds_what_memory_holds(data: Path, base: Path, monkeypatch, tmp
 def test_features_that_no_disk_can_hold(data: Path, base: Path, monkeypatch, tmp_path: Path):
     monkeypatch.setenv("GR00T_RL_EXT_CACHE", str(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1024))
-    with pytest.raises(ValueError, match="features of 13 frames take 0.0 GiB.* has 0.0 GiB free. Raise --cache-gib"):
+    with pytest.raises(ValueError, match="features of 15 frames take 0.0 GiB.* has 0.0 GiB free. Raise --cache-gib"):
         sft_runs.run(data, base, cache_gib=0.0)
     # the advice
     sft_runs.run(data, base, cache_gib=0.1)

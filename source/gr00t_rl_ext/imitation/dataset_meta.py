@@ -158,16 +158,12 @@ def _camera(name: str, modality: Modality, info: Info, directory: Path) -> Camer
     column = modality.video[name].original_key or (name if name in info.features else layout.video_column(name))
     feature = info.features.get(column, {})
     where = f"features.{column} in {str(directory / layout.INFO)!r}, which {layout.MODALITY} names as video.{name},"
-    facts = {**_mapping(feature.get("video_info")), **_mapping(feature.get("info"))}
     kind = feature.get("dtype", "video")
-    if facts.get("is_depth_map") or facts.get("video.is_depth_map"):
+    known = [facts for facts in (feature.get("info"), feature.get("video_info")) if isinstance(facts, Mapping)]
+    if any(facts.get("is_depth_map") or facts.get("video.is_depth_map") for facts in known):
         raise DatasetError(f"{where} is a depth map; GR00T sees colours. Take it out of {layout.MODALITY}.")
     if kind not in ("video", "image"):
         raise DatasetError(f"{where} has the dtype {kind!r}; expected video or image.")
     if kind == "video" and info.video_path is None:
         raise DatasetError(f"{where} is a video, but video_path is missing there. Write the template of its files.")
     return Camera(column, kind == "image")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -190,7 +190,7 @@ class Place(BaseModel):
 
     chunk_index: NonNegativeInt
     file_index: NonNegativeInt
-    from_timestamp: float = Field(0.0, ge=0, allow_inf_nan=False)
+    from_timestamp: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """[s]"""
 
 
