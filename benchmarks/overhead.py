@@ -37,6 +37,7 @@ class MadeUpEnv:
 
     max_episode_length = 100
     num_actions = 8
+    action_choices: tuple[int, ...] = ()
 
     def __init__(self, num_envs: int, device: str) -> None:
         import torch
