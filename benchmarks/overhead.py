@@ -37,7 +37,7 @@ class MadeUpEnv:
 
     max_episode_length = 100
     num_actions = 8
-    action_choices = ()
+    action_choices: tuple[int, ...] = ()
 
     def __init__(self, num_envs: int, device: str) -> None:
         import torch
@@ -45,7 +45,7 @@ class MadeUpEnv:
         self.num_envs, self.device = num_envs, device
         self.cfg = SimpleNamespace()
         self.unwrapped = self
-        self.control_action_dim, self.action_choices = self.num_actions, ()
+        self.control_action_dim = self.num_actions
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long, device=device)
         self._final_groups: list[str] = []
         generator = torch.Generator().manual_seed(0)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ def extras_of(num_envs: int = N, **changes: Any) -> dict[str, Any]:
         episode_return=torch.zeros(num_envs),
         episode_steps=torch.zeros(num_envs, dtype=torch.long),
     )
-    return dataclasses.replace(outcome, **changes).to_extras()
+    return outcome.to_extras() | changes
 
 
 class Runner:

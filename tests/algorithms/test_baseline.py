@@ -14,7 +14,7 @@ import torch
 from torch.distributions import Categorical, kl_divergence
 
 from gr00t_rl_ext.algorithms.baseline import CategoricalDistribution
-from gr00t_rl_ext.cli import gymnasium_run
+from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
@@ -52,7 +52,7 @@ def trained(task: str, *overrides: str) -> int:
     """Train for an iteration; returns the logits that the actor has."""
     settings = ["env.num_workers=1", "agent.num_steps_per_env=8", "agent.algorithm.num_mini_batches=1", *overrides]
     env_cfg, cfg = resolution.resolve(task, BASELINE, settings, num_envs=2)
-    with closing(gymnasium_run.make_env(env_cfg)) as env:
+    with closing(GymnasiumVecEnv(env_cfg)) as env:
         runner = make_runner(env, for_installed_rsl_rl(cfg))
         before = [parameter.clone() for parameter in runner.alg.actor.parameters()]
         runner.learn(1)

@@ -12,7 +12,6 @@ from gr00t_rl_ext.algorithms.statistics import WINDOW, RolloutStatistics
 
 
 def record(statistics: RolloutStatistics, dones: list[int], rewards: list[float], **episodes: list[float]) -> None:
-    """Episodes of one control step, unless told otherwise."""
     statistics.record(torch.full((len(dones),), 3), torch.tensor(rewards))
     returns = torch.tensor(episodes.get("returns", rewards))
     successes = torch.tensor(episodes["success"]) if "success" in episodes else None
@@ -23,13 +22,13 @@ def test_rewards_and_control_steps_are_those_of_the_rollout() -> None:
     statistics = RolloutStatistics()
     record(statistics, [0, 0], [100.0, 100.0])
     statistics.start()
-    record(statistics, [0, 1], [1.0, 2.0])
+    record(statistics, [0, 0], [1.0, 2.0])
     record(statistics, [0, 0], [3.0, 6.0])
     metrics = statistics.metrics()
     assert metrics["charts/reward_per_step"] == 12.0 / (2 * 2 * 3)
     assert metrics["charts/SPS"] > 0
     assert metrics["charts/env_steps"] == 3 * 2 * 3, "all rollouts"
-    assert metrics.keys() == {"charts/reward_per_step", "charts/SPS", "charts/env_steps"}, "no episode was reported"
+    assert metrics.keys() == {"charts/reward_per_step", "charts/SPS", "charts/env_steps"}, "no episode ended"
 
 
 def test_episodes_are_those_that_ended_and_are_kept_over_rollouts() -> None:

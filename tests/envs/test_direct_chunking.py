@@ -76,21 +76,6 @@ def as_chunk(steps: torch.Tensor) -> torch.Tensor:
     return steps.transpose(0, 1).flatten(1)
 
 
-def test_the_advised_registrations_have_action_chunks(env: Any) -> None:
-    """Every test of this file runs the class that errors advise; a manager-based one is registered like this."""
-    from isaaclab.envs import ManagerBasedRLEnv
-
-    import gr00t_rl_ext.tasks  # noqa: F401
-
-    assert env.chunk_length == 1
-    [entry_point] = re.findall(r"entry_point='(\S+)'", HOW_TO_CHUNK)
-    assert entry_point == gym.spec("Isaac-Stack-Cube-Franka-v0").entry_point
-    made = gym.envs.registration.load_env_creator(entry_point)
-    assert issubclass(made, ManagerBasedRLEnv)
-    assert callable(made.configure_decisions)
-    assert callable(made.park)
-
-
 def test_one_step_chunks_equal_isaac_labs_environment(make_cartpole: Callable[[bool], Any]) -> None:
     def trace(env: Any) -> list[torch.Tensor]:
         env.reset(seed=5)
@@ -106,6 +91,21 @@ def test_one_step_chunks_equal_isaac_labs_environment(make_cartpole: Callable[[b
     assert any(row[:, -1].any() for row in stock)
     for expected, actual in zip(stock, chunked, strict=True):
         assert torch.equal(expected, actual)
+
+
+def test_the_advised_registrations_have_action_chunks(env: Any) -> None:
+    """Every test of this file runs the class that errors advise; a manager-based one is registered like this."""
+    from isaaclab.envs import ManagerBasedRLEnv
+
+    import gr00t_rl_ext.tasks  # noqa: F401
+
+    assert env.chunk_length == 1
+    [entry_point] = re.findall(r"entry_point='(\S+)'", HOW_TO_CHUNK)
+    assert entry_point == gym.spec("Isaac-Stack-Cube-Franka-v0").entry_point
+    made = gym.envs.registration.load_env_creator(entry_point)
+    assert issubclass(made, ManagerBasedRLEnv)
+    assert callable(made.configure_decisions)
+    assert callable(made.park)
 
 
 def test_a_chunk_equals_its_steps(env: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -93,50 +93,46 @@ _TERM_BUFFERS: dict[str, tuple[str, ...]] = {
 
 def check_scene(scene: InteractiveScene) -> None:
     """Raise a ValueError, naming the entity, if the scene has state that is not copied."""
-    for problem in _problems_of_scene(scene):
-        raise ValueError(f"Groups cannot start from the same state: {problem}")
-
-
-def _problems_of_scene(scene: InteractiveScene) -> Iterator[str]:
     unsupported = {
         "rigid object collection": scene.rigid_object_collections,
         "surface gripper": scene.surface_grippers,
     }
     for kind, entities in unsupported.items():
         for name in entities:
-            yield (
-                f"the scene's {kind} `{name}` is not part of the state that is copied. Replace it by separate rigid"
-                " objects or articulations, or use PPO."
+            raise ValueError(
+                f"Groups cannot start from the same state: the scene's {kind} `{name}` is not part of the state that"
+                " is copied. Replace it by separate rigid objects or articulations, or use PPO."
             )
-    if scene.terrain is not None and (terrain := scene.terrain.cfg.terrain_type) != "plane":
-        yield (
-            f"the terrain is of type '{terrain}', so each environment stands on different ground. Use"
-            " `env.scene.terrain.terrain_type=plane`, or use PPO."
+    if scene.terrain is not None and scene.terrain.cfg.terrain_type != "plane":
+        raise ValueError(
+            f"Groups cannot start from the same state: the terrain is of type '{scene.terrain.cfg.terrain_type}', so"
+            " each environment stands on different ground. Use `env.scene.terrain.terrain_type=plane`, or use PPO."
         )
     plan = scene.clone_plan
     layout: Any = () if plan is None else plan.topology.world_prototype_layout
     if len({int(prototype) for prototype in layout}) > 1:
-        yield (
-            "the scene spawns different assets in different environments. Give every entity of the scene one asset, or"
-            " use PPO."
+        raise ValueError(
+            "Groups cannot start from the same state: the scene spawns different assets in different environments."
+            " Give every entity of the scene one asset, or use PPO."
         )
     for name, articulation in scene.articulations.items():
         for group, actuator in articulation.actuators.items():
             if type(actuator) not in _STATELESS_ACTUATORS:
-                yield (
-                    f"the actuator `{group}` of `{name}` is a {type(actuator).__name__}, which may have a state of its"
-                    f" own. Use one of {', '.join(known.__name__ for known in _STATELESS_ACTUATORS)}, or use PPO."
+                raise ValueError(
+                    f"Groups cannot start from the same state: the actuator `{group}` of `{name}` is a"
+                    f" {type(actuator).__name__}, which may have a state of its own. Use one of"
+                    f" {', '.join(known.__name__ for known in _STATELESS_ACTUATORS)}, or use PPO."
                 )
     for name, sensor in scene.sensors.items():
         if not isinstance(sensor, (Camera, BaseFrameTransformer)):
-            yield (
-                f"the sensor `{name}` is a {type(sensor).__name__}, whose readings depend on earlier steps. Remove it"
-                f" (`env.scene.{name}=null`), or use PPO."
+            raise ValueError(
+                f"Groups cannot start from the same state: the sensor `{name}` is a {type(sensor).__name__}, whose"
+                f" readings depend on earlier steps. Remove it (`env.scene.{name}=null`), or use PPO."
             )
         if sensor.cfg.update_period > 0.0:
-            yield (
-                f"the sensor `{name}` shows the past, as it is updated every {sensor.cfg.update_period:g} s only. Set"
-                f" `env.scene.{name}.update_period=0`."
+            raise ValueError(
+                f"Groups cannot start from the same state: the sensor `{name}` shows the past, as it is updated every"
+                f" {sensor.cfg.update_period:g} s only. Set `env.scene.{name}.update_period=0`."
             )
 
 

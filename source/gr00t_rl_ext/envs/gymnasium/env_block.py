@@ -76,7 +76,8 @@ class EnvBlock:
         entries = observation_entries(self._space, cfg.env_id)
         wide_seeds = _takes_wide_seeds(env)
         _, reward, _, _, info = env.step(env.action_space.sample())
-        self._reward(reward)
+        if cfg.reward == "env":
+            self._reward(reward)
         if cfg.rgb:
             self._pictures = self._make_pictures()
             self._pictures.render(env, np.empty((*cfg.image_size, 3 * len(cfg.cameras)), np.uint8))
