@@ -69,6 +69,10 @@ ROTATION_TYPES = "^(axis_angle|quaternion|rotation_6d|matrix|euler_angles_(rpy|r
 """Those that GR00T knows."""
 
 
+SHOWN = 5
+"""Problems of a file that a message names."""
+
+
 class DatasetError(ValueError):
     """A dataset cannot be read or written; the message names the file and how to fix it."""
 
@@ -261,16 +265,17 @@ def validated[T](kind: type[T], content: Any, file: Path) -> T:
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        problems = "; ".join(_problem(one) for one in error.errors())
+        problems = [_problem(one) for one in error.errors()]
+        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise DatasetError(
-            f"{str(file)!r} is not as LeRobot and GR00T describe it: {problems}. Correct it, or copy or record the"
-            " dataset again."
+            f"{str(file)!r} is not as LeRobot and GR00T describe it: {'; '.join(problems[:SHOWN])}{more}. Correct it,"
+            " or copy or record the dataset again."
         ) from error
 
 
 def _problem(error: Mapping[str, Any]) -> str:
     place = ".".join(f"row {part + 1}" if isinstance(part, int) else str(part) for part in error["loc"])
-    text = error["msg"].removeprefix("Value error, ")
+    text = error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0]
     found = f", found {error['input']!r:.60}" if error["type"] not in ("missing", "value_error") else ""
     return f"{place}: {text}{found}" if place else f"{text}{found}"
 
