@@ -126,5 +126,5 @@ def test_steps_are_skipped_until_the_limit_in_a_row() -> None:
 def test_a_limit_of_one_stops_at_once() -> None:
     steps = SkippedSteps(1)
     assert steps.record(True)
-    with pytest.raises(RuntimeError, match="not finite: 1 \\(1 in all\\)"):
+    with pytest.raises(DivergedError, match="not finite: 1 \\(1 in all\\)"):
         steps.record(False)

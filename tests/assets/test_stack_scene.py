@@ -85,10 +85,12 @@ def test_stock_actuators_lift_and_release_a_cube_under_physx(physx):
     _assert_lifts(physx)
 
 
+@pytest.mark.slow
 def test_random_actions_are_healthy_under_newton(newton):
     _assert_healthy(newton)
 
 
+@pytest.mark.slow
 def test_stock_actuators_lift_and_release_a_cube_under_newton(newton):
     _assert_lifts(newton)
 

@@ -81,6 +81,7 @@ def test_full_width_is_the_published_size(tmp_path: Path, benchmark_module, vers
     assert sum(math.prod(shape) for shape in shapes.values()) == published
 
 
+@pytest.mark.slow
 def test_precision(benchmark_module):
     """Half precision costs something, of the order of its resolution, and log-probabilities in it spoil the ratio."""
     precision = benchmark_module("precision")

@@ -136,7 +136,7 @@ def test_what_cannot_be_exported_is_refused(
     file = train(run, base_n1_5, ("language_lora",))
     assert "There is no '" in refused(capsys, tmp_path / "nowhere", out)
     (tmp_path / "empty").mkdir()
-    assert "holds no model_*.pt; it holds nothing" in refused(capsys, tmp_path / "empty", out)
+    assert "has no model_<iteration>.pt; it holds nothing" in refused(capsys, tmp_path / "empty", out)
     other = build_tiny_checkpoint(
         tmp_path / "other", seed=1, state_keys=SPEC.state_terms, action_keys=SPEC.action_terms
     )

@@ -54,7 +54,7 @@ def episodes(env: Any, task: str, count: int, spec: TaskSpec, **options: Any) ->
 
 
 def arguments(out: Path, **changes: Any) -> argparse.Namespace:
-    command = ["--task", LIFT, "--out", str(out), "--episodes", "5"]
+    command = ["--task", LIFT, "--agent", "gr00t_flow_ppo", "--out", str(out), "--episodes", "5"]
     known = record.parse(command)
     vars(known).update(changes)
     return known
