@@ -68,6 +68,17 @@ def test_a_recipe_for_small_models_lasts_as_long_as_it_says(monkeypatch: pytest.
         assert profile.choose(arguments, recipe) is profile.FULL
 
 
+def test_what_is_the_tiny_random_gr00t() -> None:
+    """Its play command leaves the profile's small cameras away; that of a policy without GR00T has none."""
+    from gr00t_rl_ext.tasks.recipes import MlpPpoRunnerCfg
+
+    flow = stack.Gr00tFlowPpoSmallRunnerCfg()
+    told = "agent.actor.gr00t.checkpoint=checkpoints/mine"
+    assert profile.is_random(parse("--task", TASK, "--agent", "gr00t_flow_ppo_small"), flow)
+    assert not profile.is_random(parse("--task", TASK, "--agent", "gr00t_flow_ppo_small", told), flow)
+    assert not profile.is_random(parse("--task", TASK, "--agent", "mlp_ppo"), MlpPpoRunnerCfg())
+
+
 def test_a_recipe_for_small_models_without_one_is_a_demonstration() -> None:
     for agent, recipe, expected in (
         ("gr00t_flow_ppo_small", stack.Gr00tFlowPpoSmallRunnerCfg(), profile.SMALL_GR00T),

@@ -57,7 +57,7 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
         return FULL
     if gr00t_config(agent_cfg) is None:
         return SMALL_MLP
-    random = _is_random(arguments, agent_cfg)
+    random = is_random(arguments, agent_cfg)
     if arguments.agent.removesuffix(ENTRY_POINT).endswith(SMALL) and not random:
         return SMALL_MODEL
     if not hasattr(agent_cfg.algorithm, "group_size"):
@@ -65,10 +65,12 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
     return SMALL_RANDOM_GROUPS if random else SMALL_GROUPS
 
 
-def _is_random(arguments: Arguments, agent_cfg: Any) -> bool:
+def is_random(arguments: Arguments, agent_cfg: Any) -> bool:
     """Whether the tiny random GR00T is in effect."""
     from gr00t_rl_ext.policy.options import TINY
 
+    if gr00t_config(agent_cfg) is None:
+        return False
     told = [item.partition("=")[2] for item in arguments.overrides_under("agent.actor.gr00t.checkpoint=")]
     return (told[-1] if told else agent_cfg.actor.gr00t.checkpoint) == TINY
 

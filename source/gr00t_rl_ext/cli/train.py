@@ -41,6 +41,7 @@ def _train(arguments: Arguments) -> int:
 
     agent_cfg = preflight.check_arguments(arguments)
     chosen = profile.choose(arguments, agent_cfg)
+    user_overrides = list(arguments.overrides)
     profile.apply(chosen, arguments)
     env_cfg, agent_cfg = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
     compatibility.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
@@ -62,10 +63,12 @@ def _train(arguments: Arguments) -> int:
         if status:
             return status
         places = summary.places(run_dir)
+        # a policy sees what it was trained on; the random one of a demonstration is shown by the full cameras
+        played = user_overrides if profile.is_random(arguments, agent_cfg) else arguments.overrides
         play = play_command(arguments, env_cfg, places["checkpoint"])
         if arguments.record and compatibility.gr00t_config(agent_cfg) is not None:
-            places["video"] = _record(arguments, Path(str(places["checkpoint"])))
-        summary.print_summary(run_dir, seconds, places, play, arguments.overrides)
+            places["video"] = _record(arguments, Path(str(places["checkpoint"])), played)
+        summary.print_summary(run_dir, seconds, places, play, played)
     return 0
 
 
@@ -77,8 +80,8 @@ def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:
     return f"{command} --video --video_length {VIDEO_DECISIONS}" if films else command
 
 
-def _record(arguments: Arguments, checkpoint: Path) -> str:
-    """Record the deterministic policy with ``isaaclab play`` in a process of its own, as it was trained.
+def _record(arguments: Arguments, checkpoint: Path, overrides: Sequence[str]) -> str:
+    """Record the deterministic policy with ``isaaclab play`` in a process of its own.
 
     Returns:
         The video, or where to look if there is none.
@@ -89,6 +92,6 @@ def _record(arguments: Arguments, checkpoint: Path) -> str:
     print(f"Recording {VIDEO_DECISIONS} decisions of the trained policy ...", flush=True)
     log_file = checkpoint.parent / "play.log"
     with log_file.open("w") as log:
-        subprocess.run([*command, *arguments.overrides], stdout=log, stderr=subprocess.STDOUT, check=False)
+        subprocess.run([*command, *overrides], stdout=log, stderr=subprocess.STDOUT, check=False)
     videos = sorted(checkpoint.parent.glob("videos/play/*.mp4"))
     return str(videos[-1]) if videos else f"none was recorded; see {log_file}"
