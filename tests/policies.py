@@ -18,6 +18,7 @@ from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.stages import FreezingOptions
+from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 DISCRETE_SPEC = dataclasses.replace(SPEC, action_terms={"action": 2}, action_choices=(3, 4))
@@ -43,7 +44,8 @@ class Policy:
     ) -> Gr00tActorCritic:
         """The pair of actor and critic over a GR00T of its own."""
         freezing = FreezingOptions(train=list(self.train), lora_rank=4)
-        loaded = load_encoder(self.spec, freezing, self.actor_class.reads_head, **encoder)
+        actor_class = self.actor_class
+        loaded = load_encoder(self.spec, freezing, actor_class.reads_head, actor_class.encoder_class, **encoder)
         return actor_critic(loaded, chunk_length, seed, self.actor_class, critic, **self.settings)
 
 
@@ -53,6 +55,7 @@ POLICIES = {
     "gaussian, state-dependent std": Policy(Gr00tGaussianActor, {"distribution_cfg": {"state_dependent_std": True}}),
     "squashed": Policy(Gr00tGaussianActor, {"distribution_cfg": {"squash": True}}),
     "residual": Policy(Gr00tResidualActor),
+    "steering": Policy(Gr00tSteeringActor, {"distribution_cfg": {"init_std": 1.0, "std_range": (0.3, 1.5)}}),
     "categorical": Policy(Gr00tCategoricalActor, spec=DISCRETE_SPEC),
     "flow, sde, one step": Policy(Gr00tFlowActor, train=HEAD),
     "flow, sde, all steps": Policy(Gr00tFlowActor, {"flow": {"score": "all_steps"}}, HEAD),

@@ -46,10 +46,14 @@ def observations(num_envs: int = 4, seed: int = 0) -> TensorDict:
 
 
 def load_encoder(
-    spec: TaskSpec = SPEC, freezing: FreezingOptions | None = None, reads_head: bool = False, **options: Any
+    spec: TaskSpec = SPEC,
+    freezing: FreezingOptions | None = None,
+    reads_head: bool = False,
+    encoder_class: type[Gr00tEncoder] = Gr00tEncoder,
+    **options: Any,
 ) -> Gr00tEncoder:
     """A tiny random GR00T for the spec."""
-    return Gr00tEncoder.load(spec, Gr00tOptions(**options), "cpu", freezing, reads_head=reads_head)
+    return encoder_class.load(spec, Gr00tOptions(**options), "cpu", freezing, reads_head=reads_head)
 
 
 @pytest.fixture(scope="session")

@@ -86,15 +86,17 @@ class DecisionStorage:
         """Put the decisions of some environments into the current step.
 
         Args:
-            observations: What is kept of them, without :data:`EXECUTED`, (B,).
+            observations: What is kept of them, without :data:`EXECUTED`, (B,). What an update does not need of it is
+                left out.
             actions: (B, H * A).
             recorded: (B, ...) each.
             envs: The environments, as B indices.
         """
         if self.recorded is None:
             self.recorded = tuple(self._zeros(*values.shape[1:]) for values in recorded)
-        for key, value in observations.items():
-            self.observations[key][self.step, envs] = value
+        for key, stored in self.observations.items():
+            if key != EXECUTED:
+                stored[self.step, envs] = observations[key]
         self.actions[self.step, envs] = actions
         for stored, values in zip(self.recorded, recorded, strict=True):
             stored[self.step, envs] = values

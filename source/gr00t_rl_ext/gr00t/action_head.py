@@ -296,6 +296,26 @@ class ActionHead(nn.Module):
         Returns:
             (B, H, max_action_dim), in float32 at least.
         """
+        return _full_precision(self.action_decoder(self._tokens(context, state, x, t_bucket)))
+
+    def tokens_at_zero(self, context: Gr00tContext, state: Tensor, horizon: int, t: float) -> Tensor:
+        """What the diffusion transformer outputs, and velocities are decoded from, where x is 0 at a time of the flow.
+
+        Args:
+            context: From :meth:`condition`.
+            state: (B, 1, max_state_dim).
+            horizon: Control steps H.
+            t: Time in [0, 1).
+
+        Returns:
+            A token per control step, (B, H, hidden_size).
+        """
+        x = torch.zeros(state.shape[0], horizon, self.config.max_action_dim, device=state.device)
+        bucket = int(t * self.config.num_timestep_buckets)
+        t_bucket = torch.full((x.shape[0],), bucket, dtype=torch.long, device=x.device)
+        return self._tokens(context, state, x, t_bucket)
+
+    def _tokens(self, context: Gr00tContext, state: Tensor, x: Tensor, t_bucket: Tensor) -> Tensor:
         dtype = self.dtype
         actions = self.action_encoder(x.to(dtype), t_bucket)
         if self.position_embedding is not None:
@@ -308,7 +328,7 @@ class ActionHead(nn.Module):
         key_values = self.cache_key_values(context).key_values
         assert key_values is not None
         masks = self._cross_attention_masks(context)
-        return _full_precision(self.action_decoder(self.model(tokens, t_bucket, key_values, masks, x.shape[1])))
+        return self.model(tokens, t_bucket, key_values, masks, x.shape[1])
 
     def sample(self, context: Gr00tContext, state: Tensor, noise: Tensor, num_steps: int | None = None) -> Tensor:
         """Integrate the flow from ``noise`` (B, H, A) with K Euler steps ``x += v / K``, in float32.

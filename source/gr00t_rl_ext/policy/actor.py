@@ -62,6 +62,9 @@ class Actor(nn.Module, ABC):
     reads_head = False
     """Whether it acts through GR00T's action head."""
 
+    encoder_class: ClassVar[type[Gr00tEncoder]] = Gr00tEncoder
+    """What turns observations into what it reads, where it is over GR00T."""
+
     def __init__(self, encoder: Encoder, options: Any) -> None:
         super().__init__()
         self.encoder = encoder
@@ -82,7 +85,7 @@ class Actor(nn.Module, ABC):
         Raises:
             ValueError: Nothing can be loaded, or what is does not fit the task.
         """
-        return Gr00tEncoder.load(spec, options.gr00t, device, options.freezing, reads_head=cls.reads_head)
+        return cls.encoder_class.load(spec, options.gr00t, device, options.freezing, reads_head=cls.reads_head)
 
     @classmethod
     def check_stages(cls, stages: Sequence[Stage]) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "Gr00tGaussianActorCfg",
     "Gr00tModelCfg",
     "Gr00tResidualActorCfg",
+    "Gr00tSteeringActorCfg",
     "MlpActorCfg",
 ]
 
@@ -63,6 +64,13 @@ class Gr00tResidualActorCfg(_OverGr00t, options.ResidualActorOptions):
     """``agent.actor``; see :class:`~.options.ResidualActorOptions`."""
 
     class_name: str = "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor"
+
+
+@configclass
+class Gr00tSteeringActorCfg(_OverGr00t, options.SteeringActorOptions):
+    """``agent.actor``; see :class:`~.options.SteeringActorOptions`."""
+
+    class_name: str = "gr00t_rl_ext.policy.steering:Gr00tSteeringActor"
 
 
 @configclass

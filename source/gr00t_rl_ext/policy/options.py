@@ -157,6 +157,46 @@ class ResidualActorOptions(AdapterActorOptions):
 
 
 @dataclass
+class SteeringActorOptions(ActorOptions):
+    """The noise that GR00T's flow begins with, decided by an adapter on the diffusion transformer's tokens."""
+
+    hidden_dims: list[int] = field(default_factory=lambda: [256, 256])
+    """Widths of the adapter's hidden layers."""
+
+    activation: str = "elu"
+    """Activation of the adapter."""
+
+    noise_bound: float = 3.0
+    """Largest magnitude of the mean. Noise beyond 3 is rare where GR00T learned, and what it does there is a guess."""
+
+    num_flow_steps: int = 4
+    """Euler steps of GR00T's flow."""
+
+    distribution_cfg: BoundedStdOptions = field(
+        default_factory=lambda: BoundedStdOptions(init_std=1.0, std_range=(0.3, 1.5))
+    )
+    """Standard deviation of the noise. It begins with 1, as GR00T draws it."""
+
+    def validate_config(self) -> None:
+        """Raise a :class:`ValueError` for a bound that lets nothing change, a std that cannot be GR00T's, or a flow
+        without a step."""
+        super().validate_config()
+        low, high = self.distribution_cfg.std_range
+        if not low < 1.0 < high:
+            raise ValueError(
+                f"`agent.actor.distribution_cfg.std_range` is ({low}, {high}); expected a range with 1 inside, the"
+                " standard deviation that GR00T draws its noise with."
+            )
+        if not self.noise_bound > 0.0:
+            raise ValueError(
+                f"`agent.actor.noise_bound` is {self.noise_bound}; expected a positive number: with 0 the adapter could"
+                " change nothing."
+            )
+        if self.num_flow_steps < 1:
+            raise ValueError(f"`agent.actor.num_flow_steps` is {self.num_flow_steps}; expected at least 1 Euler step.")
+
+
+@dataclass
 class _WithoutDistribution(ActorOptions):
     distribution_cfg: dict = field(default_factory=dict)
     """Empty. Isaac Lab 3.0 reads it of every actor; this one's settings have another place or do not exist."""

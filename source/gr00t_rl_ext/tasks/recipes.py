@@ -23,6 +23,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tFreezingCfg,
     Gr00tGaussianActorCfg,
     Gr00tResidualActorCfg,
+    Gr00tSteeringActorCfg,
     MlpActorCfg,
 )
 
@@ -138,6 +139,15 @@ class Gr00tResidualPpoRunnerCfg(RunnerCfg):
     """``gr00t_residual_ppo``: frozen GR00T, whose own actions an adapter corrects."""
 
     actor = Gr00tResidualActorCfg()
+    critic = Gr00tCriticCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2)
+
+
+@configclass
+class Gr00tSteeringPpoRunnerCfg(RunnerCfg):
+    """``gr00t_steering_ppo``: frozen GR00T; an adapter decides the noise that its flow begins with."""
+
+    actor = Gr00tSteeringActorCfg()
     critic = Gr00tCriticCfg()
     algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2)
 

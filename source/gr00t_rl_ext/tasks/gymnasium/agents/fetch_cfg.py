@@ -22,6 +22,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tFlowActorCfg,
     Gr00tGaussianActorCfg,
     Gr00tResidualActorCfg,
+    Gr00tSteeringActorCfg,
     MlpActorCfg,
 )
 from gr00t_rl_ext.tasks import recipes
@@ -78,6 +79,20 @@ class Gr00tResidualPpoSmallRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
     actor = Gr00tResidualActorCfg(chunk_length=CHUNK, distribution_cfg=BoundedStdCfg(init_std=0.15))
     # a KL of 0.02 per update: PickAndPlace from 56 to 75 %
     algorithm = Gr00tPpoAlgorithmCfg(**_FLOW_PPO | {"learning_rate": 1.2e-4})
+
+
+@configclass
+class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
+    """``gr00t_steering_ppo_small``: the noise of GR00T's flow, decided by an adapter."""
+
+    num_steps_per_env = 20
+    max_iterations = 80
+    save_interval = 10
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tSteeringActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tPpoAlgorithmCfg(
+        **_FLOW_PPO | {"learning_rate": 5.0e-4, "num_learning_epochs": 4, "critic_warmup_iterations": 2}
+    )
 
 
 @configclass

@@ -1,0 +1,264 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The steering policy: GR00T stays as it is, an adapter decides the noise that its flow begins with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from rsl_rl.modules import MLP
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from gr00t_rl_ext.gr00t import Gr00tContext
+from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
+from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
+from gr00t_rl_ext.policy.options import BoundedStdOptions, SteeringActorOptions
+from gr00t_rl_ext.policy.scored import GaussianScored
+from gr00t_rl_ext.policy.stages import Stage
+
+CONTEXT = "context"
+"""Key of the VL tokens in an encoded observation, which GR00T's flow is conditioned on, (num_envs, tokens, width)."""
+
+TOKEN_TIME = 0.75
+"""Time of the flow at which the diffusion transformer is asked for its tokens, in [0, 1): late, where it looks most
+at the observation and least at the noise."""
+
+
+class SteeringEncoder(Gr00tEncoder):
+    """A frozen GR00T of which actor and critic read the tokens that the diffusion transformer decodes actions from.
+
+    They are the output of one further call of the transformer at x = 0, t = :data:`TOKEN_TIME`: one token per control
+    step of the horizon, (num_envs, horizon, width). The rollout stores them in place of the VL tokens, which are many
+    times as large and needed only while the flow is integrated.
+    """
+
+    @property
+    def feature_shape(self) -> tuple[int, int]:
+        """Control steps of the horizon, and width of the tokens."""
+        return self.model.action_horizon, self.model.config.action_head.hidden_size
+
+    @torch.no_grad()
+    def encode(self, obs: TensorDict) -> TensorDict:
+        """Replace the image groups by :data:`FEATURES`, the tokens of the horizon, and :data:`CONTEXT`."""
+        if FEATURES in obs.keys():
+            return obs
+        encoded = super().encode(obs)
+        encoded = TensorDict({**encoded, CONTEXT: encoded[FEATURES]}, batch_size=obs.batch_size)
+        with self.autocast():
+            encoded[FEATURES] = self.model.action_head.tokens_at_zero(
+                self.context(encoded), self.head_state(obs), self.model.action_horizon, TOKEN_TIME
+            ).to(self.dtype)
+        return encoded
+
+    def context(self, obs: TensorDict) -> Gr00tContext:
+        return super().context(TensorDict({FEATURES: obs[CONTEXT]}, batch_size=obs.batch_size))
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        """Mean of the tokens of an observation: (B, horizon, D) -> (B, D)."""
+        return tokens.mean(dim=1)
+
+
+class NoiseAdapter(nn.Module):
+    """From tokens and state to a diagonal Gaussian over the initial noise.
+
+    ``mean = b tanh(MLP(tokens, state) / b)``, of which the last layer begins with 0, so that the Gaussian begins as
+    N(0, init_std^2) whatever is seen. The tokens are standardised entry by entry. Their statistics are those of the
+    first rollout, in which they change no decision, and fixed afterwards: another standardisation is another policy.
+
+    Args:
+        horizon: Control steps H of the noise, each with a token.
+        width: Width D of the tokens.
+        state_dim: Width of the normalised state.
+        action_dim: Dimensions A of the noise of a control step that are decided.
+        options: The fields of ``agent.actor``.
+    """
+
+    count: Tensor
+    mean: Tensor
+    square: Tensor
+
+    def __init__(
+        self, horizon: int, width: int, state_dim: int, action_dim: int, options: SteeringActorOptions
+    ) -> None:
+        super().__init__()
+        self.shape = horizon, action_dim
+        self.bound = options.noise_bound
+        self.mlp = MLP(horizon * width + state_dim, horizon * action_dim, options.hidden_dims, options.activation)
+        *_, weight, bias = self.mlp.parameters()
+        nn.init.zeros_(weight)
+        nn.init.zeros_(bias)
+        self.std = BoundedStd(self.shape, options.distribution_cfg)
+        self.register_buffer("count", torch.zeros((), dtype=torch.long))
+        self.register_buffer("mean", torch.zeros(horizon, width))
+        self.register_buffer("square", torch.zeros(horizon, width))
+
+    @torch.no_grad()
+    def observe(self, tokens: Tensor) -> None:
+        """Take tokens (B, H, D) into the statistics."""
+        tokens = tokens.float()
+        self.count += tokens.shape[0]
+        share = tokens.shape[0] / self.count
+        self.mean += share * (tokens.mean(0) - self.mean)
+        self.square += share * (tokens.square().mean(0) - self.square)
+
+    def forward(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, H, D), state (B, state_dim) -> mean and std of the noise, (B, H, A) each, fp32."""
+        variance = (self.square - self.mean.square()).clamp(min=0.0)
+        tokens = (tokens.float() - self.mean) / (variance.sqrt() + 1e-3)
+        outputs = self.mlp(torch.cat((tokens.flatten(1), state.float()), dim=-1)).float().view(-1, *self.shape)
+        mean = self.bound * torch.tanh(outputs / self.bound)
+        return mean, self.std().expand_as(mean)
+
+
+class BoundedStd(nn.Module):
+    """A learned standard deviation per entry, in a range; exactly ``init_std`` at the start.
+
+    ``log std`` moves along a sigmoid between the bounds, so that its gradient never vanishes abruptly.
+
+    Args:
+        shape: Of the entries.
+        options: Start and range.
+    """
+
+    def __init__(self, shape: tuple[int, ...], options: BoundedStdOptions) -> None:
+        super().__init__()
+        low, high = options.std_range
+        fraction = math.log(options.init_std / low) / math.log(high / low)
+        self.init_std, self.width = options.init_std, math.log(high / low)
+        self.start = math.log(fraction / (1.0 - fraction))
+        self.shift = nn.Parameter(torch.zeros(shape))
+
+    def forward(self) -> Tensor:
+        """(shape), fp32."""
+        start = torch.sigmoid(torch.full_like(self.shift, self.start))
+        return self.init_std * torch.exp(self.width * (torch.sigmoid(self.shift + self.start) - start))
+
+
+@dataclass(frozen=True)
+class WholeChunkScored:
+    """Gaussian noise of which every entry may have moved every action of the decision.
+
+    Self-attention lets the noise of a later control step change an earlier action. So the densities of the whole
+    horizon belong to a decision of which any step was executed. They stand at its first control step, (B, chunk).
+    """
+
+    noise: GaussianScored
+    """Bound to the whole horizon."""
+
+    valid: Tensor
+    """Control steps that were executed, (B, chunk) bool."""
+
+    def _at_first_step(self, values: Tensor) -> Tensor:
+        whole = torch.zeros(self.valid.shape, dtype=values.dtype, device=values.device)
+        return torch.cat((values.sum(1, keepdim=True), whole[:, 1:]), dim=1)
+
+    def log_prob(self) -> Tensor:
+        """Log-density of the noise that was drawn, (B, chunk)."""
+        return self._at_first_step(self.noise.log_prob())
+
+    def log_ratio(self, other: WholeChunkScored) -> Tensor:
+        """``self.log_prob() - other.log_prob()``, (B, chunk)."""
+        return self._at_first_step(self.noise.log_ratio(other.noise))
+
+    def entropy(self) -> Tensor:
+        """Differential entropy, (B, chunk)."""
+        return self._at_first_step(self.noise.entropy())
+
+    def kl_divergence(self, other: WholeChunkScored) -> Tensor:
+        """KL(self || other) of the noise, (B, chunk): an upper bound of that of the actions, which follow from it."""
+        return self._at_first_step(self.noise.kl_divergence(other.noise))
+
+
+class Gr00tSteeringActor(HeadActor):
+    """Decides the initial noise of GR00T's flow, and leaves all of GR00T as it is.
+
+    ``w ~ N(mean, std^2)`` over the whole horizon, in the dimensions of actions that reach the robot; the others are
+    drawn as GR00T draws them. ``actions = decode(F(w; observation))`` with GR00T's own Euler steps F. It begins as
+    GR00T acts: mean 0, std 1. The deterministic policy takes the mean, which is the centre of the noise.
+
+    PPO and GRPO on the noise need no density of the actions, since the flow is a fixed function of the noise. An update
+    is one MLP and calls nothing of GR00T.
+
+    Source: Wagenmaker et al. 2025 (DSRL, arXiv 2506.15799), off-policy.
+
+    Args:
+        encoder: The frozen GR00T.
+        options: The fields of ``agent.actor``.
+
+    Raises:
+        ValueError: The task's actions are discrete, or something of GR00T shall train.
+    """
+
+    OPTIONS = SteeringActorOptions
+
+    encoder_class = SteeringEncoder
+
+    encoder: SteeringEncoder
+
+    def __init__(self, encoder: SteeringEncoder, options: SteeringActorOptions) -> None:
+        super().__init__(encoder, options)
+        require_continuous_actions(encoder)
+        self.check_stages(encoder.freezing.stages)
+        self.num_flow_steps = options.num_flow_steps
+        self.action_dims = torch.tensor(encoder.action_dims, device=encoder.model.device)
+        horizon, width = encoder.feature_shape
+        self.adapter = NoiseAdapter(horizon, width, encoder.state_dim, len(encoder.action_dims), options)
+        self._counts = True
+        """Whether what is decided on enters the statistics of the tokens: in the first rollout."""
+
+    @classmethod
+    def check_stages(cls, stages: Sequence[Stage]) -> None:
+        parts = [part for stage in stages for part in stage.train]
+        if parts:
+            raise ValueError(
+                f"`agent.actor.freezing` trains {', '.join(parts)}, but a steering policy decides the noise of a GR00T"
+                " that stays as it is. Leave `agent.actor.freezing` empty, or train GR00T itself with the agent"
+                " `gr00t_flow_ppo`."
+            )
+
+    def start_iteration(self, iteration: int) -> None:
+        self._counts = iteration == 0
+
+    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
+        if stochastic and self._counts:
+            self.adapter.observe(obs[FEATURES])
+        mean, std = self._gaussian(obs)
+        model = self.encoder.model
+        shape = mean.shape[0], model.action_horizon, model.max_action_dim
+        # drawn as GR00T draws it, so that the same generator gives the same chunk at the start
+        noise = torch.randn(shape, device=mean.device) if stochastic else torch.zeros(shape, device=mean.device)
+        decided = mean + std * noise.index_select(-1, self.action_dims)
+        noise = noise.index_copy(-1, self.action_dims, decided)
+        with torch.no_grad(), self.encoder.autocast():
+            chunk = model.sample(self.encoder.context(obs), self.encoder.head_state(obs), noise, self.num_flow_steps)
+        actions = self.encoder.decode_action(chunk[:, : self.chunk_length], obs)
+        return actions, (mean, std, decided)
+
+    def _gaussian(self, obs: TensorDict) -> tuple[Tensor, Tensor]:
+        return self.adapter(obs[FEATURES], self.encoder.state(obs))
+
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        return self._gaussian(obs)
+
+    @property
+    def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.adapter.shape,) * 2
+
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        return decisions.recorded[:2]
+
+    def scored(self, distribution: Parameters, decisions: Decisions) -> WholeChunkScored:
+        mean, std = distribution
+        *_, noise = decisions.recorded
+        executed = decisions.valid.any(1, keepdim=True).expand(-1, mean.shape[1])
+        return WholeChunkScored(GaussianScored(noise, mean, std, executed), decisions.valid)
+
+    @property
+    def output_std(self) -> Tensor:
+        return torch.tensor(self.adapter.std.init_std) if self._recorded is None else self._recorded[1]
