@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from n1_7_robot import HORIZON, TAG, n1_7_robot
 from policies import DISCRETE_SPEC
 from tensordict import TensorDict
-from tiny_policy import actor_critic, decided, gr00t_inference, load_encoder, observations
+from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations
 from torch.distributions import Independent, Normal, kl_divergence
 
 from gr00t_rl_ext.policy.actor import Decisions
@@ -189,6 +191,23 @@ def test_what_it_cannot_do_is_refused() -> None:
     assert isinstance(discrete, SteeringEncoder)
     with pytest.raises(ValueError, match="discrete"):
         make(discrete)
+
+
+def test_n1_7_whose_robot_has_a_shorter_horizon_than_the_model(tmp_path: Path) -> None:
+    checkpoint = n1_7_robot(tmp_path / "n1_7", SPEC.state_terms, SPEC.action_terms)
+    options = {"checkpoint": str(checkpoint), "embodiment_tag": TAG}
+    encoder = load_encoder(SPEC, reads_head=True, encoder_class=SteeringEncoder, **options)
+    assert isinstance(encoder, SteeringEncoder)
+    assert encoder.model.action_horizon > HORIZON
+    actor, raw = make(encoder, 3), observations(B)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        actions = actor(raw, stochastic_output=True)
+    expected = encoder.decode_action(gr00t_inference(encoder, raw, 4, seed=3), raw)[:, :3].flatten(1)
+    assert torch.equal(actions, expected)
+    obs, decisions = decided(actor)
+    assert {values.shape for values in decisions.recorded} == {(B, HORIZON, len(encoder.action_dims))}
+    assert actor.score(obs, decisions).log_prob().shape == (B, 3)
 
 
 def test_the_estimate_of_memory_and_the_storage_need_no_images(encoder: SteeringEncoder) -> None:

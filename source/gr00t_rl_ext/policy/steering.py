@@ -41,7 +41,7 @@ class SteeringEncoder(Gr00tEncoder):
     @property
     def feature_shape(self) -> tuple[int, int]:
         """Control steps of the horizon, and width of the tokens."""
-        return self.model.action_horizon, self.model.config.action_head.hidden_size
+        return self.action_horizon, self.model.config.action_head.hidden_size
 
     @torch.no_grad()
     def encode(self, obs: TensorDict) -> TensorDict:
@@ -51,9 +51,10 @@ class SteeringEncoder(Gr00tEncoder):
         encoded = super().encode(obs)
         encoded = TensorDict({**encoded, CONTEXT: encoded[FEATURES]}, batch_size=obs.batch_size)
         with self.autocast():
-            encoded[FEATURES] = self.model.action_head.tokens_at_zero(
+            tokens = self.model.action_head.tokens_at_zero(
                 self.context(encoded), self.head_state(obs), self.model.action_horizon, TOKEN_TIME
-            ).to(self.dtype)
+            )
+        encoded[FEATURES] = tokens[:, : self.action_horizon].to(self.dtype)
         return encoded
 
     def context(self, obs: TensorDict) -> Gr00tContext:
@@ -178,7 +179,7 @@ class WholeChunkScored:
 class Gr00tSteeringActor(HeadActor):
     """Decides the initial noise of GR00T's flow, and leaves all of GR00T as it is.
 
-    ``w ~ N(mean, std^2)`` over the whole horizon, in the dimensions of actions that reach the robot; the others are
+    ``w ~ N(mean, std^2)`` over the robot's whole horizon, in the dimensions of actions that reach it; the others are
     drawn as GR00T draws them. ``actions = decode(F(w; observation))`` with GR00T's own Euler steps F. It begins as
     GR00T acts: mean 0, std 1. The deterministic policy takes the mean, which is the centre of the noise.
 
@@ -233,8 +234,9 @@ class Gr00tSteeringActor(HeadActor):
         shape = mean.shape[0], model.action_horizon, model.max_action_dim
         # drawn as GR00T draws it, so that the same generator gives the same chunk at the start
         noise = torch.randn(shape, device=mean.device) if stochastic else torch.zeros(shape, device=mean.device)
-        decided = mean + std * noise.index_select(-1, self.action_dims)
-        noise = noise.index_copy(-1, self.action_dims, decided)
+        horizon = mean.shape[1]
+        decided = mean + std * noise[:, :horizon].index_select(-1, self.action_dims)
+        noise[:, :horizon] = noise[:, :horizon].index_copy(-1, self.action_dims, decided)
         with torch.no_grad(), self.encoder.autocast():
             chunk = model.sample(self.encoder.context(obs), self.encoder.head_state(obs), noise, self.num_flow_steps)
         actions = self.encoder.decode_action(chunk[:, : self.chunk_length], obs)
