@@ -42,7 +42,7 @@ def beside(pictures: list[Image.Image]) -> Image.Image:
     left = 0
     for picture, label in zip(pictures, LABELS, strict=True):
         whole.paste(picture, (left, 0))
-        ImageDraw.Draw(whole).text((left + 6, arguments.size - 18), label, fill="black")
+        ImageDraw.Draw(whole).text((left + 8, arguments.size - 24), label, fill="black", font_size=16)
         left += picture.width
     return whole.quantize(64)
 
