@@ -50,12 +50,13 @@ class LearningRates:
 
     Args:
         optimizer: Its groups' current rates are the initial ones.
-        schedules: Schedules of ``actor``, ``critic`` and ``gr00t``. The last is that of all other groups.
+        schedules: Schedules of ``actor``, ``critic`` and ``gr00t``, as :func:`check_schedules` lets them pass. The last
+            is that of all other groups.
         total_iterations: Iterations of the run. None: unknown.
         desired_kl: What ``adaptive`` aims at.
 
     Raises:
-        ValueError: A schedule is unknown or lacks what it needs.
+        ValueError: A linear schedule lacks the length of the run.
     """
 
     def __init__(
@@ -66,9 +67,12 @@ class LearningRates:
         total_iterations: int | None,
         desired_kl: float | None,
     ) -> None:
-        check_schedules(schedules, desired_kl)
         for key, schedule in schedules.items():
-            _check_length(FIELDS[key], schedule, total_iterations)
+            if schedule == "linear" and (total_iterations is None or total_iterations <= 0):
+                raise ValueError(
+                    f"`{FIELDS[key]}` is 'linear', which needs the number of iterations of the run,"
+                    f" `agent.max_iterations`; that is {total_iterations}. Expected 1 or more."
+                )
         self._optimizer = optimizer
         self._schedules = dict(schedules)
         self._total_iterations, self._desired_kl = total_iterations, desired_kl
@@ -186,11 +190,3 @@ def check_schedules(schedules: Mapping[str, str], desired_kl: float | None) -> N
                 f"`{FIELDS[key]}` is 'adaptive', which needs `agent.algorithm.desired_kl`; that is {desired_kl}."
                 " Expected a positive number such as 0.01, the KL that a mini-batch should show."
             )
-
-
-def _check_length(field: str, schedule: str, total_iterations: int | None) -> None:
-    if schedule == "linear" and (total_iterations is None or total_iterations <= 0):
-        raise ValueError(
-            f"`{field}` is 'linear', which needs the number of iterations of the run, `agent.max_iterations`; that is"
-            f" {total_iterations}. Expected 1 or more."
-        )
