@@ -45,7 +45,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         )
     _drop_unsupported(alg_class, alg_cfg)
     # before anything is loaded
-    read(alg_class.OPTIONS, alg_cfg, WHERE)
+    options = read(alg_class.OPTIONS, alg_cfg, WHERE)
     obs_groups = _require_obs_groups(cfg["obs_groups"], alg_class)
     critic_class, critic_cfg = _resolve(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=actor_class.over_gr00t)
@@ -64,9 +64,9 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         ActorRecipe.of(actor_class, spec, actor_cfg).base()
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
-    of_agent = alg_class, alg_cfg, num_stages, actor_class.over_gr00t
     try:
-        print(estimate_footprint(make, obs, num_steps, *of_agent, device).describe())
+        estimate = estimate_footprint(make, obs, num_steps, options, num_stages, actor_class.over_gr00t, device)
+        print(estimate.describe())
     except ValueError:
         raise
     except Exception as error:

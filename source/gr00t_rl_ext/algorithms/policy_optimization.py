@@ -16,14 +16,14 @@ from torch import Tensor
 from gr00t_rl_ext.algorithms.checkpoint import Checkpointed
 from gr00t_rl_ext.algorithms.options import WHERE, OptimizationOptions
 from gr00t_rl_ext.algorithms.ranks import Ranks
-from gr00t_rl_ext.algorithms.reference import Reference, warn_of_ratio
-from gr00t_rl_ext.algorithms.scoring import ScoredBatch, score
+from gr00t_rl_ext.algorithms.reference import Reference, ScoredBatch, warn_of_ratio
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import Batch, DecisionStorage
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
 from gr00t_rl_ext.policy.precision import half_precision
@@ -51,14 +51,14 @@ class PolicyOptimization(Checkpointed, ABC):
     Args:
         actor_critic: Actor, encoder, and a critic where the algorithm has one.
         observations: Observations of all environments.
-        num_steps: Steps of the storage: decisions per environment and update.
-        options: The fields of ``agent.algorithm``.
+        num_steps: Decisions per environment and update.
         device: Where all of it lives.
         multi_gpu_cfg: rsl_rl's, with several processes.
         max_iterations: Iterations of the run, for linear schedules.
+        **options: The fields of ``agent.algorithm``, those of :attr:`OPTIONS`.
 
     Raises:
-        ValueError: An option does not fit the policy.
+        ValueError: An option does not fit the policy or the rollout.
     """
 
     OPTIONS: ClassVar[type[Any]]
@@ -75,6 +75,7 @@ class PolicyOptimization(Checkpointed, ABC):
 
     options: OptimizationOptions
     storage: DecisionStorage
+    critic: Gr00tCritic | None
     _policy_trains = True
 
     def __init__(
@@ -82,16 +83,18 @@ class PolicyOptimization(Checkpointed, ABC):
         actor_critic: Gr00tActorCritic,
         observations: TensorDict,
         num_steps: int,
-        options: Mapping[str, Any],
         *,
-        device: str,
-        multi_gpu_cfg: dict | None,
-        max_iterations: int | None,
+        device: str = "cpu",
+        multi_gpu_cfg: dict | None = None,
+        max_iterations: int | None = None,
+        **options: Any,
     ) -> None:
+        assert (actor_critic.critic is not None) == self.HAS_CRITIC
         self.options = read(self.OPTIONS, options, WHERE)
         self.device, self.ranks = device, Ranks(multi_gpu_cfg, device)
         self.actor_critic = actor_critic
         self.actor: Actor = actor_critic.actor.to(device)
+        self.critic = None if actor_critic.critic is None else actor_critic.critic.to(device)
         self.encoder = actor_critic.encoder
         self.freezing = actor_critic.encoder.freezing
         self.actor.check_optimized(self.freezing.stages, self.options.entropy_coef)
@@ -249,12 +252,8 @@ class PolicyOptimization(Checkpointed, ABC):
     # Update
 
     def _optimize(self, whole: Any, loss: Any) -> dict[str, float]:
-        """Epochs over the stored decisions; means of losses and metrics over the mini-batches.
-
-        Args:
-            whole: Indices of a mini-batch -> what its parts must know of it.
-            loss: A part, and that -> its :class:`~.update.Loss`.
-        """
+        """Epochs over the stored decisions; means of losses and metrics over the mini-batches. Arguments are those of
+        :meth:`~.update.Updater.epochs`."""
         updater, storage = self.updater, self.storage
         updater.rates.start_iteration(self.iteration)
         ratio_error = self.reference.keep_distributions(storage, updater.part_size(storage))
@@ -276,7 +275,15 @@ class PolicyOptimization(Checkpointed, ABC):
 
     def _score(self, batch: Batch) -> ScoredBatch:
         """Decisions under the policies that an objective compares."""
-        return score(self.actor, batch, self._autocast, self._policy_trains)
+        actor, decisions = self.actor, batch.decisions
+        with torch.set_grad_enabled(self._policy_trains), self._autocast():
+            obs = self.encoder.complete(batch.observations)
+            distribution = actor.distribution(obs, decisions)
+        # densities in fp32: one unit in the last place of bf16 moves a ratio by several percent
+        current = actor.scored(distribution, decisions)
+        recorded = actor.recorded_distribution(decisions) if batch.old is None else batch.old
+        base = None if batch.base is None else actor.scored(batch.base, decisions)
+        return ScoredBatch(obs, current, actor.scored(recorded, decisions), base)
 
     def _finish_iteration(self, means: Mapping[str, float]) -> None:
         """Log an update's metrics, and make ready for the next rollout."""
