@@ -172,7 +172,7 @@ def test_with_one_success_that_members_chain_becomes_likelier_and_the_others_do_
 
     def chains() -> torch.Tensor:
         with torch.no_grad():
-            return alg._score(batch).current.log_prob().sum(1).view(3, G).sum(0)
+            return alg.reference.score(batch, with_gradient=True).current.log_prob().sum(1).view(3, G).sum(0)
 
     # the objective is the sum of the advantages times the ratios: the part of each chain has its advantage's sign
     loss = alg._loss(batch, 1.0)

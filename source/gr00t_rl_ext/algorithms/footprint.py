@@ -66,7 +66,7 @@ def estimate_footprint(
 
     sizes = BatchSizes(
         num_envs=obs.batch_size[0],
-        num_steps_per_env=num_steps * getattr(options, "num_rounds", 1),
+        num_steps_per_env=options.steps_per_update(num_steps),
         num_mini_batches=options.num_mini_batches,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
     )

@@ -22,7 +22,6 @@ from gr00t_rl_ext.algorithms.signal_watch import SignalWatch
 from gr00t_rl_ext.algorithms.storage import Batch, GroupStorage, Outcomes
 from gr00t_rl_ext.algorithms.update import Loss
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 
 
 class Gr00tGRPO(PolicyOptimization):
@@ -41,11 +40,7 @@ class Gr00tGRPO(PolicyOptimization):
     Under Isaac Lab's own script the runner's loop makes as many steps as a rollout may need; what follows the last
     episode's end executes nothing. :class:`~gr00t_rl_ext.runners.grpo_runner.GrpoRunner` stops there.
 
-    Args:
-        actor_critic: Actor and encoder, without a critic.
-        observations: Observations of all environments.
-        num_steps_per_env: Decisions per environment and round.
-        **settings: As of :class:`~.policy_optimization.PolicyOptimization`.
+    Arguments are those of :class:`~.policy_optimization.PolicyOptimization`.
     """
 
     OPTIONS = GrpoOptions
@@ -58,16 +53,8 @@ class Gr00tGRPO(PolicyOptimization):
     construct_algorithm = staticmethod(build)
     """Called by rsl_rl's runner, under the stock scripts as well."""
 
-    def __init__(
-        self,
-        actor_critic: Gr00tActorCritic,
-        observations: TensorDict,
-        num_steps_per_env: int,
-        **settings: Any,
-    ) -> None:
-        self._round_length = num_steps_per_env
-        num_steps = num_steps_per_env * settings.get("num_rounds", GrpoOptions.num_rounds)
-        super().__init__(actor_critic, observations, num_steps, **settings)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         self._rounds = Rounds(self.options, self._num_envs, self.device, self._has_signal)
         self._baseline = group_advantages.RunningBaseline(self.options.baseline_momentum, self.device)
         self._signal = SignalWatch(self.options.signal_patience, self.options.outcome)
@@ -78,7 +65,7 @@ class Gr00tGRPO(PolicyOptimization):
     @property
     def steps_per_iteration(self) -> int:
         """Steps of the runner's loop that a rollout needs at most: with every attempt of every round."""
-        return self._num_steps * (1 + self.options.max_resamples)
+        return super().steps_per_iteration * (1 + self.options.max_resamples)
 
     def bind(self, env: Any, observation_groups: list[str]) -> None:
         # an undiscounted sum, also inside the chunk: a discount would punish long successes
@@ -88,11 +75,8 @@ class Gr00tGRPO(PolicyOptimization):
         self._rounds.bind(env)
 
     def _make_storage(self) -> GroupStorage:
-        rounds = self._num_steps // self._round_length
-        return GroupStorage(*self._storage_arguments(), rounds=rounds, segment_length=self.options.segment_length)
-
-    def _check_rollout(self) -> None:
-        self.options.check_rollout(self._num_envs, self._round_length)
+        rounds, segment_length = self.options.num_rounds, self.options.segment_length
+        return GroupStorage(*self._storage_arguments(), rounds=rounds, segment_length=segment_length)
 
     # Rollout
 
@@ -117,7 +101,7 @@ class Gr00tGRPO(PolicyOptimization):
             self._num_envs, self.actor.chunk_length * self.encoder.spec.action_dim, device=self.device
         )
         if not rounds.in_progress:
-            rounds.configure(self.actor.chunk_length, self._round_length)
+            rounds.configure(self.actor.chunk_length, storage.round_length)
             rounds.begin(storage)
         elif rounds.complete:
             # the runner's loop may go on; nothing is executed any more
@@ -276,7 +260,7 @@ class Gr00tGRPO(PolicyOptimization):
 
     def _loss(self, batch: Batch, whole: Tensor | float) -> Loss:
         options = self.options
-        scored = self._score(batch)
+        scored = self.reference.score(batch, self._policy_trains)
         log_ratio = scored.current.log_ratio(scored.old).sum(1)
         advantages = batch.rows["weights"] * batch.rows["advantages"] / whole
         clip, clip_high = options.clip_param, options.clip_high

@@ -90,6 +90,10 @@ class OptimizationOptions:
         """Learning rate of each network beside GR00T at the start."""
         return {"actor": self.learning_rate}
 
+    def steps_per_update(self, num_steps: int) -> int:
+        """Decisions per environment and update, given ``agent.num_steps_per_env``."""
+        return num_steps
+
     def check_rollout(self, num_envs: int, num_steps: int) -> None:
         """Raise a :class:`ValueError` where a rollout of so many decisions per environment does not fit."""
 
@@ -266,6 +270,9 @@ class GrpoOptions(OptimizationOptions):
                 f"`{WHERE}.baseline` is 'running', for which groups with equal outcomes have a signal as well, so that"
                 f" there is nothing to resample. Set `{WHERE}.max_resamples=0`, or `{WHERE}.success_range`."
             )
+
+    def steps_per_update(self, num_steps: int) -> int:
+        return num_steps * self.num_rounds
 
     def check_rollout(self, num_envs: int, num_steps: int) -> None:
         """Raise a :class:`ValueError` where environments do not divide into groups, or a round of so many decisions per

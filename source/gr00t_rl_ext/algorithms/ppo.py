@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -23,20 +22,6 @@ from gr00t_rl_ext.algorithms.storage import Batch, ValueStorage
 from gr00t_rl_ext.algorithms.update import Loss
 from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.policy.critic import Gr00tCritic
-
-
-@dataclasses.dataclass(frozen=True)
-class _MiniBatchStatistics:
-    """What the parts of a mini-batch must know of the whole."""
-
-    advantage_mean: float | Tensor
-    """What is subtracted from the advantages."""
-
-    advantage_std: float | Tensor
-    """What they are divided by."""
-
-    executed: Tensor
-    """Executed control steps per decision, ()."""
 
 
 class Gr00tPPO(PolicyOptimization):
@@ -232,21 +217,22 @@ class Gr00tPPO(PolicyOptimization):
     def _policy_trains(self) -> bool:
         return self.iteration >= self.options.critic_warmup_iterations
 
-    def _loss(self, batch: Batch, whole: _MiniBatchStatistics) -> Loss:
+    def _loss(self, batch: Batch, whole: tuple[float | Tensor, float | Tensor, Tensor]) -> Loss:
         options, rows, clip = self.options, batch.rows, self.options.clip_param
-        scored = self._score(batch)
+        mean, std, executed = whole
+        scored = self.reference.score(batch, self._policy_trains)
         with self._autocast():
             values = self.critic(scored.observations)
         step_log_ratio = scored.current.log_ratio(scored.old)
         log_ratio = step_log_ratio.sum(1)
-        advantages = (rows["advantages"] - whole.advantage_mean) / whole.advantage_std
+        advantages = (rows["advantages"] - mean) / std
         # one ratio per decision, unless the critic values control steps
         valid, ratios = None, log_ratio.unsqueeze(1)
         weight: float | Tensor = 1.0
         if values.shape[1] > 1:
             valid, ratios = scored.current.valid, step_log_ratio
             # parts of a mini-batch count by their executed control steps
-            weight = valid.sum() / (valid.shape[0] * whole.executed)
+            weight = valid.sum() / (valid.shape[0] * executed)
         value_clip = clip if options.use_clipped_value_loss else None
         terms = {
             "policy_loss": objectives.clipped_surrogate_loss(ratios, advantages, clip, valid),
@@ -264,14 +250,16 @@ class Gr00tPPO(PolicyOptimization):
                 total = total + options.kl_to_base_coef * parts["kl_to_base"]
         return Loss(total, parts, log_ratio)
 
-    def _mini_batch_statistics(self, indices: Tensor) -> _MiniBatchStatistics:
+    def _mini_batch_statistics(self, indices: Tensor) -> tuple[float | Tensor, float | Tensor, Tensor]:
+        """What the parts of a mini-batch must know of the whole: what is subtracted from advantages, what they are
+        divided by, and executed control steps per decision, () each."""
         executed = self.storage.valid.flatten(0, 1)[indices]
         mean, std = 0.0, 1.0
         if self.options.normalize_advantage_per_mini_batch:
             advantages = self.storage.advantages.flatten(0, 1)[indices]
             counted = advantages[executed] if advantages.shape[1] > 1 else advantages
             mean, std = counted.mean(), counted.std() + 1e-8
-        return _MiniBatchStatistics(mean, std, executed.sum() / executed.shape[0])
+        return mean, std, executed.sum() / executed.shape[0]
 
     # Checkpoints
 

@@ -41,6 +41,18 @@ class Reference:
             obs = self._encoder.complete(self._encoder.kept(obs))
             return self.actor.distribution(obs, batch.decisions)
 
+    def score(self, batch: Batch, with_gradient: bool) -> ScoredBatch:
+        """Stored decisions under the policies that an objective compares; with a gradient while the policy trains."""
+        actor, decisions = self._current, batch.decisions
+        with torch.set_grad_enabled(with_gradient), self._autocast():
+            obs = self._encoder.complete(batch.observations)
+            distribution = actor.distribution(obs, decisions)
+        # densities in fp32: one unit in the last place of bf16 moves a ratio by several percent
+        current = actor.scored(distribution, decisions)
+        recorded = actor.recorded_distribution(decisions) if batch.old is None else batch.old
+        base = None if batch.base is None else actor.scored(batch.base, decisions)
+        return ScoredBatch(obs, current, actor.scored(recorded, decisions), base)
+
     @torch.no_grad()
     def keep_distributions(self, storage: DecisionStorage, part_size: int) -> float | None:
         """Keep with the decisions what the update compares with, as far as the storage has room for it.

@@ -41,9 +41,8 @@ class LearningRates:
     * ``linear``: ``initial * (1 - i / total)`` in iteration i ("37 implementation details of PPO", learning rate
       annealing).
     * ``adaptive``: rsl_rl's rule. A mini-batch whose KL is above twice ``desired_kl`` divides the rate by 1.5; one
-      below half of it, but above 0, multiplies it by 1.5. The rate stays within a factor of 100 of the initial one, and
-      is not raised beyond rsl_rl's upper bound of 1e-2. rsl_rl's lower bound, 1e-5, would raise the 5e-6 that
-      vision-language-action models are fine-tuned with.
+      below half of it, but above 0, multiplies it by 1.5. rsl_rl's lower bound, 1e-5, would raise the 5e-6 that
+      vision-language-action models are fine-tuned with, so there is none.
 
     A rate is the initial one, which is the config's, times a factor that follows from the iteration or was adapted.
     Loading a state restores the factor, so that a run may be resumed with another ``learning_rate``.
