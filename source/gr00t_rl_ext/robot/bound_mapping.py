@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from torch import Tensor
 from gr00t_rl_ext.gr00t import Embodiment
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, Part, describe
 from gr00t_rl_ext.robot.task_spec import TaskSpec
+
+_Row = tuple[int, float, float]
+"""Of a map: index, scale, offset."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class _Affine:
     offset: Tensor
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, float, float]], device: torch.device | str) -> _Affine:
+    def of(cls, rows: Sequence[_Row], device: torch.device | str) -> _Affine:
         index, scale, offset = zip(*rows, strict=True)
         return cls(torch.tensor(index, device=device), *(torch.tensor(x, device=device) for x in (scale, offset)))
 
@@ -126,48 +130,35 @@ def _check_unused(
         )
 
 
-def _state_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[tuple[int, float, float]]:
-    starts = _starts(spec.state_terms)
+def _state_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Row]:
     used = {part.term for parts in mapping.state.values() for part in parts}
     _check_unused(mapping, "state", used, spec.state_terms)
-    rows = []
+    rows: list[_Row] = []
     for key in embodiment.state.specs:
-        place, parts = f"state.{key.key}", mapping.state[key.key]
-        of_key = []
-        for part in parts:
-            numbers = _numbers(mapping, place, part, "term", spec.state_terms[part.term])
-            factor = part.factor()
-            of_key += [
-                (starts[part.term] + number, scale * factor, offset * factor)
-                for number, scale, offset in _with_scales(mapping, place, part, numbers)
-            ]
-        _check_filled(mapping, place, parts, len(of_key), f"the checkpoint's key has {key.dim}", key.dim)
-        rows += of_key
+        place, expected = f"state.{key.key}", f"the checkpoint's key has {key.dim}"
+        numbers = _numbers_of(mapping, place, mapping.state[key.key], spec.state_terms, key.dim, expected)
+        rows += [(number, scale * factor, offset * factor) for number, factor, scale, offset in numbers]
     return rows
 
 
-def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[tuple[int, float, float]]:
+def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Row]:
     keys = {key.key: key.dim for key in embodiment.action.specs}
-    starts = _starts(keys)
-    rows: list[tuple[int, float, float]] = []
+    names = [(key, number) for key, dim in keys.items() for number in range(dim)]
+    rows: list[_Row] = []
     taken: dict[int, str] = {}
     for term, width in spec.action_terms.items():
-        place, parts = f"action.{term}", mapping.action[term]
-        before = len(rows)
-        for part in parts:
-            numbers = _numbers(mapping, place, part, "key", keys[part.key])
-            for number, scale, offset in _with_scales(mapping, place, part, numbers):
-                at = starts[part.key] + number
-                if at in taken:
-                    raise mapping.error(
-                        place, f"{part.key}[{number}] is used twice, here and in {taken[at]}; each number drives one"
-                    )
-                taken[at] = place
-                # the quantity is (number of the task) x scale + offset
-                rows.append((at, part.factor() / scale, -offset / scale))
-        _check_filled(mapping, place, parts, len(rows) - before, f"the task's term has {width}", width)
+        place, expected = f"action.{term}", f"the task's term has {width}"
+        for at, factor, scale, offset in _numbers_of(mapping, place, mapping.action[term], keys, width, expected):
+            if at in taken:
+                key, number = names[at]
+                raise mapping.error(
+                    place, f"{key}[{number}] is used twice, here and in {taken[at]}; each number drives one"
+                )
+            taken[at] = place
+            # the quantity is (number of the task) x scale + offset
+            rows.append((at, factor / scale, -offset / scale))
     for key, dim in keys.items():
-        rest = [number for number in range(dim) if starts[key] + number not in taken]
+        rest = [number for at, (name, number) in enumerate(names) if name == key and at not in taken]
         if rest and key not in mapping.unused.action:
             raise mapping.error(
                 "action", f"of the checkpoint's key {key!r} ({dim}), the numbers {rest} are not used; use all of them"
@@ -175,21 +166,49 @@ def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodim
     return rows
 
 
-def _starts(widths: Mapping[str, int]) -> dict[str, int]:
-    """Where each of some concatenated vectors begins."""
-    starts, position = {}, 0
-    for name, width in widths.items():
-        starts[name] = position
-        position += width
-    return starts
+def _numbers_of(
+    mapping: EmbodimentMapping,
+    place: str,
+    parts: Sequence[Part],
+    widths: Mapping[str, int],
+    width: int,
+    expected: str,
+) -> list[tuple[int, float, float, float]]:
+    """What the numbers of a target are made from, in order: number in the joined sources, factor, scale, offset.
+
+    Args:
+        mapping: For errors, as ``place`` and ``expected``.
+        parts: Of the target.
+        widths: The joined sources.
+        width: Of the target.
+    """
+    starts = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
+    found = []
+    for part in parts:
+        numbers = _numbers(mapping, place, part, widths[part.source])
+        columns = []
+        for name, given in (("scale", part.scale), ("offset", part.offset)):
+            if len(given) not in (1, len(numbers)):
+                raise mapping.error(
+                    place,
+                    f"`{name}` has {len(given)} values for the {len(numbers)} numbers of {_shown(part)}; give one for"
+                    " all, or one each",
+                )
+            columns.append(given * len(numbers) if len(given) == 1 else given)
+        rows = zip(numbers, *columns, strict=True)
+        found += [(starts[part.source] + number, part.factor(), scale, offset) for number, scale, offset in rows]
+    if len(found) != width:
+        given = " + ".join(map(_shown, parts))
+        raise mapping.error(place, f"{given} gives {len(found)} numbers, but {expected}; adjust the slices")
+    return found
 
 
-def _numbers(mapping: EmbodimentMapping, place: str, part: Part, kind: str, width: int) -> list[int]:
+def _numbers(mapping: EmbodimentMapping, place: str, part: Part, width: int) -> list[int]:
     """Places of a part's numbers in its source, of ``width`` numbers, in the target's order."""
     start, stop = part.slice or (0, width)
     if stop > width:
         raise mapping.error(
-            place, f"the slice [{start}, {stop}] exceeds the {kind} {part.source!r}, which has {width} numbers"
+            place, f"the slice [{start}, {stop}] exceeds the {part.kind} {part.source!r}, which has {width} numbers"
         )
     numbers = list(range(start, stop))
     if not part.is_quaternion:
@@ -203,29 +222,6 @@ def _numbers(mapping: EmbodimentMapping, place: str, part: Part, kind: str, widt
     assert part.from_ is not None
     assert part.to is not None
     return [numbers[part.from_.index(axis)] for axis in part.to]
-
-
-def _with_scales(
-    mapping: EmbodimentMapping, place: str, part: Part, numbers: Sequence[int]
-) -> list[tuple[int, float, float]]:
-    columns = []
-    for name, given in (("scale", part.scale), ("offset", part.offset)):
-        if len(given) not in (1, len(numbers)):
-            raise mapping.error(
-                place,
-                f"`{name}` has {len(given)} values for the {len(numbers)} numbers of {_shown(part)}; give one for all,"
-                " or one each",
-            )
-        columns.append(given * len(numbers) if len(given) == 1 else given)
-    return list(zip(numbers, *columns, strict=True))
-
-
-def _check_filled(
-    mapping: EmbodimentMapping, place: str, parts: Sequence[Part], got: int, expected: str, width: int
-) -> None:
-    if got != width:
-        given = " + ".join(map(_shown, parts))
-        raise mapping.error(place, f"{given} gives {got} numbers, but {expected}; adjust the slices")
 
 
 def _shown(part: Part) -> str:
@@ -262,7 +258,7 @@ def tiny_layout(mapping: EmbodimentMapping, spec: TaskSpec) -> dict[str, Any]:
         state = dict.fromkeys(mapping.state, 0)
         for key, parts in mapping.state.items():
             for part in parts:
-                state[key] += len(_numbers(mapping, f"state.{key}", part, "term", spec.state_terms[part.term]))
+                state[key] += len(_numbers(mapping, f"state.{key}", part, spec.state_terms[part.term]))
                 widen(f"state.{key}", part.to)
     if mapping.action:
         action = dict.fromkeys((part.key for parts in mapping.action.values() for part in parts), 1)
