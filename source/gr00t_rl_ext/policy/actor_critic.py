@@ -21,7 +21,7 @@ from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.base_checkpoint import base_directory, base_fingerprint
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.options import CriticOptions, Gr00tOptions
-from gr00t_rl_ext.policy.protocols import Encoder
+from gr00t_rl_ext.policy.plain import Encoder
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 

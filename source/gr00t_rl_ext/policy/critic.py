@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from rsl_rl.modules import MLP, EmpiricalNormalization
@@ -16,7 +16,7 @@ from torch import nn
 from gr00t_rl_ext.policy.adapter import initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import CriticOptions
-from gr00t_rl_ext.policy.protocols import Encoder
+from gr00t_rl_ext.policy.plain import Encoder
 
 
 class Gr00tCritic(nn.Module):
@@ -35,8 +35,6 @@ class Gr00tCritic(nn.Module):
     Raises:
         ValueError: If a group does not exist or is no vector, or an option does not fit.
     """
-
-    is_recurrent = False
 
     def __init__(
         self,
@@ -82,7 +80,7 @@ class Gr00tCritic(nn.Module):
         if options.orthogonal_init:
             initialize_orthogonally(self.mlp, output_gain=1.0)
 
-    def forward(self, obs: TensorDict, masks: torch.Tensor | None = None, hidden_state: Any = None) -> torch.Tensor:
+    def forward(self, obs: TensorDict) -> torch.Tensor:
         """Values of observations, (B, 1) or (B, H), fp32. Not :attr:`detach`: differentiable in the features."""
         parts = []
         if self.reads_features:
@@ -107,9 +105,3 @@ class Gr00tCritic(nn.Module):
 
     def _vectors(self, obs: TensorDict) -> torch.Tensor:
         return torch.cat([obs[group] for group in self.vector_groups], dim=-1).float()
-
-    def reset(self, dones: torch.Tensor | None = None, hidden_state: Any = None) -> None:
-        """Nothing to reset: the critic has no memory."""
-
-    def get_hidden_state(self) -> None:
-        """The critic has no memory."""
