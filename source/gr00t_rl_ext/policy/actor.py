@@ -213,7 +213,7 @@ class Actor(nn.Module, ABC):
 
 
 class AdapterActor(Actor):
-    """A policy that is a small network on GR00T's features and the robot's state."""
+    """A policy that is a small network, its ``adapter``, on GR00T's features and the robot's state."""
 
     encoder: Gr00tEncoder
 

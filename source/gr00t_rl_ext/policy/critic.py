@@ -46,7 +46,8 @@ class Gr00tCritic(nn.Module):
     ) -> None:
         super().__init__()
         options = CriticOptions() if options is None else options
-        self.encoder = encoder
+        # where it is another one, no features are read
+        self.encoder = cast(Gr00tEncoder, encoder)
         self.reads_features = any(group in encoder.spec.image_groups for group in obs_groups)
         self.vector_groups = [group for group in obs_groups if group not in encoder.spec.image_groups]
         for group in self.vector_groups:
@@ -58,13 +59,13 @@ class Gr00tCritic(nn.Module):
                 )
         vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
         if not options.detach and not (
-            self.reads_features and any(stage.train for stage in self._gr00t.freezing.stages)
+            self.reads_features and any(stage.train for stage in self.encoder.freezing.stages)
         ):
             raise ValueError(
                 "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic"
                 " reads no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
             )
-        feature_dim = self._gr00t.feature_shape[1] if self.reads_features else 0
+        feature_dim = self.encoder.feature_shape[1] if self.reads_features else 0
         if vector_dim + feature_dim == 0:
             raise ValueError("The critic reads no observation group; name at least one in `agent.obs_groups`.")
         self.feature_norm = nn.LayerNorm(feature_dim) if self.reads_features else nn.Identity()
@@ -87,16 +88,11 @@ class Gr00tCritic(nn.Module):
             if FEATURES not in obs.keys():
                 obs = self.encoder.encode(obs)
             features = obs[FEATURES].detach() if self.detach else obs[FEATURES]
-            parts.append(self.feature_norm(self._gr00t.pool(features.float())))
+            parts.append(self.feature_norm(self.encoder.pool(features.float())))
         if self.vector_groups:
             vectors = self.normalizer(self._vectors(obs))
             parts.append(vectors if self.obs_clip is None else vectors.clamp(-self.obs_clip, self.obs_clip))
         return self.mlp(torch.cat(parts, dim=-1)).float()
-
-    @property
-    def _gr00t(self) -> Gr00tEncoder:
-        # only that one has images, without which no features are read
-        return cast(Gr00tEncoder, self.encoder)
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, ...) into the running statistics."""

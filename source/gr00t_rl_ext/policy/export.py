@@ -131,5 +131,5 @@ def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
     )
     with encoder.autocast():
         context = model.condition(model.encode(**encoder.model_inputs(obs)))
-        sampled = model.sample(context, encoder.inputs.state(encoder.raw_state(obs)), noise.to(model.device))
+        sampled = model.sample(context, encoder.head_state(obs), noise.to(model.device))
     return {"policy": chunks.float().cpu(), "GR00T": sampled.float().cpu()}

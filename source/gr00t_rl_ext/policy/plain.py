@@ -27,6 +27,9 @@ class NoGr00t(Freezing):
         self.stages, self.stage = [Stage(train=())], 0
         self.groups, self._initial = [], {}
 
+    def describe(self) -> str:
+        return "there is no GR00T"
+
 
 class PlainEncoder:
     """Observation groups of vectors, handed on as they are.

@@ -9,7 +9,7 @@ Each direction is one gather and one multiply-add over the last axis, on the ten
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -25,58 +25,35 @@ _Row = tuple[int, float, float]
 """Of a map: index, scale, offset."""
 
 
-@dataclass(frozen=True)
-class _Affine:
+def _by_position(x: Tensor) -> Tensor:
+    return x.float()
+
+
+def _affine(rows: Sequence[_Row], device: torch.device | str) -> Callable[[Tensor], Tensor]:
     """``y_i = x[index_i] * scale_i + offset_i`` over the last axis."""
-
-    index: Tensor
-    scale: Tensor
-    offset: Tensor
-
-    @classmethod
-    def of(cls, rows: Sequence[_Row], device: torch.device | str) -> _Affine:
-        index, scale, offset = zip(*rows, strict=True)
-        return cls(torch.tensor(index, device=device), *(torch.tensor(x, device=device) for x in (scale, offset)))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.offset, x.float().index_select(-1, self.index), self.scale)
+    index, scale, offset = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
+    return lambda x: torch.addcmul(offset, x.float().index_select(-1, index), scale)
 
 
 @dataclass(frozen=True)
 class BoundMapping:
-    """How a task's tensors become the checkpoint's, and back."""
+    """How a task's tensors become the checkpoint's, and back. The results are float32."""
 
     camera_order: tuple[int, ...]
     """Indices of the task's cameras in the order of the checkpoint's."""
 
-    state_map: _Affine | None = None
-    """None: by position."""
+    state: Callable[[Tensor], Tensor] = _by_position
+    """The task's concatenated state (..., D) -> the checkpoint's raw one (..., D'), its keys in order."""
 
-    action_map: _Affine | None = None
-    """None: by position."""
+    action: Callable[[Tensor], Tensor] = _by_position
+    """The checkpoint's raw actions (..., D') -> the task's (..., A)."""
 
-    inverse_action_map: _Affine | None = None
-    """None: by position."""
+    inverse_action: Callable[[Tensor], Tensor] = _by_position
+    """The task's actions (..., A) -> the checkpoint's raw ones (..., D'). Keys that the task does not have
+    (``unused.action``) are 0: no data of this task says what they are."""
 
-    @property
-    def action_index(self) -> tuple[int, ...] | None:
-        """Dimension of the checkpoint's raw actions that each of the task's is made from; None: by position."""
-        return None if self.action_map is None else tuple(self.action_map.index.tolist())
-
-    def state(self, raw: Tensor) -> Tensor:
-        """The task's concatenated state (..., D) -> the checkpoint's raw one (..., D'), its keys in order, float32."""
-        return raw.float() if self.state_map is None else self.state_map(raw)
-
-    def action(self, raw: Tensor) -> Tensor:
-        """The checkpoint's raw actions (..., D') -> the task's (..., A), float32."""
-        return raw.float() if self.action_map is None else self.action_map(raw)
-
-    def inverse_action(self, action: Tensor) -> Tensor:
-        """The task's actions (..., A) -> the checkpoint's raw ones (..., D'), float32.
-
-        Keys that the task does not have (``unused.action``) are 0: no data of this task says what they are.
-        """
-        return action.float() if self.inverse_action_map is None else self.inverse_action_map(action)
+    action_index: tuple[int, ...] | None = None
+    """Dimension of the checkpoint's raw actions that each of the task's is made from; None: by position."""
 
 
 def bind_mapping(
@@ -95,17 +72,17 @@ def bind_mapping(
     """
     mapping.check_checkpoint(embodiment)
     mapping.check_task(spec.state_terms, spec.cameras, spec.action_terms)
-    order = _camera_order(mapping, spec, embodiment)
-    state_map = action_map = inverse = None
+    maps: dict[str, Any] = {"camera_order": _camera_order(mapping, spec, embodiment)}
     if mapping.state:
-        state_map = _Affine.of(_state_rows(mapping, spec, embodiment), device)
+        maps["state"] = _affine(_state_rows(mapping, spec, embodiment), device)
     if mapping.action:
         rows = _action_rows(mapping, spec, embodiment)
-        action_map = _Affine.of(rows, device)
         of_number = {number: (place, 1 / scale, -offset / scale) for place, (number, scale, offset) in enumerate(rows)}
         unknown = (0, 0.0, 0.0)
-        inverse = _Affine.of([of_number.get(i, unknown) for i in range(embodiment.action.raw_dim)], device)
-    return BoundMapping(order, state_map, action_map, inverse)
+        inverse = [of_number.get(number, unknown) for number in range(embodiment.action.raw_dim)]
+        maps |= {"action": _affine(rows, device), "inverse_action": _affine(inverse, device)}
+        maps["action_index"] = tuple(number for number, _, _ in rows)
+    return BoundMapping(**maps)
 
 
 def _camera_order(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> tuple[int, ...]:
