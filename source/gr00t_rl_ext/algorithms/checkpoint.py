@@ -122,7 +122,7 @@ class Checkpointed:
             "base_name": encoder.base_name,
             **{f"{name}_state_dict": network.state_dict() for name, network in networks.items()},
             "gr00t_state_dict": encoder.freezing.state_dict(),
-            "actor_recipe": dataclasses.asdict(self.actor_critic.recipe),
+            "actor_recipe": dataclasses.asdict(self.actor_critic.definition),
             "recorded_observations": {} if self._recorded is None else dict(self._recorded.items()),
             "stage": encoder.freezing.stage,
             "iteration": self.iteration,
@@ -152,7 +152,7 @@ class Checkpointed:
             self.open_stage(loaded_dict["stage"])
             encoder.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
         except ValueError as error:
-            overrides = self.actor_critic.recipe.overrides_for(loaded_dict["actor_recipe"], "freezing")
+            overrides = self.actor_critic.definition.overrides_for(loaded_dict["actor_recipe"], "freezing")
             raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error
         # others hold other networks and optimizer states
         if loaded_dict["algorithm"] != type(self).__name__:

@@ -15,7 +15,7 @@ from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
 from gr00t_rl_ext.options import read
-from gr00t_rl_ext.policy.actor_critic import ActorRecipe, Gr00tActorCritic
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
@@ -61,7 +61,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     obs, num_steps = obs.select(*used).to(device), cfg["num_steps_per_env"]
     if actor_class.over_gr00t:
         # the estimate runs on tensors without content, which no checkpoint could be made from
-        ActorRecipe.of(actor_class, spec, actor_cfg).base()
+        ActorDefinition.of(actor_class, spec, actor_cfg).base()
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
     try:
