@@ -282,6 +282,23 @@ def test_options_of_another_type_in_the_processor(checkpoint: Path, change, text
 
 
 @pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"image_target_size": 256}, "has the field image_target_size = 256 for the backbone; expected a valid list"),
+        (
+            {"formalize_language": None},
+            "has the field formalize_language = None for the backbone; expected a valid bool",
+        ),
+        ({"image_crop_size": None, "crop_fraction": None}, "has no field 'image_crop_size' for the backbone"),
+    ],
+)
+def test_image_options_of_another_type_in_the_processor(checkpoint: Path, changes: dict, text: str):
+    processor_options(checkpoint, lambda options: options.update(changes))
+    with pytest.raises(Gr00tCheckpointError, match=rf"processor_config.json in .* {text}"):
+        load_gr00t(checkpoint)
+
+
+@pytest.mark.parametrize(
     ("content", "text"),
     [
         ([], r"field statistics = \[\] for embodiment 'my_robot'; expected a valid dictionary. Copy the file again"),
