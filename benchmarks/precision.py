@@ -119,8 +119,9 @@ class Policy:
         return {name: value.float() for name, value in named.items()}
 
     def _field(self, context: Gr00tContext, state: Tensor) -> VelocityField:
-        context, buckets = self.model.cache_key_values(context), self.model.action_head.config.num_timestep_buckets
-        return lambda x, t: self.model.velocity(context, state, x, (t * buckets).long())
+        head = self.model.action_head
+        context, buckets = head.cache_key_values(context), head.config.num_timestep_buckets
+        return lambda x, t: head.velocity(context, state, x, (t * buckets).long())
 
     @torch.no_grad()
     def act(self, features: Gr00tFeatures, batch: Batch) -> Batch:
