@@ -1,6 +1,9 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
+# The type stubs of pxr declare that constructors such as Define() and Open() return None.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportReturnType=false, reportGeneralTypeIssues=false
+
 """A cartpole of three boxes, authored with ``pxr`` for ``isaaclab_assets.CARTPOLE_CFG`` (isaaclab_assets 3.0.0).
 
 Names, sizes and masses are those of Isaac Lab's asset, so that its tasks behave alike: a rail of 8 m along y, a cart

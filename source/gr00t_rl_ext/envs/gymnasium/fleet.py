@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -93,12 +93,10 @@ class Fleet:
             raise failures[0]
         return results
 
-    def call_for(self, method: str, env_ids: Iterable[int]) -> None:
+    def call_for(self, method: str, env_ids: Sequence[int]) -> None:
         """Let workers call a method for those of these environments that each has."""
-        ids: dict[int, list[int]] = {}
-        for env in env_ids:
-            ids.setdefault(self.worker_of(env), []).append(env)
-        self.call(method, {worker: (own,) for worker, own in ids.items()})
+        own = {worker: [env for env in env_ids if env in block] for worker, block in enumerate(self.blocks)}
+        self.call(method, {worker: (ids,) for worker, ids in own.items() if ids})
 
     def worker_of(self, env_id: int) -> int:
         """The worker that runs an environment."""

@@ -59,11 +59,7 @@ def make(task: str, **settings: Any) -> GymnasiumVecEnv:
 
 
 def chosen_cameras[C](task: str, names: Sequence[Any], cameras: Mapping[str, C]) -> dict[str, C]:
-    """Some of a task's cameras, in this order.
-
-    Raises:
-        ValueError: If there is no such camera, or one is named twice.
-    """
+    """Some of a task's cameras, in this order; a ValueError if there is no such camera, or one is named twice."""
     wrong = [name for name in names if name not in cameras]
     if wrong or len(set(names)) < len(names):
         raise ValueError(
