@@ -99,21 +99,18 @@ def _populate(root: Path) -> None:
     """Write all assets below ``root``."""
     data_root, licence = _robot_sources()
     robot = root / FRANKA_USD
-    pole, table, ground = root / CARTPOLE_USD, root / TABLE_USD, root / GROUND_PLANE_USD
-    blocks = {color: root / BLOCK_USD.format(color=color) for color in props.CUBE_COLORS}
-    for file in (robot, pole, table, ground, *blocks.values()):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    robot.parent.mkdir(parents=True)
     try:
         franka.write_franka(robot, data_root)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise AssetBuildError(f"Cannot convert the Franka Panda: {error}") from error
     shutil.copyfile(licence, robot.parent / "LICENSE")
     (robot.parent / "NOTICE").write_text(_notice(), encoding="utf-8")
-    for color, file in blocks.items():
-        props.write_cube(file, props.CUBE_COLORS[color])
-    cartpole.write_cartpole(pole)
-    props.write_table(table)
-    props.write_ground_plane(ground)
+    for name, color in props.CUBE_COLORS.items():
+        props.write_cube(root / BLOCK_USD.format(color=name), color)
+    cartpole.write_cartpole(root / CARTPOLE_USD)
+    props.write_table(root / TABLE_USD)
+    props.write_ground_plane(root / GROUND_PLANE_USD)
 
 
 def _robot_sources() -> tuple[Path, Path]:
@@ -122,21 +119,20 @@ def _robot_sources() -> tuple[Path, Path]:
     Located through the package's own list of files: its installation prefix is not importable.
     """
     wanted = franka.URDF_PATH.as_posix()
-    for file in importlib.metadata.distribution("example-robot-data").files or ():
-        if file.as_posix().endswith(wanted):
-            urdf = Path(str(file.locate())).resolve()
-            data_root = urdf.parents[len(franka.URDF_PATH.parts) - 1]
-            licence = urdf.parents[1] / "LICENSE"
-            if not licence.is_file():
-                raise AssetBuildError(
-                    f"No licence text at {licence}. The Panda's description is under Apache-2.0, which asks that its "
-                    "text goes with each copy. Reinstall with: pip install --force-reinstall example-robot-data"
-                )
-            return data_root, licence
-    raise AssetBuildError(
-        f"The installed example-robot-data {_version('example-robot-data')} lists no file {wanted}. "
-        "Reinstall with: pip install --force-reinstall example-robot-data"
-    )
+    listed = importlib.metadata.distribution("example-robot-data").files or ()
+    urdf = next((Path(str(file.locate())).resolve() for file in listed if file.as_posix().endswith(wanted)), None)
+    if urdf is None:
+        raise AssetBuildError(
+            f"The installed example-robot-data {_version('example-robot-data')} lists no file {wanted}. "
+            "Reinstall with: pip install --force-reinstall example-robot-data"
+        )
+    licence = urdf.parents[1] / "LICENSE"
+    if not licence.is_file():
+        raise AssetBuildError(
+            f"No licence text at {licence}. The Panda's description is under Apache-2.0, which asks that its "
+            "text goes with each copy. Reinstall with: pip install --force-reinstall example-robot-data"
+        )
+    return urdf.parents[len(franka.URDF_PATH.parts) - 1], licence
 
 
 def _notice() -> str:

@@ -109,10 +109,11 @@ def write_ground_plane(output: Path) -> None:
 def new_stage(
     output: Path, name: str, attributes: Mapping[str, Any] | None = None, schemas: Sequence[str] = ()
 ) -> Usd.Stage:
-    """A new file in metres and kilograms, z up, which the caller saves. Name, attributes and schemas are those of its
-    default prim."""
+    """A new file, with its folder, in metres and kilograms, z up, which the caller saves. Name, attributes and schemas
+    are those of its default prim."""
     from pxr import Usd, UsdGeom, UsdPhysics
 
+    output.parent.mkdir(parents=True, exist_ok=True)
     stage = Usd.Stage.CreateNew(str(output))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)

@@ -206,7 +206,9 @@ def check_observation_term(term_cfg: ObservationTermCfg, name: str) -> None:
     advanced by every computation, so that members could not observe what their leader observed.
     """
     function = term_cfg.func
-    keeps = [modifier.func for modifier in term_cfg.modifiers or () if isinstance(modifier.func, ModifierBase)]
+    keeps: list[Any] = [
+        modifier.func for modifier in term_cfg.modifiers or () if isinstance(modifier.func, ModifierBase)
+    ]
     if isinstance(function, ManagerTermBase) and (
         buffers_of_term(function, "observation", name) or term_cfg.params.get("frame_stack", 1) != 1
     ):

@@ -161,10 +161,7 @@ class Fleet:
         for index, block in enumerate(self.blocks):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=serve,
-                args=(theirs, self._cfg, block, self._back_end),
-                name=f"gymnasium-{index}",
-                daemon=True,
+                target=serve, args=(theirs, self._cfg, block, self._back_end), name=f"gymnasium-{index}", daemon=True
             )
             self._connections.append(ours)
             self._processes.append(process)
