@@ -42,11 +42,8 @@ class AssetBuildError(RuntimeError):
 
 
 def offline_root_path() -> Path:
-    """Where the offline root of this recipe lives, whether or not it is built.
-
-    Raises:
-        AssetBuildError: If a source package is not installed, since its version is part of the name.
-    """
+    """Where the offline root of this recipe lives, whether or not it is built. An :class:`AssetBuildError` if a source
+    package is not installed, since its version is part of the name."""
     return cache_directory() / "assets" / _recipe_hash()
 
 

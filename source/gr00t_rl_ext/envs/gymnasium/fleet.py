@@ -71,12 +71,7 @@ class Fleet:
     def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
         """Let workers call a method of their :class:`~gr00t_rl_ext.envs.gymnasium.env_block.EnvBlock`, all at once.
 
-        Args:
-            method: Its name.
-            arguments: Index of the worker -> arguments.
-
-        Returns:
-            Index of the worker -> result.
+        The arguments, and what is returned, are by the index of the worker.
 
         Raises:
             ValueError: The task cannot work.
@@ -125,11 +120,8 @@ class Fleet:
         self.call("attach", dict.fromkeys(range(self.num_workers), arguments))
 
     def keep_together(self, group_size: int) -> bool:
-        """Have groups of neighbouring environments in one process each.
-
-        Returns:
-            Whether the environments had to be made anew for that; then they must be reset.
-        """
+        """Have groups of neighbouring environments in one process each. Returns whether the environments had to be made
+        anew for that; then they must be reset."""
         if all(block[0] % group_size == 0 and len(block) % group_size == 0 for block in self.blocks):
             return False
         self._end_workers()

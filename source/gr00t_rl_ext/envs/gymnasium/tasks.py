@@ -50,11 +50,7 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
 
 def make(task: str, **settings: Any) -> GymnasiumVecEnv:
     """A task's environments, ready to run. See :func:`task_cfg` for the arguments, of which the usual ones are
-    ``num_envs``, ``device``, ``seed`` and ``rgb``.
-
-    Raises:
-        ValueError: If the task or a setting does not exist, or something that it needs is missing.
-    """
+    ``num_envs``, ``device``, ``seed`` and ``rgb``. A ValueError if something does not exist or is missing."""
     return GymnasiumVecEnv(task_cfg(task, **settings))
 
 

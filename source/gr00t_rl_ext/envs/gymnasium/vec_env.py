@@ -78,11 +78,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
 
     @property
     def step_dt(self) -> float:
-        """Duration of a control step [s].
-
-        Raises:
-            ValueError: If the environment does not say.
-        """
+        """Duration of a control step [s]; a ValueError if the environment does not say."""
         if (step_dt := self._fleet.facts.step_dt) is None:
             raise ValueError(
                 f"The environment {self.cfg.env_id!r} does not say how long a control step is: it has neither an"
