@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runners": {"algorithms", "policy", "gr00t", "envs.decision"},
     "imitation": {"policy", "robot", "gr00t", "envs", "cache"},
     "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs"},
-    "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "robot"},
+    "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "algorithms.baseline", "robot"},
 }
 """Folder -> what it may import besides itself, by prefix. ``cli`` may import everything, and nothing imports it."""
 
