@@ -20,11 +20,11 @@ class UsageError(ValueError):
     """The command line asks for something that does not exist or cannot work."""
 
 
-def run(argv: Sequence[str], program: str, description: str, command: Callable[[Arguments], int]) -> int:
+def run(argv: Sequence[str] | None, program: str, description: str, command: Callable[[Arguments], int]) -> int:
     """Run a script's command.
 
     Args:
-        argv: Command line without the program.
+        argv: Command line without the program; None: the process's own.
         program: Name of the script, for its help.
         description: What it does, for its help.
         command: Takes the arguments, with the device decided, and returns the exit code.

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.policy.options import TINY
 from gr00t_rl_ext.tasks.compatibility import gr00t_config
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
@@ -67,8 +69,6 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
 
 def is_random(arguments: Arguments, agent_cfg: Any) -> bool:
     """Whether the tiny random GR00T is in effect."""
-    from gr00t_rl_ext.policy.options import TINY
-
     if gr00t_config(agent_cfg) is None:
         return False
     told = [item.partition("=")[2] for item in arguments.overrides_under("agent.actor.gr00t.checkpoint=")]
@@ -92,26 +92,22 @@ def apply(profile: Profile, arguments: Arguments) -> None:
         if getattr(arguments, name) is None and value is not None:
             setattr(arguments, name, value)
             arguments.forwarded += [f"--{name}", str(value)]
-    for override in profile.overrides:
-        if not arguments.overrides_under(override.partition("=")[0]):
-            arguments.overrides.append(override)
-            arguments.forwarded.append(override)
-    if not profile.presets or arguments.overrides_under("presets", "env.scene"):
-        return
-    declared = task_presets(str(arguments.task))
-    presets = [name for name in profile.presets if name in declared]
-    if presets:
-        arguments.overrides.append(f"presets={','.join(presets)}")
-        arguments.forwarded.append(f"presets={','.join(presets)}")
+    added = [item for item in profile.overrides if not arguments.overrides_under(item.partition("=")[0])]
+    if profile.presets and not arguments.overrides_under("presets", "env.scene"):
+        declared = task_presets(str(arguments.task))
+        if presets := [name for name in profile.presets if name in declared]:
+            added.append(f"presets={','.join(presets)}")
+    arguments.overrides += added
+    arguments.forwarded += added
 
 
 def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
     """The settings in effect, for a table."""
-    cameras = [
-        f"{name} {cfg.width} x {cfg.height} px"
+    cameras = {
+        name: (cfg.height, cfg.width)
         for name, cfg in vars(env_cfg.scene).items()
         if hasattr(cfg, "data_types") and hasattr(cfg, "width")
-    ]
+    }
     rows = {
         "task": str(arguments.task),
         "agent": arguments.agent,
@@ -124,20 +120,18 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
     algorithm: Any = getattr(agent_cfg, "algorithm", None)
     if hasattr(algorithm, "group_size"):
         rows["groups"] = f"of {algorithm.group_size}, compared by {algorithm.outcome}"
-    if gr00t_config(agent_cfg) is not None:
-        rows["cameras"] = ", ".join(cameras)
-    return rows | describe_gr00t(agent_cfg)
+    return rows | describe_gr00t(agent_cfg, cameras)
 
 
-def describe_gr00t(agent_cfg: Any) -> dict[str, str]:
-    """Which GR00T is in effect, for a table; nothing for agents without."""
+def describe_gr00t(agent_cfg: Any, cameras: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """Which GR00T is in effect and what it sees, for a table; nothing for agents without. Cameras have height and width
+    [px]."""
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is None:
         return {}
-    from gr00t_rl_ext.policy.options import TINY
-
     chunk = agent_cfg.actor.chunk_length
     return {
+        "cameras": ", ".join(f"{name} {width} x {height} px" for name, (height, width) in cameras.items()),
         "chunk": f"{chunk} control steps" if chunk else "the checkpoint's action horizon",
         "GR00T": "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
         if gr00t_cfg.checkpoint == TINY

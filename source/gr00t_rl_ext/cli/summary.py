@@ -89,7 +89,7 @@ def print_summary(
     print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
 
 
-def print_table(title: str, content: dict[str, str]) -> None:
+def print_table(title: str, content: Mapping[str, str]) -> None:
     """Print label-value pairs as a table."""
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(style="bold")

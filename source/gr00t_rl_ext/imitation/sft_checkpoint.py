@@ -11,7 +11,6 @@ import json
 import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,6 @@ from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, new_directory, read_json
 from gr00t_rl_ext.gr00t.metadata import Camera, robot_metadata, set_robot_metadata
 from gr00t_rl_ext.gr00t.tiny import SMALL, small_image_size
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
-
-SMALL_NAME = "small"
-"""Value of ``--checkpoint`` that stands for a small fresh GR00T made for the dataset."""
 
 STATE_DIRECTORY = "sft"
 """Folder of an SFT checkpoint with what resuming needs, and the curve."""
@@ -144,31 +140,26 @@ def is_sft_checkpoint(directory: Path) -> bool:
     return (directory / STATE_DIRECTORY / _STATE).is_file()
 
 
-@dataclass(frozen=True)
-class SavedRun:
-    """A run as it stands in a checkpoint."""
-
-    settings: Mapping[str, Any]
-    """What determines the run."""
-
-    state: Mapping[str, Any]
-    """Of the trainer."""
-
-    curve: list[dict[str, float]]
-    """One row per evaluation."""
-
-
 def write_checkpoint(
-    out: Path, model: Gr00tModel, run: SavedRun, *, tag: str, metadata: Mapping[str, Any] | None
+    out: Path,
+    model: Gr00tModel,
+    *,
+    tag: str,
+    metadata: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    state: Mapping[str, Any],
+    curve: list[dict[str, float]],
 ) -> None:
     """Write a GR00T checkpoint in the published layout, and the run beside it. It appears complete or not at all.
 
     Args:
         out: Directory; a former state of the run is replaced.
         model: The model; the checkpoint that it was loaded from must still be there.
-        run: The run.
         tag: Embodiment tag.
         metadata: Of the robot; None: those of the checkpoint.
+        settings: What determines the run.
+        state: Of the trainer.
+        curve: One row per evaluation.
 
     Raises:
         FileExistsError: The directory holds something else.
@@ -177,32 +168,27 @@ def write_checkpoint(
         model.save_pretrained(target)
         if metadata is not None:
             set_robot_metadata(target, tag, metadata)
-        _disown(target / CONFIG_FILE)
+        config = read_json(target / CONFIG_FILE)
+        # let no one take a trained model for a fresh one, which may be replaced
+        if config.pop("generator", None) is not None:
+            _write_json(target / CONFIG_FILE, config)
         beside = target / STATE_DIRECTORY
         beside.mkdir()
-        torch.save(dict(run.state), beside / _STATE)
-        _write_json(beside / _SETTINGS, run.settings)
-        _write_json(beside / f"{_CURVE}.json", run.curve)
-        names = list(dict.fromkeys(name for row in run.curve for name in row))
+        torch.save(dict(state), beside / _STATE)
+        _write_json(beside / _SETTINGS, settings)
+        _write_json(beside / f"{_CURVE}.json", curve)
         with (beside / f"{_CURVE}.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, names)
+            writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in curve for name in row)))
             writer.writeheader()
-            writer.writerows(run.curve)
-
-
-def _disown(config: Path) -> None:
-    """Let no one take a trained model for a fresh one, which may be replaced."""
-    content = read_json(config)
-    if content.pop("generator", None) is not None:
-        _write_json(config, content)
+            writer.writerows(curve)
 
 
 def _write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_run(out: Path, settings: Mapping[str, Any]) -> SavedRun:
-    """The run in a checkpoint.
+def read_run(out: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """State and curve of the run in a checkpoint.
 
     Args:
         out: Directory of the checkpoint.
@@ -232,4 +218,4 @@ def read_run(out: Path, settings: Mapping[str, Any]) -> SavedRun:
             f"The run in {str(out)!r} was started with other settings; now {'; '.join(different)}. Resume with those,"
             " or start another run from it with --checkpoint."
         )
-    return SavedRun(former, state, curve)
+    return state, curve
