@@ -42,12 +42,12 @@ class Quality:
 
     def summary(self) -> dict[str, Any]:
         """Counts, share of successes, and the lengths of the successful episodes in control steps."""
-        counts = {"attempted": self.attempted, "succeeded": self.succeeded}
-        rate = {"success_rate": round(self.succeeded / max(self.attempted, 1), 4)}
-        if not self.lengths:
-            return counts | rate
-        steps = {"shortest": min(self.lengths), "longest": max(self.lengths)}
-        return counts | rate | {"steps": {"median": float(np.median(self.lengths)), **steps}}
+        rate = round(self.succeeded / max(self.attempted, 1), 4)
+        result: dict[str, Any] = {"attempted": self.attempted, "succeeded": self.succeeded, "success_rate": rate}
+        if self.lengths:
+            median = float(np.median(self.lengths))
+            result["steps"] = {"median": median, "shortest": min(self.lengths), "longest": max(self.lengths)}
+        return result
 
 
 def dataset_format(spec: TaskSpec, obs: TensorDict, step_dt: float, robot_type: str) -> DatasetFormat:
