@@ -42,7 +42,7 @@ def train(arguments: Arguments) -> int:
             places["video"] = _record(env_cfg, agent_cfg, Path(str(places["checkpoint"])))
     command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
     command += f" --device {arguments.device} --checkpoint {places['checkpoint']} --video"
-    summary.print_summary(run_dir, seconds, places, command, arguments.overrides)
+    summary.print_summary(seconds, places, command, arguments.overrides)
     return 0
 
 
@@ -70,18 +70,21 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
     name = str(arguments.checkpoint)
     try:
         if is_wandb_checkpoint(name):
-            return Path(resolve_wandb_checkpoint(name))
-        if name in CHECKPOINT_SELECTORS:
-            of_agent: Any = {"task": str(arguments.task), "metadata": {"agent": arguments.agent}, "library": "rsl_rl"}
-            return Path(
-                resolve_checkpoint_selector(
-                    str(LOGS / experiment), name, checkpoint_pattern=r"model_.*\.pt", **of_agent
-                )
+            name = resolve_wandb_checkpoint(name)
+        elif name in CHECKPOINT_SELECTORS:
+            name = resolve_checkpoint_selector(
+                str(LOGS / experiment),
+                name,
+                library="rsl_rl",
+                task=str(arguments.task),
+                checkpoint_pattern=r"model_.*\.pt",
+                metadata={"agent": arguments.agent},
             )
+        else:
+            check_checkpoint(name)
     except ValueError as error:
         # Isaac Lab's, which is meant for users
         raise UsageError(str(error)) from error
-    check_checkpoint(name)
     return model_file(Path(name))
 
 

@@ -133,16 +133,15 @@ def check_logger(logger: str | None) -> None:
         raise UsageError(f"The logger is {logger!r}; expected tensorboard, wandb or neptune.")
     if importlib.util.find_spec(logger) is None:
         raise UsageError(f"The logger {logger} is not installed. Install it: pip install {logger}.")
-    if logger == "neptune":
-        if not os.environ.get("NEPTUNE_API_TOKEN"):
-            raise UsageError("The logger neptune has no key. Set NEPTUNE_API_TOKEN, or choose --logger tensorboard.")
-        return
-    import wandb
+    if logger == "neptune" and not os.environ.get("NEPTUNE_API_TOKEN"):
+        raise UsageError("The logger neptune has no key. Set NEPTUNE_API_TOKEN, or choose --logger tensorboard.")
+    if logger == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun"):
+        import wandb
 
-    if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
-        raise UsageError(
-            "The logger wandb has no key. Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline logs to files."
-        )
+        if not wandb.api.api_key:
+            raise UsageError(
+                "The logger wandb has no key. Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline logs to files."
+            )
 
 
 def resolve_configs(task: str, agent: str, overrides: list[str]) -> tuple[Any, Any]:

@@ -24,19 +24,19 @@ class Profile:
     name: str
     num_envs: int | None
     max_iterations: int | None
-    presets: tuple[str, ...]
-    """Presets of the task to select, as with ``presets=NAME``."""
+    small_cameras: bool
+    """Whether to select the preset ``small_cameras``, where the task has it."""
     overrides: tuple[str, ...] = ()
     """Other overrides, ``path=value``."""
 
 
-FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
+FULL = Profile("full", num_envs=None, max_iterations=None, small_cameras=False)
 """What the task and the agent say."""
 
-SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_cameras",))
+SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, small_cameras=True)
 """A GR00T agent on a CPU: the whole pipeline in a minute."""
 
-SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, presets=("small_cameras",))
+SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, small_cameras=True)
 """A GR00T agent on a CPU whose rollouts are whole episodes, in groups."""
 
 SMALL_RANDOM_GROUPS = replace(
@@ -45,11 +45,11 @@ SMALL_RANDOM_GROUPS = replace(
 """The same with the tiny random GR00T. It never succeeds, so that groups would have no signal; its returns differ, by
 1e-4 where success is worth 1."""
 
-SMALL_MODEL = Profile("small model", num_envs=128, max_iterations=None, presets=("small_cameras",))
+SMALL_MODEL = Profile("small model", num_envs=128, max_iterations=None, small_cameras=True)
 """A recipe for a small GR00T, on a CPU: as long as it says, with as many environments as it was made with. Without a
 checkpoint there is nothing that could learn, and the other profiles are taken."""
 
-SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
+SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, small_cameras=False)
 """An agent without cameras on a CPU."""
 
 
@@ -93,10 +93,9 @@ def apply(profile: Profile, arguments: Arguments) -> None:
             setattr(arguments, name, value)
             arguments.forwarded += [f"--{name}", str(value)]
     added = [item for item in profile.overrides if not arguments.overrides_under(item.partition("=")[0])]
-    if profile.presets and not arguments.overrides_under("presets", "env.scene"):
-        declared = task_presets(str(arguments.task))
-        if presets := [name for name in profile.presets if name in declared]:
-            added.append(f"presets={','.join(presets)}")
+    open_cameras = profile.small_cameras and not arguments.overrides_under("presets", "env.scene")
+    if open_cameras and "small_cameras" in task_presets(str(arguments.task)):
+        added.append("presets=small_cameras")
     arguments.overrides += added
     arguments.forwarded += added
 

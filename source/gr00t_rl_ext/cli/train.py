@@ -20,6 +20,8 @@ from gr00t_rl_ext.cli.handler import run
 VIDEO_DECISIONS = 8
 """Length of the video of the policy, in decisions."""
 
+FILM = ("--video", "--video_length", str(VIDEO_DECISIONS))
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train. Returns the exit code: 0, or 2 if the command line cannot work."""
@@ -63,7 +65,7 @@ def _train(arguments: Arguments) -> int:
         play = play_command(arguments, env_cfg, places["checkpoint"])
         if arguments.record and compatibility.gr00t_config(agent_cfg) is not None:
             places["video"] = _record(arguments, Path(str(places["checkpoint"])), played)
-        summary.print_summary(run_dir, seconds, places, play, played)
+        summary.print_summary(seconds, places, play, played)
     return 0
 
 
@@ -83,10 +85,13 @@ def algorithms_runner() -> AbstractContextManager[Any]:
 
 def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:
     """The command that plays what was trained. Without Isaac Sim, a task without a recorder cannot be filmed."""
-    command = f"isaaclab play --rl_library rsl_rl --task {arguments.task} --agent {arguments.agent}"
-    command += f" --device {arguments.device} --num_envs 4 --checkpoint {checkpoint}"
-    films = getattr(env_cfg, "video_recorders", None)
-    return f"{command} --video --video_length {VIDEO_DECISIONS}" if films else command
+    film = FILM if getattr(env_cfg, "video_recorders", None) else ()
+    return " ".join(("isaaclab", *_play(arguments, checkpoint, num_envs=4), *film))
+
+
+def _play(arguments: Arguments, checkpoint: object, num_envs: int) -> list[str]:
+    command = ["play", "--rl_library", "rsl_rl", "--task", str(arguments.task), "--agent", arguments.agent]
+    return [*command, "--device", str(arguments.device), "--num_envs", str(num_envs), "--checkpoint", str(checkpoint)]
 
 
 def _record(arguments: Arguments, checkpoint: Path, overrides: Sequence[str]) -> str:
@@ -95,12 +100,10 @@ def _record(arguments: Arguments, checkpoint: Path, overrides: Sequence[str]) ->
     Returns:
         The video, or where to look if there is none.
     """
-    command = [sys.executable, "-m", "isaaclab", "play", "--rl_library", "rsl_rl"]
-    command += ["--task", str(arguments.task), "--agent", arguments.agent, "--device", str(arguments.device)]
-    command += ["--num_envs", "1", "--checkpoint", str(checkpoint), "--video", "--video_length", str(VIDEO_DECISIONS)]
+    command = [sys.executable, "-m", "isaaclab", *_play(arguments, checkpoint, num_envs=1), *FILM, *overrides]
     print(f"Recording {VIDEO_DECISIONS} decisions of the trained policy ...", flush=True)
     log_file = checkpoint.parent / "play.log"
     with log_file.open("w") as log:
-        subprocess.run([*command, *overrides], stdout=log, stderr=subprocess.STDOUT, check=False)
+        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
     videos = sorted(checkpoint.parent.glob("videos/play/*.mp4"))
     return str(videos[-1]) if videos else f"none was recorded; see {log_file}"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gr00t_rl_ext.gr00t import Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t, load_tokenizer
-from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+from gr00t_rl_ext.gr00t.checkpoint import new_directory, resolve_checkpoint
+from gr00t_rl_ext.gr00t.metadata import set_robot_metadata
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.sft import SftTrainer
@@ -69,9 +70,7 @@ class SftRun:
         cameras = training_data.choose_cameras(dataset, options.cameras)
         tag = options.embodiment_tag
         if options.checkpoint == SMALL_NAME:
-            directory = sft_checkpoint.small_checkpoint(
-                dataset, cameras, horizon=options.horizon, seed=options.seed, tag=tag
-            )
+            directory = sft_checkpoint.small_checkpoint(dataset, cameras, options)
         else:
             directory = resolve_checkpoint(options.checkpoint)
         dtype = dtype_of("auto", options.device)
@@ -188,16 +187,21 @@ class SftRun:
         return rows | {"by action key": ", ".join(by_key)}
 
     def save(self, out: Path) -> None:
-        """Write the checkpoint and the state of the run; see :func:`~.sft_checkpoint.write_checkpoint`."""
-        sft_checkpoint.write_checkpoint(
-            out,
-            self.trainer.model,
-            tag=self.options.embodiment_tag,
-            metadata=self.metadata,
-            settings=self.settings,
-            state=self.trainer.state_dict(),
-            curve=self.curve,
-        )
+        """Write a GR00T checkpoint in the published layout, and the run beside it. It appears complete or not at all.
+
+        The checkpoint that the model was loaded from must still be there.
+
+        Args:
+            out: Directory; a former state of the run is replaced.
+
+        Raises:
+            FileExistsError: The directory holds something else.
+        """
+        with new_directory(out, may_replace=sft_checkpoint.is_sft_checkpoint) as target:
+            self.trainer.model.save_pretrained(target)
+            if self.metadata is not None:
+                set_robot_metadata(target, self.options.embodiment_tag, self.metadata)
+            sft_checkpoint.write_run(target, self.settings, self.trainer.state_dict(), self.curve)
 
 
 def _freezing(model: Gr00tModel, options: SftOptions) -> Freezing:
