@@ -95,11 +95,8 @@ def _play(arguments: Arguments, checkpoint: object, num_envs: int) -> list[str]:
 
 
 def _record(arguments: Arguments, checkpoint: Path, overrides: Sequence[str]) -> str:
-    """Record the deterministic policy with ``isaaclab play`` in a process of its own.
-
-    Returns:
-        The video, or where to look if there is none.
-    """
+    """Record the deterministic policy with ``isaaclab play`` in a process of its own; the video, or where to look if
+    there is none."""
     command = [sys.executable, "-m", "isaaclab", *_play(arguments, checkpoint, num_envs=1), *FILM, *overrides]
     print(f"Recording {VIDEO_DECISIONS} decisions of the trained policy ...", flush=True)
     log_file = checkpoint.parent / "play.log"

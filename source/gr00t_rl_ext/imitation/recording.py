@@ -137,7 +137,7 @@ def collect(
         noise_std: In the units of the action, before the task scales it.
         generator: Of the noise, on the CPU.
     """
-    running: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+    running: list[list[list[np.ndarray]]] = [[] for _ in range(env.num_envs)]
     obs = env.get_observations()
     while True:
         images = _images(obs, spec)
@@ -152,19 +152,14 @@ def collect(
         done = dones > 0
         expert.reset(done)
         outcome = Outcome.from_extras(extras, "cpu")
-        action, reward = label.cpu().numpy(), outcome.step_rewards[:, 0].numpy()
+        columns = state, label.cpu().numpy(), outcome.step_rewards[:, 0].numpy(), *images
         for i, rows in enumerate(running):
-            rows.append((state[i], action[i], reward[i], [camera[i] for camera in images]))
+            rows.append([column[i] for column in columns])
         for i in done.nonzero().flatten().tolist():
-            states, actions, rewards, frames = zip(*running[i], strict=True)
-            yield Episode(
-                state=np.stack(states),
-                action=np.stack(actions),
-                reward=np.stack(rewards),
-                images={name: np.stack([f[c] for f in frames]) for c, name in enumerate(spec.cameras)},
-                instruction=spec.instruction,
-                success=outcome.success is not None and bool(outcome.success[i]),
-            )
+            states, actions, rewards, *frames = map(np.stack, zip(*running[i], strict=True))
+            seen = dict(zip(spec.cameras, frames, strict=True))
+            success = outcome.success is not None and bool(outcome.success[i])
+            yield Episode(states, actions, rewards, seen, spec.instruction, success)
             running[i] = []
 
 
