@@ -195,22 +195,19 @@ def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
     rated = any(row.success_interval for row in rows)
     success = [("success, %",), *versus] if rated else []
     header = [("checkpoint",), ("episodes",), *success, ("return",), *versus, ("length",)]
-    lines: list[list[tuple[str, ...]]] = [header]
-    for row in rows:
-        one, successes = row.evaluation, _comparison(row.success_difference, 100, decimals=1)
-        returns = _comparison(row.return_difference, 1, decimals=_decimals(row.return_difference))
-        lines.append(
-            [
-                (one.name,),
-                (str(len(one.returns)),),
-                *([_success(row)] if rated else []),
-                *([successes] if rated and versus else []),
-                (f"{fmean(one.returns):.4g}",),
-                *([returns] if versus else []),
-                (f"{fmean(one.lengths):.1f}",),
-            ]
-        )
-    return lines
+    lines = [
+        [
+            (row.evaluation.name,),
+            (str(len(row.evaluation.returns)),),
+            *([_success(row)] if rated else []),
+            *([_comparison(row.success_difference, 100, decimals=1)] if rated and versus else []),
+            (f"{fmean(row.evaluation.returns):.4g}",),
+            *([_comparison(row.return_difference)] if versus else []),
+            (f"{fmean(row.evaluation.lengths):.1f}",),
+        ]
+        for row in rows
+    ]
+    return [header, *lines]
 
 
 def _success(row: Row) -> tuple[str, ...]:
@@ -223,21 +220,18 @@ def _interval(interval: Interval, scale: float, form: str) -> str:
     return f"({scale * interval.low:{form}} to {scale * interval.high:{form}})"
 
 
-def _comparison(comparison: Comparison | None, scale: float, decimals: int) -> tuple[str, ...]:
+def _comparison(comparison: Comparison | None, scale: float = 1, decimals: int | None = None) -> tuple[str, ...]:
+    """Difference, interval and p-value. As many decimals as show two digits of the width of the interval, or of the
+    difference if it has none, unless they are given."""
     if comparison is None:
         return ()
+    if decimals is None:
+        width = comparison.interval.high - comparison.interval.low
+        size = width if 0.0 < width < math.inf else abs(comparison.difference)
+        decimals = max(0, 1 - math.floor(math.log10(size))) if size else 0
     form = f"+.{decimals}f"
     p_value = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"
     return f"{scale * comparison.difference:{form}}", _interval(comparison.interval, scale, form), p_value
-
-
-def _decimals(comparison: Comparison | None) -> int:
-    """Decimals that show two digits of the width of the interval, or of the difference if it has none."""
-    if comparison is None:
-        return 0
-    width = comparison.interval.high - comparison.interval.low
-    size = width if 0.0 < width < math.inf else abs(comparison.difference)
-    return max(0, 1 - math.floor(math.log10(size))) if size else 0
 
 
 def _caption(rows: Sequence[Row]) -> str:
