@@ -70,12 +70,9 @@ class Arguments(argparse.Namespace):
 
     def option(self, name: str) -> str | None:
         """Value of an option of Isaac Lab's, ``--name value`` or ``--name=value``; None where it is not given."""
-        for index, item in enumerate(self.rest):
-            if item.startswith(f"--{name}="):
-                return item.partition("=")[2]
-            if item == f"--{name}" and index + 1 < len(self.rest):
-                return self.rest[index + 1]
-        return None
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument(f"--{name}")
+        return getattr(parser.parse_known_args(self.rest)[0], name)
 
     def overrides_under(self, *prefixes: str) -> list[str]:
         """Overrides whose key starts with one of the prefixes."""
