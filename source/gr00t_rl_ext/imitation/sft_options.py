@@ -47,24 +47,16 @@ class SftOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name, fits, expected in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", self.learning_rate > 0, "a positive number"),
-            ("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
-            ("warmup", 0 <= self.warmup < 1, "a share in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("max_grad_norm", self.max_grad_norm > 0, "a positive number"),
-            ("eval_every", self.eval_every >= 1, "at least 1"),
-            ("save_every", self.save_every >= 1, "at least 1"),
-            ("holdout", 0 <= self.holdout < 1, "a share in [0, 1)"),
-            ("horizon", self.horizon >= 1, "at least 1"),
-            ("cache_gib", self.cache_gib >= 0, "0 or more"),
-            ("language_layers", self.language_layers >= 0, "0 or more"),
+        for names, fits, expected in (
+            (("steps", "batch_size", "eval_every", "save_every", "horizon"), lambda value: value >= 1, "at least 1"),
+            (("learning_rate", "max_grad_norm"), lambda value: value > 0, "a positive number"),
+            (("weight_decay", "language_layers", "cache_gib"), lambda value: value >= 0, "0 or more"),
+            (("warmup", "holdout"), lambda value: 0 <= value < 1, "a share in [0, 1)"),
+            (("schedule",), lambda value: value in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
         ):
-            if not fits:
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} is {getattr(self, name)!r}; expected {expected}.")
+            for name in names:
+                if not fits(value := getattr(self, name)):
+                    raise ValueError(f"--{name.replace('_', '-')} is {value!r}; expected {expected}.")
         if "language" in self.train and not self.language_layers:
             raise ValueError("--train names language, but --language-layers is 0: set the number of its last layers.")
         if self.checkpoint == SMALL_NAME and self.keep_statistics:

@@ -73,8 +73,8 @@ class SftRun:
             directory = sft_checkpoint.small_checkpoint(dataset, cameras, options)
         else:
             directory = resolve_checkpoint(options.checkpoint)
-        dtype = dtype_of("auto", options.device)
-        model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype, device=options.device)
+        device = options.device
+        model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype_of("auto", device), device=device)
         metadata = None
         if options.keep_statistics:
             embodiment = load_embodiment(directory, tag, slot=model.embodiment_slot)
@@ -82,13 +82,8 @@ class SftRun:
         else:
             metadata = sft_checkpoint.dataset_metadata(dataset, cameras, tag)
             embodiment = sft_checkpoint.dataset_embodiment(model, metadata, tag)
-        inputs = Gr00tInputs(
-            model,
-            embodiment,
-            load_tokenizer(directory, options.tokenizer),
-            num_cameras=len(cameras),
-            crop_scale=options.crop_scale,
-        )
+        tokenizer = load_tokenizer(directory, options.tokenizer)
+        inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=len(cameras), crop_scale=options.crop_scale)
         freezing = _freezing(model, options)
         base = fingerprint(directory)
         settings = {name: getattr(options, name) for name in DETERMINING}
