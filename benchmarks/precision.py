@@ -31,10 +31,10 @@ from scaled_checkpoint import VERSIONS, write_scaled_checkpoint
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tContext, Gr00tFeatures, Gr00tModel, load_gr00t
-from gr00t_rl_ext.policy import gaussian
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.flow_chain import FlowChain, FlowOptions, VelocityField, sample_chain, scored_steps
-from gr00t_rl_ext.policy.options import BoundedStdOptions
+from gr00t_rl_ext.policy.options import BoundedGaussianOptions, GaussianActorOptions
+from gr00t_rl_ext.policy.scored import GaussianScored
 
 CONTROL_STEPS, ACTION_DIM, STATE_DIM, TEXT_TOKENS = 16, 8, 9, 40
 STD = 0.1
@@ -89,8 +89,8 @@ class Policy:
             # not a cast of the loaded head, which would keep its rounding
             self.model.action_head = load_gr00t(checkpoint, 31, setting.head, device).action_head
         torch.manual_seed(0)
-        std = BoundedStdOptions(STD)
-        self.adapter = GaussianAdapter(self.model.feature_dim, STATE_DIM, CONTROL_STEPS, ACTION_DIM, std=std)
+        options = GaussianActorOptions(distribution_cfg=BoundedGaussianOptions(STD))
+        self.adapter = GaussianAdapter(self.model.feature_dim, STATE_DIM, CONTROL_STEPS, ACTION_DIM, options)
         with torch.no_grad():  # as far from its start, where the mean is nearly 0, as a trained one
             list(self.adapter.mlp.parameters())[-2].mul_(50.0)
         self.adapter.to(device)
@@ -119,8 +119,9 @@ class Policy:
         return {name: value.float() for name, value in named.items()}
 
     def _field(self, context: Gr00tContext, state: Tensor) -> VelocityField:
-        context, buckets = self.model.cache_key_values(context), self.model.action_head.config.num_timestep_buckets
-        return lambda x, t: self.model.velocity(context, state, x, (t * buckets).long())
+        head = self.model.action_head
+        context, buckets = head.cache_key_values(context), head.config.num_timestep_buckets
+        return lambda x, t: head.velocity(context, state, x, (t * buckets).long())
 
     @torch.no_grad()
     def act(self, features: Gr00tFeatures, batch: Batch) -> Batch:
@@ -160,7 +161,7 @@ class Policy:
 
 
 def _density(actions: Tensor, mean: Tensor, std: Tensor, valid: Tensor, dtype: torch.dtype) -> Tensor:
-    return gaussian.log_prob(actions.to(dtype), mean.to(dtype), std.to(dtype), valid).sum(1)
+    return GaussianScored(actions.to(dtype), mean.to(dtype), std.to(dtype), valid).log_prob().sum(1)
 
 
 def observations(model: Gr00tModel, batch_size: int, device: str) -> Batch:

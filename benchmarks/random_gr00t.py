@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from scaled_checkpoint import scaled_configs, write_configs
 
-from gr00t_rl_ext.gr00t import GR00T_VERSIONS, ActionHead, ActionHeadConfig, Gr00tConfig, Gr00tModel
+from gr00t_rl_ext.gr00t import Gr00tModel
 from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE
+from gr00t_rl_ext.gr00t.model import meta_gr00t
 
 
 def random_gr00t(
@@ -41,12 +42,9 @@ def random_gr00t(
     """
     files = scaled_configs(version, sixteenths)
     {"N1.5": _reshape_n1_5, "N1.7": _reshape_n1_7}[version](files, depth, image_size)
-    config, spec = files[CONFIG_FILE], GR00T_VERSIONS[version]
-    head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config[spec.head_section])
-    with tempfile.TemporaryDirectory() as directory, torch.device("meta"):
+    with tempfile.TemporaryDirectory() as directory:
         write_configs(Path(directory), files)
-        backbone = spec.backbone.from_checkpoint(config, Path(directory), "sdpa")
-        model = Gr00tModel(Gr00tConfig(version, head, 0, Path(directory), config), backbone, ActionHead(head))
+        model = meta_gr00t(Path(directory))
     model.to(dtype).to_empty(device=device)
     model.backbone.materialize_buffers(torch.device(device))
     with torch.no_grad():

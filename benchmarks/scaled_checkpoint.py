@@ -27,19 +27,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from gr00t_rl_ext.gr00t import (
-    GR00T_VERSIONS,
-    ActionHead,
-    ActionHeadConfig,
-    Gr00tCheckpointError,
-    Gr00tConfig,
-    Gr00tModel,
-)
+from gr00t_rl_ext.gr00t import GR00T_VERSIONS, Gr00tCheckpointError
 from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
 from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
 from gr00t_rl_ext.gr00t.inputs import load_tokenizer
+from gr00t_rl_ext.gr00t.model import meta_gr00t
 from gr00t_rl_ext.gr00t.tiny.build import TINY_SHAPES
 
 VERSIONS = tuple(GR00T_VERSIONS)
@@ -64,7 +58,7 @@ def write_scaled_checkpoint(
     """
     files = scaled_configs(version, sixteenths)
     write_configs(directory, files)
-    shapes = tensor_shapes(directory, version, files[CONFIG_FILE])
+    shapes = tensor_shapes(directory, version)
     keys = sorted(shapes)
     per_shard = math.ceil(len(keys) / num_shards)
     weight_map = {}
@@ -110,15 +104,11 @@ def write_configs(directory: Path, files: Mapping[str, Any]) -> None:
         (directory / name).write_text(json.dumps(content, indent=1))
 
 
-def tensor_shapes(directory: Path, version: str, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(directory: Path, version: str) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that belongs to the configs in a directory."""
-    spec = GR00T_VERSIONS[version]
-    head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config[spec.head_section])
-    with torch.device("meta"):
-        backbone = spec.backbone.from_checkpoint(config, directory, "sdpa")
-        model = Gr00tModel(Gr00tConfig(version, head, 0, directory, config), backbone, ActionHead(head))
+    model = meta_gr00t(directory)
     own = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
-    return own | TINY_SHAPES[version]().unused_shapes(backbone)
+    return own | TINY_SHAPES[version]().unused_shapes(model.backbone)
 
 
 def _random(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

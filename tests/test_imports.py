@@ -26,9 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "policy": {"gr00t", "robot", "cache", "options"},
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
     "runners": {"algorithms", "policy", "gr00t", "envs.decision"},
-    "imitation": {"policy", "robot", "gr00t", "envs", "cache"},
-    "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs"},
-    "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "robot"},
+    "imitation": {"policy", "robot", "gr00t", "envs", "cache", "progress"},
+    "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs", "progress"},
+    "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "algorithms.baseline", "robot"},
 }
 """Folder -> what it may import besides itself, by prefix. ``cli`` may import everything, and nothing imports it."""
 

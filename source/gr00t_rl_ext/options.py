@@ -104,7 +104,8 @@ class Requirements:
             if value is not None and (value < at_least or value != int(value)):
                 self._refuse(name, f"an integer of at least {at_least}")
 
-    def one_of(self, name: str, choices: Collection[str]) -> None:
+    def one_of(self, name: str, choices: Collection[str], *, any_case: bool = False) -> None:
         """One of some words."""
-        if str(getattr(self._options, name)).lower() not in choices:
+        value = str(getattr(self._options, name))
+        if (value.lower() if any_case else value) not in choices:
             self._refuse(name, f"one of {', '.join(choices)}")

@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rsl_rl.utils import resolve_callable
 from torch.distributions import Categorical, kl_divergence
 
 from gr00t_rl_ext.algorithms.baseline import CategoricalDistribution
@@ -73,3 +75,20 @@ def test_a_gaussian_on_discrete_actions_is_refused_and_the_advice_helps(monkeypa
         trained(task)
     assert trained(task, "agent.actor.distribution_cfg=null") == 5
     assert "gymnasium_toys" in sys.modules
+
+
+OLD = "gr00t_rl_ext.tasks.gymnasium.agents.categorical:CategoricalDistribution"
+
+
+def test_the_distribution_that_configs_of_version_0_1_name() -> None:
+    """It was one categorical of logits (B, A, C)."""
+    distribution: Any = resolve_callable(OLD)(2, num_choices=3)
+    assert distribution.input_dim == 6
+    drawn = torch.randn(B, 6, generator=torch.Generator().manual_seed(0))
+    distribution.update(drawn)
+    expected = Categorical(logits=drawn.unflatten(-1, (2, 3)))
+    actions = distribution.sample()
+    torch.testing.assert_close(distribution.log_prob(actions), expected.log_prob(actions).sum(-1))
+    torch.testing.assert_close(distribution.entropy, expected.entropy().sum(-1))
+    assert torch.equal(distribution.mean, expected.probs.argmax(-1).float())
+    assert trained("gym:CartPole-v1", f"agent.actor.distribution_cfg={{class_name: '{OLD}', num_choices: 2}}") == 2

@@ -21,7 +21,6 @@ from tiny_policy import OBS_GROUPS, actor_critic, observations
 from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 
@@ -120,7 +119,7 @@ def test_an_observation_written_in_place_is_encoded_again(make: MakeAlgorithm) -
 def test_features_are_stored_instead_of_images(make: MakeAlgorithm) -> None:
     alg = make()
     Runner(alg).rollout()
-    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED}
+    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged"}
 
 
 def test_the_backbone_does_not_change(make: MakeAlgorithm, encoder: Gr00tEncoder) -> None:
@@ -149,11 +148,11 @@ def test_the_mask_of_executed_steps_is_stored(make: MakeAlgorithm) -> None:
     alg = make()
     executed = torch.randint(1, H + 1, (T, N), generator=torch.Generator().manual_seed(0))
     Runner(alg, encoded=True).rollout(executed)
-    assert alg.storage.observations[EXECUTED].dtype == torch.bool
+    assert alg.storage.valid.dtype == torch.bool
     for step in range(T):
         for env in range(N):
             count = int(executed[step, env])
-            assert alg.storage.observations[EXECUTED][step, env].tolist() == [True] * count + [False] * (H - count)
+            assert alg.storage.valid[step, env].tolist() == [True] * count + [False] * (H - count)
 
 
 @pytest.mark.parametrize("value", [-3.0, math.inf, math.nan])
@@ -165,7 +164,7 @@ def test_actions_after_the_end_of_an_episode_change_nothing(make: MakeAlgorithm,
         alg = make(entropy_coef=0.01, kl_to_base_coef=0.1)
         torch.manual_seed(1)
         Runner(alg, encoded=True).rollout(executed)
-        actions, valid = alg.storage.actions.view(T, N, H, A), alg.storage.observations[EXECUTED]
+        actions, valid = alg.storage.actions.view(T, N, H, A), alg.storage.valid
         if name == "changed after the end":
             actions[~valid] = value
         elif name == "changed before the end":
@@ -214,7 +213,7 @@ def test_mini_batches_are_shuffled_anew_in_every_epoch(make: MakeAlgorithm, monk
     original = alg.updater._mini_batch
 
     def recorded(storage: Any, indices: torch.Tensor, *more: Any) -> Any:
-        batches.append(alg.storage.batch(indices).returns.squeeze(1).tolist())
+        batches.append(alg.storage.batch(indices).rows["returns"].squeeze(1).tolist())
         return original(storage, indices, *more)
 
     monkeypatch.setattr(alg.updater, "_mini_batch", recorded)

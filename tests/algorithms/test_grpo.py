@@ -23,7 +23,6 @@ from toy_reach import ToyReach
 from gr00t_rl_ext.algorithms import construction
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
 from gr00t_rl_ext.algorithms.options import GrpoOptions
-from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.runners.grpo_runner import GrpoRunner
 
 G = 4
@@ -173,7 +172,7 @@ def test_with_one_success_that_members_chain_becomes_likelier_and_the_others_do_
 
     def chains() -> torch.Tensor:
         with torch.no_grad():
-            return alg._score(batch).current.log_prob().sum(1).view(3, G).sum(0)
+            return alg.reference.score(batch, with_gradient=True).current.log_prob().sum(1).view(3, G).sum(0)
 
     # the objective is the sum of the advantages times the ratios: the part of each chain has its advantage's sign
     loss = alg._loss(batch, 1.0)
@@ -194,7 +193,7 @@ def test_no_critic_is_built_and_nothing_of_one_takes_memory() -> None:
     actor = {p.data_ptr() for p in alg.actor.parameters()}
     optimized = {p.data_ptr() for group in alg.updater.optimizer.param_groups for p in group["params"]}
     assert optimized == actor
-    assert not hasattr(alg, "critic")
+    assert alg.critic is None
     assert alg.actor_critic.critic is None
     assert not {"values", "returns", "final_values"} & set(vars(alg.storage))
     saved = alg.save()
@@ -254,7 +253,7 @@ def test_an_env_that_finished_costs_no_policy_calls() -> None:
     roll_out(alg, env)
     assert decided == [list(range(8)), [5, 6, 7], [5, 6, 7], [7], [7], [7]]
     assert alg.encoder.calls - calls == 6, "one pass through the backbone each, over these environments only"
-    assert alg.storage.observations[EXECUTED].any(-1).sum() == 8 + 2 * 3 + 3
+    assert alg.storage.valid.any(-1).sum() == 8 + 2 * 3 + 3
 
 
 # Advantages as they are stored
@@ -281,7 +280,7 @@ def test_stored_advantages_and_weights_by_hand() -> None:
     learned = sorted(row * 8 + env_ for row in rows for env_ in range(8) if row < lengths[env_])
     assert alg.storage.learned.tolist() == learned
     batch = alg.storage.batch(alg.storage.learned)
-    assert batch.weights.mean() == pytest.approx(1.0)
+    assert batch.rows["weights"].mean() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +339,8 @@ def test_advantages_per_mini_batch_have_scale_one() -> None:
     for indices in alg.storage.shuffled(3):
         whole = alg._mini_batch_statistics(indices)
         batch = alg.storage.batch(indices)
-        rms = (batch.weights * batch.advantages.square()).sum() / batch.weights.sum()
+        weights, advantages = batch.rows["weights"], batch.rows["advantages"]
+        rms = (weights * advantages.square()).sum() / weights.sum()
         assert float(whole) == pytest.approx(float(rms.sqrt()), rel=1e-5)
 
 
@@ -494,7 +494,7 @@ def test_clip_higher_lets_ratios_rise_further_than_they_may_fall() -> None:
     batch = alg.storage.batch(alg.storage.learned)
     loss = alg._loss(batch, 1.0)
     (slope,) = torch.autograd.grad(loss.parts["policy_loss"], loss.log_ratio)
-    ratio, rising = loss.log_ratio.detach().exp(), batch.advantages > 0
+    ratio, rising = loss.log_ratio.detach().exp(), batch.rows["advantages"] > 0
     for where, moves in (
         (rising & (ratio > 1.11) & (ratio < 1.29), True),
         (rising & (ratio > 1.31), False),
@@ -596,6 +596,10 @@ def test_episodes_longer_than_the_rollout_are_announced(capsys: pytest.CaptureFi
         ({"group_size": 1}, r"`agent.algorithm.group_size` is 1; expected an integer of at least 2"),
         ({"segment_length": 3}, r"segment_length` is 3, but `agent.num_steps_per_env` is 8 decisions"),
         ({"outcome": "reward"}, r"`agent.algorithm.outcome` is 'reward'; expected one of success, return"),
+        ({"outcome": "Return"}, r"`agent.algorithm.outcome` is 'Return'; expected one of success, return"),
+        ({"decision_weights": "token"}, r"`agent.algorithm.decision_weights` is 'token'; expected one of episode, dec"),
+        ({"baseline_momentum": 1.0}, r"`agent.algorithm.baseline_momentum` is 1.0; expected a number in \[0, 1\)"),
+        ({"baseline_momentum": -0.1}, r"`agent.algorithm.baseline_momentum` is -0.1; expected a number in \[0, 1\)"),
         ({"baseline": "critic"}, r"expected one of group_relative, mean_only, leave_one_out, running"),
         ({"success_range": (0.9, 0.1)}, r"success_range` is \[0.9, 0.1\]; expected two rising numbers"),
         ({"baseline": "running"}, r"there is nothing to resample. Set `agent.algorithm.max_resamples=0`"),

@@ -28,31 +28,6 @@ def column(*numbers: float) -> torch.Tensor:
     return torch.tensor(numbers).unsqueeze(1)
 
 
-def test_generalized_advantages_by_hand() -> None:
-    # deltas 1 + 0.5 * 4 - 2 = 1, 2 + 0.5 * 0 - 4 = -2 (the end of an episode), 3 + 0.5 * 8 - 1 = 6
-    advantages = returns.generalized_advantages(
-        column(1.0, 2.0, 3.0),
-        column(2.0, 4.0, 1.0),
-        column(4.0, 0.0, 8.0),
-        torch.tensor([[True], [False], [True]]),
-        gamma=0.5,
-        lam=0.5,
-    )
-    close(advantages, column(1.0 + 0.25 * -2.0, -2.0, 6.0))
-
-
-def test_generalized_advantages_with_a_discount_per_step() -> None:
-    advantages = returns.generalized_advantages(
-        column(1.0, 1.0),
-        column(0.0, 0.0),
-        column(2.0, 2.0),
-        torch.ones(2, 1, dtype=torch.bool),
-        gamma=column(0.5, 0.25),
-        lam=1.0,
-    )
-    close(advantages, column(2.0 + 0.5 * 1.5, 1.5))
-
-
 def test_a_termination_inside_a_chunk_by_hand() -> None:
     # the second decision ends after 1 of 2 steps; the value 100 after the end is the next episode's
     advantages = returns.chunk_advantages(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from gr00t_rl_ext.algorithms.schedules import FIELDS, MAX_RATE, LearningRates
+from gr00t_rl_ext.algorithms.schedules import FIELDS, MAX_RATE, LearningRates, check_schedules
 
 INITIAL = {"actor": 1e-5, "critic": 2e-4, "head": 4e-6}
 
@@ -175,7 +175,7 @@ def test_an_unknown_schedule_is_named(key: str) -> None:
         " rate to 0 at the end of the run); 'adaptive' (lower while"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
-        made(**{key: "cosine"})
+        check_schedules({key: "cosine"}, desired_kl=0.01)
 
 
 @pytest.mark.parametrize("desired_kl", [None, 0.0, -0.01])
@@ -183,7 +183,7 @@ def test_adaptive_needs_a_desired_kl(desired_kl: float | None) -> None:
     field = "agent.algorithm.critic_schedule"
     message = f"`{field}` is 'adaptive', which needs `agent.algorithm.desired_kl`; that is {desired_kl}. Expected"
     with pytest.raises(ValueError, match=re.escape(message)):
-        made(critic="adaptive", desired_kl=desired_kl)
+        check_schedules({"critic": "adaptive"}, desired_kl)
 
 
 @pytest.mark.parametrize("total", [None, 0])

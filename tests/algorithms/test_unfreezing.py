@@ -15,7 +15,6 @@ from made_up_experience import H, N, Runner, T, extras_of
 from tiny_policy import actor_critic, load_encoder, observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.algorithms.storage import EXECUTED
 from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN
 from gr00t_rl_ext.policy.stages import MIN_EPISODES, FreezingOptions
 
@@ -119,11 +118,11 @@ SCHEDULE = [{"train": ["language_lora"], "at_iteration": 1, "learning_rate": 2e-
 def test_a_stage_opens_between_iterations(capsys: pytest.CaptureFixture[str]) -> None:
     alg = make(schedule=SCHEDULE)
     runner = Runner(alg)
-    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged", EXECUTED}
+    assert set(alg.storage.observations.keys()) == {FEATURES, "state", "privileged"}
     log = runner.iterate()
     assert log["train/stage"] == 0
     assert "train/learning_rate_language_lora" not in log
-    assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged", EXECUTED}
+    assert set(alg.storage.observations.keys()) == {HIDDEN, "state", "privileged"}
     state = {name: alg.updater.optimizer.state[p]["exp_avg"].clone() for name, p in alg.actor.named_parameters()}
     assert [group["name"] for group in alg.updater.optimizer.param_groups] == ["actor", "critic", "language_lora"]
     assert alg.updater.optimizer.param_groups[2]["lr"] == 2e-4
@@ -216,7 +215,7 @@ def test_parts_have_the_size_of_the_mini_batch_over_the_steps() -> None:
     alg = make(algorithm={"gradient_accumulation_steps": 4})
     sizes = []
     loss = alg._loss
-    alg._loss = lambda batch, whole: sizes.append(batch.values.shape[0]) or loss(batch, whole)  # type: ignore[method-assign]
+    alg._loss = lambda batch, whole: sizes.append(len(batch.rows)) or loss(batch, whole)  # type: ignore[method-assign]
     Runner(alg).iterate()
     assert sizes == [2] * 4 * MINI_BATCHES * EPOCHS
 

@@ -17,7 +17,7 @@ from gr00t_rl_ext.cli import record
 from gr00t_rl_ext.cli.arguments import with_quoted_names
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
-from gr00t_rl_ext.imitation.experts import ReachExpert
+from gr00t_rl_ext.imitation.experts.fetch import ReachExpert
 from gr00t_rl_ext.imitation.training_data import spec_of
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 from gr00t_rl_ext.tasks.gymnasium import resolution

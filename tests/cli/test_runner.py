@@ -12,13 +12,13 @@ from rsl_rl.runners import OnPolicyRunner
 
 train_rsl_rl = pytest.importorskip("isaaclab_rl.entrypoints.backends.train_rsl_rl")
 
-from gr00t_rl_ext.cli.runner import algorithms_runner  # noqa: E402
+from gr00t_rl_ext.cli.train import algorithms_runner  # noqa: E402
 from gr00t_rl_ext.runners import grpo_runner  # noqa: E402
 from gr00t_rl_ext.tasks import recipes  # noqa: E402
 
 
 def test_isaac_lab_accepts_no_other_runner_by_name() -> None:
-    """Once this fails, agents can name their runner, and cli/runner.py can go."""
+    """Once this fails, agents can name their runner, and algorithms_runner can go."""
     cfg = recipes.Gr00tGrpoRunnerCfg()
     cfg.class_name = "gr00t_rl_ext.runners.grpo_runner:GrpoRunner"
     with pytest.raises(ValueError, match="Unsupported runner class"):

@@ -43,18 +43,8 @@ OTHER = evaluation("[red]grpo", ".xx.x.x.xx")
 
 def test_rows_are_those_of_the_statistics() -> None:
     first, second = report.summarise([BASE, TRAINED])
-    assert first == (
-        "base",
-        10,
-        0.2,
-        wilson_interval(2, 10),
-        None,
-        pytest.approx((0.1 * (0 + 1 + 3 + 4 + 5 + 7 + 8 + 9) + 2 * 2.5) / 10),
-        None,
-        88.0,
-        None,
-        (),
-    )
+    assert first == (BASE, wilson_interval(2, 10), None, None)
+    assert second[:2] == (TRAINED, wilson_interval(9, 10))
     assert second.success_difference == compare_successes(BASE.successes, TRAINED.successes)
     assert second.success_difference.difference == pytest.approx(0.7)
     assert second.success_difference.p_value == pytest.approx(2 / 2**7)

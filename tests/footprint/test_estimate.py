@@ -38,10 +38,6 @@ class LinearStorage:
         self.obs[step] = obs
         self.actions[step] = actions
 
-    def tensors(self) -> dict[str, list[torch.Tensor]]:
-        actions = [] if self.actions is None else [self.actions]
-        return {"obs": [self.obs], "actions": actions, "rewards": [self.rewards]}
-
 
 class LinearAgent:
     """One layer from observations to actions, whose memory can be counted."""
@@ -51,6 +47,11 @@ class LinearAgent:
         self.optimizer = torch.optim.SGD(self.layer.parameters(), foreach=False)
         self.storage = LinearStorage(num_envs, num_steps)
         self.num_parts = num_parts
+
+    def stored(self) -> dict[str, list[torch.Tensor]]:
+        storage = self.storage
+        actions = [] if storage.actions is None else [storage.actions]
+        return {"obs": [storage.obs], "actions": actions, "rewards": [storage.rewards]}
 
     @torch.no_grad()
     def rollout(self) -> None:
@@ -117,14 +118,6 @@ def test_parts_of_a_mini_batch(linear: MemoryModel) -> None:
     assert whole.update == PhaseMemory(0, 0, 512 * (4 * WIDTH + 8 + 4 * NUM_ACTIONS) + 4)
     # the indices of two parts are counted, not of all
     assert parts.update == PhaseMemory(WEIGHTS, 0, 64 * (4 * WIDTH + 2 * 8) + 2 * 4 + WEIGHTS)
-
-
-def test_storage_by_what_it_is() -> None:
-    agent = LinearAgent(3, 5, 1)
-    agent.rollout()
-    parts = memory.storage_bytes(agent.storage)
-    assert sum(parts.values()) == 15 * STORED
-    assert parts["obs"] == 15 * 4 * WIDTH
 
 
 # The log

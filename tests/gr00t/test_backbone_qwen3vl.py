@@ -242,7 +242,7 @@ def test_published_parameter_count(checkpoint: Path, tmp_path: Path):
     published["diffusion_model_cfg"] |= dit
     published["vl_self_attention_cfg"] |= vl
     with torch.device("meta"):
-        backbone = Qwen3VLBackbone.from_checkpoint(published, tmp_path, "sdpa")
+        backbone = Qwen3VLBackbone(published, tmp_path, "sdpa")
         head = ActionHead(ActionHeadConfig.from_checkpoint(published))
 
     def count(module: torch.nn.Module) -> int:

@@ -164,6 +164,19 @@ def test_what_never_moved_in_the_data_is_no_error(tiny_copy: Path):
         assert robot.state.normalize(torch.full((1, 9), 0.5))[0, 7:].tolist() == [expected] * 2
 
 
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [("statistics", "field statistics.state = 3 for embodiment"), ("modalities", "field modalities.state = 3 for")],
+)
+def test_sections_that_are_no_object(tiny_copy: Path, section: str, text: str):
+    file = tiny_copy / "experiment_cfg" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["new_embodiment"][section]["state"] = 3
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(Gr00tCheckpointError, match=f"metadata.json' has the {text}.*expected a valid dictionary"):
+        load_embodiment(tiny_copy, "new_embodiment")
+
+
 def test_statistics_that_are_no_object(tiny_copy: Path):
     file = tiny_copy / "experiment_cfg" / "metadata.json"
     metadata = json.loads(file.read_text())

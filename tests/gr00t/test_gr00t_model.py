@@ -60,7 +60,7 @@ PUBLISHED_CONFIG = {
 def test_published_parameter_count(tmp_path: Path):
     """The dims are right: modules plus what a checkpoint holds besides add up to the published 2,724,163,520."""
     with torch.device("meta"):
-        backbone = EagleBackbone.from_checkpoint(PUBLISHED_CONFIG, tmp_path, "sdpa")
+        backbone = EagleBackbone(PUBLISHED_CONFIG, tmp_path, "sdpa")
         head = ActionHead(ActionHeadConfig.from_checkpoint(PUBLISHED_CONFIG["action_head_cfg"]))
 
     def count(module: torch.nn.Module) -> int:
@@ -87,7 +87,8 @@ def test_properties(tiny_model: Gr00tModel):
     assert tiny_model.version == "N1.5"
     assert tiny_model.embodiment_slot == 31
     assert (tiny_model.max_state_dim, tiny_model.max_action_dim) == (64, 32)
-    assert (tiny_model.action_horizon, tiny_model.num_inference_timesteps, tiny_model.feature_dim) == (16, 4, 64)
+    assert (tiny_model.action_horizon, tiny_model.feature_dim) == (16, 64)
+    assert tiny_model.config.action_head.num_inference_timesteps == 4
     assert tiny_model.device.type == "cpu"
     assert not tiny_model.training
     assert not any(p.requires_grad for p in tiny_model.parameters())
@@ -149,7 +150,8 @@ def test_vision_layer_selection(
         states.append(layer(states[-1], None))
     torch.testing.assert_close(vision.post_layernorm(states[-1]), output.last_hidden_state)
     expected = output.last_hidden_state if select_layer == -1 else states[select_layer]
-    torch.testing.assert_close(model.backbone.image_features(pixel_values), model.backbone.mlp1[0](expected))
+    rows, _ = model.backbone.image_features(pixel_values, model.backbone.grid(None))
+    torch.testing.assert_close(rows, model.backbone.mlp1[0](expected).flatten(0, 1))
 
 
 def test_select_layer_out_of_range(reference_checkpoint: Path, tmp_path: Path):

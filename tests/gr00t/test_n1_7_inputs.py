@@ -241,6 +241,76 @@ def test_unsupported_processors(checkpoint: Path, change, text: str):
         load_embodiment(checkpoint, TAG)
 
 
+@pytest.mark.parametrize(
+    ("modality", "field", "value", "text"),
+    [
+        (
+            "state",
+            "delta_indices",
+            0,
+            "the field state.delta_indices = 0 for embodiment 'my_robot'; expected a valid list",
+        ),
+        ("action", "modality_keys", "arm", "the field action.modality_keys = 'arm' for"),
+        ("video", "delta_indices", [None], "the field video.delta_indices.0 = None for"),
+        ("action", "action_configs", [1, 2], "the field action.action_configs.0 = 1 for"),
+        (None, "video", None, "the field video = None for embodiment 'my_robot'; expected a valid dictionary."),
+    ],
+)
+def test_fields_of_another_type_in_the_processor(checkpoint: Path, modality, field: str, value: object, text: str):
+    def change(options: dict) -> None:
+        modalities = options["modality_configs"][TAG]
+        (modalities[modality] if modality else modalities)[field] = value
+
+    processor_options(checkpoint, change)
+    with pytest.raises(Gr00tCheckpointError, match=r"processor_config.json' has .*Copy the file again") as caught:
+        load_embodiment(checkpoint, TAG)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda o: o.update(modality_configs=[]), r"processor_kwargs.modality_configs = \[\] .*expected a valid dict"),
+        (lambda o: o["modality_configs"].update({TAG: 1}), "has 1 for embodiment 'my_robot'; expected a valid dict"),
+        (lambda o: o.update(use_percentiles="no"), "processor_kwargs.use_percentiles = 'no' .*; expected a valid bool"),
+    ],
+)
+def test_options_of_another_type_in_the_processor(checkpoint: Path, change, text: str):
+    processor_options(checkpoint, change)
+    with pytest.raises(Gr00tCheckpointError, match=text):
+        load_embodiment(checkpoint, TAG)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"image_target_size": 256}, "has the field image_target_size = 256 for the backbone; expected a valid list"),
+        (
+            {"formalize_language": None},
+            "has the field formalize_language = None for the backbone; expected a valid bool",
+        ),
+        ({"image_crop_size": None, "crop_fraction": None}, "has no field 'image_crop_size' for the backbone"),
+    ],
+)
+def test_image_options_of_another_type_in_the_processor(checkpoint: Path, changes: dict, text: str):
+    processor_options(checkpoint, lambda options: options.update(changes))
+    with pytest.raises(Gr00tCheckpointError, match=rf"processor_config.json in .* {text}"):
+        load_gr00t(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([], r"field statistics = \[\] for embodiment 'my_robot'; expected a valid dictionary. Copy the file again"),
+        ({"state": [1.0]}, r"field statistics.state = \[1.0\] for embodiment 'my_robot'; expected a valid dictionary"),
+    ],
+)
+def test_fields_of_another_type_in_the_statistics(checkpoint: Path, content: object, text: str):
+    (checkpoint / "statistics.json").write_text(json.dumps({TAG: content}))
+    with pytest.raises(Gr00tCheckpointError, match=rf"statistics.json' has the {text}"):
+        load_embodiment(checkpoint, TAG)
+
+
 def test_slots_come_from_the_checkpoint(checkpoint: Path):
     """Not from N1.5's published slots, in which new_embodiment has another."""
     assert load_gr00t(checkpoint, embodiment_tag="new_embodiment").embodiment_slot == 10

@@ -84,7 +84,7 @@ def test_velocity_and_actions_are_those_of_each_sample_alone(model: Gr00tModel, 
     context = model.condition(encode(model, inputs, images, TEXTS))
     t_bucket = torch.tensor([0, 250, 500, 750, 999])
     velocity = model.velocity(context, state, noise, t_bucket)
-    cached = model.velocity(model.cache_key_values(context), state, noise, t_bucket)
+    cached = model.velocity(model.action_head.cache_key_values(context), state, noise, t_bucket)
     actions = model.sample(context, state, noise)
     assert torch.equal(velocity, cached)
     for row in range(len(TEXTS)):

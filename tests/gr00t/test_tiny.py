@@ -137,7 +137,7 @@ def test_arguments(tmp_path: Path):
     model = load_gr00t(path)
     assert model.embodiment_slot == 2
     assert (model.max_state_dim, model.max_action_dim, model.action_horizon) == (8, 6, 5)
-    assert (model.num_inference_timesteps, model.backbone.tokens_per_image) == (2, 4)
+    assert (model.config.action_head.num_inference_timesteps, model.backbone.tokens_per_image) == (2, 4)
     assert len(list(path.glob("*.safetensors"))) == 3
     assert load_embodiment(path, "so100").state.normalize(torch.tensor([[1.0, 4.0, -2.0]])).tolist() == [[0, 1, -1]]
 

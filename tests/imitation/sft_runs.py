@@ -11,8 +11,8 @@ from typing import Any
 import recordings
 
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
-from gr00t_rl_ext.imitation.sft import SftOptions
-from gr00t_rl_ext.imitation.sft_run import SftRequest, SftRun
+from gr00t_rl_ext.imitation.sft_options import SftOptions
+from gr00t_rl_ext.imitation.sft_run import SftRun
 
 
 def dataset(directory: Path, *instructions: str) -> Path:
@@ -30,16 +30,7 @@ def tiny(directory: Path, **arguments: Any) -> Path:
     )
 
 
-def run(
-    dataset: Path,
-    checkpoint: Path | str,
-    steps: int = 6,
-    learning_rate: float = 3e-3,
-    batch_size: int = 8,
-    holdout: float = 0.25,
-    resume: Path | None = None,
-    **request: Any,
-) -> SftRun:
+def run(dataset: Path, checkpoint: Path | str, resume: Path | None = None, **options: Any) -> SftRun:
     """A run that has not begun, or one to go on with."""
-    options = SftOptions(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=1)
-    return SftRun.prepare(SftRequest(dataset, str(checkpoint), holdout=holdout, **request), options, resume)
+    known: dict[str, Any] = {"steps": 6, "batch_size": 8, "learning_rate": 3e-3, "holdout": 0.25, "seed": 1}
+    return SftRun.prepare(SftOptions(dataset, str(checkpoint), **known | options), resume)

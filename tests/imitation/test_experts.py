@@ -12,9 +12,18 @@ import torch
 from isaaclab.utils import math as math_utils
 from torch import Tensor
 
-from gr00t_rl_ext.imitation.experts import CubeExpert, CubeScene, LiftExpert, Phase, ServoLaw, StackExpert
-from gr00t_rl_ext.imitation.experts.cubes import ABOVE, CUBE_HEIGHT, PATIENCE, REST_HEIGHT
-from gr00t_rl_ext.imitation.experts.motion import nearest_square_turn, turn_to_yaw, yaw_of
+from gr00t_rl_ext.imitation.experts.cubes import (
+    ABOVE,
+    CUBE_HEIGHT,
+    PATIENCE,
+    REST_HEIGHT,
+    CubeExpert,
+    CubeScene,
+    LiftExpert,
+    Phase,
+    StackExpert,
+)
+from gr00t_rl_ext.imitation.experts.motion import ServoLaw, nearest_square_turn, turn_to_yaw, yaw_of
 
 CUBE_OPENING = 0.585
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from gr00t_rl_ext.envs.gymnasium.tasks import make
-from gr00t_rl_ext.imitation.experts import EXPERTS, FetchScene, PickAndPlaceExpert, ReachExpert
-from gr00t_rl_ext.imitation.experts.fetch import CLOSE, GRASP, HOVER, OPEN
+from gr00t_rl_ext.imitation.experts import EXPERTS
+from gr00t_rl_ext.imitation.experts.fetch import CLOSE, GRASP, HOVER, OPEN, FetchScene, PickAndPlaceExpert, ReachExpert
 
 REACH, PICK = "gym:FetchReach-v4", "gym:FetchPickAndPlace-v4"
 WIDE, AROUND_BLOCK = 0.1, 0.048

@@ -22,7 +22,8 @@ from tensordict import TensorDict
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_embodiment, load_gr00t
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.imitation import sft_checkpoint
-from gr00t_rl_ext.imitation.sft import SftOptions, TimeDistribution
+from gr00t_rl_ext.imitation.sft import TimeDistribution
+from gr00t_rl_ext.imitation.sft_options import SftOptions
 from gr00t_rl_ext.imitation.sft_run import SftRun
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
@@ -54,11 +55,12 @@ def test_it_learns_its_demonstrations_by_heart(base: Path, tmp_path: Path):
     while run.trainer.steps_done < 240:
         run.trainer.step()
     last = run.evaluate(0.0)
-    assert last.loss < 0.15 * first.loss
+    assert last["held_out_loss"] < 0.15 * first["held_out_loss"]
     # the actions are uniform in [-1, 1]: the best constant would be off by 0.5
-    assert first.action_error > 0.4
-    assert last.action_error < 0.2
-    assert last.action_error == pytest.approx((2 * last.action_errors["arm"] + last.action_errors["gripper"]) / 3)
+    assert first["action_error"] > 0.4
+    assert last["action_error"] < 0.2
+    by_key = [last[f"action_error/{key}"] for key in ("arm", "arm", "gripper")]
+    assert last["action_error"] == pytest.approx(sum(by_key) / 3)
 
 
 @pytest.mark.parametrize("train", [("projector",), ("dit",), ("vl_self_attention",), ("language",), ("full",)])
@@ -97,8 +99,9 @@ def test_a_file_holds_what_memory_holds(data: Path, base: Path, monkeypatch, tmp
     monkeypatch.setenv("GR00T_RL_EXT_CACHE", str(tmp_path))
     in_memory = sft_runs.run(data, base)
     in_file = sft_runs.run(data, base, cache_gib=0.0)
-    reports = [run.trainer.step() for run in (in_memory, in_file)]
-    assert reports[0] == reports[1]
+    # the second loss depends on the first gradient
+    losses = [[run.trainer.step() for _ in range(2)] for run in (in_memory, in_file)]
+    assert losses[0] == losses[1]
     assert list((tmp_path / "features").iterdir()) == [], "the files have no names"
 
 
@@ -132,18 +135,18 @@ def test_several_instructions(tmp_path: Path, base: Path):
     assert (len(first.actions), len(second.actions)) == (1, 3)
     actions = [torch.from_numpy(np.concatenate(list(one.action.values()), axis=1)) for one in run.dataset]
     assert torch.equal(second.actions[2, 0], actions[3][-1])
-    assert math.isfinite(run.trainer.step().loss)
+    assert math.isfinite(run.trainer.step())
 
 
 def test_a_resumed_run_equals_one_that_was_not_interrupted(data: Path, base: Path, tmp_path: Path):
     straight = sft_runs.run(data, base)
-    losses = [straight.trainer.step().loss for _ in range(6)]
+    losses = [straight.trainer.step() for _ in range(6)]
     broken = sft_runs.run(data, base)
-    first = [broken.trainer.step().loss for _ in range(3)]
+    first = [broken.trainer.step() for _ in range(3)]
     broken.evaluate(1.0)
     broken.save(tmp_path / "out")
     resumed = sft_runs.run(data, base, resume=tmp_path / "out")
-    assert first + [resumed.trainer.step().loss for _ in range(3)] == losses
+    assert first + [resumed.trainer.step() for _ in range(3)] == losses
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
     assert [row["step"] for row in resumed.curve] == [3]
     resumed.save(tmp_path / "out")  # replaces what was there
@@ -246,14 +249,14 @@ def test_a_small_gr00t_is_made_for_a_dataset(data: Path):
     model = run.trainer.model
     assert (model.action_horizon, model.backbone.image_size) == (5, 32)
     assert 0.9e6 < sum(p.numel() for p in model.parameters()) < 1.1e6
-    assert math.isfinite(run.trainer.step().loss)
+    assert math.isfinite(run.trainer.step())
 
 
 def test_n1_7_with_its_own_statistics(data: Path, tmp_path: Path):
     keys = {"state_keys": {"joints": 3, "pose": 2}, "action_keys": {"arm": 2, "gripper": 1}}
     base = sft_runs.tiny(tmp_path / "base", version="N1.7", image_size=256, video_keys=["front"], **keys)
     run = sft_runs.run(data, base, keep_statistics=True)
-    assert math.isfinite(run.trainer.step().loss)
+    assert math.isfinite(run.trainer.step())
     run.save(tmp_path / "out")
     assert load_gr00t(tmp_path / "out").version == "N1.7"
     with pytest.raises(Gr00tCheckpointError, match="is a GR00T N1.7.*Use --keep-statistics"):
@@ -271,7 +274,7 @@ def test_times_follow_the_published_distribution():
 
 
 def test_learning_rate():
-    options = SftOptions(steps=100, learning_rate=1.0, warmup=0.1)
+    options = SftOptions(Path(), "small", steps=100, learning_rate=1.0, warmup=0.1)
     rates = [options.learning_rate_at(step) for step in range(100)]
     assert rates[:2] == pytest.approx([0.1, 0.2])
     assert rates[9:11] == [1.0, 1.0]
@@ -293,7 +296,7 @@ def test_a_loss_that_is_not_finite_names_its_cause(data: Path, base: Path):
         run.trainer.step()
     # the advice
     run = sft_runs.run(data, base, learning_rate=1e-3)
-    assert all(math.isfinite(run.trainer.step().loss) for _ in range(2))
+    assert all(math.isfinite(run.trainer.step()) for _ in range(2))
 
 
 @pytest.mark.parametrize(
@@ -304,11 +307,13 @@ def test_a_loss_that_is_not_finite_names_its_cause(data: Path, base: Path):
         ({"warmup": 1.0}, "--warmup is 1.0; expected a share"),
         ({"learning_rate": 0.0}, "--learning-rate is 0.0; expected a positive number"),
         ({"max_grad_norm": 0.0}, "--max-grad-norm is 0.0"),
+        ({"eval_every": 0}, "--eval-every is 0; expected at least 1"),
+        ({"keep_statistics": True}, "--keep-statistics needs a checkpoint that has some"),
     ],
 )
 def test_option_errors(changes: dict, text: str):
     with pytest.raises(ValueError, match=text):
-        SftOptions(**changes)
+        SftOptions(Path(), "small", **changes)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +351,7 @@ def test_failures_are_left_out(tmp_path: Path, base: Path):
     data = recordings.write(tmp_path / "data", recordings.episode(success=False))
     with pytest.raises(ValueError, match="None of the 1 episodes"):
         sft_runs.run(data, base)
-    assert sft_runs.run(data, base, keep_failures=True).trainer.step().loss > 0
+    assert sft_runs.run(data, base, keep_failures=True).trainer.step() > 0
 
 
 def test_where_a_checkpoint_may_be_written(tmp_path: Path, base: Path):

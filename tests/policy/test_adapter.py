@@ -19,7 +19,12 @@ from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.adapter import AttentionPooling, CategoricalAdapter, GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
-from gr00t_rl_ext.policy.options import BoundedStdOptions
+from gr00t_rl_ext.policy.options import (
+    AdapterActorOptions,
+    BoundedGaussianOptions,
+    BoundedStdOptions,
+    GaussianActorOptions,
+)
 
 S, D, STATE, H, A = 6, 8, 5, 4, 3
 CHOICES = (3, 2, 5)
@@ -31,11 +36,11 @@ ADAPTERS = ["bounded mean", "unbounded mean", "state-dependent std", "categorica
 
 def make_adapter(kind: str, feature_dim: int = D, state_dim: int = STATE) -> Adapter:
     torch.manual_seed(0)
-    network = {"hidden_dims": (16, 16), "num_queries": 2}
+    std = BoundedGaussianOptions(0.3, (0.02, 1.0), state_dependent_std=kind == "state-dependent std")
+    options = GaussianActorOptions(hidden_dims=[16, 16], num_queries=2, distribution_cfg=std)
     if kind == "categorical":
-        return CategoricalAdapter(feature_dim, state_dim, H, CHOICES, **network)
-    std = BoundedStdOptions(0.3, (0.02, 1.0), state_dependent_std=kind == "state-dependent std")
-    return GaussianAdapter(feature_dim, state_dim, H, A, bounded_mean=kind != "unbounded mean", **network, std=std)
+        return CategoricalAdapter(feature_dim, state_dim, H, CHOICES, options)
+    return GaussianAdapter(feature_dim, state_dim, H, A, options, bounded_mean=kind != "unbounded mean")
 
 
 def parameters_of(adapter: Adapter, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -171,7 +176,7 @@ def test_the_deterministic_action_is_the_likeliest_choice_of_each_component(adap
 @pytest.mark.parametrize("choices", [(), (3, 0), (2, -1)])
 def test_a_component_without_choices_is_refused(choices: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="expected at least one component, and at least one choice in each") as error:
-        CategoricalAdapter(D, STATE, H, choices)
+        CategoricalAdapter(D, STATE, H, choices, AdapterActorOptions())
     assert f"have {choices} choices" in str(error.value)
 
 

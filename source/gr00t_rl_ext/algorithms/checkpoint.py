@@ -9,7 +9,6 @@ Everything is a tensor, a number, a string or a container of these, so that ``to
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -92,19 +91,6 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str |
     )
 
 
-def check_algorithm(loaded: dict[str, Any], algorithm: str) -> None:
-    """Check that a training checkpoint is the algorithm's own: others hold other networks and optimizer states.
-
-    Raises:
-        ValueError: Another algorithm wrote it.
-    """
-    if loaded["algorithm"] != algorithm:
-        raise ValueError(
-            f"This checkpoint was written by {loaded['algorithm']}, but the agent's algorithm is {algorithm}. Choose"
-            " the `--agent` that it was trained with."
-        )
-
-
 class Checkpointed:
     """An algorithm that can be saved and resumed."""
 
@@ -118,7 +104,8 @@ class Checkpointed:
 
     def _networks(self) -> dict[str, nn.Module]:
         """What trains beside GR00T, by the name that checkpoints give it."""
-        return {"actor": self.actor_critic.actor}
+        pair = {"actor": self.actor_critic.actor, "critic": self.actor_critic.critic}
+        return {name: network for name, network in pair.items() if network is not None}
 
     def open_stage(self, stage: int) -> None:
         """Open all stages of unfreezing up to one."""
@@ -135,7 +122,7 @@ class Checkpointed:
             "base_name": encoder.base_name,
             **{f"{name}_state_dict": network.state_dict() for name, network in networks.items()},
             "gr00t_state_dict": encoder.freezing.state_dict(),
-            "actor_recipe": dataclasses.asdict(self.actor_critic.recipe),
+            "actor_recipe": dataclasses.asdict(self.actor_critic.definition),
             "recorded_observations": {} if self._recorded is None else dict(self._recorded.items()),
             "stage": encoder.freezing.stage,
             "iteration": self.iteration,
@@ -161,8 +148,18 @@ class Checkpointed:
         wanted = dict.fromkeys((*networks, "optimizer", "iteration"), True) if load_cfg is None else load_cfg
         encoder = self.actor_critic.encoder
         check_header(loaded_dict, encoder.fingerprint, encoder.base_name)
-        self._load_gr00t(loaded_dict)
-        check_algorithm(loaded_dict, type(self).__name__)
+        try:
+            self.open_stage(loaded_dict["stage"])
+            encoder.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
+        except ValueError as error:
+            overrides = self.actor_critic.definition.overrides_for(loaded_dict["actor_recipe"], "freezing")
+            raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error
+        # others hold other networks and optimizer states
+        if loaded_dict["algorithm"] != type(self).__name__:
+            raise ValueError(
+                f"This checkpoint was written by {loaded_dict['algorithm']}, but the agent's algorithm is"
+                f" {type(self).__name__}. Choose the `--agent` that it was trained with."
+            )
         loading = {name: network for name, network in networks.items() if wanted.get(name)}
         for name, network in (loading | {"reference": self.reference.actor}).items():
             network.load_state_dict(loaded_dict[f"{name}_state_dict"], strict=strict)
@@ -177,11 +174,3 @@ class Checkpointed:
         if load_cfg is None and self.ranks.rank == 0:
             restore_rng_state(loaded_dict["rng_state"])
         return with_iteration
-
-    def _load_gr00t(self, loaded: Mapping[str, Any]) -> None:
-        try:
-            self.open_stage(loaded["stage"])
-            self.actor_critic.encoder.freezing.load_state_dict(loaded["gr00t_state_dict"])
-        except ValueError as error:
-            overrides = self.actor_critic.recipe.overrides_for(loaded["actor_recipe"], "freezing")
-            raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error

@@ -15,7 +15,7 @@ from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
 from gr00t_rl_ext.options import read
-from gr00t_rl_ext.policy.actor_critic import ActorRecipe, Gr00tActorCritic
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
@@ -45,7 +45,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         )
     _drop_unsupported(alg_class, alg_cfg)
     # before anything is loaded
-    read(alg_class.OPTIONS, alg_cfg, WHERE)
+    options = read(alg_class.OPTIONS, alg_cfg, WHERE)
     obs_groups = _require_obs_groups(cfg["obs_groups"], alg_class)
     critic_class, critic_cfg = _resolve(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=actor_class.over_gr00t)
@@ -61,12 +61,12 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     obs, num_steps = obs.select(*used).to(device), cfg["num_steps_per_env"]
     if actor_class.over_gr00t:
         # the estimate runs on tensors without content, which no checkpoint could be made from
-        ActorRecipe.of(actor_class, spec, actor_cfg).base()
+        ActorDefinition.of(actor_class, spec, actor_cfg).base()
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
-    of_agent = alg_class, alg_cfg, num_stages, actor_class.over_gr00t
     try:
-        print(estimate_footprint(make, obs, num_steps, *of_agent, device).describe())
+        estimate = estimate_footprint(make, obs, num_steps, options, num_stages, actor_class.over_gr00t, device)
+        print(estimate.describe())
     except ValueError:
         raise
     except Exception as error:

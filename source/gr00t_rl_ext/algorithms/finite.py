@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,8 +24,9 @@ def require_finite_observations(obs: TensorDict) -> None:
     Raises:
         ValueError: Naming the groups, the environments, and whether the numbers are NaN or infinite.
     """
-    groups: dict[str, Any] = {_joined(key): value for key, value in obs.items(include_nested=True, leaves_only=True)}
-    _require_finite(groups, "Observation group '{}' is".format, "the observation terms of the group")
+    groups: dict[str, Any] = dict(obs.flatten_keys("/").items())
+    groups = {f"Observation group '{name}' is": value for name, value in groups.items()}
+    _require_finite(groups, "the observation terms of the group")
 
 
 def require_finite_rewards(rewards: torch.Tensor) -> None:
@@ -34,18 +35,14 @@ def require_finite_rewards(rewards: torch.Tensor) -> None:
     Raises:
         ValueError: Naming the environments, and whether the numbers are NaN or infinite.
     """
-    _require_finite({"": rewards}, lambda _: "The rewards are", "the reward terms")
+    _require_finite({"The rewards are": rewards}, "the reward terms")
 
 
-def _joined(key: str | tuple[str, ...]) -> str:
-    return key if isinstance(key, str) else "/".join(key)
-
-
-def _require_finite(tensors: Mapping[str, torch.Tensor], subject: Callable[[str], str], terms: str) -> None:
-    floating = {name: value for name, value in tensors.items() if value.is_floating_point()}
+def _require_finite(tensors: Mapping[str, torch.Tensor], terms: str) -> None:
+    floating = {subject: value for subject, value in tensors.items() if value.is_floating_point()}
     if not floating or torch.stack([value.isfinite().all() for value in floating.values()]).all():
         return
-    found = [f"{subject(name)} {_describe(value)}." for name, value in floating.items() if not value.isfinite().all()]
+    found = [f"{subject} {_describe(value)}." for subject, value in floating.items() if not value.isfinite().all()]
     raise ValueError(
         f"{' '.join(found)} Such numbers come from a simulation that has diverged, or from {terms}, e.g. a division by"
         " zero. Terminate an episode before its simulation diverges (a bound on joint velocities, a smaller time step),"

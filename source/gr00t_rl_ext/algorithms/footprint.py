@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -16,12 +15,17 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
-from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
 from gr00t_rl_ext.gr00t.weights import FLOAT_TYPES, CheckpointWeights
 
-_SETTINGS = {"num_mini_batches": 1, "num_learning_epochs": 1, "critic_warmup_iterations": 0, "segment_length": None}
+_SETTINGS = {
+    "num_mini_batches": 1,
+    "num_learning_epochs": 1,
+    "critic_warmup_iterations": 0,
+    "num_rounds": 1,
+    "segment_length": None,
+}
 """Options of the iteration that is traced: one step of the optimizer, of all that trains."""
 
 
@@ -29,8 +33,7 @@ def estimate_footprint(
     make: Callable[..., Any],
     obs: TensorDict,
     num_steps: int,
-    alg_class: Any,
-    alg_cfg: dict[str, Any],
+    options: Any,
     num_stages: int,
     over_gr00t: bool,
     device: str,
@@ -42,8 +45,7 @@ def estimate_footprint(
             the algorithm.
         obs: Observations of all environments.
         num_steps: Decisions per environment and round.
-        alg_class: Its class.
-        alg_cfg: The fields of ``agent.algorithm``.
+        options: Its options, the fields of ``agent.algorithm``.
         num_stages: Stages of unfreezing.
         over_gr00t: Whether there is a GR00T, whose activations could be recomputed.
         device: Where the agent lives.
@@ -51,16 +53,12 @@ def estimate_footprint(
     Raises:
         ValueError: It does not fit; the message names the settings that would.
     """
-    options = alg_class.OPTIONS(**alg_cfg)
-    known = {field.name for field in dataclasses.fields(options)}
 
     def model(stage: int, **freezing: Any) -> MemoryModel:
         def build(observations: TensorDict, num_steps: int, num_parts: int) -> Any:
-            small = {name: value for name, value in _SETTINGS.items() if name in known}
-            small |= {"group_size": observations.batch_size[0], "num_rounds": 1} if "group_size" in known else {}
-            alg = make(
-                observations, num_steps, freezing, max_iterations=1, gradient_accumulation_steps=num_parts, **small
-            )
+            settings = _SETTINGS | {"gradient_accumulation_steps": num_parts, "group_size": observations.batch_size[0]}
+            settings = {name: value for name, value in settings.items() if hasattr(options, name)}
+            alg = make(observations, num_steps, freezing, max_iterations=1, **settings)
             alg.open_stage(stage)
             return alg
 
@@ -68,7 +66,7 @@ def estimate_footprint(
 
     sizes = BatchSizes(
         num_envs=obs.batch_size[0],
-        num_steps_per_env=num_steps * getattr(options, "num_rounds", 1),
+        num_steps_per_env=options.steps_per_update(num_steps),
         num_mini_batches=options.num_mini_batches,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
     )
@@ -144,25 +142,25 @@ class DrivenAlgorithm:
         """The algorithm's."""
         return self._algorithm.updater.optimizer
 
-    @property
-    def storage(self) -> DecisionStorage:
-        """The algorithm's."""
-        return self._algorithm.storage
+    def stored(self) -> dict[str, list[torch.Tensor]]:
+        """What the algorithm's storage holds, by what it is."""
+        return self._algorithm.storage.tensors()
 
     @torch.no_grad()
     def rollout(self) -> None:
         """All decisions of an iteration."""
-        algorithm, num_envs, device = self._algorithm, self.storage.num_envs, self._algorithm.device
-        self.storage.clear()
-        for _ in range(self.storage.num_steps):
+        algorithm, storage, device = self._algorithm, self._algorithm.storage, self._algorithm.device
+        num_envs, chunk_length = storage.num_envs, storage.chunk_length
+        storage.clear()
+        for _ in range(storage.num_steps):
             algorithm.act(self._obs)
             self._obs = self._observe()
             # members of a group differ, so that there is something to learn
             success = torch.arange(num_envs, device=device) % 2 == 0
             dones = torch.zeros(num_envs, dtype=torch.long, device=device)
             outcome = Outcome(
-                executed_steps=torch.full((num_envs,), self.storage.chunk_length, device=device),
-                step_rewards=torch.zeros(num_envs, self.storage.chunk_length, device=device),
+                executed_steps=torch.full((num_envs,), chunk_length, device=device),
+                step_rewards=torch.zeros(num_envs, chunk_length, device=device),
                 episode_return=torch.zeros(num_envs, device=device),
                 episode_steps=dones,
                 success=success,

@@ -15,29 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-DECISION_WEIGHTS = {
-    "episode": "every episode weighs the same, each of its decisions 1 / length (GRPO, arXiv 2402.03300, eq. 3)",
-    "decision": "every decision weighs the same, so long episodes weigh more (DAPO, arXiv 2503.14476, section 3.3)",
-}
-"""What :func:`episode_weights` may do: name -> what it does."""
 
 
 def mean_only(outcomes: Tensor) -> Tensor:
     """Outcome minus the mean of the group (Dr. GRPO, arXiv 2503.20783): no group weighs more for differing less.
 
     (..., G) -> (..., G). The sum over a group is 0.
-
-    Raises:
-        ValueError: A group has one member.
     """
-    if outcomes.shape[-1] < 2:
-        raise ValueError(
-            f"A group has {outcomes.shape[-1]} member, which has nobody to be compared with. Expected 2 or more, such"
-            " as 8."
-        )
     outcomes = outcomes.float()
     # equal outcomes become 0 here; the rounded mean of equal numbers need not be that number
     shifted = outcomes - outcomes[..., :1]
@@ -72,72 +57,40 @@ def leave_one_out(outcomes: Tensor) -> Tensor:
 
 
 class RunningBaseline:
-    """Outcome minus a running mean of the outcomes of its task, for when groups are too small or agree too often.
+    """Outcome minus a running mean of the outcomes, for when groups are too small or agree too often.
 
     Unlike the group's mean it still tells a group that succeeds as a whole from one that fails as a whole, but it
     knows nothing of how hard the initial state was.
 
     Args:
-        num_tasks: Number of tasks.
         momentum: In [0, 1): what remains of the baseline when a batch's mean is taken in. 0: the mean of the batch
             before.
         device: Of the outcomes.
-
-    Raises:
-        ValueError: The momentum is out of range.
     """
 
-    def __init__(self, num_tasks: int, momentum: float, device: torch.device | str = "cpu") -> None:
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(
-                f"The momentum of the running baseline is {momentum}. Expected at least 0 and less than 1, such as"
-                " 0.9; with 1 it would never change."
-            )
+    def __init__(self, momentum: float, device: torch.device | str = "cpu") -> None:
         self._momentum = momentum
         # fp64: sums of equal fp32 numbers are exact, and so is the advantage 0 of episodes like all before
-        self._baselines = torch.zeros(num_tasks, dtype=torch.float64, device=device)
-        self._seen = torch.zeros(num_tasks, dtype=torch.bool, device=device)
+        self._baselines = torch.zeros(1, dtype=torch.float64, device=device)
+        self._seen = torch.zeros(1, dtype=torch.bool, device=device)
 
-    def advantages(self, outcomes: Tensor, tasks: Tensor) -> Tensor:
+    def advantages(self, outcomes: Tensor) -> Tensor:
         """Advantages of a batch against the baseline before it, which then takes in the batch.
 
-        A task that was not seen before has its mean over this batch as baseline.
-
-        Args:
-            outcomes: (..., G).
-            tasks: Task of each group, (...) int64 from 0 to num_tasks - 1.
-
-        Returns:
-            (..., G).
+        The first batch has its own mean as baseline. (..., G) -> (..., G).
         """
-        # a matrix product, as scatter-adds are not deterministic on a GPU
-        of_task = F.one_hot(tasks.flatten(), len(self._baselines)).double()
-        counts = of_task.sum(dim=0) * outcomes.shape[-1]
-        means = of_task.T @ outcomes.double().sum(dim=-1).flatten() / counts.clamp(min=1.0)
-        baselines = torch.where(self._seen, self._baselines, means)
-        advantages = (outcomes.double() - baselines[tasks].unsqueeze(-1)).float()
-        present = counts > 0
-        updated = baselines + (1.0 - self._momentum) * (means - baselines)
-        self._baselines = torch.where(present, updated, self._baselines)
-        self._seen = self._seen | present
-        return advantages
+        mean = outcomes.double().sum(dim=-1).sum() / outcomes.numel()
+        baseline = torch.where(self._seen, self._baselines, mean)
+        self._baselines = baseline + (1.0 - self._momentum) * (mean - baseline)
+        self._seen = torch.ones_like(self._seen)
+        return (outcomes.double() - baseline).float()
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: the baselines and which tasks they are known of."""
+        """For a checkpoint: the baseline and whether it is known, (1,) each."""
         return {"baselines": self._baselines, "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, on this object's device.
-
-        Raises:
-            ValueError: It is of another number of tasks.
-        """
-        saved, expected = len(state["baselines"]), len(self._baselines)
-        if saved != expected:
-            raise ValueError(
-                f"The checkpoint holds running baselines of {saved} task(s), but there are {expected} here. Resume with"
-                " the tasks that it was trained on."
-            )
+        """Go on from a saved state, on this object's device."""
         self._baselines = state["baselines"].to(self._baselines)
         self._seen = state["seen"].to(self._seen)
 
@@ -171,17 +124,13 @@ def episode_weights(lengths: Tensor, mode: str) -> Tensor:
 
     Args:
         lengths: Decisions of each episode, any shape, int; 0 for an episode that does not count.
-        mode: One of :data:`DECISION_WEIGHTS`.
+        mode: ``episode``, every episode weighs the same, each of its decisions 1 / length (GRPO, arXiv 2402.03300,
+            eq. 3); or ``decision``, every decision weighs the same, so long episodes weigh more (DAPO, arXiv
+            2503.14476, section 3.3).
 
     Returns:
         Like ``lengths``, fp32; 0 for the length 0.
-
-    Raises:
-        ValueError: The mode is unknown.
     """
-    if mode not in DECISION_WEIGHTS:
-        available = "; ".join(f"'{name}' ({what})" for name, what in DECISION_WEIGHTS.items())
-        raise ValueError(f"The weighting of decisions is {mode!r}. Available are {available}.")
     counts = lengths > 0
     if mode == "decision":
         return counts.float()
@@ -203,11 +152,6 @@ def within_success_range(successes: Tensor, low: float, high: float) -> Tensor:
     rates = successes.float().mean(dim=-1)
     # a mean of 3 in 10 may come out beside 0.3, depending on the device
     return (rates > low - 1e-6) & (rates < high + 1e-6)
-
-
-def frac_zero_std(outcomes: Tensor, tolerance: float = 0.0) -> Tensor:
-    """Fraction of the groups without a signal, see :func:`has_signal`. (..., G) -> ()."""
-    return 1.0 - has_signal(outcomes, tolerance).float().mean()
 
 
 def return_diversity(outcomes: Tensor) -> Tensor:

@@ -8,23 +8,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.algorithms import group_advantages, objectives
 from gr00t_rl_ext.algorithms.construction import build
 from gr00t_rl_ext.algorithms.finite import require_finite_observations, require_finite_rewards
-from gr00t_rl_ext.algorithms.group_storage import GroupBatch, GroupStorage, Outcomes
 from gr00t_rl_ext.algorithms.options import GrpoOptions
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.returns import executed_mask
 from gr00t_rl_ext.algorithms.rounds import Rounds
 from gr00t_rl_ext.algorithms.signal_watch import SignalWatch
-from gr00t_rl_ext.algorithms.storage import EXECUTED
+from gr00t_rl_ext.algorithms.storage import Batch, GroupStorage, Outcomes
 from gr00t_rl_ext.algorithms.update import Loss
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 
 
 class Gr00tGRPO(PolicyOptimization):
@@ -43,17 +40,7 @@ class Gr00tGRPO(PolicyOptimization):
     Under Isaac Lab's own script the runner's loop makes as many steps as a rollout may need; what follows the last
     episode's end executes nothing. :class:`~gr00t_rl_ext.runners.grpo_runner.GrpoRunner` stops there.
 
-    Args:
-        actor_critic: Actor and encoder, without a critic.
-        observations: Observations of all environments.
-        num_steps_per_env: Decisions per environment and round.
-        device: Where all of it lives.
-        multi_gpu_cfg: rsl_rl's, with several processes.
-        max_iterations: Iterations of the run, for linear schedules.
-        **options: Fields of :class:`~gr00t_rl_ext.algorithms.options.GrpoOptions`.
-
-    Raises:
-        ValueError: An option does not fit the policy or the rollout.
+    Arguments are those of :class:`~.policy_optimization.PolicyOptimization`.
     """
 
     OPTIONS = GrpoOptions
@@ -63,48 +50,22 @@ class Gr00tGRPO(PolicyOptimization):
     options: GrpoOptions
     storage: GroupStorage
 
-    def __init__(
-        self,
-        actor_critic: Gr00tActorCritic,
-        observations: TensorDict,
-        num_steps_per_env: int,
-        *,
-        device: str = "cpu",
-        multi_gpu_cfg: dict | None = None,
-        max_iterations: int | None = None,
-        **options: Any,
-    ) -> None:
-        assert actor_critic.critic is None, "GRPO has no critic"
-        self._round_length = num_steps_per_env
-        super().__init__(
-            actor_critic,
-            observations,
-            num_steps_per_env * options.get("num_rounds", GrpoOptions.num_rounds),
-            options,
-            device=device,
-            multi_gpu_cfg=multi_gpu_cfg,
-            max_iterations=max_iterations,
-        )
-        self._rounds = Rounds(self.options, self._num_envs, device, self._has_signal)
-        self._baseline = group_advantages.RunningBaseline(1, self.options.baseline_momentum, device)
+    construct_algorithm = staticmethod(build)
+    """Called by rsl_rl's runner, under the stock scripts as well."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._rounds = Rounds(self.options, self._num_envs, self.device, self._has_signal)
+        self._baseline = group_advantages.RunningBaseline(self.options.baseline_momentum, self.device)
         self._signal = SignalWatch(self.options.signal_patience, self.options.outcome)
         self._health: dict[str, float] = {}
 
     # Construction
 
-    @staticmethod
-    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Gr00tGRPO:
-        """Build networks, storage and algorithm. Called by rsl_rl's runner, under the stock scripts as well.
-
-        Raises:
-            ValueError: See :func:`~.construction.build`.
-        """
-        return build(obs, env, cfg, device)
-
     @property
     def steps_per_iteration(self) -> int:
         """Steps of the runner's loop that a rollout needs at most: with every attempt of every round."""
-        return self._num_steps * (1 + self.options.max_resamples)
+        return super().steps_per_iteration * (1 + self.options.max_resamples)
 
     def bind(self, env: Any, observation_groups: list[str]) -> None:
         # an undiscounted sum, also inside the chunk: a discount would punish long successes
@@ -114,11 +75,8 @@ class Gr00tGRPO(PolicyOptimization):
         self._rounds.bind(env)
 
     def _make_storage(self) -> GroupStorage:
-        rounds = self._num_steps // self._round_length
-        return GroupStorage(*self._storage_arguments(), rounds=rounds, segment_length=self.options.segment_length)
-
-    def _check_rollout(self) -> None:
-        self.options.check_rollout(self._num_envs, self._round_length)
+        rounds, segment_length = self.options.num_rounds, self.options.segment_length
+        return GroupStorage(*self._storage_arguments(), rounds=rounds, segment_length=segment_length)
 
     # Rollout
 
@@ -143,7 +101,7 @@ class Gr00tGRPO(PolicyOptimization):
             self._num_envs, self.actor.chunk_length * self.encoder.spec.action_dim, device=self.device
         )
         if not rounds.in_progress:
-            rounds.configure(self.actor.chunk_length, self._round_length)
+            rounds.configure(self.actor.chunk_length, storage.round_length)
             rounds.begin(storage)
         elif rounds.complete:
             # the runner's loop may go on; nothing is executed any more
@@ -170,13 +128,13 @@ class Gr00tGRPO(PolicyOptimization):
         outcome = Outcome.from_extras(extras, self.device)
         successes, executed = self._successes(outcome), outcome.executed_steps
         self._statistics.record(executed[ids], rewards[ids])
-        storage.observations[EXECUTED][storage.step, ids] = executed_mask(executed[ids], storage.chunk_length)
+        storage.valid[storage.step, ids] = executed_mask(executed[ids], storage.chunk_length)
         storage.rewards[storage.step, ids] = rewards[ids]
         storage.successes[storage.step, ids] = successes[ids]
         ended = rounds.finish_step(storage, dones)
         if ended is not None:
             rows = storage.steps_of_round(rounds.round)
-            lengths = storage.observations[EXECUTED][rows].sum((0, 2))
+            lengths = storage.valid[rows].sum((0, 2))
             self._statistics.report_episodes(
                 ended, storage.rewards[rows].sum(0), lengths, storage.successes[rows].any(0)
             )
@@ -220,8 +178,7 @@ class Gr00tGRPO(PolicyOptimization):
         if options.baseline == "running":
             present = self._grouped(outcomes.lengths > 0).any(-1)
             advantages = torch.zeros_like(compared)
-            tasks = torch.zeros(int(present.sum()), dtype=torch.long, device=self.device)
-            advantages[present] = self._baseline.advantages(compared[present], tasks)
+            advantages[present] = self._baseline.advantages(compared[present])
             return advantages
         if options.baseline == "mean_only":
             return group_advantages.mean_only(compared)
@@ -242,7 +199,7 @@ class Gr00tGRPO(PolicyOptimization):
         advantages = torch.where(of_env, self._advantages(outcomes).flatten(-2), 0.0)
         weights = group_advantages.episode_weights(outcomes.lengths * of_env, options.decision_weights)
         storage.weights.copy_(storage.per_decision(weights))
-        learned = storage.observations[EXECUTED].any(-1) & storage.per_decision(of_env)
+        learned = storage.valid.any(-1) & storage.per_decision(of_env)
         advantages = storage.per_decision(advantages)
         if options.advantage_normalization == "rollout":
             advantages = advantages / group_advantages.spread(advantages, options.std_floor, storage.weights * learned)
@@ -257,7 +214,7 @@ class Gr00tGRPO(PolicyOptimization):
         compared, successes = self._compared(outcomes)[present], self._grouped(outcomes.successes)[present]
         kept = float(signal.sum() / present.sum())
         health = {
-            "train/frac_zero_std": group_advantages.frac_zero_std(compared, self.options.std_floor),
+            "train/frac_zero_std": 1.0 - group_advantages.has_signal(compared, self.options.std_floor).float().mean(),
             "train/return_diversity": group_advantages.return_diversity(compared),
             "grpo/mean_reward": compared.mean(),
             "grpo/reward_std": compared.std(),
@@ -283,7 +240,7 @@ class Gr00tGRPO(PolicyOptimization):
         if self.ranks.mean(float(self.storage.num_decisions > 0)) > 0:
             if self.storage.num_decisions == 0:
                 # their advantages are 0
-                self.storage.learn_from(self.storage.observations[EXECUTED].any(-1))
+                self.storage.learn_from(self.storage.valid.any(-1))
             means = self._optimize(self._mini_batch_statistics, self._loss)
             means.setdefault("kl_divergence", means["kl_to_base"])
             self.actor.update_normalization(self.storage.observations.flatten(0, 1)[self.storage.learned])
@@ -301,11 +258,11 @@ class Gr00tGRPO(PolicyOptimization):
         advantages, weights = (tensor.flatten()[indices] for tensor in (self.storage.advantages, self.storage.weights))
         return group_advantages.spread(advantages, self.options.std_floor, weights)
 
-    def _loss(self, batch: GroupBatch, whole: Tensor | float) -> Loss:
+    def _loss(self, batch: Batch, whole: Tensor | float) -> Loss:
         options = self.options
-        scored = self._score(batch)
+        scored = self.reference.score(batch, self._policy_trains)
         log_ratio = scored.current.log_ratio(scored.old).sum(1)
-        advantages = batch.weights * batch.advantages / whole
+        advantages = batch.rows["weights"] * batch.rows["advantages"] / whole
         clip, clip_high = options.clip_param, options.clip_high
         parts = {
             "policy_loss": objectives.clipped_surrogate_loss(log_ratio, advantages, clip, clip_high=clip_high),

@@ -56,19 +56,14 @@ class RewardNormalizer(nn.Module):
         """What rewards are multiplied by, () fp32."""
         return (self.variance + EPSILON).rsqrt().float()
 
-    def forward(self, rewards: torch.Tensor, dones: torch.Tensor) -> torch.Tensor:
-        """Take in the rewards of a step and scale them. (N,) and (N,), non-zero where an episode ended -> (N,)."""
-        self.update(rewards, dones)
-        return self.scaled(rewards)
-
     def scaled(self, rewards: torch.Tensor) -> torch.Tensor:
         """Scaled and clipped by what was seen so far, e.g. rewards of control steps; any shape."""
         rewards = rewards * self.scale
         return rewards if self.clip is None else rewards.clamp(-self.clip, self.clip)
 
     @torch.no_grad()
-    def update(self, rewards: torch.Tensor, dones: torch.Tensor) -> None:
-        """Take in the rewards of a step. (N,) and (N,), non-zero where an episode ended."""
+    def forward(self, rewards: torch.Tensor, dones: torch.Tensor) -> torch.Tensor:
+        """Take in the rewards of a step and scale them. (N,) and (N,), non-zero where an episode ended -> (N,)."""
         self.running_returns.mul_(self.gamma).add_(rewards)
         batch = self.running_returns.double()
         count = self.count + batch.numel()
@@ -79,3 +74,4 @@ class RewardNormalizer(nn.Module):
         self.variance.copy_(squares / count)
         self.count.copy_(count)
         self.running_returns.masked_fill_(dones.bool(), 0.0)
+        return self.scaled(rewards)

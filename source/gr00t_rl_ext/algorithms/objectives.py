@@ -4,7 +4,7 @@
 """Pure tensor maths of policy optimisation: losses and diagnostics of a batch of decisions. No state; fp32.
 
 The log-ratio of a decision is the log-density of its action chunk under the current policy minus that under the
-rollout's policy, see :mod:`gr00t_rl_ext.policy.gaussian`. Where each control step of a chunk has a ratio or a value of
+rollout's policy, see :mod:`gr00t_rl_ext.policy.scored`. Where each control step of a chunk has a ratio or a value of
 its own, the arguments are (B, H) and ``valid`` (B, H) bool marks the executed steps. Each of them weighs the same, so
 that the parts of a mini-batch weigh by their executed steps. The other entries may hold anything, NaN included.
 """

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gr00t_rl_ext.algorithms.group_advantages import DECISION_WEIGHTS
 from gr00t_rl_ext.algorithms.schedules import check_schedules
 from gr00t_rl_ext.envs.groups import check_group_size
 from gr00t_rl_ext.options import Requirements
@@ -75,7 +74,7 @@ class OptimizationOptions:
         require.positive("learning_rate", "adam_epsilon", "max_grad_norm", "clip_param", "target_kl", "desired_kl")
         require.count("num_learning_epochs", "num_mini_batches", "gradient_accumulation_steps", "max_skipped_steps")
         require.not_negative("kl_to_base_coef", "entropy_coef")
-        require.one_of("optimizer", ("adam", "adamw", "sgd", "rmsprop"))
+        require.one_of("optimizer", ("adam", "adamw", "sgd", "rmsprop"), any_case=True)
         check_schedules(self.schedules(), self.desired_kl)
         if self.desired_kl is not None and "adaptive" not in self.schedules().values():
             raise ValueError(
@@ -90,6 +89,10 @@ class OptimizationOptions:
     def learning_rates(self) -> dict[str, float]:
         """Learning rate of each network beside GR00T at the start."""
         return {"actor": self.learning_rate}
+
+    def steps_per_update(self, num_steps: int) -> int:
+        """Decisions per environment and update, given ``agent.num_steps_per_env``."""
+        return num_steps
 
     def check_rollout(self, num_envs: int, num_steps: int) -> None:
         """Raise a :class:`ValueError` where a rollout of so many decisions per environment does not fit."""
@@ -143,7 +146,6 @@ class PpoOptions(OptimizationOptions):
     time. Else the critic takes the images of the last decision, and everything else as it is then."""
 
     def validate_config(self) -> None:
-        """Raise a :class:`ValueError` where an option has an impossible value, or two contradict each other."""
         super().validate_config()
         require = Requirements(self, WHERE)
         require.positive("critic_learning_rate", "huber_delta", "reward_clip")
@@ -164,20 +166,14 @@ class PpoOptions(OptimizationOptions):
             )
 
     def schedules(self) -> dict[str, str]:
-        """Schedule of the learning rate of each group of parameters; ``gr00t`` stands for every part of GR00T."""
         return super().schedules() | {"critic": self.critic_schedule or self.schedule}
 
     def learning_rates(self) -> dict[str, float]:
-        """Learning rate of each network beside GR00T at the start."""
         critic = 20.0 * self.learning_rate if self.critic_learning_rate is None else self.critic_learning_rate
         return super().learning_rates() | {"critic": critic}
 
     def check_rollout(self, num_envs: int, num_steps: int) -> None:
-        """Check that the decisions of an iteration can be split into mini-batches.
-
-        Raises:
-            ValueError: They cannot.
-        """
+        """Raise a :class:`ValueError` where the decisions of an iteration cannot be split into mini-batches."""
         num_decisions = num_envs * num_steps
         have = f"an iteration has {num_decisions} decisions ({num_envs} environments x {num_steps} per environment)"
         # advantages are divided by their standard deviation, which one decision does not have
@@ -250,7 +246,6 @@ class GrpoOptions(OptimizationOptions):
     """Iterations without a signal in any group after which a warning tells what to do."""
 
     def validate_config(self) -> None:
-        """Raise a :class:`ValueError` where an option has an impossible value, or two contradict each other."""
         super().validate_config()
         require = Requirements(self, WHERE)
         require.positive("clip_high", "std_floor")
@@ -260,7 +255,7 @@ class GrpoOptions(OptimizationOptions):
         require.one_of("outcome", ("success", "return"))
         require.one_of("baseline", ("group_relative", "mean_only", "leave_one_out", "running"))
         require.one_of("advantage_normalization", ("none", "rollout", "mini_batch"))
-        require.one_of("decision_weights", tuple(DECISION_WEIGHTS))
+        require.one_of("decision_weights", ("episode", "decision"))
         if not 0.0 <= self.baseline_momentum < 1.0:
             raise ValueError(f"`{WHERE}.baseline_momentum` is {self.baseline_momentum}; expected a number in [0, 1).")
         if self.success_range is not None:
@@ -276,16 +271,12 @@ class GrpoOptions(OptimizationOptions):
                 f" there is nothing to resample. Set `{WHERE}.max_resamples=0`, or `{WHERE}.success_range`."
             )
 
+    def steps_per_update(self, num_steps: int) -> int:
+        return num_steps * self.num_rounds
+
     def check_rollout(self, num_envs: int, num_steps: int) -> None:
-        """Check that environments divide into groups, and a round into segments.
-
-        Args:
-            num_envs: Environments.
-            num_steps: Decisions per environment and round.
-
-        Raises:
-            ValueError: They do not.
-        """
+        """Raise a :class:`ValueError` where environments do not divide into groups, or a round of so many decisions per
+        environment not into segments."""
         check_group_size(num_envs, self.group_size)
         if self.segment_length is not None and num_steps % self.segment_length:
             raise ValueError(

@@ -17,20 +17,17 @@ from gr00t_rl_ext.algorithms.checkpoint import Checkpointed
 from gr00t_rl_ext.algorithms.options import WHERE, OptimizationOptions
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference, warn_of_ratio
-from gr00t_rl_ext.algorithms.scoring import ScoredBatch, score
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
-from gr00t_rl_ext.algorithms.storage import Batch, DecisionStorage
+from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
 from gr00t_rl_ext.policy.precision import half_precision
 from gr00t_rl_ext.policy.stages import MIN_EPISODES
-
-RECORDED = 4
-"""Observations that a checkpoint keeps."""
 
 
 class PolicyOptimization(Checkpointed, ABC):
@@ -51,14 +48,14 @@ class PolicyOptimization(Checkpointed, ABC):
     Args:
         actor_critic: Actor, encoder, and a critic where the algorithm has one.
         observations: Observations of all environments.
-        num_steps: Steps of the storage: decisions per environment and update.
-        options: The fields of ``agent.algorithm``.
+        num_steps_per_env: Decisions per environment and update; for GRPO per round of one.
         device: Where all of it lives.
         multi_gpu_cfg: rsl_rl's, with several processes.
         max_iterations: Iterations of the run, for linear schedules.
+        **options: The fields of ``agent.algorithm``, those of :attr:`OPTIONS`.
 
     Raises:
-        ValueError: An option does not fit the policy.
+        ValueError: An option does not fit the policy or the rollout.
     """
 
     OPTIONS: ClassVar[type[Any]]
@@ -75,29 +72,32 @@ class PolicyOptimization(Checkpointed, ABC):
 
     options: OptimizationOptions
     storage: DecisionStorage
+    critic: Gr00tCritic | None
     _policy_trains = True
 
     def __init__(
         self,
         actor_critic: Gr00tActorCritic,
         observations: TensorDict,
-        num_steps: int,
-        options: Mapping[str, Any],
+        num_steps_per_env: int,
         *,
-        device: str,
-        multi_gpu_cfg: dict | None,
-        max_iterations: int | None,
+        device: str = "cpu",
+        multi_gpu_cfg: dict | None = None,
+        max_iterations: int | None = None,
+        **options: Any,
     ) -> None:
+        assert (actor_critic.critic is not None) == self.HAS_CRITIC
         self.options = read(self.OPTIONS, options, WHERE)
         self.device, self.ranks = device, Ranks(multi_gpu_cfg, device)
         self.actor_critic = actor_critic
         self.actor: Actor = actor_critic.actor.to(device)
+        self.critic = None if actor_critic.critic is None else actor_critic.critic.to(device)
         self.encoder = actor_critic.encoder
         self.freezing = actor_critic.encoder.freezing
         self.actor.check_optimized(self.freezing.stages, self.options.entropy_coef)
         self.reference = Reference(self.actor, self._autocast)
         self._example = observations[:1].clone()
-        self._num_envs, self._num_steps = observations.batch_size[0], num_steps
+        self._num_envs, self._num_steps_per_env = observations.batch_size[0], num_steps_per_env
         self.storage = self._make_storage()
         self.learning_rate = self.options.learning_rate
         """Of the actor's own networks, as it is now. rsl_rl's logger reads it."""
@@ -119,7 +119,7 @@ class PolicyOptimization(Checkpointed, ABC):
         """What the runner's logger reads at the end of the iteration: the ``log`` of the latest step's extras."""
 
         self._recorded: TensorDict | None = None
-        """Observations of the first decision, for checkpoints: an export is proved on them."""
+        """Some observations of the first decision, for checkpoints: an export is proved on them."""
 
         self._statistics = RolloutStatistics()
         self._backbone_calls = 0
@@ -130,15 +130,11 @@ class PolicyOptimization(Checkpointed, ABC):
     @property
     def steps_per_iteration(self) -> int:
         """Steps of the runner's loop that a rollout needs at most."""
-        return self._num_steps
+        return self.options.steps_per_update(self._num_steps_per_env)
 
     @abstractmethod
     def bind(self, env: Any, observation_groups: list[str]) -> None:
-        """Tell the environment what a decision is.
-
-        Args:
-            env: The runner's environment; what it wraps has action chunks.
-            observation_groups: What it must compute.
+        """Tell the runner's environment what a decision is, and which observation groups it must compute.
 
         Raises:
             ValueError: It cannot do what the algorithm needs.
@@ -161,7 +157,8 @@ class PolicyOptimization(Checkpointed, ABC):
         recomputes = self.actor.reads_head or bool(self.freezing.groups) or self.options.use_mixed_precision
         kept = {"old": recomputes, "base": self.options.kl_to_base_coef > 0}
         example = self._example.expand(self._num_envs)
-        return example, self._num_steps, self.actor, tuple(name for name, wanted in kept.items() if wanted), self.device
+        num_steps = self.options.steps_per_update(self._num_steps_per_env)
+        return example, num_steps, self.actor, tuple(name for name, wanted in kept.items() if wanted), self.device
 
     def _dtypes(self) -> tuple[torch.dtype, torch.dtype]:
         """What networks compute in, and parts of GR00T that train."""
@@ -197,12 +194,9 @@ class PolicyOptimization(Checkpointed, ABC):
         Raises:
             ValueError: The rollout does not divide into what an update needs. Not before: to play, nothing is updated.
         """
-        self._check_rollout()
+        self.options.check_rollout(self._num_envs, self._num_steps_per_env)
         for network in self._networks().values():
             network.train()
-
-    def _check_rollout(self) -> None:
-        self.options.check_rollout(self._num_envs, self._num_steps)
 
     def eval_mode(self) -> None:
         """Networks in the mode for evaluation."""
@@ -228,7 +222,7 @@ class PolicyOptimization(Checkpointed, ABC):
     def _start_rollout(self, obs: TensorDict) -> None:
         """The first decision of a rollout is to be made."""
         if self._recorded is None and FEATURES not in obs.keys():
-            self._recorded = obs[:RECORDED].clone().to("cpu")
+            self._recorded = obs[:4].clone().to("cpu")
         self._statistics.start()
         self._backbone_calls = self.encoder.calls
 
@@ -249,12 +243,8 @@ class PolicyOptimization(Checkpointed, ABC):
     # Update
 
     def _optimize(self, whole: Any, loss: Any) -> dict[str, float]:
-        """Epochs over the stored decisions; means of losses and metrics over the mini-batches.
-
-        Args:
-            whole: Indices of a mini-batch -> what its parts must know of it.
-            loss: A part, and that -> its :class:`~.update.Loss`.
-        """
+        """Epochs over the stored decisions; means of losses and metrics over the mini-batches. Arguments are those of
+        :meth:`~.update.Updater.epochs`."""
         updater, storage = self.updater, self.storage
         updater.rates.start_iteration(self.iteration)
         ratio_error = self.reference.keep_distributions(storage, updater.part_size(storage))
@@ -273,10 +263,6 @@ class PolicyOptimization(Checkpointed, ABC):
         means["rollout_ratio_error"] = means["first_ratio_error"] if ratio_error is None else ratio_error
         warn_of_ratio(self.iteration, means["rollout_ratio_error"], *self._dtypes(), self.encoder.dtype)
         return means
-
-    def _score(self, batch: Batch) -> ScoredBatch:
-        """Decisions under the policies that an objective compares."""
-        return score(self.actor, batch, self._autocast, self._policy_trains)
 
     def _finish_iteration(self, means: Mapping[str, float]) -> None:
         """Log an update's metrics, and make ready for the next rollout."""
@@ -300,11 +286,7 @@ class PolicyOptimization(Checkpointed, ABC):
     # Unfreezing
 
     def open_stage(self, stage: int) -> None:
-        """Open all stages up to one, whether they are due or not.
-
-        Raises:
-            ValueError: There is no such stage.
-        """
+        """Open all stages up to one, due or not. Raises a :class:`ValueError` where there is no such stage."""
         if opened := self.freezing.restore(stage):
             self._train_groups(opened)
 

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
-from rsl_rl.env import VecEnv
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from gr00t_rl_ext.algorithms import objectives
 from gr00t_rl_ext.algorithms.construction import build
@@ -20,25 +18,10 @@ from gr00t_rl_ext.algorithms.normalization import RewardNormalizer
 from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.algorithms.returns import chunk_advantages, executed_mask, step_advantages
-from gr00t_rl_ext.algorithms.storage import EXECUTED, ValuedBatch, ValueStorage
+from gr00t_rl_ext.algorithms.storage import Batch, ValueStorage
 from gr00t_rl_ext.algorithms.update import Loss
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
-
-
-@dataclasses.dataclass(frozen=True)
-class _MiniBatchStatistics:
-    """What the parts of a mini-batch must know of the whole."""
-
-    advantage_mean: float | Tensor
-    """What is subtracted from the advantages."""
-
-    advantage_std: float | Tensor
-    """What they are divided by."""
-
-    executed: Tensor
-    """Executed control steps per decision, ()."""
 
 
 class Gr00tPPO(PolicyOptimization):
@@ -52,17 +35,7 @@ class Gr00tPPO(PolicyOptimization):
 
     docs/ppo_details.md lists where each of the 37 implementation details of PPO stands.
 
-    Args:
-        actor_critic: Actor, critic and the encoder that they share.
-        observations: Observations of all environments.
-        num_steps_per_env: Decisions per environment and iteration.
-        device: Where all of it lives.
-        multi_gpu_cfg: rsl_rl's, with several processes.
-        max_iterations: Iterations of the run, for linear schedules.
-        **options: Fields of :class:`~gr00t_rl_ext.algorithms.options.PpoOptions`.
-
-    Raises:
-        ValueError: An option does not fit the policy or the rollout.
+    Arguments are those of :class:`~.policy_optimization.PolicyOptimization`.
     """
 
     OPTIONS = PpoOptions
@@ -71,36 +44,20 @@ class Gr00tPPO(PolicyOptimization):
 
     options: PpoOptions
     storage: ValueStorage
+    critic: Gr00tCritic
 
-    def __init__(
-        self,
-        actor_critic: Gr00tActorCritic,
-        observations: TensorDict,
-        num_steps_per_env: int,
-        *,
-        device: str = "cpu",
-        multi_gpu_cfg: dict | None = None,
-        max_iterations: int | None = None,
-        **options: Any,
-    ) -> None:
-        assert actor_critic.critic is not None
-        self.critic: Gr00tCritic = actor_critic.critic.to(device)
-        super().__init__(
-            actor_critic,
-            observations,
-            num_steps_per_env,
-            options,
-            device=device,
-            multi_gpu_cfg=multi_gpu_cfg,
-            max_iterations=max_iterations,
-        )
+    construct_algorithm = staticmethod(build)
+    """Called by rsl_rl's runner, under the stock scripts as well."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         if self.options.bootstrap_images and not self.critic.reads_features:
             raise ValueError(
                 "`agent.algorithm.bootstrap_images` is set, but the critic reads no images, so that it would change"
                 " nothing. Leave it unset, or name an image group in `agent.obs_groups.critic`."
             )
         self._reward_normalizer = (
-            RewardNormalizer(self._num_envs, self.options.gamma, self.options.reward_clip).to(device)
+            RewardNormalizer(self._num_envs, self.options.gamma, self.options.reward_clip).to(self.device)
             if self.options.reward_normalization
             else None
         )
@@ -111,15 +68,6 @@ class Gr00tPPO(PolicyOptimization):
         """The encoded observations of the decision in progress, and their values (N, W)."""
 
     # Construction
-
-    @staticmethod
-    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Gr00tPPO:
-        """Build networks, storage and algorithm. Called by rsl_rl's runner, under the stock scripts as well.
-
-        Raises:
-            ValueError: See :func:`~.construction.build`.
-        """
-        return build(obs, env, cfg, device)
 
     def bind(self, env: Any, observation_groups: list[str]) -> None:
         chunk_length = self.actor.chunk_length
@@ -132,9 +80,6 @@ class Gr00tPPO(PolicyOptimization):
 
     def _make_storage(self) -> ValueStorage:
         return ValueStorage(*self._storage_arguments(), num_values=self.critic.num_values)
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return super()._networks() | {"critic": self.critic}
 
     @property
     def final_observation_groups(self) -> list[str]:
@@ -190,7 +135,7 @@ class Gr00tPPO(PolicyOptimization):
         normalizer = self._reward_normalizer
         if normalizer is not None:
             rewards = normalizer(rewards, dones)
-        storage.observations[EXECUTED][step] = executed_mask(executed, storage.chunk_length)
+        storage.valid[step] = executed_mask(executed, storage.chunk_length)
         storage.rewards[step] = rewards
         storage.dones[step] = dones > 0
         storage.final_values[step] = self._final_values(outcome)
@@ -230,34 +175,16 @@ class Gr00tPPO(PolicyOptimization):
         self._encoded = (obs, self.encoder.kept(encoded))
         with self._autocast():
             last_values = self.critic(encoded)[:, 0]
-        st, options, executed, valid = self.storage, self.options, self.storage.executed, None
+        st, valid, gamma, lam = self.storage, None, self.options.gamma, self.options.lam
+        following = last_values, st.dones, st.final_values, st.executed
         if st.step_rewards is None:
-            advantages = chunk_advantages(
-                st.rewards,
-                st.values.squeeze(-1),
-                last_values,
-                st.dones,
-                st.final_values,
-                executed,
-                st.chunk_length,
-                options.gamma,
-                options.lam,
-            ).unsqueeze(-1)
+            values = st.values.squeeze(-1)
+            advantages = chunk_advantages(st.rewards, values, *following, st.chunk_length, gamma, lam).unsqueeze(-1)
         else:
-            valid = executed_mask(executed, st.chunk_length)
-            per_step = 1.0 / st.chunk_length
-            advantages = step_advantages(
-                st.step_rewards,
-                st.values,
-                last_values,
-                executed,
-                st.dones,
-                st.final_values,
-                options.gamma**per_step,
-                options.lam**per_step,
-            )
+            valid, per_step = st.valid, 1.0 / st.chunk_length
+            advantages = step_advantages(st.step_rewards, st.values, *following, gamma**per_step, lam**per_step)
         st.returns.copy_(advantages + st.values)
-        if not options.normalize_advantage_per_mini_batch:
+        if not self.options.normalize_advantage_per_mini_batch:
             advantages = objectives.normalize_advantages(advantages, valid)
         st.advantages.copy_(advantages)
 
@@ -290,32 +217,32 @@ class Gr00tPPO(PolicyOptimization):
     def _policy_trains(self) -> bool:
         return self.iteration >= self.options.critic_warmup_iterations
 
-    def _loss(self, batch: ValuedBatch, whole: _MiniBatchStatistics) -> Loss:
-        options = self.options
-        scored = self._score(batch)
+    def _loss(self, batch: Batch, whole: tuple[float | Tensor, float | Tensor, Tensor]) -> Loss:
+        options, rows, clip = self.options, batch.rows, self.options.clip_param
+        mean, std, executed = whole
+        scored = self.reference.score(batch, self._policy_trains)
         with self._autocast():
             values = self.critic(scored.observations)
         step_log_ratio = scored.current.log_ratio(scored.old)
         log_ratio = step_log_ratio.sum(1)
-        advantages = (batch.advantages - whole.advantage_mean) / whole.advantage_std
+        advantages = (rows["advantages"] - mean) / std
         # one ratio per decision, unless the critic values control steps
         valid, ratios = None, log_ratio.unsqueeze(1)
         weight: float | Tensor = 1.0
         if values.shape[1] > 1:
             valid, ratios = scored.current.valid, step_log_ratio
             # parts of a mini-batch count by their executed control steps
-            weight = valid.sum() / (valid.shape[0] * whole.executed)
-        value_clip = options.clip_param if options.use_clipped_value_loss else None
-        parts = {
-            "policy_loss": weight
-            * objectives.clipped_surrogate_loss(ratios, advantages, options.clip_param, valid=valid),
-            "value_loss": weight
-            * objectives.value_loss(
-                values, batch.values, batch.returns, value_clip, huber_delta=options.huber_delta, valid=valid
+            weight = valid.sum() / (valid.shape[0] * executed)
+        value_clip = clip if options.use_clipped_value_loss else None
+        terms = {
+            "policy_loss": objectives.clipped_surrogate_loss(ratios, advantages, clip, valid),
+            "value_loss": objectives.value_loss(
+                values, rows["values"], rows["returns"], value_clip, options.huber_delta, valid
             ),
-            "clipfrac": weight * objectives.clip_fraction(ratios.detach(), options.clip_param, valid=valid),
-            **scored.divergences(with_exact_kl=self.updater.rates.is_adaptive),
+            "clipfrac": objectives.clip_fraction(ratios.detach(), clip, valid),
         }
+        parts = {name: weight * term for name, term in terms.items()}
+        parts |= scored.divergences(with_exact_kl=self.updater.rates.is_adaptive)
         total = options.value_loss_coef * parts["value_loss"]
         if self._policy_trains:
             total = total + parts["policy_loss"] - options.entropy_coef * parts["entropy"]
@@ -323,14 +250,16 @@ class Gr00tPPO(PolicyOptimization):
                 total = total + options.kl_to_base_coef * parts["kl_to_base"]
         return Loss(total, parts, log_ratio)
 
-    def _mini_batch_statistics(self, indices: Tensor) -> _MiniBatchStatistics:
-        executed = self.storage.observations[EXECUTED].flatten(0, 1)[indices]
+    def _mini_batch_statistics(self, indices: Tensor) -> tuple[float | Tensor, float | Tensor, Tensor]:
+        """What the parts of a mini-batch must know of the whole: what is subtracted from advantages, what they are
+        divided by, and executed control steps per decision, () each."""
+        executed = self.storage.valid.flatten(0, 1)[indices]
         mean, std = 0.0, 1.0
         if self.options.normalize_advantage_per_mini_batch:
             advantages = self.storage.advantages.flatten(0, 1)[indices]
             counted = advantages[executed] if advantages.shape[1] > 1 else advantages
             mean, std = counted.mean(), counted.std() + 1e-8
-        return _MiniBatchStatistics(mean, std, executed.sum() / executed.shape[0])
+        return mean, std, executed.sum() / executed.shape[0]
 
     # Checkpoints
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from tensordict import TensorDict
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from gr00t_rl_ext.algorithms.storage import Batch, DecisionStorage
 from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.scored import Scored
 
 RATIO_TOLERANCE = {torch.float32: 0.05, torch.bfloat16: 0.5, torch.float16: 0.5}
 """Largest error of a ratio between rollout and update that rounding explains, by data type."""
@@ -33,16 +35,23 @@ class Reference:
         """Networks that do not train."""
 
     def distribution(self, obs: TensorDict, batch: Batch) -> tuple[Tensor, ...]:
-        """Of the policy at step 0 over stored decisions.
-
-        Args:
-            obs: Their observations, encoded.
-            batch: The decisions.
-        """
+        """Of the policy at step 0 over stored decisions, whose observations are encoded."""
         # LoRA switched off, trained weights as they were: what they make of the observations is another thing too
         with self._autocast(), self._encoder.freezing.reference():
             obs = self._encoder.complete(self._encoder.kept(obs))
             return self.actor.distribution(obs, batch.decisions)
+
+    def score(self, batch: Batch, with_gradient: bool) -> ScoredBatch:
+        """Stored decisions under the policies that an objective compares; with a gradient while the policy trains."""
+        actor, decisions = self._current, batch.decisions
+        with torch.set_grad_enabled(with_gradient), self._autocast():
+            obs = self._encoder.complete(batch.observations)
+            distribution = actor.distribution(obs, decisions)
+        # densities in fp32: one unit in the last place of bf16 moves a ratio by several percent
+        current = actor.scored(distribution, decisions)
+        recorded = actor.recorded_distribution(decisions) if batch.old is None else batch.old
+        base = None if batch.base is None else actor.scored(batch.base, decisions)
+        return ScoredBatch(obs, current, actor.scored(recorded, decisions), base)
 
     @torch.no_grad()
     def keep_distributions(self, storage: DecisionStorage, part_size: int) -> float | None:
@@ -82,15 +91,40 @@ class Reference:
         return float(current.kl_divergence(base).sum(1).mean())
 
 
-def warn_of_ratio(iteration: int, error: float, *dtypes: torch.dtype) -> None:
-    """Print a warning where the ratio between rollout and update is not 1 but for rounding: then both compute different
-    policies.
+@dataclass(frozen=True)
+class ScoredBatch:
+    """Some decisions under the policies that an objective compares."""
 
-    Args:
-        iteration: Counted from 0.
-        error: Its largest difference to 1, see :meth:`Reference.keep_distributions`.
-        dtypes: Data types that networks compute in.
-    """
+    observations: TensorDict
+    """Encoded, as the layers that train make them now."""
+
+    current: Scored
+    """The policy as it is now; differentiable."""
+
+    old: Scored
+    """The policy of the rollout."""
+
+    base: Scored | None
+    """The policy at step 0; None where it is not kept."""
+
+    def divergences(self, with_exact_kl: bool) -> dict[str, Tensor]:
+        """Entropy and KL, means over decisions.
+
+        Args:
+            with_exact_kl: Whether to compute the KL of the rollout's policy to the current one, without gradient.
+        """
+        means = {"entropy": self.current.entropy().sum(1).mean()}
+        if self.base is not None:
+            means["kl_to_base"] = self.current.kl_divergence(self.base).sum(1).mean()
+        if with_exact_kl:
+            with torch.no_grad():
+                means["exact_kl"] = self.old.kl_divergence(self.current).sum(1).mean()
+        return means
+
+
+def warn_of_ratio(iteration: int, error: float, *dtypes: torch.dtype) -> None:
+    """Print a warning where the ratio between rollout and update differs from 1 by an ``error`` that rounding in the
+    ``dtypes`` of the networks does not explain: then both compute different policies."""
     tolerance = max(RATIO_TOLERANCE[dtype] for dtype in dtypes)
     if not error <= tolerance:
         print(

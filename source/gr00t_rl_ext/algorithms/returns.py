@@ -19,34 +19,6 @@ def executed_mask(executed: torch.Tensor, chunk_length: int) -> torch.Tensor:
     return torch.arange(chunk_length, device=executed.device) < executed.unsqueeze(-1)
 
 
-def generalized_advantages(
-    rewards: torch.Tensor,
-    values: torch.Tensor,
-    next_values: torch.Tensor,
-    continues: torch.Tensor,
-    gamma: float | torch.Tensor,
-    lam: float,
-) -> torch.Tensor:
-    """Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438, eq. 16) over L steps.
-
-    ``delta_l = r_l + gamma_l V'_l - V_l`` and ``A_l = delta_l + gamma_l lam c_l A_{l+1}``, with ``A_L = 0``.
-
-    Args:
-        rewards: r, (L, N).
-        values: V, (L, N).
-        next_values: V', the value of what follows the step: 0 after a termination, the value of the final observation
-            after a time-out. (L, N).
-        continues: c, whether the next step belongs to the same episode. (L, N) bool.
-        gamma: Discount of what follows the step, a number or (L, N).
-        lam: Lambda.
-
-    Returns:
-        (L, N).
-    """
-    deltas = rewards + gamma * next_values - values
-    return _backward_sums(deltas, gamma * lam * continues)
-
-
 def _backward_sums(deltas: torch.Tensor, decays: torch.Tensor) -> torch.Tensor:
     """``A_l = delta_l + decay_l A_{l+1}`` with ``A_L = 0``. (L, N) each -> (L, N)."""
     sums = torch.empty_like(deltas)
@@ -75,11 +47,12 @@ def chunk_advantages(
     gamma: float,
     lam: float,
 ) -> torch.Tensor:
-    """Generalised advantages of decisions: one step is a chunk of up to H control steps.
+    """Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438, eq. 16) of decisions.
 
-    A decision of k executed steps discounts what follows by ``gamma ** (k / H)``. Without time-outs this is rsl_rl's
-    recursion. At a time-out rsl_rl adds ``gamma V(s_t)``, the value of the state before the decision, in place of the
-    final one's.
+    ``delta_t = r_t + gamma_t V'_t - V_t`` and ``A_t = delta_t + gamma_t lam c_t A_{t+1}``, with ``A_T = 0``. V' is the
+    value of what follows, and c whether that belongs to the same episode. A decision of k executed steps discounts
+    what follows by ``gamma_t = gamma ** (k / H)``. Without time-outs this is rsl_rl's recursion. At a time-out rsl_rl
+    adds ``gamma V(s_t)``, the value of the state before the decision, in place of the final one's.
 
     Args:
         rewards: Sums of rewards inside the chunk, discounted by ``gamma ** (1 / H)`` per control step. (T, N).
@@ -96,30 +69,27 @@ def chunk_advantages(
         (T, N). With ``values`` added, the returns.
     """
     discounts = gamma ** (executed / chunk_length)
-    return generalized_advantages(
-        rewards, values, _following_values(values, last_values, dones, final_values), ~dones, discounts, lam
-    )
+    deltas = rewards + discounts * _following_values(values, last_values, dones, final_values) - values
+    return _backward_sums(deltas, discounts * lam * ~dones)
 
 
 def step_advantages(
     step_rewards: torch.Tensor,
     values: torch.Tensor,
     last_values: torch.Tensor,
-    executed: torch.Tensor,
     dones: torch.Tensor,
     final_values: torch.Tensor,
+    executed: torch.Tensor,
     gamma: float,
     lam: float,
 ) -> torch.Tensor:
     """Generalised advantages of control steps, of a critic that gives a value before each control step of a chunk.
 
+    The other arguments are those of :func:`chunk_advantages`.
+
     Args:
         step_rewards: (T, N, H).
         values: ``values[t, n, k]`` is the value of the state before control step k of decision t. (T, N, H).
-        last_values: Values of the states after the last decision, (N,).
-        executed: Executed control steps, (T, N) int.
-        dones: Whether the episode ended with the last executed step, (T, N) bool.
-        final_values: Where ``dones``: 0 for a termination, the value of the final observation for a time-out. (T, N).
         gamma: Discount per control step.
         lam: Lambda per control step.
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gr00t_rl_ext.algorithms.group_storage import GroupStorage, Outcomes
 from gr00t_rl_ext.algorithms.options import GrpoOptions
+from gr00t_rl_ext.algorithms.storage import GroupStorage, Outcomes
 
 
 class Rounds:
@@ -35,11 +35,11 @@ class Rounds:
         self._num_envs, self._num_groups = num_envs, num_envs // options.group_size
         self._env: Any = None
         self._are_groups_configured = False
-        self._active = [False] * num_envs
+        self._active: list[int] = []
         """Environments whose episode goes on."""
 
         self.ids = torch.arange(num_envs, device=device)
-        """Indices of those."""
+        """The same, for indexing."""
 
         self.in_progress = False
         """Whether a rollout has begun and its advantages are not computed yet."""
@@ -109,7 +109,7 @@ class Rounds:
             obs = self._env.get_observations().to(self._device)
             self._moved = False
         storage.step = self.round * storage.round_length + self._step
-        return obs if all(self._active) else obs[self.ids]
+        return obs if len(self._active) == self._num_envs else obs[self.ids]
 
     @property
     def is_first_step(self) -> bool:
@@ -122,11 +122,12 @@ class Rounds:
         Returns:
             Where episodes are over as a whole, once the attempt in progress is: (num_envs,) bool. None before.
         """
-        self._set_active([going and not done for going, done in zip(self._active, (dones > 0).tolist(), strict=True)])
+        done = (dones > 0).tolist()
+        self._set_active([env for env in self._active if not done[env]])
         self._step += 1
-        if self._step < storage.round_length and any(self._active):
+        if self._step < storage.round_length and self._active:
             return None
-        return torch.tensor(self._members(self._attempted), device=self._device)
+        return self._mask(self._members(self._attempted))
 
     def finish_attempt(self, storage: GroupStorage) -> None:
         """Try groups without a signal again, or begin the next round, or complete the rollout."""
@@ -142,7 +143,7 @@ class Rounds:
             self._begin_round(storage, self.round + 1)
             return
         self.complete = True
-        self._set_active([False] * self._num_envs)
+        self._set_active([])
 
     def _begin_round(self, storage: GroupStorage, number: int) -> None:
         self.round, self._attempt = number, 0
@@ -151,36 +152,36 @@ class Rounds:
     def _begin_attempt(self, storage: GroupStorage, groups: list[int]) -> None:
         """Begin new episodes in some groups; the decisions of earlier attempts in this round are forgotten."""
         self._step, self._attempted = 0, groups
-        active = self._members(groups)
-        storage.forget(storage.steps_of_round(self.round), torch.tensor(_true(active), device=self._device))
+        members = self._members(groups)
+        storage.forget(storage.steps_of_round(self.round), torch.tensor(members, device=self._device))
         self._env.unwrapped.start_groups(groups)
         self._moved = True
-        self._set_active(active)
+        self._set_active(members)
 
     def _share_states(self) -> None:
         """A segment begins: each group goes on from one of its members whose episode goes on, if there is one."""
-        leaders, active = [], [False] * self._num_envs
-        size = self._options.group_size
+        leaders, active, going = [], [], set(self._active)
         for group in self._attempted:
-            members = range(group * size, (group + 1) * size)
-            alive = [member for member in members if self._active[member]]
-            if alive:
+            members = self._members([group])
+            if alive := [member for member in members if member in going]:
                 # drawn by torch, whose generator a checkpoint keeps
                 leaders.append(alive[int(torch.randint(len(alive), ()))])
-                active[members.start : members.stop] = [True] * size
+                active += members
         self._env.unwrapped.share_states(leaders)
         self._moved = True
         self._set_active(active)
 
-    def _members(self, groups: list[int]) -> list[bool]:
-        """Which environments belong to some groups."""
-        return [env // self._options.group_size in groups for env in range(self._num_envs)]
+    def _members(self, groups: list[int]) -> list[int]:
+        """The environments of some groups."""
+        size = self._options.group_size
+        return [env for group in groups for env in range(group * size, (group + 1) * size)]
 
-    def _set_active(self, active: list[bool]) -> None:
+    def _mask(self, envs: list[int]) -> Tensor:
+        """Which environments are among some, (num_envs,) bool."""
+        chosen = set(envs)
+        return torch.tensor([env in chosen for env in range(self._num_envs)], device=self._device)
+
+    def _set_active(self, active: list[int]) -> None:
         self._active = active
-        self.ids = torch.tensor(_true(active), dtype=torch.long, device=self._device)
-        self._env.unwrapped.park(~torch.tensor(active, device=self._device))
-
-
-def _true(flags: list[bool]) -> list[int]:
-    return [index for index, flag in enumerate(flags) if flag]
+        self.ids = torch.tensor(active, dtype=torch.long, device=self._device)
+        self._env.unwrapped.park(~self._mask(active))

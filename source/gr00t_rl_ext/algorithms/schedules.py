@@ -41,21 +41,21 @@ class LearningRates:
     * ``linear``: ``initial * (1 - i / total)`` in iteration i ("37 implementation details of PPO", learning rate
       annealing).
     * ``adaptive``: rsl_rl's rule. A mini-batch whose KL is above twice ``desired_kl`` divides the rate by 1.5; one
-      below half of it, but above 0, multiplies it by 1.5. The rate stays within a factor of 100 of the initial one, and
-      is not raised beyond rsl_rl's upper bound of 1e-2. rsl_rl's lower bound, 1e-5, would raise the 5e-6 that
-      vision-language-action models are fine-tuned with.
+      below half of it, but above 0, multiplies it by 1.5. rsl_rl's lower bound, 1e-5, would raise the 5e-6 that
+      vision-language-action models are fine-tuned with, so there is none.
 
     A rate is the initial one, which is the config's, times a factor that follows from the iteration or was adapted.
     Loading a state restores the factor, so that a run may be resumed with another ``learning_rate``.
 
     Args:
         optimizer: Its groups' current rates are the initial ones.
-        schedules: Schedules of ``actor``, ``critic`` and ``gr00t``. The last is that of all other groups.
+        schedules: Schedules of ``actor``, ``critic`` and ``gr00t``, as :func:`check_schedules` lets them pass. The last
+            is that of all other groups.
         total_iterations: Iterations of the run. None: unknown.
         desired_kl: What ``adaptive`` aims at.
 
     Raises:
-        ValueError: A schedule is unknown or lacks what it needs.
+        ValueError: A linear schedule lacks the length of the run.
     """
 
     def __init__(
@@ -66,9 +66,12 @@ class LearningRates:
         total_iterations: int | None,
         desired_kl: float | None,
     ) -> None:
-        check_schedules(schedules, desired_kl)
         for key, schedule in schedules.items():
-            _check_length(FIELDS[key], schedule, total_iterations)
+            if schedule == "linear" and (total_iterations is None or total_iterations <= 0):
+                raise ValueError(
+                    f"`{FIELDS[key]}` is 'linear', which needs the number of iterations of the run,"
+                    f" `agent.max_iterations`; that is {total_iterations}. Expected 1 or more."
+                )
         self._optimizer = optimizer
         self._schedules = dict(schedules)
         self._total_iterations, self._desired_kl = total_iterations, desired_kl
@@ -186,11 +189,3 @@ def check_schedules(schedules: Mapping[str, str], desired_kl: float | None) -> N
                 f"`{FIELDS[key]}` is 'adaptive', which needs `agent.algorithm.desired_kl`; that is {desired_kl}."
                 " Expected a positive number such as 0.01, the KL that a mini-batch should show."
             )
-
-
-def _check_length(field: str, schedule: str, total_iterations: int | None) -> None:
-    if schedule == "linear" and (total_iterations is None or total_iterations <= 0):
-        raise ValueError(
-            f"`{field}` is 'linear', which needs the number of iterations of the run, `agent.max_iterations`; that is"
-            f" {total_iterations}. Expected 1 or more."
-        )

@@ -99,11 +99,6 @@ class Updater:
             self.rates.add_group(_parameter_group(group, learning_rate))
         self.scaler = self._make_scaler(has_half)
 
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """All that it optimises."""
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-
     def part_size(self, storage: DecisionStorage) -> int:
         """Decisions that go through the networks at once."""
         mini_batch = -(-storage.num_decisions // self._options.num_mini_batches)
@@ -167,7 +162,7 @@ class Updater:
             log_ratios.append(of_part.log_ratio.detach())
             for name, value in of_part.parts.items():
                 sums[name] = sums.get(name, 0.0) + share * value.detach()
-        self._ranks.average_gradients(self.parameters)
+        self._ranks.average_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
         if self.rates.is_adaptive and trains:
             self.rates.adapt(self._ranks.mean(float(sums["exact_kl"])))
         self.scaler.unscale_(self.optimizer)

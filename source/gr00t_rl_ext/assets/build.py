@@ -8,28 +8,22 @@ Stack-Cube-Franka and Cartpole tasks look up. It lives in the user's cache under
 (the source packages' versions and the modules that author the files), so that a changed recipe builds anew and never
 edits a root that another process reads.
 
-A root is built in a temporary folder beside its destination and renamed into place as the last step. The manifest
-in it lists each file with its SHA-256; a root whose files do not match is replaced.
+One process builds at a time, in a folder beside the destination that is renamed into place as the last step. The
+manifest in it lists each file with its SHA-256; a root whose files do not match is replaced.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
-import logging
-import os
 import shutil
-import socket
 import sys
-import time
-import uuid
 from pathlib import Path
 
 from gr00t_rl_ext.assets import cartpole, franka, props
-from gr00t_rl_ext.cache import CACHE_ENV_VAR, cache_directory
-
-logger = logging.getLogger(__name__)
+from gr00t_rl_ext.cache import cache_directory
 
 MANIFEST = "manifest.json"
 
@@ -42,30 +36,21 @@ CARTPOLE_USD = "Isaac/IsaacLab/Robots/Classic/Cartpole/cartpole.usd"
 TABLE_USD = "Isaac/Props/Mounts/SeattleLabTable/table_instanceable.usd"
 GROUND_PLANE_USD = "Isaac/IsaacLab/Environments/Grid/default_ground_plane_checker_v1/default_ground_plane.usda"
 
-_BUILDING = ".building-"
-_STALE_AFTER = 3600.0
-
 
 class AssetBuildError(RuntimeError):
     """The offline asset root cannot be built; the message says what is missing and how to install it."""
 
 
 def offline_root_path() -> Path:
-    """Where the offline root of this recipe lives, whether or not it is built.
-
-    Raises:
-        AssetBuildError: If a source package is not installed, since its version is part of the name.
-    """
+    """Where the offline root of this recipe lives, whether or not it is built. An :class:`AssetBuildError` if a source
+    package is not installed, since its version is part of the name."""
     return cache_directory() / "assets" / _recipe_hash()
 
 
-def build_offline_root(force: bool = False) -> Path:
+def build_offline_root() -> Path:
     """Return a complete offline asset root, building it if there is none (a few seconds, once).
 
-    Safe to call from several processes at once: each builds in its own folder, the first to finish wins.
-
-    Args:
-        force: Build again although a complete root exists.
+    Safe to call from several processes at once: the first one builds, the others wait for it.
 
     Returns:
         Folder to set ``ISAACSIM_ASSET_ROOT`` to.
@@ -75,21 +60,26 @@ def build_offline_root(force: bool = False) -> Path:
         OSError: If the cache folder cannot be written.
     """
     target = offline_root_path()
-    if not force and is_complete(target):
+    if is_complete(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(target.parent)
-    building = target.parent / f"{_BUILDING}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    print(f"[gr00t_rl_ext] Building the offline assets in {target} (once) ...", file=sys.stderr, flush=True)
-    started = time.perf_counter()
-    try:
-        building.mkdir()
-        _populate(building)
-        _write_manifest(building)
-        _publish(building, target, replace=force)
-    finally:
+    building = target.with_suffix(".building")
+    with open(target.parent.with_suffix(".lock"), "w") as lock:
+        # given back by the system, even if this process is killed
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_complete(target):
+            return target
+        print(f"[gr00t_rl_ext] Building the offline assets in {target} (once) ...", file=sys.stderr, flush=True)
+        # what a killed process left
         shutil.rmtree(building, ignore_errors=True)
-    logger.info("Built the offline assets in %.1f s: %s", time.perf_counter() - started, target)
+        try:
+            building.mkdir()
+            _populate(building)
+            _write_manifest(building)
+            shutil.rmtree(target, ignore_errors=True)
+            building.rename(target)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
     return target
 
 
@@ -106,21 +96,18 @@ def _populate(root: Path) -> None:
     """Write all assets below ``root``."""
     data_root, licence = _robot_sources()
     robot = root / FRANKA_USD
-    pole, table, ground = root / CARTPOLE_USD, root / TABLE_USD, root / GROUND_PLANE_USD
-    blocks = {color: root / BLOCK_USD.format(color=color) for color in props.CUBE_COLORS}
-    for file in (robot, pole, table, ground, *blocks.values()):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    robot.parent.mkdir(parents=True)
     try:
         franka.write_franka(robot, data_root)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         raise AssetBuildError(f"Cannot convert the Franka Panda: {error}") from error
     shutil.copyfile(licence, robot.parent / "LICENSE")
     (robot.parent / "NOTICE").write_text(_notice(), encoding="utf-8")
-    for color, file in blocks.items():
-        props.write_cube(file, props.CUBE_COLORS[color])
-    cartpole.write_cartpole(pole)
-    props.write_table(table)
-    props.write_ground_plane(ground)
+    for name, color in props.CUBE_COLORS.items():
+        props.write_cube(root / BLOCK_USD.format(color=name), color)
+    cartpole.write_cartpole(root / CARTPOLE_USD)
+    props.write_table(root / TABLE_USD)
+    props.write_ground_plane(root / GROUND_PLANE_USD)
 
 
 def _robot_sources() -> tuple[Path, Path]:
@@ -129,21 +116,20 @@ def _robot_sources() -> tuple[Path, Path]:
     Located through the package's own list of files: its installation prefix is not importable.
     """
     wanted = franka.URDF_PATH.as_posix()
-    for file in importlib.metadata.distribution("example-robot-data").files or ():
-        if file.as_posix().endswith(wanted):
-            urdf = Path(str(file.locate())).resolve()
-            data_root = urdf.parents[len(franka.URDF_PATH.parts) - 1]
-            licence = urdf.parents[1] / "LICENSE"
-            if not licence.is_file():
-                raise AssetBuildError(
-                    f"No licence text at {licence}. The Panda's description is under Apache-2.0, which asks that its "
-                    "text goes with each copy. Reinstall with: pip install --force-reinstall example-robot-data"
-                )
-            return data_root, licence
-    raise AssetBuildError(
-        f"The installed example-robot-data {_version('example-robot-data')} lists no file {wanted}. "
-        "Reinstall with: pip install --force-reinstall example-robot-data"
-    )
+    listed = importlib.metadata.distribution("example-robot-data").files or ()
+    urdf = next((Path(str(file.locate())).resolve() for file in listed if file.as_posix().endswith(wanted)), None)
+    if urdf is None:
+        raise AssetBuildError(
+            f"The installed example-robot-data {_version('example-robot-data')} lists no file {wanted}. "
+            "Reinstall with: pip install --force-reinstall example-robot-data"
+        )
+    licence = urdf.parents[1] / "LICENSE"
+    if not licence.is_file():
+        raise AssetBuildError(
+            f"No licence text at {licence}. The Panda's description is under Apache-2.0, which asks that its "
+            "text goes with each copy. Reinstall with: pip install --force-reinstall example-robot-data"
+        )
+    return urdf.parents[len(franka.URDF_PATH.parts) - 1], licence
 
 
 def _notice() -> str:
@@ -166,50 +152,6 @@ def _write_manifest(root: Path) -> None:
         "files": files,
     }
     (root / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def _publish(building: Path, target: Path, replace: bool) -> None:
-    """Move the finished folder into place; leave a complete root that another process put there first."""
-    for _ in range(3):
-        try:
-            # Fails on a folder that exists and is not empty, which is the test for "somebody was here first".
-            os.rename(building, target)
-            return
-        except OSError:
-            if not target.exists():
-                raise
-        if not replace and is_complete(target):
-            return
-        discarded = building.with_name(f"{building.name}x")
-        try:
-            os.rename(target, discarded)
-        except FileNotFoundError:
-            continue
-        shutil.rmtree(discarded, ignore_errors=True)
-    raise AssetBuildError(f"Other processes keep writing {target}. Let them finish, or set {CACHE_ENV_VAR}.")
-
-
-def _remove_stale(parent: Path) -> None:
-    """Remove what interrupted builds left: their process is gone, or they are older than an hour."""
-    host = socket.gethostname()
-    for folder in parent.glob(f"{_BUILDING}*"):
-        owner, _, rest = folder.name.removeprefix(_BUILDING).rpartition("-")[0].rpartition("-")
-        dead = owner == host and rest.isdigit() and not _is_alive(int(rest))
-        try:
-            if dead or time.time() - folder.stat().st_mtime > _STALE_AFTER:
-                shutil.rmtree(folder, ignore_errors=True)
-        except FileNotFoundError:
-            pass
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _recipe_hash() -> str:

@@ -20,9 +20,8 @@ import math
 import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pxr import Usd
@@ -35,8 +34,7 @@ URDF_PATH = Path("robots") / "panda_description" / "urdf" / "panda.urdf"
 _MASSLESS_FRAMES = ("panda_link8", "panda_hand_tcp")
 
 
-@dataclass(frozen=True)
-class JointDrive:
+class JointDrive(NamedTuple):
     """Position drive of one joint, in SI units (rad for revolute joints, m for prismatic ones)."""
 
     stiffness: float
@@ -45,30 +43,21 @@ class JointDrive:
     """Derivative gain [N m s/rad] or [N s/m]."""
     effort: float
     """Largest torque [N m] or force [N]."""
-    armature: float
-    """Rotor inertia seen at the joint [kg m^2] or [kg]."""
 
 
 # Stiff enough that gravity bends no joint by more than half a degree. A task whose actuator names its own gains
 # (the inverse-kinematics ones do) replaces these; the plain joint-position tasks leave them unset and rely on them.
-_SHOULDER = JointDrive(stiffness=4500.0, damping=450.0, effort=87.0, armature=0.1)
-_ELBOW = JointDrive(stiffness=3500.0, damping=350.0, effort=87.0, armature=0.1)
-_WRIST = JointDrive(stiffness=2000.0, damping=200.0, effort=12.0, armature=0.1)
-# Each finger has a drive of its own for tasks that use it. The stock actuators switch the second one off and leave it
-# to the mimic constraint of the physics variant, which agrees with a driven second finger.
-_FINGER = JointDrive(stiffness=400.0, damping=80.0, effort=20.0, armature=0.1)
-
-DRIVES: dict[str, JointDrive] = {
-    "panda_joint1": _SHOULDER,
-    "panda_joint2": _SHOULDER,
-    "panda_joint3": _ELBOW,
-    "panda_joint4": _ELBOW,
-    "panda_joint5": _WRIST,
-    "panda_joint6": _WRIST,
-    "panda_joint7": _WRIST,
-    "panda_finger_joint1": _FINGER,
-    "panda_finger_joint2": _FINGER,
+DRIVES = {
+    **dict.fromkeys(("panda_joint1", "panda_joint2"), JointDrive(stiffness=4500.0, damping=450.0, effort=87.0)),
+    **dict.fromkeys(("panda_joint3", "panda_joint4"), JointDrive(stiffness=3500.0, damping=350.0, effort=87.0)),
+    **dict.fromkeys((f"panda_joint{i}" for i in (5, 6, 7)), JointDrive(stiffness=2000.0, damping=200.0, effort=12.0)),
+    # Each finger has a drive of its own for tasks that use it. The stock actuators switch the second one off and leave
+    # it to the mimic constraint of the physics variant, which agrees with a driven second finger.
+    **dict.fromkeys((f"panda_finger_joint{i}" for i in (1, 2)), JointDrive(stiffness=400.0, damping=80.0, effort=20.0)),
 }
+
+ARMATURE = 0.1
+"""Rotor inertia seen at each joint [kg m^2] or [kg]."""
 
 
 def write_franka(output: Path, data_root: Path) -> None:
@@ -100,19 +89,14 @@ def _write_plain_urdf(source: Path, scratch: Path) -> Path:
     tree = ElementTree.parse(source)
     robot = tree.getroot()
     for joint in robot.findall("joint"):
-        child, parent = joint.find("child"), joint.find("parent")
-        assert child is not None
-        assert parent is not None
-        if child.get("link") in _MASSLESS_FRAMES:
+        if any(joint.find(f"child[@link='{frame}']") is not None for frame in _MASSLESS_FRAMES):
             robot.remove(joint)
-        elif parent.get("link") == "panda_link8":
+        for parent in joint.findall("parent[@link='panda_link8']"):
             # The flange frame sits 0.107 m along the z axis of link 7, unrotated.
             parent.set("link", "panda_link7")
-            origin = joint.find("origin")
-            assert origin is not None
-            origin.set("xyz", "0 0 0.107")
-        mimic = joint.find("mimic")
-        if mimic is not None:
+            for origin in joint.findall("origin"):
+                origin.set("xyz", "0 0 0.107")
+        for mimic in joint.findall("mimic"):
             joint.remove(mimic)
     for link in robot.findall("link"):
         if link.get("name") in _MASSLESS_FRAMES:
@@ -164,10 +148,10 @@ def _author_physics(geometry: Path) -> None:
         api.CreateDampingAttr(drive.damping * per_unit)
         api.CreateMaxForceAttr(drive.effort)
         api.CreateTargetPositionAttr(0.0)
-        _set_float(joint, "newton:armature", drive.armature)
         # PhysxSchema has no Python bindings here; the schema's name and attributes are enough.
         joint.AddAppliedSchema("PhysxJointAPI")
-        _set_float(joint, "physxJoint:armature", drive.armature)
+        for solver in ("newton", "physxJoint"):
+            _set_float(joint, f"{solver}:armature", ARMATURE)
     stage.GetRootLayer().Save()
 
 
@@ -178,7 +162,7 @@ def _author_variants(output: Path, geometry: Path) -> None:
     between all colliders (``primitives``: convex hulls of the links, boxes for the fingers) and those of the hand and
     the fingers alone (``gripper_only``).
     """
-    from pxr import Sdf, Usd, UsdGeom, UsdPhysics
+    from pxr import Usd, UsdGeom, UsdPhysics
 
     stage = Usd.Stage.CreateNew(str(output))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
@@ -193,23 +177,22 @@ def _author_variants(output: Path, geometry: Path) -> None:
     follower = _require_prim(stage, f"{joints}/panda_finger_joint2")
 
     physics = root.GetVariantSets().AddVariantSet("Physics")
-    for name in ("physx", "mujoco"):
-        physics.AddVariant(name)
-    physics.SetVariantSelection("mujoco")
-    with physics.GetVariantEditContext():
-        for body in bodies:
-            # The real robot's controller compensates gravity. PhysX gets it from the task (``disable_gravity``),
-            # which the MuJoCo solver does not read.
-            _set_float(body, "mjc:gravcomp", 1.0)
-        follower.AddAppliedSchema("NewtonMimicAPI")
-        leader = follower.CreateRelationship("newton:mimicJoint", custom=False)
-        leader.SetTargets([Sdf.Path(f"{joints}/panda_finger_joint1")])
-    physics.SetVariantSelection("physx")
-    with physics.GetVariantEditContext():
+    for name, schema, leader in (
+        ("mujoco", "NewtonMimicAPI", "newton:mimicJoint"),
         # Stock actuators leave the second finger without a drive and expect a constraint that moves it with the first.
-        follower.AddAppliedSchema("PhysxMimicJointAPI:rotX")
-        leader = follower.CreateRelationship("physxMimicJoint:rotX:referenceJoint", custom=False)
-        leader.SetTargets([Sdf.Path(f"{joints}/panda_finger_joint1")])
+        ("physx", "PhysxMimicJointAPI:rotX", "physxMimicJoint:rotX:referenceJoint"),
+    ):
+        physics.AddVariant(name)
+        physics.SetVariantSelection(name)
+        with physics.GetVariantEditContext():
+            for body in bodies if name == "mujoco" else ():
+                # The real robot's controller compensates gravity. PhysX gets it from the task (``disable_gravity``),
+                # which the MuJoCo solver does not read.
+                _set_float(body, "mjc:gravcomp", 1.0)
+            follower.AddAppliedSchema(schema)
+            follower.CreateRelationship(leader, custom=False).SetTargets([f"{joints}/panda_finger_joint1"])
+    # the edits go into the variant that is selected, which stays the default
+    with physics.GetVariantEditContext():
         _set_float(follower, "physxMimicJoint:rotX:gearing", -1.0)
 
     scopes = root.GetVariantSets().AddVariantSet("Colliders")
@@ -235,7 +218,7 @@ def _require_prim(stage: Usd.Stage, path: str) -> Usd.Prim:
     return prim
 
 
-def _set_float(prim: Any, name: str, value: float) -> None:
+def _set_float(prim: Usd.Prim, name: str, value: float) -> None:
     from pxr import Sdf
 
     prim.CreateAttribute(name, Sdf.ValueTypeNames.Float, custom=False).Set(value)

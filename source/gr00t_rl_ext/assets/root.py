@@ -35,7 +35,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from gr00t_rl_ext.assets import build
 from gr00t_rl_ext.cache import cache_directory
@@ -85,50 +85,39 @@ def resolve_asset_root(mode: Mode | None = None, timeout: float = PROBE_TIMEOUT)
         AssetRootError: If the mode is unknown.
         gr00t_rl_ext.assets.build.AssetBuildError: If the offline root is needed and cannot be built.
     """
-    mode = _checked_mode(mode)
-    configured = os.environ.get(ASSET_ROOT_ENV_VAR)
-    if configured:
-        location = configured.rstrip("/\\")
-        # A parent process of this extension passes its choice on through the same variable.
-        if _is_in_cache(location):
-            return AssetRoot(str(build.build_offline_root()), "offline")
-        return AssetRoot(location, "user")
-    if mode == "offline":
-        return AssetRoot(str(build.build_offline_root()), "offline")
-    default = _default_root()
-    if mode == "online" or _offers_assets(default, timeout):
-        return AssetRoot(default, "online")
-    print(
-        f"[gr00t_rl_ext] Isaac Lab's asset server is not reachable or lacks the robot (waited at most {timeout:g} s): "
-        f"using the offline assets in {build.offline_root_path()}, which cover the Stack-Cube-Franka and the Cartpole "
-        f"tasks. Set {MODE_ENV_VAR}=online to use the server nevertheless, or {ASSET_ROOT_ENV_VAR} to use your own "
-        "copy.",
-        file=sys.stderr,
-        flush=True,
-    )
+    chosen = _checked_mode(mode)
+    configured = os.environ.get(ASSET_ROOT_ENV_VAR, "").rstrip("/\\")
+    # A parent process of this extension passes its choice on through the same variable.
+    handed_down = Path(configured).parent == cache_directory() / "assets"
+    if configured and not handed_down:
+        return AssetRoot(configured, "user")
+    if not handed_down and chosen != "offline":
+        default = _default_root()
+        if chosen == "online" or _offers_assets(default, timeout):
+            return AssetRoot(default, "online")
+        print(
+            "[gr00t_rl_ext] Isaac Lab's asset server is not reachable or lacks the robot (waited at most "
+            f"{timeout:g} s): using the offline assets in {build.offline_root_path()}, which cover the "
+            f"Stack-Cube-Franka and the Cartpole tasks. Set {MODE_ENV_VAR}=online to use the server nevertheless, or "
+            f"{ASSET_ROOT_ENV_VAR} to use your own copy.",
+            file=sys.stderr,
+            flush=True,
+        )
     return AssetRoot(str(build.build_offline_root()), "offline")
 
 
-def apply_asset_root(mode: Mode | None = None, timeout: float = PROBE_TIMEOUT) -> AssetRoot:
+def apply_asset_root(mode: Mode | None = None) -> AssetRoot:
     """Make Isaac Lab use the root of :func:`resolve_asset_root`, in this process and its children.
 
     Sets ``ISAACSIM_ASSET_ROOT`` for the offline root. For the online one it sets :data:`MODE_ENV_VAR`, so that
     neither later calls nor child processes ask the server again.
 
-    Args:
-        mode: See :func:`resolve_asset_root`.
-        timeout: Time to wait for the server [s].
-
-    Returns:
-        The root in effect.
-
     Raises:
         AssetRootError: If the mode is unknown, or if ``isaaclab.utils.assets`` was imported with another root.
         gr00t_rl_ext.assets.build.AssetBuildError: If the offline root is needed and cannot be built.
     """
-    root = resolve_asset_root(mode, timeout)
-    loaded = sys.modules.get(_ASSETS_MODULE)
-    bound = getattr(loaded, "NUCLEUS_ASSET_ROOT_DIR", None)
+    root = resolve_asset_root(mode)
+    bound = getattr(sys.modules.get(_ASSETS_MODULE), "NUCLEUS_ASSET_ROOT_DIR", None)
     if bound is not None and bound != root.location:
         raise AssetRootError(
             f"Isaac Lab already uses the asset root {bound}, so {root.location} cannot be applied any more: "
@@ -166,17 +155,13 @@ class _AssetRootTrigger(importlib.abc.MetaPathFinder):
         return None
 
 
-def _checked_mode(mode: str | None) -> Mode:
+def _checked_mode(mode: str | None) -> str:
     origin = "The asset mode"
     if mode is None:
         mode, origin = os.environ.get(MODE_ENV_VAR) or "auto", f"The environment variable {MODE_ENV_VAR}"
     if mode not in get_args(Mode):
         raise AssetRootError(f"{origin} is '{mode}'. Available: {', '.join(get_args(Mode))}.")
-    return cast(Mode, mode)
-
-
-def _is_in_cache(location: str) -> bool:
-    return Path(location).parent == cache_directory() / "assets"
+    return mode
 
 
 def _default_root() -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 _OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
 _NAMES = re.compile(r"([^=]+=)\[\s*([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*\]")
@@ -50,8 +49,7 @@ def as_typed(item: str) -> str:
     return plain if with_quoted_names(plain) == item else item
 
 
-@dataclass
-class Arguments:
+class Arguments(argparse.Namespace):
     """What the scripts read of the command line. Everything is passed on to Isaac Lab too, in :attr:`forwarded`."""
 
     task: str | None
@@ -70,26 +68,18 @@ class Arguments:
     forwarded: list[str]
     """The command line without our own arguments."""
 
-    @property
-    def is_gymnasium(self) -> bool:
-        """See :func:`is_gymnasium`."""
-        return is_gymnasium(self.task)
-
     def option(self, name: str) -> str | None:
         """Value of an option of Isaac Lab's, ``--name value`` or ``--name=value``; None where it is not given."""
-        for index, item in enumerate(self.rest):
-            if item.startswith(f"--{name}="):
-                return item.partition("=")[2]
-            if item == f"--{name}" and index + 1 < len(self.rest):
-                return self.rest[index + 1]
-        return None
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument(f"--{name}")
+        return getattr(parser.parse_known_args(self.rest)[0], name)
 
     def overrides_under(self, *prefixes: str) -> list[str]:
         """Overrides whose key starts with one of the prefixes."""
         return [item for item in self.overrides if item.lstrip("+~-").startswith(prefixes)]
 
 
-def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
+def parse(argv: Sequence[str] | None, program: str, description: str) -> Arguments:
     """Parse a command line. ``--help`` prints our arguments and where Isaac Lab documents its own."""
     parser = argparse.ArgumentParser(
         prog=program,
@@ -117,29 +107,41 @@ def parse(argv: Sequence[str], program: str, description: str) -> Arguments:
         help="Where the robot and the props come from. auto: from the vendor's server if it answers, else built from"
         " PyPI packages. ISAACSIM_ASSET_ROOT wins over this.",
     )
-    ours.add_argument("--no-record", action="store_true", help="Do not record a video of the policy at the end.")
-    known, rest = parser.parse_known_args(list(argv))
+    ours.add_argument(
+        "--no-record", dest="record", action="store_false", help="Do not record a video of the policy at the end."
+    )
+    known, rest = parser.parse_known_args(argv, Arguments())
     for flag, hint in _GONE.items():
         if flag in rest:
             print(f"{flag} is left out: {hint}.")
             rest.remove(flag)
-    rest = [with_quoted_names(item) for item in rest]
-    forwarded = list(rest)
+    known.rest = [with_quoted_names(item) for item in rest]
+    known.overrides = [item for item in known.rest if "=" in item and not item.startswith("--")]
+    known.forwarded = list(known.rest)
     for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp", "checkpoint"):
         value = getattr(known, name)
         if value is not None:
-            forwarded += [f"--{name}", str(value)]
-    return Arguments(
-        task=known.task,
-        agent=known.agent,
-        num_envs=known.num_envs,
-        max_iterations=known.max_iterations,
-        device=known.device,
-        run_timestamp=known.run_timestamp,
-        checkpoint=known.checkpoint,
-        assets=known.assets,
-        record=not known.no_record,
-        overrides=[item for item in rest if "=" in item and not item.startswith("--")],
-        rest=rest,
-        forwarded=forwarded,
-    )
+            known.forwarded += [f"--{name}", str(value)]
+    return known
+
+
+def parse_with_overrides(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, of_several: str
+) -> argparse.Namespace:
+    """Parse the command line of a command that acts without training, whose overrides may stand anywhere.
+
+    Args:
+        parser: Knows the command's own arguments.
+        argv: The command line.
+        of_several: The argument that takes several values, and with them what follows it.
+    """
+    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
+    parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
+    parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
+    arguments = parser.parse_intermixed_args(argv)
+    values = getattr(arguments, of_several)
+    if values is not None:
+        arguments.overrides += filter(is_override, values)
+        setattr(arguments, of_several, [item for item in values if not is_override(item)])
+    arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]
+    return arguments

@@ -7,53 +7,44 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import is_gymnasium
+from gr00t_rl_ext.cli.handler import default_device
 
 
 @contextlib.contextmanager
-def environments(
-    task: str, agent: str, overrides: Sequence[str], num_envs: int, device: str, seed: int
-) -> Iterator[tuple[Any, Any]]:
+def environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
     """Environments as rsl_rl sees them, of Isaac Lab or of Gymnasium, and the agent's config. Closed at the end.
 
     Args:
-        task: Task id, or ``gym:`` and the id of a Gymnasium environment.
-        agent: Name of an agent of the task.
-        overrides: Of both configs, as in training.
-        num_envs: Environments.
-        device: Of the simulation and the agent.
-        seed: Of both.
+        arguments: ``task``, ``agent``, ``overrides`` (of both configs, as in training), ``num_envs``, ``device`` (None:
+            the GPU if there is one) and ``seed``.
 
     Raises:
         ValueError: Something of it does not exist or does not fit.
     """
-    if is_gymnasium(task):
+    from gr00t_rl_ext.cli import preflight
+
+    preflight.check_device(arguments.device)
+    device = arguments.device or default_device()
+    if is_gymnasium(arguments.task):
         from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
         from gr00t_rl_ext.tasks.gymnasium import resolution
 
-        env_cfg, agent_cfg = resolution.resolve(task, agent, overrides, num_envs, device, seed)
+        of_agent = arguments.agent, arguments.overrides
+        env_cfg, agent_cfg = resolution.resolve(arguments.task, *of_agent, arguments.num_envs, device, arguments.seed)
         with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
             yield env, agent_cfg
         return
-    with _isaac_lab(task, agent, list(overrides), num_envs, device, seed) as made:
-        yield made
-
-
-@contextlib.contextmanager
-def _isaac_lab(
-    task: str, agent: str, overrides: list[str], num_envs: int, device: str, seed: int
-) -> Iterator[tuple[Any, Any]]:
-    from gr00t_rl_ext.cli import preflight
-
-    spec = preflight.find_task(task)
-    preflight.find_agent(spec, agent)
-    preflight.check_overrides(spec.id, agent, overrides)
-    cfg, agent_cfg = preflight.check_resolved(spec.id, agent, overrides)
-    cfg.scene.num_envs, cfg.sim.device, cfg.seed = num_envs, device, seed
-    agent_cfg.device, agent_cfg.seed = device, seed
+    spec = preflight.find_task(arguments.task)
+    preflight.find_agent(spec, arguments.agent)
+    preflight.check_overrides(spec.id, arguments.agent, arguments.overrides)
+    cfg, agent_cfg = preflight.check_resolved(spec.id, arguments.agent, arguments.overrides)
+    cfg.scene.num_envs = arguments.num_envs
+    cfg.sim.device = agent_cfg.device = device
+    cfg.seed = agent_cfg.seed = arguments.seed
 
     from isaaclab.app import launch_simulation
 
@@ -63,7 +54,5 @@ def _isaac_lab(
         from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
         env = RslRlVecEnvWrapper(gym.make(spec.id, cfg=cfg), clip_actions=agent_cfg.clip_actions)  # type: ignore[arg-type]
-        try:
+        with contextlib.closing(env):
             yield env, agent_cfg
-        finally:
-            env.close()

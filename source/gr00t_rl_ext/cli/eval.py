@@ -6,18 +6,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gr00t_rl_ext.cli.arguments import is_gymnasium, is_override, with_quoted_names
+from gr00t_rl_ext.cli.arguments import parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
+from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets
 from gr00t_rl_ext.cli.run_directory import check_checkpoint, model_file
-
-if TYPE_CHECKING:
-    from gr00t_rl_ext.evaluation.comparison import Film
 
 BASE = "base"
 """In place of a checkpoint: the policy before reinforcement learning."""
@@ -25,11 +20,11 @@ BASE = "base"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    arguments = parse(argv)
     return guarded(lambda: _evaluate(arguments))
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line."""
     parser = argparse.ArgumentParser(
         prog="eval.py",
@@ -65,40 +60,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         default=0,
         help="Successes and failures of each checkpoint to film, as many of both; beside --out (default: %(default)s).",
     )
-    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
-    parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
-    parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
-    # overrides may stand anywhere
-    arguments = parser.parse_intermixed_args(list(argv))
-    # an option with several values takes what follows it
-    arguments.overrides += [item for item in arguments.checkpoint if is_override(item)]
-    arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]
-    arguments.checkpoint = [item for item in arguments.checkpoint if not is_override(item)]
-    return arguments
+    return parse_with_overrides(parser, argv, "checkpoint")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.evaluation import comparison, report
 
     prepare_assets(arguments.task, arguments.assets)
     checkpoints = check(arguments)
-    if arguments.device is None:
-        arguments.device = default_device()
-    preflight.check_device(arguments.device)
-    of_both = arguments.num_envs, arguments.device, arguments.seed
-    with environments(arguments.task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
-        protocol = comparison.Protocol(
-            arguments.task,
-            arguments.agent,
-            arguments.episodes,
-            arguments.seed,
-            arguments.videos,
-            arguments.out and arguments.out.with_suffix(""),
+    with environments(arguments) as (env, agent_cfg):
+        evaluations = comparison.evaluate_all(
+            env,
+            agent_cfg,
+            checkpoints,
+            **{name: getattr(arguments, name) for name in ("task", "agent", "episodes", "seed", "videos")},
+            folder=arguments.out and arguments.out.with_suffix(""),
         )
-        evaluations = comparison.evaluate_all(env, agent_cfg, checkpoints, protocol, _film(arguments))
     rows = report.summarise(evaluations)
     Console().print(report.terminal_table(rows))
     if arguments.out is not None:
@@ -151,12 +130,3 @@ def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:
     short = [BASE if path is None else f"{path.parent.name}/{path.stem}" for path in checkpoints.values()]
     names = short if len(set(short)) == len(short) else list(checkpoints)
     return dict(zip(names, checkpoints.values(), strict=True))
-
-
-def _film(arguments: argparse.Namespace) -> Film:
-    """How to film the task's episodes."""
-    from gr00t_rl_ext.evaluation.footage import film_gymnasium, film_isaac_lab
-
-    if is_gymnasium(arguments.task):
-        return lambda env, episodes, videos: film_gymnasium(env.cfg, episodes, arguments.seed, videos)
-    return lambda env, episodes, videos: film_isaac_lab(env, episodes, arguments.seed, videos)

@@ -60,8 +60,8 @@ def _export(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{str(file)!r} is of a policy without GR00T: there is no GR00T checkpoint to export.")
     changes = {"checkpoint": arguments.base, "tokenizer": arguments.tokenizer, "dtype": arguments.dtype}
     changes = {name: value for name, value in changes.items() if value is not None}
-    recipe = export.recipe_of(saved, **changes)
-    base, fingerprint = recipe.base()
+    definition = export.definition_of(saved).with_gr00t(**changes)
+    base, fingerprint = definition.base()
     check_header(saved, fingerprint, str(base))
     recorded = saved["recorded_observations"]
     if not recorded:
@@ -77,7 +77,7 @@ def _export(arguments: argparse.Namespace) -> int:
         actor = export.load_trained(saved, arguments.device, **changes)
         parts = ", ".join(export.gr00t_of(actor).freezing.parts)
         expected = export.actions(actor, obs)
-        export.write(actor, recipe, directory)
+        export.write(actor, definition, directory)
         del actor  # two models at once may be more than the memory holds
         place = {name: value for name, value in changes.items() if name != "checkpoint"}
         found = export.actions(export.load_exported(directory, arguments.device, **place), obs)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from gr00t_rl_ext.cli import preflight, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.cli.profile import describe_gr00t
 from gr00t_rl_ext.cli.run_directory import LOGS, check_checkpoint, model_file, reserved
 from gr00t_rl_ext.tasks import compatibility
 from gr00t_rl_ext.tasks.gymnasium import resolution
@@ -28,33 +29,32 @@ PLAYED = 8
 
 def train(arguments: Arguments) -> int:
     """Train. Returns the exit code."""
-    options = _options(arguments, playing=False)
-    env_cfg, agent_cfg = _resolve(arguments, options)
+    _parse_rest(arguments, playing=False)
+    env_cfg, agent_cfg = _resolve(arguments)
     compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
     preflight.check_logger(agent_cfg.logger)
     resumed = find_checkpoint(arguments, agent_cfg.experiment_name) if arguments.checkpoint else None
     with reserved(agent_cfg.experiment_name, agent_cfg.run_name, arguments.run_timestamp) as (run_dir, _):
         summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
-        seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, options.resume_optimizer_state)
+        seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed)
         places = summary.places(run_dir)
         if arguments.record:
             places["video"] = _record(env_cfg, agent_cfg, Path(str(places["checkpoint"])))
     command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
     command += f" --device {arguments.device} --checkpoint {places['checkpoint']} --video"
-    summary.print_summary(run_dir, seconds, places, command, arguments.overrides)
+    summary.print_summary(seconds, places, command, arguments.overrides)
     return 0
 
 
 def play(arguments: Arguments) -> int:
     """Play one episode in each environment, from the initial states of a seed. Returns the exit code."""
-    options = _options(arguments, playing=True)
+    _parse_rest(arguments, playing=True)
     arguments.num_envs = arguments.num_envs or PLAYED
-    env_cfg, agent_cfg = _resolve(arguments, options)
+    env_cfg, agent_cfg = _resolve(arguments)
     arguments.checkpoint = arguments.checkpoint or "latest"
     checkpoint = find_checkpoint(arguments, agent_cfg.experiment_name)
     print(f"Playing {checkpoint}")
-    video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4" if options.video else None
-    print(_play(env_cfg, agent_cfg, checkpoint, video))
+    print(_play(env_cfg, agent_cfg, checkpoint, arguments.video))
     return 0
 
 
@@ -70,22 +70,21 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
     name = str(arguments.checkpoint)
     try:
         if is_wandb_checkpoint(name):
-            return Path(resolve_wandb_checkpoint(name))
-        if name in CHECKPOINT_SELECTORS:
-            return Path(
-                resolve_checkpoint_selector(
-                    str(LOGS / experiment),
-                    name,
-                    library="rsl_rl",
-                    task=str(arguments.task),
-                    checkpoint_pattern=r"model_.*\.pt",
-                    metadata={"agent": arguments.agent},
-                )
+            name = resolve_wandb_checkpoint(name)
+        elif name in CHECKPOINT_SELECTORS:
+            name = resolve_checkpoint_selector(
+                str(LOGS / experiment),
+                name,
+                library="rsl_rl",
+                task=str(arguments.task),
+                checkpoint_pattern=r"model_.*\.pt",
+                metadata={"agent": arguments.agent},
             )
+        else:
+            check_checkpoint(name)
     except ValueError as error:
         # Isaac Lab's, which is meant for users
         raise UsageError(str(error)) from error
-    check_checkpoint(name)
     return model_file(Path(name))
 
 
@@ -94,8 +93,8 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def _options(arguments: Arguments, playing: bool) -> argparse.Namespace:
-    """Of Isaac Lab's arguments, those that mean something here and that :class:`Arguments` does not have."""
+def _parse_rest(arguments: Arguments, playing: bool) -> None:
+    """Add those of Isaac Lab's arguments that mean something here, in place; the others are refused."""
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--experiment_name")
@@ -107,46 +106,36 @@ def _options(arguments: Arguments, playing: bool) -> argparse.Namespace:
         parser.add_argument("--log_project_name")
         parser.add_argument("--resume_optimizer_state", action=argparse.BooleanOptionalAction, default=True)
     given = [item for item in arguments.rest if item not in arguments.overrides]
-    options, unknown = parser.parse_known_args(given)
+    _, unknown = parser.parse_known_args(given, arguments)
     if unknown:
         known = ", ".join(name for action in parser._actions for name in action.option_strings)
         raise UsageError(
             f"{' '.join(unknown)} has no use for a Gymnasium task. Besides the arguments of --help, there are: {known}."
         )
-    return options
 
 
-def _resolve(arguments: Arguments, options: argparse.Namespace) -> tuple[Any, Any]:
+def _resolve(arguments: Arguments) -> tuple[Any, Any]:
     """Both configs, checked as far as that is possible without environments."""
-    task = str(arguments.task)
+    from isaaclab_rl.entrypoints.common import resolve_seed
+
     preflight.check_at_least(1, arguments, "num_envs", "max_iterations")
     preflight.check_device(arguments.device)
-    seed = options.seed
-    if seed == -1:
-        from isaaclab_rl.entrypoints.common import resolve_seed
-
-        seed = resolve_seed(seed)
+    seed = resolve_seed(-1) if arguments.seed == -1 else arguments.seed
     env_cfg, agent_cfg = resolution.resolve(
-        task, arguments.agent, arguments.overrides, arguments.num_envs, str(arguments.device), seed
+        str(arguments.task), arguments.agent, arguments.overrides, arguments.num_envs, str(arguments.device), seed
     )
-    if arguments.max_iterations is not None:
-        agent_cfg.max_iterations = arguments.max_iterations
-    for option, fields in {
-        "experiment_name": ("experiment_name",),
-        "run_name": ("run_name",),
-        "logger": ("logger",),
-        "log_project_name": ("wandb_project", "neptune_project"),
+    for field, option in {
+        **{name: name for name in ("max_iterations", "experiment_name", "run_name", "logger")},
+        "wandb_project": "log_project_name",
+        "neptune_project": "log_project_name",
     }.items():
-        if (value := getattr(options, option, None)) is not None:
-            for field in fields:
-                setattr(agent_cfg, field, value)
+        if (value := getattr(arguments, option, None)) is not None:
+            setattr(agent_cfg, field, value)
     return env_cfg, agent_cfg
 
 
 def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
     """The settings in effect, for a table."""
-    from gr00t_rl_ext.cli.profile import describe_gr00t
-
     rows = {
         "task": str(arguments.task),
         "agent": arguments.agent,
@@ -155,15 +144,11 @@ def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str
         "iterations": f"{agent_cfg.max_iterations} of {agent_cfg.num_steps_per_env} decisions per environment",
         "reward": "1 for success" if env_cfg.reward == "sparse_success" else "the environment's",
     }
-    if compatibility.gr00t_config(agent_cfg) is not None:
-        height, width = env_cfg.image_size
-        rows["cameras"] = ", ".join(f"{name} {width} x {height} px" for name in env_cfg.cameras)
-    return rows | describe_gr00t(agent_cfg)
+    cameras: dict[str, Any] = dict.fromkeys(env_cfg.cameras, env_cfg.image_size)
+    return rows | describe_gr00t(agent_cfg, cameras)
 
 
-def _learn(
-    arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None, with_optimizer: bool
-) -> float:
+def _learn(arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None) -> float:
     """Train; returns the wall time [s]."""
     from isaaclab.utils.io import dump_yaml
     from isaaclab.utils.seed import configure_seed
@@ -180,7 +165,8 @@ def _learn(
         runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
         if resumed is not None:
             print(f"Resuming {resumed}")
-            runner.load(str(resumed), load_cfg=checkpoint_load_cfg(with_optimizer), map_location=agent_cfg.device)
+            load_cfg = checkpoint_load_cfg(arguments.resume_optimizer_state)
+            runner.load(str(resumed), load_cfg=load_cfg, map_location=agent_cfg.device)
         write_run_manifest(
             str(run_dir), library="rsl_rl", task=str(arguments.task), metadata={"agent": arguments.agent}
         )
@@ -196,11 +182,11 @@ def _learn(
     return time.perf_counter() - start
 
 
-def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, video: Path | None) -> str:
+def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, film: bool) -> str:
     """Play an episode in each environment; a line on them, and one on the video."""
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+    from gr00t_rl_ext.evaluation import footage
     from gr00t_rl_ext.evaluation.episodes import run_episodes
-    from gr00t_rl_ext.evaluation.footage import film_gymnasium
     from gr00t_rl_ext.evaluation.policies import load_policy
 
     with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
@@ -211,18 +197,17 @@ def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, video: Path | None) ->
     text += f", mean length {sum(episodes.lengths) / count:.1f}"
     if episodes.successes is not None:
         text += f", {sum(episodes.successes)} successes"
-    if video is not None:
-        filmed = film_gymnasium(env_cfg, episodes, agent_cfg.seed, {video: range(min(count, 4))})
-        text += f"\nvideo: {filmed}"
+    if film:
+        video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4"
+        text += f"\nvideo: {footage.film(env, episodes, agent_cfg.seed, {video: range(min(count, 4))})}"
     return text
 
 
 def _record(env_cfg: Any, agent_cfg: Any, checkpoint: Path) -> str:
     """A video of the policy, or why there is none: what was trained is there all the same."""
     print("Recording 4 episodes of the trained policy ...", flush=True)
-    video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4"
     try:
-        text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, video)
+        text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, film=True)
     except (ValueError, RuntimeError) as error:
         # without the traceback of a worker
         return f"none was recorded: {str(error).splitlines()[0]}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,18 +21,9 @@ class UsageError(ValueError):
     """The command line asks for something that does not exist or cannot work."""
 
 
-def run(argv: Sequence[str], program: str, description: str, command: Callable[[Arguments], int]) -> int:
-    """Run a script's command.
-
-    Args:
-        argv: Command line without the program.
-        program: Name of the script, for its help.
-        description: What it does, for its help.
-        command: Takes the arguments, with the device decided, and returns the exit code.
-
-    Returns:
-        See :func:`guarded`.
-    """
+def run(argv: Sequence[str] | None, program: str, description: str, command: Callable[[Arguments], int]) -> int:
+    """Run a script's command, which takes the arguments, with the device decided, and returns the exit code. The
+    program's name and its description are for its help; see :func:`guarded` for what is returned."""
 
     def with_device() -> int:
         arguments = parse(argv, program, description)
@@ -48,9 +40,6 @@ def guarded(command: Callable[[], int]) -> int:
     """Run a command, with errors that our code raises for users as one message.
 
     Others keep their traceback: they are mistakes of a program.
-
-    Args:
-        command: Returns the exit code.
 
     Returns:
         The command's exit code; with a message on the standard error 2 if what was asked for cannot work, 1 if numbers
@@ -69,19 +58,13 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_code.co_filename.startswith(_PACKAGE)
 
 
 def prepare_assets(task: str | None, assets: str | None) -> None:
-    """Make ready for what is built once, and set the asset root, before anything imports isaaclab, which fixes it.
-
-    Args:
-        task: The task that it is for.
-        assets: How the asset root is chosen (``--assets``).
-    """
+    """Make ready for what is built once, and set the asset root (``--assets``), before anything imports isaaclab, which
+    fixes it."""
     from gr00t_rl_ext.assets.root import MODE_ENV_VAR, apply_asset_root
 
     prepare_caches()

@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium
 from gr00t_rl_ext.cli.handler import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Play a checkpoint. Returns the exit code: 0, or 2 if the command line cannot work."""
-    return run(sys.argv[1:] if argv is None else argv, "play.py", "Play a trained policy.", _play)
+    return run(argv, "play.py", "Play a trained policy.", _play)
 
 
 def _play(arguments: Arguments) -> int:
-    if arguments.is_gymnasium:
+    if is_gymnasium(arguments.task):
         from gr00t_rl_ext.cli import gymnasium_run
 
         return gymnasium_run.play(arguments)

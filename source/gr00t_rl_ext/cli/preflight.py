@@ -25,13 +25,7 @@ from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 
 def check_arguments(arguments: Arguments) -> Any:
-    """Check that what the command line names exists.
-
-    Args:
-        arguments: The command line, with the device decided.
-
-    Returns:
-        The agent's config, without the overrides.
+    """Check that what the command line names exists; returns the agent's config, without the overrides.
 
     Raises:
         ValueError: With one readable message.
@@ -45,10 +39,7 @@ def check_arguments(arguments: Arguments) -> Any:
 
 
 def check_resolved(task: str, agent: str, overrides: list[str]) -> tuple[Any, Any]:
-    """Resolve the configs of an Isaac Lab task and of its agent, and check them.
-
-    Returns:
-        The environment's and the agent's config.
+    """The configs of an Isaac Lab task's environment and of its agent, resolved and checked.
 
     Raises:
         ValueError: With one readable message.
@@ -84,7 +75,9 @@ def find_task(task: str | None) -> EnvSpec:
     load_external_tasks()
     from gr00t_rl_ext.tasks.gymnasium import EXAMPLES
 
-    ours = sorted(name for name, spec in gym.registry.items() if _has_gr00t_agent(spec))
+    ours = sorted(
+        name for name, spec in gym.registry.items() if any(key.startswith("gr00t_") for key in spec.kwargs or {})
+    )
     if task is None:
         raise UsageError(
             f"--task is missing. Tasks with GR00T agents: {', '.join(ours)}; of Gymnasium e.g. {', '.join(EXAMPLES)}."
@@ -101,10 +94,6 @@ def find_task(task: str | None) -> EnvSpec:
             f" all. Tasks of Gymnasium begin with gym:, such as {', '.join(EXAMPLES)}."
         )
     return gym.spec(name)
-
-
-def _has_gr00t_agent(spec: EnvSpec) -> bool:
-    return any(name.startswith("gr00t_") for name in spec.kwargs or {})
 
 
 def find_agent(spec: EnvSpec, agent: str) -> None:
@@ -144,16 +133,15 @@ def check_logger(logger: str | None) -> None:
         raise UsageError(f"The logger is {logger!r}; expected tensorboard, wandb or neptune.")
     if importlib.util.find_spec(logger) is None:
         raise UsageError(f"The logger {logger} is not installed. Install it: pip install {logger}.")
-    if logger == "neptune":
-        if not os.environ.get("NEPTUNE_API_TOKEN"):
-            raise UsageError("The logger neptune has no key. Set NEPTUNE_API_TOKEN, or choose --logger tensorboard.")
-        return
-    import wandb
+    if logger == "neptune" and not os.environ.get("NEPTUNE_API_TOKEN"):
+        raise UsageError("The logger neptune has no key. Set NEPTUNE_API_TOKEN, or choose --logger tensorboard.")
+    if logger == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun"):
+        import wandb
 
-    if os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun") and not wandb.api.api_key:
-        raise UsageError(
-            "The logger wandb has no key. Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline logs to files."
-        )
+        if not wandb.api.api_key:
+            raise UsageError(
+                "The logger wandb has no key. Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline logs to files."
+            )
 
 
 def resolve_configs(task: str, agent: str, overrides: list[str]) -> tuple[Any, Any]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.policy.options import TINY
 from gr00t_rl_ext.tasks.compatibility import gr00t_config
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
@@ -22,19 +24,19 @@ class Profile:
     name: str
     num_envs: int | None
     max_iterations: int | None
-    presets: tuple[str, ...]
-    """Presets of the task to select, as with ``presets=NAME``."""
+    small_cameras: bool
+    """Whether to select the preset ``small_cameras``, where the task has it."""
     overrides: tuple[str, ...] = ()
     """Other overrides, ``path=value``."""
 
 
-FULL = Profile("full", num_envs=None, max_iterations=None, presets=())
+FULL = Profile("full", num_envs=None, max_iterations=None, small_cameras=False)
 """What the task and the agent say."""
 
-SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, presets=("small_cameras",))
+SMALL_GR00T = Profile("small", num_envs=8, max_iterations=12, small_cameras=True)
 """A GR00T agent on a CPU: the whole pipeline in a minute."""
 
-SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, presets=("small_cameras",))
+SMALL_GROUPS = Profile("small", num_envs=16, max_iterations=3, small_cameras=True)
 """A GR00T agent on a CPU whose rollouts are whole episodes, in groups."""
 
 SMALL_RANDOM_GROUPS = replace(
@@ -43,11 +45,11 @@ SMALL_RANDOM_GROUPS = replace(
 """The same with the tiny random GR00T. It never succeeds, so that groups would have no signal; its returns differ, by
 1e-4 where success is worth 1."""
 
-SMALL_MODEL = Profile("small model", num_envs=128, max_iterations=None, presets=("small_cameras",))
+SMALL_MODEL = Profile("small model", num_envs=128, max_iterations=None, small_cameras=True)
 """A recipe for a small GR00T, on a CPU: as long as it says, with as many environments as it was made with. Without a
 checkpoint there is nothing that could learn, and the other profiles are taken."""
 
-SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, presets=())
+SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, small_cameras=False)
 """An agent without cameras on a CPU."""
 
 
@@ -67,8 +69,6 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
 
 def is_random(arguments: Arguments, agent_cfg: Any) -> bool:
     """Whether the tiny random GR00T is in effect."""
-    from gr00t_rl_ext.policy.options import TINY
-
     if gr00t_config(agent_cfg) is None:
         return False
     told = [item.partition("=")[2] for item in arguments.overrides_under("agent.actor.gr00t.checkpoint=")]
@@ -92,26 +92,21 @@ def apply(profile: Profile, arguments: Arguments) -> None:
         if getattr(arguments, name) is None and value is not None:
             setattr(arguments, name, value)
             arguments.forwarded += [f"--{name}", str(value)]
-    for override in profile.overrides:
-        if not arguments.overrides_under(override.partition("=")[0]):
-            arguments.overrides.append(override)
-            arguments.forwarded.append(override)
-    if not profile.presets or arguments.overrides_under("presets", "env.scene"):
-        return
-    declared = task_presets(str(arguments.task))
-    presets = [name for name in profile.presets if name in declared]
-    if presets:
-        arguments.overrides.append(f"presets={','.join(presets)}")
-        arguments.forwarded.append(f"presets={','.join(presets)}")
+    added = [item for item in profile.overrides if not arguments.overrides_under(item.partition("=")[0])]
+    open_cameras = profile.small_cameras and not arguments.overrides_under("presets", "env.scene")
+    if open_cameras and "small_cameras" in task_presets(str(arguments.task)):
+        added.append("presets=small_cameras")
+    arguments.overrides += added
+    arguments.forwarded += added
 
 
 def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
     """The settings in effect, for a table."""
-    cameras = [
-        f"{name} {cfg.width} x {cfg.height} px"
+    cameras = {
+        name: (cfg.height, cfg.width)
         for name, cfg in vars(env_cfg.scene).items()
         if hasattr(cfg, "data_types") and hasattr(cfg, "width")
-    ]
+    }
     rows = {
         "task": str(arguments.task),
         "agent": arguments.agent,
@@ -124,20 +119,18 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
     algorithm: Any = getattr(agent_cfg, "algorithm", None)
     if hasattr(algorithm, "group_size"):
         rows["groups"] = f"of {algorithm.group_size}, compared by {algorithm.outcome}"
-    if gr00t_config(agent_cfg) is not None:
-        rows["cameras"] = ", ".join(cameras)
-    return rows | describe_gr00t(agent_cfg)
+    return rows | describe_gr00t(agent_cfg, cameras)
 
 
-def describe_gr00t(agent_cfg: Any) -> dict[str, str]:
-    """Which GR00T is in effect, for a table; nothing for agents without."""
+def describe_gr00t(agent_cfg: Any, cameras: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """Which GR00T is in effect and what it sees, for a table; nothing for agents without. Cameras have height and width
+    [px]."""
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is None:
         return {}
-    from gr00t_rl_ext.policy.options import TINY
-
     chunk = agent_cfg.actor.chunk_length
     return {
+        "cameras": ", ".join(f"{name} {width} x {height} px" for name, (height, width) in cameras.items()),
         "chunk": f"{chunk} control steps" if chunk else "the checkpoint's action horizon",
         "GR00T": "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
         if gr00t_cfg.checkpoint == TINY

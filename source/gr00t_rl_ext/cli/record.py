@@ -12,15 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.cli.arguments import as_typed, is_gymnasium, is_override, with_quoted_names
+from gr00t_rl_ext.cli.arguments import as_typed, is_gymnasium, parse_with_overrides, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
+from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
-
-GIVE_UP_AFTER = 20
-"""Attempts, all of them failures, after which the recording stops."""
 
 GROUPS_FIELD = "agent.obs_groups.actor"
 """What ``--groups`` overrides."""
@@ -28,11 +25,11 @@ GROUPS_FIELD = "agent.obs_groups.actor"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    arguments = parse(argv)
     return guarded(lambda: _record(arguments))
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line."""
     parser = argparse.ArgumentParser(
         prog="record_demonstrations.py",
@@ -71,17 +68,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--keep_failures", action="store_true", help="Record episodes without success as well.")
     parser.add_argument("--resume", action="store_true", help="Add to the dataset that is there.")
     parser.add_argument("--overwrite", action="store_true", help="Replace the dataset that is there.")
-    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
-    parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
-    parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
-    # overrides may stand anywhere
-    arguments = parser.parse_intermixed_args(list(argv))
-    if arguments.groups is not None:
-        # an option with several values takes what follows it
-        arguments.overrides += [item for item in arguments.groups if is_override(item)]
-        arguments.groups = [item for item in arguments.groups if not is_override(item)]
-    arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]
-    return arguments
+    return parse_with_overrides(parser, argv, "groups")
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -98,16 +85,11 @@ def _record(arguments: argparse.Namespace) -> int:
     _apply_groups(arguments)
     mode: Mode = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
     check_target(arguments.out.expanduser(), mode)
-    task = _find_task(arguments.task)
-    _check_expert(task)
+    arguments.task = _find_task(arguments.task)
     if arguments.agent is None:
-        arguments.agent = "gr00t_flow_ppo_small" if is_gymnasium(task) else "gr00t_flow_ppo"
-    preflight.check_device(arguments.device)
-    if arguments.device is None:
-        arguments.device = default_device()
-    of_both = arguments.num_envs, arguments.device, arguments.seed
-    with environments(task, arguments.agent, arguments.overrides, *of_both) as (env, agent_cfg):
-        return record_from(env, task, agent_cfg, mode, arguments)
+        arguments.agent = "gr00t_flow_ppo_small" if is_gymnasium(arguments.task) else "gr00t_flow_ppo"
+    with environments(arguments) as (env, agent_cfg):
+        return record_from(env, arguments.task, agent_cfg, mode, arguments)
 
 
 def _apply_groups(arguments: argparse.Namespace) -> None:
@@ -123,80 +105,57 @@ def _apply_groups(arguments: argparse.Namespace) -> None:
 
 
 def _find_task(task: str) -> str:
-    """The task's full id."""
+    """The full id of a task that has an expert."""
     from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.tasks.gymnasium import resolution
 
-    if not is_gymnasium(task):
-        return preflight.find_task(task).id
-    resolution.check_exists(task)
-    return task
-
-
-def _check_expert(task: str) -> None:
-    from gr00t_rl_ext.imitation.experts import EXPERTS
-
+    if is_gymnasium(task):
+        resolution.check_exists(task)
+    else:
+        task = preflight.find_task(task).id
     if task not in EXPERTS:
         raise UsageError(
             f"There is no scripted expert for {task}. There is one for: {', '.join(EXPERTS)}. Demonstrations of other"
             " tasks can be recorded elsewhere, as a LeRobot dataset with GR00T's meta/modality.json (docs/sft.md)."
         )
+    return task
 
 
 def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argparse.Namespace) -> int:
     """Record from running environments of the task, as rsl_rl sees them. Returns the exit code."""
-    import torch
-
     from gr00t_rl_ext.cli import summary
-    from gr00t_rl_ext.evaluation.comparison import progress_bar
     from gr00t_rl_ext.imitation import recording
     from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.imitation.lerobot_dataset import LeRobotWriter
     from gr00t_rl_ext.robot.task_spec import TaskSpec
 
     groups = list(agent_cfg.obs_groups["actor"])
-    robot = env.unwrapped
-    robot.configure_decisions(1, observation_groups=[*groups, *EXPERTS[task].groups])
+    env.unwrapped.configure_decisions(1, observation_groups=[*groups, *EXPERTS[task].groups])
     obs = env.get_observations()
     try:
-        spec = TaskSpec.from_env(robot, obs, groups)
+        spec = TaskSpec.from_env(env.unwrapped, obs, groups)
     except ValueError as error:
         raise UsageError(f"{error} (--groups)") from error
     expert = EXPERTS[task](env.num_envs, env.device)
-    dataset_format = recording.dataset_format(spec, obs, robot.step_dt, expert.robot_type)
+    dataset_format = recording.dataset_format(spec, obs, env.unwrapped.step_dt, expert.robot_type)
     writer = LeRobotWriter(arguments.out, dataset_format, mode)
-    # other initial states than those of earlier sessions
-    seed = arguments.seed + sum(session.get("attempted", 0) for session in writer.sessions)
-    robot.reset(seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    about = {
-        "task": task,
-        "agent": arguments.agent,
-        "overrides": [as_typed(item) for item in arguments.overrides],
-        "groups": groups,
-        "expert": type(expert).__name__,
-        "noise_std": arguments.noise_std,
-        "seed": seed,
-    }
-    quality, recorded = recording.Quality(), 0
-    with progress_bar() as progress:
-        bar = progress.add_task("recording", total=arguments.episodes)
-        for episode in recording.collect(env, spec, expert, noise_std=arguments.noise_std, generator=generator):
-            quality.add(episode)
-            if episode.success or arguments.keep_failures:
-                writer.add(episode)
-                recorded += 1
-            if recorded:
-                writer.describe(about | quality.summary())
-            progress.update(
-                bar, completed=recorded, description=f"recording ({quality.succeeded}/{quality.attempted} succeeded)"
-            )
-            if recorded == arguments.episodes or (quality.attempted == GIVE_UP_AFTER and not quality.succeeded):
-                break
+    about = {"task": task, "agent": arguments.agent, "overrides": list(map(as_typed, arguments.overrides))}
+    quality = recording.record(
+        env,
+        spec,
+        expert,
+        writer,
+        about | {"groups": groups},
+        episodes=arguments.episodes,
+        keep_failures=arguments.keep_failures,
+        noise_std=arguments.noise_std,
+        seed=arguments.seed,
+    )
     if not quality.succeeded:
         print(
             f"\nerror: none of {quality.attempted} episodes succeeded: there is nothing to learn from. Recorded were"
-            f" {recorded}. Less noise (--noise_std) or more time (env.episode_length_s; for a task of Gymnasium"
+            f" {quality.recorded}. Less noise (--noise_std) or more time (env.episode_length_s; for a task of Gymnasium"
             " env.max_episode_steps) may help.",
             file=sys.stderr,
         )
@@ -211,7 +170,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
             f" {env.max_episode_length}",
             "cameras": ", ".join(f"{name} {width} x {height} px" for name, (height, width) in sizes),
             "state": f"{spec.state_dim} numbers of {', '.join(spec.state_groups)}",
-            "recorded": f"{recorded} episodes; the dataset has {len(writer)}",
+            "recorded": f"{quality.recorded} episodes; the dataset has {len(writer)}",
             "dataset": str(writer.directory.resolve()),
         },
     )

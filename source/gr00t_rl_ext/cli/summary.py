@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -39,12 +40,7 @@ def places(run_dir: Path) -> dict[str, object]:
 
 
 def rows(run_dir: Path, seconds: float) -> dict[str, str]:
-    """The rows of the summary, by label.
-
-    Args:
-        run_dir: Directory of the run.
-        seconds: Wall time of the training.
-    """
+    """The rows of the summary of a run, by label. The training took so many seconds."""
     scalars = read_scalars(run_dir)
     result = {"training time": f"{seconds:.0f} s"}
     for label, tag in (
@@ -55,32 +51,26 @@ def rows(run_dir: Path, seconds: float) -> dict[str, str]:
     ):
         if values := scalars.get(tag):
             result[label] = f"{values[0][1]:.3g} first, {values[-1][1]:.3g} last"
-    for tag in ("charts/success_rate", "Episode_Termination/success"):
-        if values := scalars.get(tag):
-            result["success rate"] = f"{values[-1][1]:.1%} (while training, latest episodes)"
-            break
-    for tag in ("charts/SPS", "Perf/total_fps"):
-        if values := scalars.get(tag):
-            speeds = sorted(value for _, value in values)
-            result["env steps/s"] = f"{speeds[len(speeds) // 2]:.0f} (median over the iterations, update included)"
-            break
+    if values := scalars.get("charts/success_rate") or scalars.get("Episode_Termination/success"):
+        result["success rate"] = f"{values[-1][1]:.1%} (while training, latest episodes)"
+    if values := scalars.get("charts/SPS") or scalars.get("Perf/total_fps"):
+        speed = statistics.median_high(value for _, value in values)
+        result["env steps/s"] = f"{speed:.0f} (median over the iterations, update included)"
     return result
 
 
-def print_summary(
-    run_dir: Path, seconds: float, places: Mapping[str, object], play: str, overrides: Iterable[str]
-) -> None:
+def print_summary(seconds: float, places: Mapping[str, object], play: str, overrides: Iterable[str]) -> None:
     """Print what a training run reached, and where things are.
 
     Args:
-        run_dir: Directory of the run.
         seconds: Wall time of the training.
-        places: Label -> path.
+        places: Label -> path, as of :func:`places` and more.
         play: Command that plays the result.
         overrides: Of the training; those on the task and on what the actor is and sees belong to that command as well.
     """
     from gr00t_rl_ext.policy.actor_critic import shell_argument
 
+    run_dir = Path(str(places["run"]))
     print_table("Summary", rows(run_dir, seconds))
     for label, place in places.items():
         print(f"{label + ':':<12}{place}")
@@ -89,7 +79,7 @@ def print_summary(
     print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
 
 
-def print_table(title: str, content: dict[str, str]) -> None:
+def print_table(title: str, content: Mapping[str, str]) -> None:
     """Print label-value pairs as a table."""
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(style="bold")

@@ -50,10 +50,6 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
     observation function has one (a frame stack), is called once more.
     """
 
-    reset_buf: torch.Tensor
-    reset_terminated: torch.Tensor
-    reset_time_outs: torch.Tensor
-
     success_term: str = "success"
     """Name of the termination term (manager-based) or of the boolean attribute (direct) that means success."""
 
@@ -95,13 +91,10 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         self._neutral = self._action_layout.neutral(self.neutral_action)
 
     def _configure_chunk(
-        self,
-        chunk_length: int,
-        step_discount: float,
-        groups: Sequence[str] | None,
-        final_groups: Sequence[str],
+        self, chunk_length: int, step_discount: float, groups: Sequence[str] | None, final_groups: Sequence[str]
     ) -> None:
-        if self.action_choices and isinstance(self.single_action_space, gym.spaces.Box):
+        space = self.single_action_space
+        if self.action_choices and isinstance(space, gym.spaces.Box):
             # rsl_rl's wrapper puts a box there if the agent clips
             raise ValueError(
                 f"The task's actions are choices ({self._control_action_space}), which cannot be clipped. Set"
@@ -110,7 +103,10 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         self._select_observation_groups(groups, final_groups)
         scale = chunk_length / self._chunk_length
         self._chunk_length, self._step_discount = chunk_length, step_discount
-        self._update_action_space()
+        # rsl_rl's wrapper bounds the box if the agent clips
+        low, high = (space.low.min(), space.high.max()) if isinstance(space, gym.spaces.Box) else (0.0, 0.0)
+        self.single_action_space = self._action_layout.chunk_space(chunk_length, float(low), float(high))
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
         # `--video_length` counts the learner's steps, the recorder counts control steps
         for recorder in getattr(self, "video_recorders", []):
             recorder.cfg = replace(
@@ -214,13 +210,6 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         self._control_action_space = self.single_action_space
         self._action_layout = ActionLayout(self._control_action_space, self.device)
 
-    def _update_action_space(self) -> None:
-        space = self.single_action_space
-        low = float(space.low.min()) if isinstance(space, gym.spaces.Box) else -float("inf")
-        high = float(space.high.max()) if isinstance(space, gym.spaces.Box) else float("inf")
-        self.single_action_space = self._action_layout.chunk_space(self._chunk_length, low, high)
-        self.action_space = gym.vector.utils.batch_space(self.single_action_space, self.num_envs)
-
     def _restore_parked(self) -> None:
         """Take back what Isaac Lab has just counted of parked environments, before an observation shows the time."""
         if self._of_parked:
@@ -228,11 +217,8 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
                 buffer[self._parked] = values
 
     def _keep_final_observations(self, time_outs: torch.Tensor) -> None:
-        """Observe the state of the control step in progress, before anything is reset.
-
-        Args:
-            time_outs: Environments whose time is over and that did not terminate. Shape (num_envs,).
-        """
+        """Observe what timed out, (num_envs,) bool, and did not terminate in the control step in progress, before
+        anything is reset."""
         if not self._final_groups or self._finished is None:
             return
         time_outs = time_outs & ~self._finished

@@ -54,23 +54,14 @@ class ActionLayout:
         self._first = torch.tensor(first, device=device)
 
     def chunk_space(self, length: int, low: float, high: float) -> gym.Space:
-        """Space of a chunk of so many control steps, one after the other.
-
-        Args:
-            length: Control steps.
-            low: Lower bound of continuous actions.
-            high: Upper bound of continuous actions.
-        """
+        """Space of a chunk of so many control steps, one after the other, with these bounds if it is continuous."""
         if self.choices:
             return gym.spaces.MultiDiscrete(list(self.choices) * length)
         return gym.spaces.Box(low=low, high=high, shape=(length * self.width,))
 
     def neutral(self, values: Sequence[float]) -> torch.Tensor:
-        """The neutral action of a control step, shape (width,): ``values``, or zeros if there are none.
-
-        Raises:
-            ValueError: If there are more or fewer values than numbers per control step, or a choice does not exist.
-        """
+        """The neutral action of a control step, shape (width,): ``values``, or zeros if there are none; a ValueError if
+        there are more or fewer than numbers per control step, or a choice does not exist."""
         if values and len(values) != self.width:
             raise ValueError(
                 f"The task's `neutral_action` has {len(values)} values, {tuple(values)}, but an action of one control"
@@ -82,18 +73,9 @@ class ActionLayout:
         return action
 
     def check(self, chunk: torch.Tensor) -> None:
-        """Refuse discrete actions that do not exist. On a GPU this waits for the actions, once per chunk.
-
-        Args:
-            chunk: Actions, shape (num_envs, length, width).
-
-        Raises:
-            ValueError: If one is not an integer, or out of range.
-        """
-        if not self.choices:
-            return
-        wrong = self._wrong(chunk)
-        if not bool(wrong.any()):
+        """Refuse actions, (num_envs, length, width), of which a discrete one is not an integer or out of range, by a
+        ValueError. On a GPU this waits for the actions, once per chunk."""
+        if not self.choices or not bool((wrong := self._wrong(chunk)).any()):
             return
         envs = wrong.flatten(1).any(dim=1).nonzero().flatten().tolist()
         named = ", ".join(map(str, envs[:_SHOWN])) + (", ..." if len(envs) > _SHOWN else "")
@@ -104,11 +86,7 @@ class ActionLayout:
         )
 
     def for_task(self, action: torch.Tensor) -> torch.Tensor:
-        """The action of one control step as the task expects it.
-
-        Args:
-            action: Checked numbers, shape (num_envs, width).
-        """
+        """The action of one control step, checked numbers (num_envs, width), as the task expects it."""
         return action.long() + self._first if self.choices else action
 
     def _wrong(self, action: torch.Tensor) -> torch.Tensor:

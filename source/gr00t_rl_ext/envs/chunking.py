@@ -117,15 +117,11 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
 
     def _class_terms(self) -> Iterator[tuple[str, str, Any]]:
         """Kind of manager, name and object of every term that may keep values between control steps."""
-        for name, term in self.command_manager._terms.items():
-            yield "command", name, term
-        for name, term in self.action_manager._terms.items():
-            yield "action", name, term
-        for manager, kind in (
-            (self.reward_manager, "reward"),
-            (self.termination_manager, "termination"),
-            (self.curriculum_manager, "curriculum"),
-        ):
+        for kind in ("command", "action"):
+            for name, term in getattr(self, f"{kind}_manager")._terms.items():
+                yield kind, name, term
+        for kind in ("reward", "termination", "curriculum"):
+            manager = getattr(self, f"{kind}_manager")
             for name, term_cfg in zip(manager._term_names, manager._term_cfgs, strict=True):
                 if isinstance(term_cfg.func, ManagerTermBase):
                     yield kind, name, term_cfg.func
@@ -185,10 +181,8 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
     """Names of the task's tensors of shape (num_envs, ...) that later control steps or observations depend on, beside
     the scene's state and ``episode_length_buf``; empty if there are none. None, not declared, refuses groups."""
 
-    def __init__(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(cfg, *args, **kwargs)
-        self._observation_groups: list[str] | None = None
-        self._latest_success: torch.Tensor | None = None
+    _observation_groups: list[str] | None = None
+    _latest_success: torch.Tensor | None = None
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         terminated, time_outs = super()._get_dones()  # type: ignore[safe-super]

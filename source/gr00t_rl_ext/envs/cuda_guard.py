@@ -18,23 +18,19 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-_GUARDED = ("zeros", "empty")
 _MARK = "_gr00t_rl_ext_without_pinned"
 
 
 def install() -> bool:
-    """Make ``warp.zeros`` and ``warp.empty`` ignore ``pinned`` on a machine without CUDA.
+    """Make ``warp.zeros`` and ``warp.empty`` ignore ``pinned`` on a machine without CUDA; returns whether they do.
 
     Idempotent, and without effect where CUDA is available. Call it before an environment is created.
-
-    Returns:
-        Whether the guard is in place.
     """
     import warp as wp
 
     if wp.is_cuda_available():
         return False
-    for name in _GUARDED:
+    for name in ("zeros", "empty"):
         allocate = getattr(wp, name)
         if not hasattr(allocate, _MARK):
             setattr(wp, name, _without_pinned(allocate))

@@ -141,33 +141,21 @@ class DecisionEnv:
         self._configure_chunk(chunk_length, step_discount, observation_groups, final_observation_groups)
 
     def _configure_chunk(
-        self,
-        chunk_length: int,
-        step_discount: float,
-        groups: Sequence[str] | None,
-        final_groups: Sequence[str],
+        self, chunk_length: int, step_discount: float, groups: Sequence[str] | None, final_groups: Sequence[str]
     ) -> None:
         """Make checked values those of the next decisions, whose groups may not exist."""
         raise NotImplementedError
 
     def _checked_chunk(self, actions: Tensor, device: str) -> Tensor:
-        """The actions of a decision as (num_envs, chunk_length, control_action_dim), on a device.
-
-        Args:
-            actions: Step by step, (num_envs, chunk_length * control_action_dim). Discrete actions are integers stored
-                as floats, counted from 0.
-            device: Where the environment wants them.
-
-        Raises:
-            ValueError: If the shape is another one, or a discrete action does not exist.
-        """
-        width, discrete = self.control_action_dim, bool(self.action_choices)
+        """The actions of a decision as (num_envs, chunk_length, control_action_dim), on a device; a ValueError if their
+        shape is another one, or a discrete action does not exist."""
+        width = self.control_action_dim
         expected = (self.num_envs, self._chunk_length * width)
         if tuple(actions.shape) != expected:
             raise ValueError(
                 f"The action has shape {tuple(actions.shape)}, expected {expected}: {self.num_envs} environments times"
                 f" {self._chunk_length} control steps times {width} action dimensions."
-                + (" The actions are discrete: one number per component." if discrete else "")
+                + (" The actions are discrete: one number per component." if self.action_choices else "")
             )
         chunk = actions.detach().to(device).view(self.num_envs, self._chunk_length, width)
         self._action_layout.check(chunk)
@@ -179,16 +167,8 @@ def existing_groups(
     available: Sequence[str],
     remedy: str = ", or add the group to the task's observations.",
 ) -> list[str]:
-    """The observation groups once each, all available ones for None.
-
-    Args:
-        groups: What is asked for.
-        available: What the task has.
-        remedy: Ends the error, after "Name the groups to use in `agent.obs_groups`".
-
-    Raises:
-        ValueError: The task does not have one.
-    """
+    """The observation groups that are asked for, once each, or all available ones for None. A ValueError if the task
+    does not have one; ``remedy`` ends it, after "Name the groups to use in `agent.obs_groups`"."""
     selected = list(available if groups is None else dict.fromkeys(groups))
     missing = [group for group in selected if group not in available]
     if missing:

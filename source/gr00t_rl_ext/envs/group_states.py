@@ -100,11 +100,8 @@ class GroupStatesMixin(GroupedEnv):
                 self.sim.render()
 
     def _observe_again(self, sources: torch.Tensor, targets: torch.Tensor, begin: bool) -> None:
-        """Observe the copied states; the others are observed already.
-
-        Args:
-            begin: Whether the targets' episodes have just begun, so that this is the first sample of their histories.
-        """
+        """Observe the copied states; the others are observed already. If the targets' episodes ``begin``, this is the
+        first sample of their histories."""
         copied = self._mask(targets)
         if self._parked is not None:
             self._set_parked(self._parked & ~(copied | self._mask(sources)))
@@ -155,12 +152,8 @@ class GroupStatesMixin(GroupedEnv):
         raise NotImplementedError
 
     def _observe_states(self, copied: torch.Tensor, begin: bool) -> Mapping[str, Any]:
-        """Observe the selected groups, leaving a trace in later observations only of copied rows and only if ``begin``.
-
-        Args:
-            copied: Environments whose state was copied. Shape (num_envs,), bool.
-            begin: Whether their episodes have just begun.
-        """
+        """Observe the selected groups, leaving a trace in later observations only of the rows ``copied``, (num_envs,)
+        bool, and only if their episodes ``begin``."""
         raise NotImplementedError
 
     def _noisy_groups(self) -> Iterable[str]:

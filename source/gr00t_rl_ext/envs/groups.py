@@ -137,11 +137,8 @@ def members_of_groups(groups: Sequence[int], num_envs: int, group_size: int) -> 
 
 
 def followers_of_leaders(leaders: Sequence[int], num_envs: int, group_size: int) -> tuple[list[int], list[int]]:
-    """Leader and index of every other member of the leaders' groups.
-
-    Raises:
-        ValueError: If a leader does not exist, or two are of the same group.
-    """
+    """Leader and index of every other member of the leaders' groups; a ValueError for a leader that does not exist, or
+    two of the same group."""
     of_group: dict[int, int] = {}
     for leader in leaders:
         if not 0 <= leader < num_envs:

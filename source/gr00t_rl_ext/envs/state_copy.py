@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -45,21 +45,16 @@ _STATE_EVENTS = {
 
 _STATELESS_ACTUATORS = (ImplicitActuator, IdealPDActuator, DCMotor)
 
-_ACTIONS = ("_raw_actions", "_processed_actions")
 _TERM_BUFFERS: dict[str, tuple[str, ...]] = {
     # actions
-    "BinaryJointAction": _ACTIONS,
-    "AbsBinaryJointPositionAction": (),
-    "BinaryJointPositionAction": (),
-    "BinaryJointVelocityAction": (),
-    "JointAction": _ACTIONS,
-    "JointEffortAction": (),
-    "JointPositionAction": (),
-    "JointVelocityAction": (),
-    "RelativeJointPositionAction": (),
-    "JointPositionToLimitsAction": _ACTIONS,
+    **dict.fromkeys(
+        ("BinaryJointAction", "JointAction", "JointPositionToLimitsAction", "DifferentialInverseKinematicsAction"),
+        ("_raw_actions", "_processed_actions"),
+    ),
     "EMAJointPositionToLimitsAction": ("_prev_applied_actions",),
-    "DifferentialInverseKinematicsAction": _ACTIONS,
+    **dict.fromkeys(("AbsBinaryJointPositionAction", "BinaryJointPositionAction", "BinaryJointVelocityAction"), ()),
+    **dict.fromkeys(("JointEffortAction", "JointPositionAction", "JointVelocityAction"), ()),
+    "RelativeJointPositionAction": (),
     # commands; the pose in the world frame follows from that in the base frame
     "NullCommand": (),
     "UniformPoseCommand": ("pose_command_b", "_succeeded"),
@@ -74,65 +69,57 @@ _TERM_BUFFERS: dict[str, tuple[str, ...]] = {
     ),
     "NormalVelocityCommand": ("is_zero_vel_x_env", "is_zero_vel_y_env", "is_zero_vel_yaw_env"),
     # observations
-    "CameraImageBase": (),
-    "image_rgb": (),
-    "image_depth": (),
-    "image_normals": (),
-    "image_segmentation": (),
+    **dict.fromkeys(("CameraImageBase", "image_rgb", "image_depth", "image_normals", "image_segmentation"), ()),
     "image_features": (),
     # rewards, terminations and curricula
-    "is_terminated_term": (),
-    "survival_success_rate": (),
-    "joint_vel_out_of_limit": (),
-    "modify_reward_weight": (),
-    "modify_env_param": (),
-    "modify_term_cfg": (),
+    **dict.fromkeys(("is_terminated_term", "survival_success_rate", "joint_vel_out_of_limit"), ()),
+    **dict.fromkeys(("modify_reward_weight", "modify_env_param", "modify_term_cfg"), ()),
 }
 """Buffers of shape (num_envs, ...) of the terms in ``isaaclab.envs.mdp``, by class, without those of its bases."""
 
 
 def check_scene(scene: InteractiveScene) -> None:
     """Raise a ValueError, naming the entity, if the scene has state that is not copied."""
-    unsupported = {
-        "rigid object collection": scene.rigid_object_collections,
-        "surface gripper": scene.surface_grippers,
-    }
-    for kind, entities in unsupported.items():
+    for obstacle in _obstacles(scene):
+        raise ValueError(f"Groups cannot start from the same state: {obstacle}")
+
+
+def _obstacles(scene: InteractiveScene) -> Iterator[str]:
+    others = (("rigid object collection", scene.rigid_object_collections), ("surface gripper", scene.surface_grippers))
+    for kind, entities in others:
         for name in entities:
-            raise ValueError(
-                f"Groups cannot start from the same state: the scene's {kind} `{name}` is not part of the state that"
-                " is copied. Replace it by separate rigid objects or articulations, or use PPO."
+            yield (
+                f"the scene's {kind} `{name}` is not part of the state that is copied. Replace it by separate rigid"
+                " objects or articulations, or use PPO."
             )
     if scene.terrain is not None and scene.terrain.cfg.terrain_type != "plane":
-        raise ValueError(
-            f"Groups cannot start from the same state: the terrain is of type '{scene.terrain.cfg.terrain_type}', so"
-            " each environment stands on different ground. Use `env.scene.terrain.terrain_type=plane`, or use PPO."
+        yield (
+            f"the terrain is of type '{scene.terrain.cfg.terrain_type}', so each environment stands on different"
+            " ground. Use `env.scene.terrain.terrain_type=plane`, or use PPO."
         )
-    plan = scene.clone_plan
-    layout: Any = () if plan is None else plan.topology.world_prototype_layout
+    layout: Any = () if scene.clone_plan is None else scene.clone_plan.topology.world_prototype_layout
     if len({int(prototype) for prototype in layout}) > 1:
-        raise ValueError(
-            "Groups cannot start from the same state: the scene spawns different assets in different environments."
-            " Give every entity of the scene one asset, or use PPO."
+        yield (
+            "the scene spawns different assets in different environments. Give every entity of the scene one asset, or"
+            " use PPO."
         )
     for name, articulation in scene.articulations.items():
         for group, actuator in articulation.actuators.items():
             if type(actuator) not in _STATELESS_ACTUATORS:
-                raise ValueError(
-                    f"Groups cannot start from the same state: the actuator `{group}` of `{name}` is a"
-                    f" {type(actuator).__name__}, which may have a state of its own. Use one of"
-                    f" {', '.join(known.__name__ for known in _STATELESS_ACTUATORS)}, or use PPO."
+                yield (
+                    f"the actuator `{group}` of `{name}` is a {type(actuator).__name__}, which may have a state of its"
+                    f" own. Use one of {', '.join(known.__name__ for known in _STATELESS_ACTUATORS)}, or use PPO."
                 )
     for name, sensor in scene.sensors.items():
         if not isinstance(sensor, (Camera, BaseFrameTransformer)):
-            raise ValueError(
-                f"Groups cannot start from the same state: the sensor `{name}` is a {type(sensor).__name__}, whose"
-                f" readings depend on earlier steps. Remove it (`env.scene.{name}=null`), or use PPO."
+            yield (
+                f"the sensor `{name}` is a {type(sensor).__name__}, whose readings depend on earlier steps. Remove it"
+                f" (`env.scene.{name}=null`), or use PPO."
             )
-        if sensor.cfg.update_period > 0.0:
-            raise ValueError(
-                f"Groups cannot start from the same state: the sensor `{name}` shows the past, as it is updated every"
-                f" {sensor.cfg.update_period:g} s only. Set `env.scene.{name}.update_period=0`."
+        elif sensor.cfg.update_period > 0.0:
+            yield (
+                f"the sensor `{name}` shows the past, as it is updated every {sensor.cfg.update_period:g} s only. Set"
+                f" `env.scene.{name}.update_period=0`."
             )
 
 
@@ -191,14 +178,8 @@ def check_events(events: EventManager) -> None:
 def buffers_of_term(term: object, kind: str, name: str) -> tuple[str, ...]:
     """Names of the term's buffers of shape (num_envs, ...).
 
-    Known for Isaac Lab's terms; a task's own class declares them in ``state_buffers``, without those of its bases.
-
-    Args:
-        kind: What manager the term is of, for the message.
-        name: Name of the term in its manager, for the message.
-
-    Raises:
-        ValueError: If a class of the term is neither known nor declares its buffers.
+    Known for Isaac Lab's terms; a task's own class declares them in ``state_buffers``, without those of its bases. If
+    neither is so, a ValueError names the kind of the term's manager and its name.
     """
     buffers: list[str] = []
     for cls in type(term).__mro__:
@@ -224,27 +205,26 @@ def check_observation_term(term_cfg: ObservationTermCfg, name: str) -> None:
     Histories and delays of Isaac Lab are copied; a frame stack of a camera term, a filter and a task's own memory are
     advanced by every computation, so that members could not observe what their leader observed.
     """
-    keeps = None
-    if isinstance(term_cfg.func, ManagerTermBase) and (
-        buffers_of_term(term_cfg.func, "observation", name) or term_cfg.params.get("frame_stack", 1) != 1
+    function = term_cfg.func
+    keeps: list[Any] = [
+        modifier.func for modifier in term_cfg.modifiers or () if isinstance(modifier.func, ModifierBase)
+    ]
+    if isinstance(function, ManagerTermBase) and (
+        buffers_of_term(function, "observation", name) or term_cfg.params.get("frame_stack", 1) != 1
     ):
-        keeps = type(term_cfg.func).__name__
-    for modifier in term_cfg.modifiers or ():
-        if isinstance(modifier.func, ModifierBase):
-            keeps = type(modifier.func).__name__
+        keeps.insert(0, function)
     if keeps:
         raise ValueError(
             f"Groups cannot start from the same state: the observation term `{name}` remembers earlier observations"
-            f" ({keeps}), which are not copied. Use `env.observations.{name}.history_length` instead, or remove it."
+            f" ({type(keeps[-1]).__name__}), which are not copied. Use `env.observations.{name}.history_length`"
+            " instead, or remove it."
         )
 
 
 def copy_event_timers(events: EventManager, sources: torch.Tensor, targets: torch.Tensor) -> None:
     """Copy when each environment's event terms act next."""
-    intervals = [cfg for name in events.active_terms.get("interval", ()) for cfg in [events.get_term_cfg(name)]]
-    timers = [
-        timer for cfg, timer in zip(intervals, events._interval_term_time_left, strict=True) if not cfg.is_global_time
-    ]
+    intervals = zip(events.active_terms.get("interval", ()), events._interval_term_time_left, strict=True)
+    timers = [timer for name, timer in intervals if not events.get_term_cfg(name).is_global_time]
     for timer in (*timers, *events._reset_term_last_triggered_step_id, *events._reset_term_last_triggered_once):
         timer[targets] = timer[sources]
 
@@ -263,23 +243,14 @@ def copy_rows(owner: Any, names: Iterable[str], sources: torch.Tensor, targets: 
 
 
 def copy_scene(scene: InteractiveScene, sources: torch.Tensor, targets: torch.Tensor) -> None:
-    """Copy poses, velocities and joint targets, relative to the environments' origins.
-
-    Args:
-        sources: Environments to copy from. Shape (n,), int32.
-        targets: Environments to copy to. Shape (n,), int32.
-    """
-    state = scene.get_state(is_relative=True)
-    rows = _map(state, lambda values: values[sources])
-    commands = {name: articulation.actuators.target_command for name, articulation in scene.articulations.items()}
-    wanted = {
-        name: (command.position.torch[sources], command.velocity.torch[sources], command.effort.torch[sources])
-        for name, command in commands.items()
-    }
+    """Copy poses, velocities and joint targets, relative to the environments' origins, from the environments
+    ``sources`` to ``targets``, each of shape (n,), int32."""
+    rows = _map(scene.get_state(is_relative=True), lambda values: values[sources])
+    commands = [articulation.actuators.target_command for articulation in scene.articulations.values()]
+    wanted = [[each.torch[sources] for each in (of.position, of.velocity, of.effort)] for of in commands]
     scene.reset_to(rows, targets, is_relative=True)  # type: ignore[arg-type]
-    for name, command in commands.items():
+    for command, (position, velocity, effort) in zip(commands, wanted, strict=True):
         # Isaac Lab sets the targets to where the joints are, which would let go of what a gripper holds
-        position, velocity, effort = wanted[name]
         command.set_position_index(value=position, env_ids=targets)
         command.set_velocity_index(value=velocity, env_ids=targets)
         command.set_effort_index(value=effort, env_ids=targets)
@@ -304,13 +275,8 @@ def copy_histories(group_buffers: Iterable[Any], sources: torch.Tensor, targets:
 
 
 def keep_histories(buffer: Any, kept: Any, rows: torch.Tensor) -> None:
-    """Take back what the latest sample did to some rows of a history or delay buffer.
-
-    Args:
-        buffer: The buffer, which has recorded one sample more than ``kept``.
-        kept: Copy of the buffer from before.
-        rows: Environments whose rows to put back. Shape (n,).
-    """
+    """Take back what the latest sample did to some rows, (n,), of a history or delay buffer, from a copy of the buffer
+    that was made before the sample."""
     for name in ("_num_pushes", "_time_lags"):
         if hasattr(buffer, name):
             getattr(buffer, name)[rows] = getattr(kept, name)[rows]

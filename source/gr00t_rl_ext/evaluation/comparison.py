@@ -7,37 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from gr00t_rl_ext.evaluation.episodes import Episodes, EvaluationError, run_episodes
+from gr00t_rl_ext.evaluation.footage import film
 from gr00t_rl_ext.evaluation.policies import load_policy
 from gr00t_rl_ext.evaluation.report import Evaluation
-
-Film = Callable[[Any, Episodes, dict[Path, Sequence[int]]], str]
-"""Environments, episodes, file -> episodes to show in it; returns what to say."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What is run of each checkpoint."""
-
-    task: str
-    agent: str
-    episodes: int
-    seed: int
-    """Of initial states and policies."""
-
-    videos: int = 0
-    """Successes and failures to film, as many of both."""
-
-    folder: Path | None = None
-    """Where videos are written."""
+from gr00t_rl_ext.progress import progress_bar
 
 
 def check_tasks(checkpoints: Sequence[Path], task: str) -> None:
@@ -60,7 +38,16 @@ def check_tasks(checkpoints: Sequence[Path], task: str) -> None:
 
 
 def evaluate_all(
-    env: Any, agent_cfg: Any, checkpoints: Mapping[str, Path | None], protocol: Protocol, film: Film
+    env: Any,
+    agent_cfg: Any,
+    checkpoints: Mapping[str, Path | None],
+    *,
+    task: str,
+    agent: str,
+    episodes: int,
+    seed: int,
+    videos: int = 0,
+    folder: Path | None = None,
 ) -> list[Evaluation]:
     """Evaluate checkpoints one after the other, in the same environments.
 
@@ -68,8 +55,12 @@ def evaluate_all(
         env: The environments.
         agent_cfg: The agent's config.
         checkpoints: Name -> checkpoint; None for the policy before reinforcement learning.
-        protocol: What is run of each.
-        film: Writes videos.
+        task: Its id.
+        agent: Its name.
+        episodes: To run of each checkpoint.
+        seed: Of initial states and policies.
+        videos: Successes and failures to film of each checkpoint, as many of both.
+        folder: Where videos are written; needed for some.
 
     Raises:
         EvaluationError: A checkpoint does not fit, or did not begin in the states in which the first one did.
@@ -80,16 +71,10 @@ def evaluate_all(
     for name, checkpoint in checkpoints.items():
         policy = load_policy(env, agent_cfg, checkpoint, origin)
         with progress_bar() as progress:
-            bar = progress.add_task(name, total=protocol.episodes)
-            episodes = run_episodes(
-                env,
-                policy.decide,
-                protocol.episodes,
-                protocol.seed,
-                lambda done: progress.update(bar, completed=done),  # noqa: B023  called within this turn
-            )
-        first = first or episodes
-        if (other := episodes.differs_at(first)) is not None:
+            bar = progress.add_task(name, total=episodes)
+            ran = run_episodes(env, policy.decide, episodes, seed, lambda done: progress.update(bar, completed=done))  # noqa: B023  called within this turn
+        first = first or ran
+        if (other := ran.differs_at(first)) is not None:
             raise EvaluationError(
                 f"{name} began episode {other} in another state than {evaluations[0].name}, although the seed is the"
                 " same: the task's reset depends on what happened before. Checkpoints cannot be compared on it."
@@ -98,20 +83,20 @@ def evaluate_all(
             Evaluation(
                 name=name,
                 fingerprint=policy.fingerprint,
-                task=protocol.task,
-                agent=protocol.agent,
-                seed=protocol.seed,
+                task=task,
+                agent=agent,
+                seed=seed,
                 chunk_length=env.unwrapped.chunk_length,
                 initial_states=first.digests(),
-                successes=None if episodes.successes is None else tuple(episodes.successes),
-                returns=tuple(episodes.returns),
-                lengths=tuple(episodes.lengths),
+                successes=None if ran.successes is None else tuple(ran.successes),
+                returns=tuple(ran.returns),
+                lengths=tuple(ran.lengths),
                 notes=policy.notes(),
             )
         )
-        if protocol.videos and protocol.folder is not None:
-            folder = protocol.folder / re.sub(r"[^\w.-]+", "_", name)
-            said = film(env, episodes, {folder / file: [n] for file, n in chosen(episodes, protocol.videos).items()})
+        if videos and folder is not None:
+            place = folder / re.sub(r"[^\w.-]+", "_", name)
+            said = film(env, ran, seed, {place / file: [number] for file, number in chosen(ran, videos).items()})
             print(f"videos of {name}: {said}")
     return evaluations
 
@@ -128,9 +113,3 @@ def chosen(episodes: Episodes, count: int) -> dict[str, int]:
         ranked = sorted(numbers, key=lambda n: -episodes.returns[n])
         kinds = {"best": ranked, "worst": ranked[::-1]}
     return {f"{kind}_{n:04d}.mp4": n for kind, found in kinds.items() for n in found[:count]}
-
-
-def progress_bar() -> Progress:
-    """A progress bar of things that are counted, on the standard error."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,12 +61,6 @@ class Episodes:
         return int(differs[0]) if len(differs) else None
 
 
-def batches(episodes: int, num_envs: int) -> Iterator[tuple[int, int]]:
-    """Number of a batch, and in how many of the environments it has an episode."""
-    for batch in range(math.ceil(episodes / num_envs)):
-        yield batch, min(num_envs, episodes - batch * num_envs)
-
-
 def batch_seed(seed: int, batch: int) -> int:
     """Seed of the initial states of a batch."""
     return int(np.random.SeedSequence((seed, batch)).generate_state(1)[0])
@@ -102,7 +96,8 @@ def run_episodes(
         )
     result = Episodes(torch.empty(0, 0))
     initial = []
-    for batch, active in batches(episodes, env.num_envs):
+    for batch, start in enumerate(range(0, episodes, env.num_envs)):
+        active = min(env.num_envs, episodes - start)
         unwrapped.reset(seed=batch_seed(seed, batch))
         obs = env.get_observations()
         initial.append(_vectors(obs)[:active])
@@ -121,6 +116,7 @@ def _run_batch(
     progress: Callable[[int], None],
 ) -> None:
     unwrapped, chunk = env.unwrapped, env.unwrapped.chunk_length
+    cuda = [torch.device(env.device)] if torch.device(env.device).type == "cuda" else []
     running = torch.arange(env.num_envs) < active
     returns, lengths = torch.zeros(env.num_envs), torch.zeros(env.num_envs, dtype=torch.long)
     successes = torch.zeros(env.num_envs, dtype=torch.bool)
@@ -128,7 +124,7 @@ def _run_batch(
     acted: list[Tensor] = []
     unwrapped.park(~running.to(env.device))
     for decision in range(math.ceil(int(env.max_episode_length) / chunk) + 1):
-        with torch.inference_mode(), torch.random.fork_rng(_cuda_devices(env.device)):
+        with torch.inference_mode(), torch.random.fork_rng(cuda):
             torch.manual_seed(int(np.random.SeedSequence((*seeds, decision)).generate_state(1)[0]))
             actions = policy(obs)
         acted += list(actions.view(env.num_envs, chunk, -1).cpu().unbind(1))
@@ -166,10 +162,6 @@ def _vectors(obs: TensorDict) -> Tensor:
             " `agent.obs_groups`."
         )
     return torch.cat(groups, dim=1)
-
-
-def _cuda_devices(device: str) -> Sequence[torch.device]:
-    return [torch.device(device)] if torch.device(device).type == "cuda" else []
 
 
 # Watching them again

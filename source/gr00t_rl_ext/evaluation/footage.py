@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gr00t_rl_ext.evaluation.episodes import Episodes, Footage, replay
 
@@ -26,11 +27,15 @@ _STILL = 0.4
 """How long an episode's last image stays [s]."""
 
 
-def film_gymnasium(env_cfg: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
-    """Write videos of episodes of a Gymnasium task, one image per control step.
+def film(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
+    """Write videos of episodes.
+
+    Those of a Gymnasium task have an image per control step. Those of an Isaac Lab task are by its own cameras, in the
+    environments that ran the episodes, with an image every :data:`STRIDE` control steps; decisions must be configured
+    anew afterwards.
 
     Args:
-        env_cfg: The task, as it was when the episodes were run.
+        env: The environments in which the episodes were run. Those of Gymnasium may be closed.
         episodes: The episodes.
         seed: Their seed.
         videos: File -> episodes to show in it, one after the other.
@@ -42,34 +47,26 @@ def film_gymnasium(env_cfg: Any, episodes: Episodes, seed: int, videos: Mapping[
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 
     watched = sorted({episode for shown in videos.values() for episode in shown})
-    try:
-        cfg = env_cfg.model_copy(update={"rgb": True, "image_size": (PIXELS, PIXELS)})
-        with contextlib.closing(GymnasiumVecEnv(cfg)) as env:
-            footage = replay(env, episodes, seed, watched, IMAGES, stride=1)
-    except ValueError as error:
-        return f"none: {error}"
-    return write(footage, videos, GYMNASIUM_FPS)
-
-
-def film_isaac_lab(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
-    """The same for an Isaac Lab task, by its own cameras, in the environments that ran the episodes. Decisions must be
-    configured anew afterwards. There is an image every :data:`STRIDE` control steps."""
-    import torch
-
+    if isinstance(env, GymnasiumVecEnv):
+        try:
+            cfg = env.cfg.model_copy(update={"rgb": True, "image_size": (PIXELS, PIXELS)})
+            with contextlib.closing(GymnasiumVecEnv(cfg)) as rendering:
+                footage = replay(rendering, episodes, seed, watched, IMAGES, stride=1)
+        except ValueError as error:
+            return f"none: {error}"
+        return _write(footage, videos, GYMNASIUM_FPS)
     env.unwrapped.configure_decisions(1)
     env.unwrapped.reset(seed=seed)
     groups = [name for name, value in env.get_observations().items() if value.dtype == torch.uint8]
     if not groups:
         return "none: the task has no observation group with images."
-    watched = sorted({episode for shown in videos.values() for episode in shown})
     footage = replay(env, episodes, seed, watched, groups[0], STRIDE)
     # all groups again, for whoever comes next
     env.unwrapped.configure_decisions(1)
-    return write(footage, videos, max(1, round(1 / (env.unwrapped.step_dt * STRIDE))))
+    return _write(footage, videos, max(1, round(1 / (env.unwrapped.step_dt * STRIDE))))
 
 
-def write(footage: Mapping[int, Footage], videos: Mapping[Path, Sequence[int]], fps: int) -> str:
-    """Write videos; returns what to say of them."""
+def _write(footage: Mapping[int, Footage], videos: Mapping[Path, Sequence[int]], fps: int) -> str:
     from gr00t_rl_ext.imitation.video import write_video
 
     for file, shown in videos.items():

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple, Self
 
 from pydantic import (
@@ -91,26 +92,21 @@ class Evaluation(BaseModel):
 
 
 class Row(NamedTuple):
-    """What a table says of a checkpoint."""
+    """What a table says of a checkpoint. Differences are to the first one."""
 
-    name: str
-    episodes: int
-    success_rate: float | None
-    """None if the task has no success term, as what follows from it."""
+    evaluation: Evaluation
     success_interval: Interval | None
+    """None if the task has no success term."""
+
     success_difference: Comparison | None
-    """To the first checkpoint; None for that one."""
-    mean_return: float
+    """None for the first checkpoint, and if the task has no success term."""
+
     return_difference: Comparison | None
-    """To the first checkpoint; None for that one."""
-    mean_length: float
-    chunk_length: int | None
-    """Control steps per decision; None if it was not kept."""
-    notes: tuple[str, ...] = ()
+    """None for the first checkpoint."""
 
 
 def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """Success, return and length of each checkpoint, and what the first is compared with the others.
+    """The success of each checkpoint, and what the first is compared with the others.
 
     Args:
         evaluations: One or more, of the same task and initial states. The first is what the others are compared with.
@@ -122,24 +118,14 @@ def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
     for other in others:
         _check_comparable(first, other)
     rows = []
-    for evaluation in evaluations:
-        episodes, successes = len(evaluation.returns), evaluation.successes
-        is_first = evaluation is first
+    for one in evaluations:
+        interval = difference = None
+        if one.successes is not None:
+            interval = wilson_interval(sum(one.successes), len(one.successes))
+            if one is not first and first.successes is not None:
+                difference = compare_successes(first.successes, one.successes)
         rows.append(
-            Row(
-                name=evaluation.name,
-                episodes=episodes,
-                success_rate=None if successes is None else sum(successes) / episodes,
-                success_interval=None if successes is None else wilson_interval(sum(successes), episodes),
-                success_difference=None
-                if is_first or first.successes is None or successes is None
-                else compare_successes(first.successes, successes),
-                mean_return=sum(evaluation.returns) / episodes,
-                return_difference=None if is_first else compare_returns(first.returns, evaluation.returns),
-                mean_length=sum(evaluation.lengths) / episodes,
-                chunk_length=evaluation.chunk_length,
-                notes=evaluation.notes,
-            )
+            Row(one, interval, difference, None if one is first else compare_returns(first.returns, one.returns))
         )
     return rows
 
@@ -193,8 +179,8 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     """A paragraph for each note, with the checkpoints that it is about."""
     of_note: dict[str, list[str]] = {}
     for row in rows:
-        for note in row.notes:
-            of_note.setdefault(note, []).append(row.name)
+        for note in row.evaluation.notes:
+            of_note.setdefault(note, []).append(row.evaluation.name)
     return [
         f"Warning: {', '.join(names)} observed states far outside of the data that the checkpoint's statistics are of."
         f" {note}"
@@ -204,58 +190,52 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
     """The header and a line for each row, each cell in parts. Differences only if there is anything to compare."""
-    versus = [("vs.", rows[0].name)] if len(rows) > 1 else []
+    versus = [("vs.", rows[0].evaluation.name)] if len(rows) > 1 else []
     # a task may have no success term
-    rated = any(row.success_rate is not None for row in rows)
+    rated = any(row.success_interval for row in rows)
     success = [("success, %",), *versus] if rated else []
     header = [("checkpoint",), ("episodes",), *success, ("return",), *versus, ("length",)]
-    lines: list[list[tuple[str, ...]]] = [header]
-    for row in rows:
-        successes = _comparison(row.success_difference, 100, decimals=1)
-        returns = _comparison(row.return_difference, 1, decimals=_decimals(row.return_difference))
-        lines.append(
-            [
-                (row.name,),
-                (str(row.episodes),),
-                *([_success(row)] if rated else []),
-                *([successes] if rated and versus else []),
-                (f"{row.mean_return:.4g}",),
-                *([returns] if versus else []),
-                (f"{row.mean_length:.1f}",),
-            ]
-        )
-    return lines
+    lines = [
+        [
+            (row.evaluation.name,),
+            (str(len(row.evaluation.returns)),),
+            *([_success(row)] if rated else []),
+            *([_comparison(row.success_difference, 100, decimals=1)] if rated and versus else []),
+            (f"{fmean(row.evaluation.returns):.4g}",),
+            *([_comparison(row.return_difference)] if versus else []),
+            (f"{fmean(row.evaluation.lengths):.1f}",),
+        ]
+        for row in rows
+    ]
+    return [header, *lines]
 
 
 def _success(row: Row) -> tuple[str, ...]:
-    if row.success_rate is None or row.success_interval is None:
+    if row.evaluation.successes is None or row.success_interval is None:
         return ("not defined",)
-    return f"{100 * row.success_rate:.1f}", _interval(row.success_interval, 100, ".1f")
+    return f"{100 * fmean(row.evaluation.successes):.1f}", _interval(row.success_interval, 100, ".1f")
 
 
 def _interval(interval: Interval, scale: float, form: str) -> str:
     return f"({scale * interval.low:{form}} to {scale * interval.high:{form}})"
 
 
-def _comparison(comparison: Comparison | None, scale: float, decimals: int) -> tuple[str, ...]:
+def _comparison(comparison: Comparison | None, scale: float = 1, decimals: int | None = None) -> tuple[str, ...]:
+    """Difference, interval and p-value. As many decimals as show two digits of the width of the interval, or of the
+    difference if it has none, unless they are given."""
     if comparison is None:
         return ()
+    if decimals is None:
+        width = comparison.interval.high - comparison.interval.low
+        size = width if 0.0 < width < math.inf else abs(comparison.difference)
+        decimals = max(0, 1 - math.floor(math.log10(size))) if size else 0
     form = f"+.{decimals}f"
     p_value = f"p = {comparison.p_value:.3f}" if comparison.p_value >= 0.001 else "p < 0.001"
     return f"{scale * comparison.difference:{form}}", _interval(comparison.interval, scale, form), p_value
 
 
-def _decimals(comparison: Comparison | None) -> int:
-    """Decimals that show two digits of the width of the interval, or of the difference if it has none."""
-    if comparison is None:
-        return 0
-    width = comparison.interval.high - comparison.interval.low
-    size = width if 0.0 < width < math.inf else abs(comparison.difference)
-    return max(0, 1 - math.floor(math.log10(size))) if size else 0
-
-
 def _caption(rows: Sequence[Row]) -> str:
-    rated, several = rows[0].success_rate is not None, len(rows) > 1
+    rated, several = rows[0].success_interval is not None, len(rows) > 1
     sentences = []
     if rated and several:
         sentences = [
@@ -272,8 +252,9 @@ def _caption(rows: Sequence[Row]) -> str:
         ]
     if not rated:
         sentences.append("The task says nothing of success.")
-    if (chunk := rows[0].chunk_length) is not None and all(row.chunk_length == chunk for row in rows):
-        sentences.append(f"Control steps per decision: {chunk}.")
+    chunks = {row.evaluation.chunk_length for row in rows}
+    if len(chunks) == 1 and None not in chunks:
+        sentences.append(f"Control steps per decision: {chunks.pop()}.")
     if len(rows) > 2:
         sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
     return " ".join(sentences)

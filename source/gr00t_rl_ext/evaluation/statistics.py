@@ -25,6 +25,7 @@ RESAMPLES = 9999
 """Of the bootstrap and of the sign-flip test, whose smallest p-value is therefore 2 / 10,000."""
 
 _SEED = 0
+_Z_SQUARED = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) ** 2
 
 
 class Interval(NamedTuple):
@@ -57,8 +58,7 @@ def wilson_interval(successes: int, episodes: int) -> Interval:
 
 def half_width(episodes: int) -> float:
     """Largest half width that the Wilson interval of ``episodes`` episodes may have: that of a success rate of 1/2."""
-    z_squared = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) ** 2
-    return math.sqrt(z_squared / (episodes + z_squared)) / 2
+    return math.sqrt(_Z_SQUARED / (episodes + _Z_SQUARED)) / 2
 
 
 def episodes_needed(wanted: float) -> int:
@@ -75,8 +75,7 @@ def episodes_needed(wanted: float) -> int:
             f"The half width of the interval of a success rate is to be {wanted}. Expected more than 0 and less than"
             " 0.5, such as 0.05 for plus or minus 5 percentage points."
         )
-    z_squared = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) ** 2
-    return max(1, math.ceil(z_squared / (4 * wanted**2) - z_squared))
+    return max(1, math.ceil(_Z_SQUARED / (4 * wanted**2) - _Z_SQUARED))
 
 
 def check_episodes(episodes: int, wanted: float) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,14 +65,6 @@ class BatchSizes:
         return -(-(self.num_decisions // self.num_mini_batches) // self.gradient_accumulation_steps)
 
 
-class Storage(Protocol):
-    """What is kept of the decisions of a rollout."""
-
-    def tensors(self) -> Mapping[str, Sequence[Tensor]]:
-        """All that it holds, by what it is. Complete once it held a decision."""
-        ...
-
-
 class TracedAgent(Protocol):
     """An agent that the estimate can run: one built on fake tensors, with a rollout of the sizes asked for."""
 
@@ -79,9 +73,8 @@ class TracedAgent(Protocol):
         """Of all that trains."""
         ...
 
-    @property
-    def storage(self) -> Storage:
-        """What is kept of the decisions of a rollout."""
+    def stored(self) -> Mapping[str, Sequence[Tensor]]:
+        """What is kept of the decisions of a rollout, by what it is. Complete once it held a decision."""
         ...
 
     def rollout(self) -> None:
@@ -172,7 +165,7 @@ class MemoryModel:
     def __init__(self, build: Callable[[int, int, int], TracedAgent], device: str) -> None:
         self._build = build
         self._device = device
-        self._traces: dict[tuple[int, int], _IterationTrace] = {}
+        self._trace = functools.cache(self._run)
 
     def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
         """Memory for some settings. The first call takes seconds for a model of full size, later ones nothing.
@@ -200,27 +193,26 @@ class MemoryModel:
             update=PhaseMemory(update["gradients"], update["optimizer"], update["other"] + kept),
         )
 
-    def _trace(self, num_envs: int, num_parts: int) -> _IterationTrace:
-        if (num_envs, num_parts) not in self._traces:
-            with MemoryTrace(self._device) as trace:
-                agent = self._build(num_envs, _STEPS, num_parts)
-                trace.label("storage", _storage_tensors(agent.storage))
-                trace.label_rest("weights")
-                trace.follow(agent.optimizer)
-                begun = trace.live()["storage"]
-                with trace.record() as rollout:
-                    agent.rollout()
-                # a part of it is allocated with the first decision
-                trace.label("storage", _storage_tensors(agent.storage))
-                late_storage = trace.live()["storage"] - begun
-                trace.label_rest("kept")
-                with trace.record() as update:
-                    agent.update()
-                storage = {name: size // (num_envs * _STEPS) for name, size in storage_bytes(agent.storage).items()}
-                self._traces[num_envs, num_parts] = _IterationTrace(
-                    trace.live()["weights"], storage, late_storage // num_envs, rollout, update
-                )
-        return self._traces[num_envs, num_parts]
+    def _run(self, num_envs: int, num_parts: int) -> _IterationTrace:
+        with MemoryTrace(self._device) as trace:
+            agent = self._build(num_envs, _STEPS, num_parts)
+            trace.label("storage", itertools.chain(*agent.stored().values()))
+            trace.label_rest("weights")
+            trace.follow(agent.optimizer)
+            begun = trace.live()["storage"]
+            with trace.record() as rollout:
+                agent.rollout()
+            # a part of it is allocated with the first decision
+            stored = agent.stored()
+            trace.label("storage", itertools.chain(*stored.values()))
+            late_storage = trace.live()["storage"] - begun
+            sizes = {name: sum(tensor.nbytes for tensor in tensors) for name, tensors in stored.items()}
+            del stored
+            trace.label_rest("kept")
+            with trace.record() as update:
+                agent.update()
+            storage = {name: size // (num_envs * _STEPS) for name, size in sizes.items()}
+            return _IterationTrace(trace.live()["weights"], storage, late_storage // num_envs, rollout, update)
 
 
 @dataclass(frozen=True)
@@ -232,15 +224,6 @@ class _IterationTrace:
     """Bytes per environment of the storage that the rollout counts as something else."""
     rollout: Timeline
     update: Timeline
-
-
-def storage_bytes(storage: Storage) -> dict[str, int]:
-    """Bytes that a rollout storage takes, by part. Complete once it held a decision."""
-    return {name: sum(tensor.nbytes for tensor in tensors) for name, tensors in storage.tensors().items()}
-
-
-def _storage_tensors(storage: Storage) -> list[Tensor]:
-    return [tensor for tensors in storage.tensors().values() for tensor in tensors]
 
 
 def available_bytes(device: str) -> int:

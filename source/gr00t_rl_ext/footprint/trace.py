@@ -8,8 +8,8 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,22 +32,16 @@ _READ_VALUES = (_ATEN._local_scalar_dense.default, _ATEN.equal.default)
 _INDEXING = (_ATEN.index.Tensor, _ATEN.index_put.default, _ATEN.index_put_.default)
 
 
+@dataclass
 class Timeline:
-    """Bytes that are live after each operation of a program, by kind.
+    """Bytes that are live after each operation of a program, by kind."""
 
-    Complete after the block of :meth:`MemoryTrace.record`.
-    """
-
-    def __init__(self) -> None:
-        self.rows = np.zeros((0, len(KINDS)), dtype=np.int64)
-        """One per operation, one column per kind of :data:`KINDS`."""
-
-        self.recorded: list[tuple[int, ...]] = []
-        """The same, while it grows."""
+    rows: list[tuple[int, ...]] = field(default_factory=list)
+    """One per operation, one column per kind of :data:`KINDS`."""
 
     def peak(self) -> dict[str, int]:
         """Bytes by kind when their sum is largest."""
-        return _at_peak(self.rows)
+        return _at_peak(np.array(self.rows))
 
 
 def extrapolate(first: Timeline, second: Timeline, sizes: tuple[int, int], size: int) -> dict[str, int]:
@@ -62,7 +56,7 @@ def extrapolate(first: Timeline, second: Timeline, sizes: tuple[int, int], size:
         sizes: Two different batch sizes.
         size: The batch size to answer for.
     """
-    low, high = first.rows, second.rows
+    low, high = np.array(first.rows), np.array(second.rows)
     if low.shape != high.shape:
         # some kernels and formulas depend on the batch size; only the peaks can be compared then
         low, high = (np.array([list(timeline.peak().values())]) for timeline in (first, second))
@@ -73,9 +67,8 @@ def _at_peak(rows: np.ndarray) -> dict[str, int]:
     return {kind: int(value) for kind, value in zip(KINDS, rows[rows.sum(1).argmax()], strict=True)}
 
 
-def real_tensors() -> AbstractContextManager[Any]:
-    """Tensors made in this block are real, also inside a :class:`MemoryTrace`."""
-    return unset_fake_temporarily()
+real_tensors = unset_fake_temporarily
+"""Tensors made in this block are real, also inside a :class:`MemoryTrace`."""
 
 
 class MemoryTrace:
@@ -120,16 +113,16 @@ class MemoryTrace:
 
     def live(self) -> dict[str, int]:
         """Bytes that are live now, by kind."""
-        return dict(zip(KINDS, self._tracker.live, strict=True))
+        return dict(self._tracker.live)
 
     def label(self, kind: str, tensors: Iterable[Tensor]) -> None:
         """Count the memory of tensors as ``kind`` from now on."""
         for tensor in tensors:
-            self._tracker.account(tensor, KINDS.index(kind))
+            self._tracker.account(tensor, kind)
 
     def label_rest(self, kind: str) -> None:
         """Count all memory that is live and not labelled as ``kind`` from now on."""
-        self._tracker.label_rest(KINDS.index(kind))
+        self._tracker.label_rest(kind)
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Count the gradients of the optimizer's parameters, and what it allocates in its steps, under their names.
@@ -137,43 +130,29 @@ class MemoryTrace:
         It makes a step, so that there is its state, as there is in the course of training. No gradients are left.
         """
         tracker = self._tracker
-        trained = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        for parameter in trained:
-            parameter.register_post_accumulate_grad_hook(_label_gradient(tracker))
 
-        def begin(*_: Any) -> None:
-            tracker.kind = KINDS.index("optimizer")
+        def label_gradient(parameter: Tensor) -> None:
+            if parameter.grad is not None:
+                tracker.account(parameter.grad, "gradients")
 
-        def end(*_: Any) -> None:
-            tracker.kind = KINDS.index("other")
-
-        optimizer.register_step_pre_hook(begin)
-        optimizer.register_step_post_hook(end)
-        for parameter in trained:
+        optimizer.register_step_pre_hook(lambda *_: setattr(tracker, "kind", "optimizer"))
+        optimizer.register_step_post_hook(lambda *_: setattr(tracker, "kind", "other"))
+        for parameter in [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]:
+            parameter.register_post_accumulate_grad_hook(label_gradient)
             parameter.grad = torch.zeros_like(parameter)
-        self.label("gradients", [parameter.grad for parameter in trained if parameter.grad is not None])
+            label_gradient(parameter)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     @contextmanager
     def record(self) -> Iterator[Timeline]:
         """The timeline of what runs in the block."""
-        timeline = Timeline()
-        timeline.recorded.append(tuple(self._tracker.live))
+        timeline = Timeline([tuple(self._tracker.live.values())])
         self._tracker.timelines.append(timeline)
         try:
             yield timeline
         finally:
-            self._tracker.timelines.remove(timeline)
-            timeline.rows, timeline.recorded = np.array(timeline.recorded), []
-
-
-def _label_gradient(tracker: _Tracker) -> Any:
-    def label(parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            tracker.account(parameter.grad, KINDS.index("gradients"))
-
-    return label
+            self._tracker.timelines.pop()
 
 
 class _FakeMode(FakeTensorMode):
@@ -202,8 +181,8 @@ class _Tracker(TorchDispatchMode):
         super().__init__()
         self._mode = mode
         self._device_type = device_type
-        self.live = [0] * len(KINDS)
-        self.kind = KINDS.index("other")
+        self.live: dict[str, int] = dict.fromkeys(KINDS, 0)
+        self.kind = "other"
         self.timelines: list[Timeline] = []
         # by the storage's address, which is its own while it lives
         self._storages: dict[int, _Storage] = {}
@@ -235,48 +214,44 @@ class _Tracker(TorchDispatchMode):
             self.account(tensor)
         if not _adds_gradients(func):
             for timeline in self.timelines:
-                timeline.recorded.append(tuple(self.live))
+                timeline.rows.append(tuple(self.live.values()))
         return result
 
-    def account(self, tensor: Tensor, kind: int | None = None) -> None:
+    def account(self, tensor: Tensor, kind: str | None = None) -> None:
         """Count a tensor's storage, unless it is counted; with a ``kind``, as that from now on."""
         if tensor.device.type != self._device_type:
             return
         storage = tensor.untyped_storage()
-        address, size = storage._cdata, storage.nbytes()
+        address = storage._cdata
         known = self._storages.get(address)
         if known is None:
-            known = self._storages[address] = _Storage(weakref.ref(storage, lambda _: self._free(address)))
-            known.kind = self.kind
-        self.live[known.kind] -= known.size
-        known.size, known.kind = size, known.kind if kind is None else kind
-        self.live[known.kind] += known.size
+            known = self._storages[address] = _Storage(0, self.kind)
+            weakref.finalize(storage, self._free, address).atexit = False
+        self._count(known, storage.nbytes(), kind or known.kind)
 
-    def label_rest(self, kind: int) -> None:
-        rest = KINDS.index("other")
+    def label_rest(self, kind: str) -> None:
         for storage in self._storages.values():
-            if storage.kind == rest:
-                storage.kind = kind
-                self.live[rest] -= storage.size
-                self.live[kind] += storage.size
+            if storage.kind == "other":
+                self._count(storage, storage.size, kind)
+
+    def _count(self, storage: _Storage, size: int, kind: str) -> None:
+        self.live[storage.kind] -= storage.size
+        self.live[kind] += size
+        storage.size, storage.kind = size, kind
 
     def _free(self, address: int) -> None:
-        storage = self._storages.pop(address)
-        self.live[storage.kind] -= storage.size
+        self._count(self._storages.pop(address), 0, "other")
 
 
 @dataclass
 class _Storage:
     """An entry of the books."""
 
-    reference: weakref.ref
-    """Tells when it is freed."""
-
-    size: int = 0
+    size: int
     """Bytes."""
 
-    kind: int = 0
-    """Index into :data:`KINDS`."""
+    kind: str
+    """One of :data:`KINDS`."""
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:

@@ -14,29 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
+    from .backbone import Gr00tFeatures
     from .checkpoint import Gr00tCheckpointError
     from .embodiment import EMBODIMENT_SLOTS, Embodiment, load_embodiment
     from .inputs import Gr00tInputs, load_tokenizer
-    from .model import GR00T_VERSIONS, Gr00tConfig, Gr00tFeatures, Gr00tModel, load_gr00t
+    from .model import GR00T_VERSIONS, Gr00tConfig, Gr00tModel, load_gr00t
     from .tiny import build_tiny_checkpoint
 
 _EXPORTS = {
-    "ActionHead": "action_head",
-    "ActionHeadConfig": "action_head",
-    "Gr00tContext": "action_head",
-    "Gr00tCheckpointError": "checkpoint",
-    "EMBODIMENT_SLOTS": "embodiment",
-    "Embodiment": "embodiment",
-    "load_embodiment": "embodiment",
-    "Gr00tInputs": "inputs",
-    "load_tokenizer": "inputs",
-    "GR00T_VERSIONS": "model",
-    "Gr00tConfig": "model",
-    "Gr00tFeatures": "model",
-    "Gr00tModel": "model",
-    "load_gr00t": "model",
-    "build_tiny_checkpoint": "tiny",
+    "action_head": ("ActionHead", "ActionHeadConfig", "Gr00tContext"),
+    "backbone": ("Gr00tFeatures",),
+    "checkpoint": ("Gr00tCheckpointError",),
+    "embodiment": ("EMBODIMENT_SLOTS", "Embodiment", "load_embodiment"),
+    "inputs": ("Gr00tInputs", "load_tokenizer"),
+    "model": ("GR00T_VERSIONS", "Gr00tConfig", "Gr00tModel", "load_gr00t"),
+    "tiny": ("build_tiny_checkpoint",),
 }
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "EMBODIMENT_SLOTS",
@@ -58,6 +52,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it exports {', '.join(sorted(_EXPORTS))}")
+    if name in _MODULES:
+        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it exports {', '.join(sorted(_MODULES))}")

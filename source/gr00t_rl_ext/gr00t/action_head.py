@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 
 from .checkpoint import require_supported, required_fields
@@ -29,7 +31,10 @@ from .dit import DiffusionTransformer, KeyValue, TransformerConfig, VisionLangua
 
 @dataclass(frozen=True)
 class ActionHeadConfig:
-    """Shape of the action head. A version of GR00T differs in these values, not in the class."""
+    """Shape of the action head. A version of GR00T differs in these values, not in the class.
+
+    The aliases are the fields' names in a checkpoint.
+    """
 
     max_state_dim: int
     """Width of the zero-padded state."""
@@ -40,7 +45,7 @@ class ActionHeadConfig:
     action_horizon: int
     """Actions per chunk, H."""
 
-    feature_dim: int
+    feature_dim: Annotated[int, Field(alias="backbone_embedding_dim")]
     """Width D of the vision-language features."""
 
     hidden_size: int
@@ -48,12 +53,6 @@ class ActionHeadConfig:
 
     input_embedding_dim: int
     """Width of the DiT's tokens."""
-
-    num_future_tokens: int
-    """Learned tokens between the state and the actions; 0 where a version has none."""
-
-    max_seq_len: int
-    """Rows of the position embedding."""
 
     add_pos_embed: bool
     """Whether the action tokens get a position embedding."""
@@ -67,14 +66,20 @@ class ActionHeadConfig:
     num_timestep_buckets: int
     """Number of discrete times; time t falls into bucket ``int(t * num_timestep_buckets)``."""
 
-    num_slots: int
-    """Embodiment slots in the checkpoint."""
-
-    diffusion_model: TransformerConfig
+    diffusion_model: Annotated[TransformerConfig, Field(alias="diffusion_model_cfg")]
     """The DiT."""
 
-    vl_self_attention: TransformerConfig | None
+    vl_self_attention: Annotated[TransformerConfig | None, Field(alias="vl_self_attention_cfg")]
     """Self-attention over the features; None without ``use_vlln``."""
+
+    num_future_tokens: Annotated[int, Field(alias="num_target_vision_tokens")] = 0
+    """Learned tokens between the state and the actions; 0 where a version has none."""
+
+    max_seq_len: int = 1024
+    """Rows of the position embedding."""
+
+    num_slots: Annotated[int, Field(alias="max_num_embodiments")] = 32
+    """Embodiment slots in the checkpoint."""
 
     attend_text_every_n_blocks: int | None = None
     """Which blocks of the DiT that attend to the features see text: the first of every n, the others see images.
@@ -97,40 +102,17 @@ class ActionHeadConfig:
                 ("exclude_state", head.get("exclude_state", False), False),
                 ("use_tactile", head.get("use_tactile", False), False),
             )
-            use_vlln = bool(head["use_vlln"])
-            return cls(
-                max_state_dim=head["max_state_dim"],
-                max_action_dim=head.get("action_dim") or head["max_action_dim"],
-                action_horizon=head["action_horizon"],
-                feature_dim=head["backbone_embedding_dim"],
-                hidden_size=head["hidden_size"],
-                input_embedding_dim=head["input_embedding_dim"],
-                num_future_tokens=head.get("num_target_vision_tokens", 0),
-                max_seq_len=head.get("max_seq_len", 1024),
-                add_pos_embed=head["add_pos_embed"],
-                use_vlln=use_vlln,
-                num_inference_timesteps=head["num_inference_timesteps"],
-                num_timestep_buckets=head["num_timestep_buckets"],
-                num_slots=head.get("max_num_embodiments", 32),
-                diffusion_model=TransformerConfig(
-                    num_layers=dit["num_layers"],
-                    num_attention_heads=dit["num_attention_heads"],
-                    attention_head_dim=dit["attention_head_dim"],
-                    cross_attention_dim=dit.get("cross_attention_dim") or head["backbone_embedding_dim"],
-                    interleave_self_attention=dit.get("interleave_self_attention", False),
-                    output_dim=dit["output_dim"],
-                ),
-                vl_self_attention=TransformerConfig(
-                    num_layers=vl["num_layers"],
-                    num_attention_heads=vl["num_attention_heads"],
-                    attention_head_dim=vl["attention_head_dim"],
-                )
-                if use_vlln and vl
-                else None,
-                attend_text_every_n_blocks=head["attend_text_every_n_blocks"]
+            cross_attention_dim = dit.get("cross_attention_dim") or head["backbone_embedding_dim"]
+            derived = {
+                "max_action_dim": head.get("action_dim") or head["max_action_dim"],
+                "diffusion_model_cfg": dit
+                | {"cross_attention_dim": cross_attention_dim, "output_dim": dit["output_dim"]},
+                "vl_self_attention_cfg": vl if head["use_vlln"] and vl else None,
+                "attend_text_every_n_blocks": head["attend_text_every_n_blocks"]
                 if head.get("use_alternate_vl_dit")
                 else None,
-            )
+            }
+            return TypeAdapter(cls).validate_python({**head, **derived})
 
 
 @dataclass(frozen=True)
@@ -153,16 +135,10 @@ class Gr00tContext:
     """Keys and values of the tokens in each cross-attention block, where they were computed ahead."""
 
 
-class _TwoLayerPerceptron(nn.Module):
-    """Linear, ReLU, linear: state encoder and action decoder."""
-
-    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int) -> None:
-        super().__init__()
-        self.layer1 = nn.Linear(input_dim, hidden_dim)
-        self.layer2 = nn.Linear(hidden_dim, output_dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer2(F.relu(self.layer1(x)))
+def _perceptron(input_dim: int, hidden_dim: int, output_dim: int) -> nn.Sequential:
+    """State encoder and action decoder."""
+    first, second = nn.Linear(input_dim, hidden_dim), nn.Linear(hidden_dim, output_dim)
+    return nn.Sequential(OrderedDict(layer1=first, relu=nn.ReLU(), layer2=second))
 
 
 class ActionEncoder(nn.Module):
@@ -219,9 +195,9 @@ class ActionHead(nn.Module):
         self.config = config
         width = config.input_embedding_dim
         self.model = DiffusionTransformer(config.diffusion_model, attn_implementation)
-        self.state_encoder = _TwoLayerPerceptron(config.max_state_dim, config.hidden_size, width)
+        self.state_encoder = _perceptron(config.max_state_dim, config.hidden_size, width)
         self.action_encoder = ActionEncoder(config.max_action_dim, width)
-        self.action_decoder = _TwoLayerPerceptron(config.hidden_size, config.hidden_size, config.max_action_dim)
+        self.action_decoder = _perceptron(config.hidden_size, config.hidden_size, config.max_action_dim)
         self.future_tokens = nn.Embedding(config.num_future_tokens, width) if config.num_future_tokens else None
         self.position_embedding = nn.Embedding(config.max_seq_len, width) if config.add_pos_embed else None
         self.vlln = nn.LayerNorm(config.feature_dim) if config.use_vlln else nn.Identity()
@@ -233,7 +209,7 @@ class ActionHead(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.action_decoder.layer1.weight.dtype
+        return self.action_encoder.W1.weight.dtype
 
     def condition(
         self,
@@ -246,8 +222,8 @@ class ActionHead(nn.Module):
         if self.config.attend_text_every_n_blocks is not None and image_mask is None:
             raise ValueError("image_mask is None; this head's blocks attend to either text or images and need it")
         # of its own: where parts of the head train, they are float32 among frozen layers of lower precision
-        norm = self.vlln.weight if isinstance(self.vlln, nn.LayerNorm) else self.action_decoder.layer1.weight
-        tokens = self.vlln(tokens.to(norm.dtype))
+        dtype = self.vlln.weight.dtype if isinstance(self.vlln, nn.LayerNorm) else self.dtype
+        tokens = self.vlln(tokens.to(dtype))
         if self.vl_self_attention is not None:
             tokens = self.vl_self_attention(tokens, _visible(padding_mask))
         return Gr00tContext(tokens, attention_mask, image_mask, padding_mask)

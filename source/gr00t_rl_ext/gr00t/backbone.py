@@ -9,16 +9,22 @@ row in ``model``'s table.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from transformers.activations import GELUTanh
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
 from .checkpoint import Gr00tCheckpointError
+from .linear_gelu import linear_gelu
 from .recompute import Recomputing
 
 
@@ -67,16 +73,47 @@ def image_rows(images: Tensor, image_mask: Tensor) -> Tensor:
     return images[order.clamp(min=0).view_as(image_mask)]
 
 
-def check_kept_layers(kept: int, layers: int) -> None:
-    """Check how many layers of a language model a checkpoint keeps.
+def read_config[Config](
+    kind: Callable[..., Config],
+    fields: Mapping[str, Any],
+    names: Iterable[str],
+    attn_implementation: str,
+    **changes: Any,
+) -> Config:
+    """A config of transformers, of some fields of a checkpoint's and of changes to them."""
+    # copies of the sections, because transformers completes them
+    read = copy.deepcopy({name: fields[name] for name in names}) | changes
+    return kind(**read, attn_implementation=attn_implementation)
+
+
+def read_text_config[Config](
+    kind: Callable[..., Config], fields: Mapping[str, Any], names: Iterable[str], attn_implementation: str, kept: int
+) -> Config:
+    """Likewise, of a language model of which ``kept`` layers are kept; without dropout, see ``dit``.
 
     Raises:
-        Gr00tCheckpointError: It has fewer than that, or none.
+        Gr00tCheckpointError: It has fewer layers than that, or none are kept.
     """
+    layers = fields["num_hidden_layers"]
     if not 1 <= kept <= layers:
         raise Gr00tCheckpointError(
             f"select_layer is {kept}, but the language model has {layers} layers; expected 1 to {layers}"
         )
+    changes = {"num_hidden_layers": kept, "attention_dropout": 0.0, "use_cache": False}
+    return read_config(kind, fields, names, attn_implementation, **changes)
+
+
+def attend_patches(attention: Any, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    """Attention among the patches of each image, (N, P, heads, head_dim) each -> (N, P, width)."""
+    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
+    heads_first = (t.transpose(1, 2) for t in (query, key, value))
+    out, _ = attend(attention, *heads_first, attention_mask=None, scaling=scaling, is_causal=False)
+    return out.flatten(2)
+
+
+def perceptron(first: nn.Module, activation: nn.Module, second: nn.Module, x: Tensor) -> Tensor:
+    """Two linear layers with an activation in between, (N, P, width) -> (N, P, width)."""
+    return second(linear_gelu(first, x) if isinstance(activation, GELUTanh) else activation(first(x)))
 
 
 class Backbone(Recomputing, ABC):
@@ -127,10 +164,10 @@ class Backbone(Recomputing, ABC):
         """The layers of the language model that are kept."""
         return self.language_model.layers
 
-    @classmethod
     @abstractmethod
-    def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> Backbone:
+    def __init__(self, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> None:
         """Build the modules, without weights, of the checkpoint in ``directory`` whose config.json is ``config``."""
+        super().__init__()
 
     @abstractmethod
     def materialize_buffers(self, device: torch.device) -> None:
@@ -158,6 +195,30 @@ class Backbone(Recomputing, ABC):
         return ()
 
     @abstractmethod
+    def grid(self, image_grid_thw: Tensor | None, pixel_values: Tensor | None = None) -> tuple[int, int]:
+        """Rows and columns of the tokens of an image, of the normal size where neither argument tells another.
+
+        Raises:
+            ValueError: Images of that grid are not possible.
+        """
+
+    def patches(self, pixel_values: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Pixel values in the layout that :meth:`image_features` takes, (images, ...)."""
+        return pixel_values
+
+    @abstractmethod
+    def image_features(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Sequence[Tensor]]:
+        """Image tokens, rows (N, D), and what is added to them after each of the first layers of the language model.
+
+        Args:
+            images: From :meth:`patches`.
+            grid: Rows and columns of the tokens of an image.
+        """
+
+    @abstractmethod
+    def position_ids(self, image_mask: Tensor, attention_mask: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Positions of the tokens for the language model's rotary embedding; masks (B, S) bool."""
+
     def hidden_states(
         self,
         pixel_values: Tensor,
@@ -171,8 +232,16 @@ class Backbone(Recomputing, ABC):
 
         See :meth:`Gr00tModel.encode` for the other arguments.
         """
+        self.check_cut(layer)
+        grid = self.grid(image_grid_thw, pixel_values)
+        images = self.patches(pixel_values, grid)
+        self.check_image_tokens(input_ids, images.shape[0], grid[0] * grid[1])
+        rows, levels = self.image_features(images, grid)
+        image_mask = input_ids == self.image_token_index
+        embeds = self.language_model.embed_tokens(input_ids)
+        embeds = torch.where(image_mask[..., None], image_rows(rows, image_mask).to(embeds.dtype), embeds)
+        return self._run_layers(range(layer), embeds, image_mask, attention_mask, grid, levels)
 
-    @abstractmethod
     def features(
         self,
         hidden: Tensor,
@@ -183,6 +252,45 @@ class Backbone(Recomputing, ABC):
         layer: int,
     ) -> Gr00tFeatures:
         """Features from what enters layer ``layer``, as :meth:`hidden_states` gives it for the same other arguments."""
+        self.check_cut(layer)
+        image_mask = input_ids == self.image_token_index
+        if layers := range(layer, len(self.language_layers)):
+            hidden = self._run_layers(layers, hidden, image_mask, attention_mask, self.grid(image_grid_thw))
+        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
+        return Gr00tFeatures(self.language_model.norm(hidden), attention_mask=mask, image_mask=image_mask)
+
+    def _run_layers(
+        self,
+        layers: range,
+        hidden: Tensor,
+        image_mask: Tensor,
+        attention_mask: Tensor | None,
+        grid: tuple[int, int],
+        levels: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """Some layers of the language model, (B, S, D) -> (B, S, D); ``levels`` as from :meth:`image_features`."""
+        model = self.language_model
+        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
+        causal_mask = create_causal_mask(
+            config=model.config,
+            inputs_embeds=hidden,
+            attention_mask=attention_mask,
+            past_key_values=None,
+            position_ids=None,
+        )
+        rotation = model.rotary_emb(hidden, self.position_ids(image_mask, mask, grid))
+        for index in layers:
+            hidden = self.run_block(
+                model.layers[index],
+                hidden,
+                attention_mask=causal_mask,
+                position_ids=None,
+                position_embeddings=rotation,
+            )
+            if index < len(levels):
+                added = image_rows(levels[index], image_mask).to(hidden.dtype)
+                hidden = torch.where(image_mask[..., None], hidden + added, hidden)
+        return hidden
 
     def compile_layers(self, **options: Any) -> None:
         """Compile the layers of the language model, in place.
@@ -207,17 +315,8 @@ class Backbone(Recomputing, ABC):
         hidden = self.hidden_states(pixel_values, input_ids, attention_mask, image_grid_thw, layer=layer)
         return self.features(hidden, input_ids, attention_mask, image_grid_thw, layer=layer)
 
-    def place_images(self, embeds: Tensor, input_ids: Tensor, images: Tensor) -> Tensor:
-        """Token embeddings (B, S, D) with the image tokens replaced by images (N, tokens per image, D), in order."""
-        image_mask = input_ids == self.image_token_index
-        return torch.where(image_mask[..., None], image_rows(images.flatten(0, 1), image_mask).to(embeds.dtype), embeds)
-
     def check_image_tokens(self, input_ids: Tensor, num_images: int, tokens_per_image: int) -> None:
-        """Check that the prompts have a place for every image token, before a GPU has work that this would wait for.
-
-        Raises:
-            ValueError: The prompts have room for another number of tokens.
-        """
+        """Refuse prompts without a place for every image token, before a GPU has work that this would wait for."""
         if torch.compiler.is_compiling():
             return
         found = int((input_ids == self.image_token_index).sum())
@@ -229,11 +328,7 @@ class Backbone(Recomputing, ABC):
             )
 
     def check_cut(self, layer: int) -> None:
-        """Raise where the pass cannot be cut before ``layer``.
-
-        Raises:
-            ValueError: Saying where it can be cut.
-        """
+        """Raise a ValueError where the pass cannot be cut before ``layer``."""
         last = len(self.language_layers)
         if not self.first_cut <= layer <= last:
             raise ValueError(f"the pass can be cut before layers {self.first_cut} to {last}; got {layer}")

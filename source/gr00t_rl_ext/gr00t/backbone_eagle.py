@@ -11,7 +11,7 @@ Sources: Eagle 2.5, arXiv 2504.15271; the ``eagle_2_5_vl`` config published with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,14 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
-from transformers.masking_utils import create_causal_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
-from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
-from .backbone import Backbone, Gr00tFeatures, ImageRecipe, check_kept_layers
+from .backbone import Backbone, ImageRecipe, attend_patches, perceptron, read_config, read_text_config
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json, require_supported, required_fields
-from .linear_gelu import linear_gelu
 
 EAGLE_CONFIG_FILE = "eagle_config.json"
 """Beside ``config.json`` where a checkpoint's dims are not those of the published one, which keeps no such file."""
@@ -86,39 +82,8 @@ class EagleBackbone(Backbone):
     IMAGE_TOKEN: ClassVar[str] = "<IMG_CONTEXT>"
     PUBLISHED_TOKENIZER: ClassVar[str] = "lerobot/eagle2hg-processor-groot-n1p5"
 
-    def __init__(
-        self,
-        vision_config: Mapping[str, Any],
-        text_config: Mapping[str, Any],
-        *,
-        vision_select_layer: int,
-        num_text_layers: int,
-        image_token_index: int,
-        attn_implementation: str,
-    ) -> None:
-        super().__init__()
-        vision = _siglip_config(vision_config, attn_implementation)
-        text = _qwen3_config(text_config, num_text_layers, attn_implementation)
-        depth = vision.num_hidden_layers
-        if not -depth - 1 <= vision_select_layer <= depth:
-            raise Gr00tCheckpointError(
-                f"the Eagle config's select_layer is {vision_select_layer}, but the vision model has {depth} layers; "
-                f"expected -1 (after the last norm) or 0 to {depth}"
-            )
-        self.vision_model = SiglipVisionModel(vision)
-        # a list of one, because the published key is "mlp1.0"
-        self.mlp1 = nn.ModuleList([nn.Linear(vision.hidden_size, text.hidden_size)])
-        self.language_model = Qwen3Model(text)
-        self.vision_select_layer = vision_select_layer
-        self.feature_dim = text.hidden_size
-        self.image_size = int(vision_config["image_size"])
-        self.image_recipe = ImageRecipe()
-        self.tokens_per_image = (self.image_size // int(vision_config["patch_size"])) ** 2
-        self.image_token_index = image_token_index
-        self.vocab_size = text.vocab_size
-
-    @classmethod
-    def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> EagleBackbone:
+    def __init__(self, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> None:
+        super().__init__(config, directory, attn_implementation)
         file = directory / EAGLE_CONFIG_FILE
         eagle = read_json(file) if file.is_file() else PUBLISHED_EAGLE_CONFIG
         with required_fields(f"{CONFIG_FILE} or {EAGLE_CONFIG_FILE} in {str(directory)!r}", "the backbone"):
@@ -129,14 +94,37 @@ class EagleBackbone(Backbone):
                 ("use_pixel_shuffle", eagle.get("use_pixel_shuffle", False), False),
                 ("mlp_connector_layers", eagle.get("mlp_connector_layers", 1), 1),
             )
-            return cls(
+            vision = read_config(
+                SiglipVisionConfig,
                 eagle["vision_config"],
-                eagle["text_config"],
-                vision_select_layer=eagle["select_layer"],
-                num_text_layers=backbone["select_layer"],
-                image_token_index=eagle["image_token_index"],
-                attn_implementation=attn_implementation,
+                PUBLISHED_EAGLE_CONFIG["vision_config"],
+                attn_implementation,
+                attention_dropout=0.0,  # whatever the checkpoint has: see dit.py
+                vision_use_head=False,
             )
+            text = read_text_config(
+                Qwen3Config,
+                eagle["text_config"],
+                PUBLISHED_EAGLE_CONFIG["text_config"],
+                attn_implementation,
+                backbone["select_layer"],
+            )
+            self.image_size, self.patch_size = (int(eagle["vision_config"][k]) for k in ("image_size", "patch_size"))
+            self.vision_select_layer, self.image_token_index = eagle["select_layer"], eagle["image_token_index"]
+        depth = vision.num_hidden_layers
+        if not -depth - 1 <= self.vision_select_layer <= depth:
+            raise Gr00tCheckpointError(
+                f"the Eagle config's select_layer is {self.vision_select_layer}, but the vision model has {depth} "
+                f"layers; expected -1 (after the last norm) or 0 to {depth}"
+            )
+        self.vision_model = SiglipVisionModel(vision)
+        # a list of one, because the published key is "mlp1.0"
+        self.mlp1 = nn.ModuleList([nn.Linear(vision.hidden_size, text.hidden_size)])
+        self.language_model = Qwen3Model(text)
+        self.feature_dim = text.hidden_size
+        self.image_recipe = ImageRecipe()
+        self.tokens_per_image = (self.image_size // self.patch_size) ** 2
+        self.vocab_size = text.vocab_size
 
     def materialize_buffers(self, device: torch.device) -> None:
         embeddings = self.vision_model.embeddings
@@ -154,12 +142,11 @@ class EagleBackbone(Backbone):
             f"<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"
         )
 
-    def image_features(self, pixel_values: Tensor) -> Tensor:
-        """Pixel values (N, 3, image_size, image_size) -> image tokens (N, tokens_per_image, D)."""
+    def image_features(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Sequence[Tensor]]:
         vision = self.vision_model
         projection = vision.embeddings.patch_embedding
         # the convolution's stride is its kernel: a linear layer, which is the faster kernel
-        patches = _patchify(pixel_values.to(projection.weight.dtype), projection.kernel_size[0])
+        patches = _patchify(images.to(projection.weight.dtype), projection.kernel_size[0])
         hidden = F.linear(patches, projection.weight.flatten(1), projection.bias)
         hidden = hidden + vision.embeddings.position_embedding.weight
         layers = vision.encoder.layers
@@ -169,7 +156,7 @@ class EagleBackbone(Backbone):
             hidden = self.run_block(_vision_layer, layer, hidden)
         if self.vision_select_layer == -1:
             hidden = vision.post_layernorm(hidden)
-        return self.mlp1[0](hidden)
+        return self.mlp1[0](hidden).flatten(0, 1), ()
 
     @property
     def unreached(self) -> tuple[str, ...]:
@@ -180,56 +167,14 @@ class EagleBackbone(Backbone):
         skipped = tuple(f"vision_model.encoder.layers.{index}." for index in range(depth, len(layers)))
         return ("vision_model.post_layernorm.", *skipped)
 
-    def hidden_states(
-        self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        *,
-        layer: int,
-    ) -> Tensor:
+    def grid(self, image_grid_thw: Tensor | None, pixel_values: Tensor | None = None) -> tuple[int, int]:
         if image_grid_thw is not None:
             raise ValueError("GR00T N1.5 takes images of one fixed size: image_grid_thw must be None")
-        self.check_cut(layer)
-        self.check_image_tokens(input_ids, pixel_values.shape[0], self.tokens_per_image)
-        embeds = self.place_images(
-            self.language_model.embed_tokens(input_ids), input_ids, self.image_features(pixel_values)
-        )
-        return self._run_layers(embeds, attention_mask, slice(0, layer))
+        side = self.image_size // self.patch_size
+        return side, side
 
-    def features(
-        self,
-        hidden: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        *,
-        layer: int,
-    ) -> Gr00tFeatures:
-        self.check_cut(layer)
-        hidden = self._run_layers(hidden, attention_mask, slice(layer, None))
-        image_mask = input_ids == self.image_token_index
-        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
-        return Gr00tFeatures(self.language_model.norm(hidden), attention_mask=mask, image_mask=image_mask)
-
-    def _run_layers(self, hidden: Tensor, attention_mask: Tensor | None, layers: slice) -> Tensor:
-        """Some layers of the language model, (B, S, D) -> (B, S, D)."""
-        model = self.language_model
-        position_ids = torch.arange(hidden.shape[1], device=hidden.device)[None]
-        mask = create_causal_mask(
-            config=model.config,
-            inputs_embeds=hidden,
-            attention_mask=attention_mask,
-            past_key_values=None,
-            position_ids=position_ids,
-        )
-        rotation = model.rotary_emb(hidden, position_ids)
-        for block in model.layers[layers]:
-            hidden = self.run_block(
-                block, hidden, attention_mask=mask, position_embeddings=rotation, position_ids=position_ids
-            )
-        return hidden
+    def position_ids(self, image_mask: Tensor, attention_mask: Tensor, grid: tuple[int, int]) -> Tensor:
+        return torch.arange(image_mask.shape[1], device=image_mask.device)[None]
 
 
 def _patchify(images: Tensor, patch: int) -> Tensor:
@@ -241,7 +186,8 @@ def _patchify(images: Tensor, patch: int) -> Tensor:
 def _vision_layer(layer: Any, x: Tensor) -> Tensor:
     """One layer of the vision model, (N, P, width) -> (N, P, width)."""
     x = x + _image_attention(layer.self_attn, layer.layer_norm1(x))
-    return x + _perceptron(layer.mlp, layer.layer_norm2(x))
+    mlp = layer.mlp
+    return x + perceptron(mlp.fc1, mlp.activation_fn, mlp.fc2, layer.layer_norm2(x))
 
 
 def _image_attention(attention: Any, x: Tensor) -> Tensor:
@@ -250,31 +196,4 @@ def _image_attention(attention: Any, x: Tensor) -> Tensor:
     # one product instead of three: so narrow, it is the faster kernel, and putting the weights together costs little
     weight, bias = (torch.cat([getattr(layer, name) for layer in projections]) for name in ("weight", "bias"))
     query, key, value = F.linear(x, weight, bias).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
-    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
-    heads_first = (t.transpose(1, 2) for t in (query, key, value))
-    out, _ = attend(attention, *heads_first, attention_mask=None, scaling=attention.scale, is_causal=False)
-    return attention.out_proj(out.flatten(2))
-
-
-def _perceptron(mlp: Any, x: Tensor) -> Tensor:
-    """Two linear layers with an activation in between, (N, P, width) -> (N, P, width)."""
-    is_gelu = mlp.config.hidden_act == "gelu_pytorch_tanh"
-    return mlp.fc2(linear_gelu(mlp.fc1, x) if is_gelu else mlp.activation_fn(mlp.fc1(x)))
-
-
-def _siglip_config(fields: Mapping[str, Any], attn_implementation: str) -> SiglipVisionConfig:
-    read = {name: fields[name] for name in PUBLISHED_EAGLE_CONFIG["vision_config"]}
-    config = SiglipVisionConfig(**read, attention_dropout=0.0)  # never from the checkpoint: see dit.py
-    config.vision_use_head = False  # pyright: ignore[reportAttributeAccessIssue]
-    config._attn_implementation = attn_implementation
-    return config
-
-
-def _qwen3_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3Config:
-    check_kept_layers(num_layers, fields["num_hidden_layers"])
-    read: dict[str, Any] = {name: fields[name] for name in PUBLISHED_EAGLE_CONFIG["text_config"]}
-    read["num_hidden_layers"] = num_layers
-    rope = {"rope_type": "default", "rope_theta": float(read.pop("rope_theta"))}
-    config = Qwen3Config(**read, rope_parameters=rope, attention_dropout=0.0, use_cache=False)
-    config._attn_implementation = attn_implementation
-    return config
+    return attention.out_proj(attend_patches(attention, query, key, value, attention.scale))

@@ -18,19 +18,17 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 from torch import Tensor, nn
 from transformers import Qwen3VLTextConfig, Qwen3VLTextModel, Qwen3VLVisionConfig, Qwen3VLVisionModel
-from transformers.masking_utils import create_causal_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
     Qwen3VLTextRotaryEmbedding,
     Qwen3VLVisionRotaryEmbedding,
     apply_rotary_pos_emb_vision,
-    eager_attention_forward,
 )
 from transformers.vision_utils import get_vision_bilinear_indices_and_weights, get_vision_position_ids
 
-from .backbone import Backbone, Gr00tFeatures, ImageRecipe, check_kept_layers, image_rows
+from .backbone import Backbone, ImageRecipe, attend_patches, perceptron, read_config, read_text_config
 from .checkpoint import (
     CONFIG_FILE,
     PROCESSOR_FILE,
@@ -39,7 +37,6 @@ from .checkpoint import (
     require_supported,
     required_fields,
 )
-from .linear_gelu import linear_gelu
 
 BACKBONE_CONFIG_FILE = "backbone/config.json"
 """In a checkpoint whose backbone does not have the dims of the published one, which keeps no such file."""
@@ -86,6 +83,48 @@ MIN_IMAGE_SIZE = 256
 """Qwen3-VL's image processor enlarges images of fewer than 256 x 256 pixels."""
 
 
+class _ProcessorOptions(BaseModel):
+    """How the processor makes images and words."""
+
+    formalize_language: bool
+    image_target_size: list[int] | None = None
+    image_crop_size: list[int] | None = None
+    shortest_image_edge: int | None = None
+    crop_fraction: float | None = None
+    use_albumentations: bool = Field(
+        True, validation_alias=AliasChoices("use_albumentations", "use_albumentations_transforms")
+    )
+    letter_box_transform: bool = False
+
+    def images(self) -> tuple[int, ImageRecipe]:
+        """Side of the image and how it is made.
+
+        GR00T N1.7 resizes, crops the centre and resizes again. ``shortest_image_edge`` and ``crop_fraction`` take the
+        place of ``image_target_size`` and ``image_crop_size`` where they are set.
+        """
+        require_supported(("letter_box_transform", self.letter_box_transform, False))
+        edge, fraction = self.shortest_image_edge, self.crop_fraction
+        side = self._side("image_target_size") if edge is None else edge
+        if fraction is None:
+            # relative to image_target_size even where shortest_image_edge replaces it
+            fraction = self._side("image_crop_size") / (self.image_target_size or [side])[0]
+        return side, ImageRecipe(
+            interpolation="area" if self.use_albumentations else "bilinear",
+            crop_scale=fraction,
+            resize_before_crop=True,
+            # with an edge only, the aspect ratio is kept, so that other images would not become squares
+            square_only=edge is not None,
+        )
+
+    def _side(self, name: str) -> int:
+        size = getattr(self, name)
+        if size is None:
+            raise KeyError(name)
+        if len(set(size)) != 1:
+            raise Gr00tCheckpointError(f"the checkpoint's {name} is {size}; expected a square")
+        return size[0]
+
+
 class Qwen3VLBackbone(Backbone):
     """Qwen3-VL without final norm and output layer.
 
@@ -104,66 +143,50 @@ class Qwen3VLBackbone(Backbone):
     IMAGE_TOKEN: ClassVar[str] = "<|image_pad|>"
     PUBLISHED_TOKENIZER: ClassVar[str] = "nvidia/Cosmos-Reason2-2B"
 
-    def __init__(
-        self,
-        vision_config: Mapping[str, Any],
-        text_config: Mapping[str, Any],
-        *,
-        num_text_layers: int,
-        image_token_index: int,
-        image_size: int,
-        image_recipe: ImageRecipe,
-        formalize_language: bool,
-        attn_implementation: str,
-    ) -> None:
-        super().__init__()
-        vision = _vision_config(vision_config, attn_implementation)
-        text = _text_config(text_config, num_text_layers, attn_implementation)
+    def __init__(self, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> None:
+        super().__init__(config, directory, attn_implementation)
+        file, processor = directory / BACKBONE_CONFIG_FILE, directory / PROCESSOR_FILE
+        qwen = read_json(file) if file.is_file() else PUBLISHED_QWEN3VL_CONFIG
+        require_supported(("reproject_vision", config.get("reproject_vision", False), False))
+        files = f"{CONFIG_FILE}, {BACKBONE_CONFIG_FILE} or {PROCESSOR_FILE} in {str(directory)!r}"
+        with required_fields(files, "the backbone"):
+            # the processor's own file is what GR00T's inference reads; config.json repeats it as of the training run
+            of_processor = read_json(processor).get("processor_kwargs", {}) if processor.is_file() else {}
+            options = _ProcessorOptions.model_validate({**config, **TypeAdapter(dict).validate_python(of_processor)})
+            vision = read_config(
+                Qwen3VLVisionConfig,
+                qwen["vision_config"],
+                PUBLISHED_QWEN3VL_CONFIG["vision_config"],
+                attn_implementation,
+            )
+            text = read_text_config(
+                Qwen3VLTextConfig,
+                qwen["text_config"],
+                PUBLISHED_QWEN3VL_CONFIG["text_config"],
+                attn_implementation,
+                config["select_layer"],
+            )
+            self.patch_size = int(qwen["vision_config"]["patch_size"])
+            self.temporal_patch_size = int(qwen["vision_config"]["temporal_patch_size"])
+            self.image_token_index = qwen["image_token_id"]
+            self.image_size, self.image_recipe = options.images()
         self.visual = Qwen3VLVisionModel(vision)
         self.language_model = Qwen3VLTextModel(text)
         self.language_model.norm = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
-        self.patch_size = int(vision_config["patch_size"])
-        self.temporal_patch_size = int(vision_config["temporal_patch_size"])
         self.merge_size = vision.spatial_merge_size
         unit = self.patch_size * self.merge_size
-        if image_size < MIN_IMAGE_SIZE or image_size % unit:
+        if self.image_size < MIN_IMAGE_SIZE or self.image_size % unit:
             raise Gr00tCheckpointError(
-                f"the checkpoint's image size is {image_size}; expected a multiple of {unit} that is at least "
+                f"the checkpoint's image size is {self.image_size}; expected a multiple of {unit} that is at least "
                 f"{MIN_IMAGE_SIZE}, which Qwen3-VL's image processor leaves as it is"
             )
         self.feature_dim = text.hidden_size
-        self.image_size = image_size
-        self.image_recipe = image_recipe
-        self.tokens_per_image = (image_size // unit) ** 2
-        self.image_token_index = image_token_index
+        self.tokens_per_image = (self.image_size // unit) ** 2
         self.vocab_size = text.vocab_size
-        self.formalize_language = formalize_language
+        self.formalize_language = options.formalize_language
         self.vision_layer: Callable[..., Tensor] = _vision_layer
-        self.first_cut = self._num_levels
-
-    @classmethod
-    def from_checkpoint(cls, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> Qwen3VLBackbone:
-        file = directory / BACKBONE_CONFIG_FILE
-        qwen = read_json(file) if file.is_file() else PUBLISHED_QWEN3VL_CONFIG
-        processor = directory / PROCESSOR_FILE
-        # the processor's own file is what GR00T's inference reads; config.json repeats it as of the training run
-        images = {**config, **(read_json(processor).get("processor_kwargs", {}) if processor.is_file() else {})}
-        require_supported(
-            ("reproject_vision", config.get("reproject_vision", False), False),
-            ("letter_box_transform", images.get("letter_box_transform", False), False),
-        )
-        with required_fields(f"{CONFIG_FILE} or {BACKBONE_CONFIG_FILE} in {str(directory)!r}", "the backbone"):
-            size, recipe = _image_recipe(images)
-            return cls(
-                qwen["vision_config"],
-                qwen["text_config"],
-                num_text_layers=config["select_layer"],
-                image_token_index=qwen["image_token_id"],
-                image_size=size,
-                image_recipe=recipe,
-                formalize_language=images["formalize_language"],
-                attn_implementation=attn_implementation,
-            )
+        # DeepStack level i is added after layer i, and nothing is added after the last layer
+        self.first_cut = min(len(vision.deepstack_visual_indexes), text.num_hidden_layers - 1)
 
     def materialize_buffers(self, device: torch.device) -> None:
         vision = self.visual.config
@@ -192,25 +215,35 @@ class Qwen3VLBackbone(Backbone):
         x = x.expand(-1, -1, -1, -1, -1, -1, self.temporal_patch_size, -1, -1)
         return x.reshape(batch, rows * columns * merge**2, -1)
 
-    def image_features(self, patches: Tensor, grid: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
-        """Image tokens and, per DeepStack level, what is added to them after the first layers of the LLM.
+    def grid(self, image_grid_thw: Tensor | None, pixel_values: Tensor | None = None) -> tuple[int, int]:
+        unit = self.patch_size * self.merge_size
+        if image_grid_thw is None:
+            height, width = (self.image_size, self.image_size) if pixel_values is None else pixel_values.shape[-2:]
+            return height // unit, width // unit
+        grids = {tuple(grid) for grid in image_grid_thw.tolist()}
+        if len(grids) != 1 or next(iter(grids))[0] != 1:
+            raise ValueError(
+                f"image_grid_thw holds {sorted(grids)}; expected still images of one size, that is, one (1, rows, "
+                "columns)"
+            )
+        _, rows, columns = grids.pop()
+        return rows // self.merge_size, columns // self.merge_size
 
-        Args:
-            patches: From :meth:`patchify`, (N, h w, C x T x p x p).
-            grid: Rows h and columns w of patches.
+    def patches(self, pixel_values: Tensor, grid: tuple[int, int]) -> Tensor:
+        if pixel_values.ndim == 4:
+            return self.patchify(pixel_values)
+        return pixel_values.unflatten(0, (-1, grid[0] * grid[1] * self.merge_size**2))
 
-        Returns:
-            Tokens (N h w / merge_size^2, D), and a list of tensors of that shape.
-        """
+    def image_features(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Sequence[Tensor]]:
         visual = self.visual
         # on the CPU, because these functions read the grid's values
-        thw = torch.tensor([[1, *grid]], device="cpu")
+        thw = torch.tensor([[1, *(side * self.merge_size for side in grid)]], device="cpu")
         indices, weights = get_vision_bilinear_indices_and_weights(thw, visual.num_grid_per_side, self.merge_size)
-        places = get_vision_position_ids(thw, self.merge_size).to(patches.device)
+        places = get_vision_position_ids(thw, self.merge_size).to(images.device)
 
         projection = visual.patch_embed.proj
         # the convolution's stride is its kernel: a linear layer, which is the faster kernel
-        x = F.linear(patches.to(projection.weight.dtype), projection.weight.flatten(1), projection.bias)
+        x = F.linear(images.to(projection.weight.dtype), projection.weight.flatten(1), projection.bias)
         positions = visual.pos_embed(indices.to(x.device)) * weights.to(x.device)[..., None]
         x = x + positions.sum(0).to(x.dtype)
         angles = visual.rotary_pos_emb(places)
@@ -223,7 +256,7 @@ class Qwen3VLBackbone(Backbone):
             if index in visual.deepstack_visual_indexes:
                 level = list(visual.deepstack_visual_indexes).index(index)
                 levels.append(visual.deepstack_merger_list[level](x.flatten(0, 1)))
-        return visual.merger(x.flatten(0, 1)), levels
+        return visual.merger(x.flatten(0, 1)), levels[: self.first_cut]
 
     def position_ids(self, image_mask: Tensor, attention_mask: Tensor, grid: tuple[int, int]) -> Tensor:
         """Temporal, row and column position of each token, (3, B, S).
@@ -251,158 +284,19 @@ class Qwen3VLBackbone(Backbone):
         self.vision_layer = torch.compile(self.vision_layer, **options)
 
     @property
-    def _num_levels(self) -> int:
-        """DeepStack levels in use: level i is added after layer i, and nothing is added after the last layer."""
-        return min(len(self.visual.deepstack_visual_indexes), len(self.language_model.layers) - 1)
-
-    @property
     def unreached(self) -> tuple[str, ...]:
-        mergers = range(self._num_levels, len(self.visual.deepstack_visual_indexes))
+        mergers = range(self.first_cut, len(self.visual.deepstack_visual_indexes))
         return tuple(f"visual.deepstack_merger_list.{index}." for index in mergers)
-
-    def hidden_states(
-        self,
-        pixel_values: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        *,
-        layer: int,
-    ) -> Tensor:
-        self.check_cut(layer)
-        if image_grid_thw is None:
-            grid = (pixel_values.shape[-2] // self.patch_size, pixel_values.shape[-1] // self.patch_size)
-            patches = self.patchify(pixel_values)
-        else:
-            grid = _common_grid(image_grid_thw)
-            patches = pixel_values.unflatten(0, (-1, grid[0] * grid[1]))
-        tokens_per_image = grid[0] * grid[1] // self.merge_size**2
-        self.check_image_tokens(input_ids, patches.shape[0], tokens_per_image)
-        images, levels = self.image_features(patches, grid)
-        image_mask = input_ids == self.image_token_index
-        images = images.unflatten(0, (-1, tokens_per_image))
-        embeds = self.place_images(self.language_model.embed_tokens(input_ids), input_ids, images)
-        return self._run_layers(embeds, image_mask, attention_mask, slice(0, layer), grid, levels)
-
-    def features(
-        self,
-        hidden: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        *,
-        layer: int,
-    ) -> Gr00tFeatures:
-        self.check_cut(layer)
-        image_mask = input_ids == self.image_token_index
-        if layer < len(self.language_model.layers):
-            side = self.image_size // self.patch_size
-            grid = (side, side) if image_grid_thw is None else _common_grid(image_grid_thw)
-            hidden = self._run_layers(hidden, image_mask, attention_mask, slice(layer, None), grid)
-        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
-        return Gr00tFeatures(tokens=hidden, attention_mask=mask, image_mask=image_mask)
-
-    def _run_layers(
-        self,
-        hidden: Tensor,
-        image_mask: Tensor,
-        attention_mask: Tensor | None,
-        layers: slice,
-        grid: tuple[int, int],
-        levels: Sequence[Tensor] = (),
-    ) -> Tensor:
-        """Some layers of the language model, (B, S, D) -> (B, S, D); ``grid`` in patches, ``levels`` of DeepStack."""
-        model = self.language_model
-        mask = torch.ones_like(image_mask) if attention_mask is None else attention_mask.bool()
-        tokens = (grid[0] // self.merge_size, grid[1] // self.merge_size)
-        causal_mask = create_causal_mask(
-            config=model.config,
-            inputs_embeds=hidden,
-            attention_mask=attention_mask,
-            past_key_values=None,
-            position_ids=None,
-        )
-        rotation = model.rotary_emb(hidden, self.position_ids(image_mask, mask, tokens))
-        for index, block in list(enumerate(model.layers))[layers]:
-            hidden = self.run_block(
-                block, hidden, attention_mask=causal_mask, position_ids=None, position_embeddings=rotation
-            )
-            if index < min(len(levels), self._num_levels):
-                added = image_rows(levels[index], image_mask).to(hidden.dtype)
-                hidden = torch.where(image_mask[..., None], hidden + added, hidden)
-        return hidden
 
 
 def _vision_layer(block: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """One block of the vision model, (N, P, width) -> (N, P, width)."""
     x = x + _image_attention(block.attn, block.norm1(x), rotation)
-    return x + _perceptron(block.mlp, block.norm2(x), block.attn.config.hidden_act)
-
-
-def _perceptron(mlp: Any, x: Tensor, activation: str) -> Tensor:
-    """Two linear layers with an activation in between, (N, P, width) -> (N, P, width)."""
-    is_gelu = activation == "gelu_pytorch_tanh"
-    return mlp.linear_fc2(linear_gelu(mlp.linear_fc1, x) if is_gelu else mlp.act_fn(mlp.linear_fc1(x)))
+    return x + perceptron(block.mlp.linear_fc1, block.mlp.act_fn, block.mlp.linear_fc2, block.norm2(x))
 
 
 def _image_attention(attention: Any, x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Attention among the patches of each image, (N, P, width) -> (N, P, width)."""
     query, key, value = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
     query, key = apply_rotary_pos_emb_vision(query, key, *rotation)
-    attend = ALL_ATTENTION_FUNCTIONS.get_interface(attention.config._attn_implementation, eager_attention_forward)
-    heads_first = (t.transpose(1, 2) for t in (query, key, value))
-    out, _ = attend(attention, *heads_first, attention_mask=None, scaling=attention.scaling, is_causal=False)
-    return attention.proj(out.flatten(2))
-
-
-def _common_grid(image_grid_thw: Tensor) -> tuple[int, int]:
-    grids = {tuple(grid) for grid in image_grid_thw.tolist()}
-    if len(grids) != 1 or next(iter(grids))[0] != 1:
-        raise ValueError(
-            f"image_grid_thw holds {sorted(grids)}; expected still images of one size, that is, one (1, rows, columns)"
-        )
-    _, rows, columns = grids.pop()
-    return rows, columns
-
-
-def _image_recipe(fields: Mapping[str, Any]) -> tuple[int, ImageRecipe]:
-    """Side of the image and how it is made, from the processor's fields.
-
-    GR00T N1.7 resizes, crops the centre and resizes again. ``shortest_image_edge`` and ``crop_fraction`` take the place
-    of ``image_target_size`` and ``image_crop_size`` where they are set.
-    """
-    edge, fraction = fields.get("shortest_image_edge"), fields.get("crop_fraction")
-    target: Sequence[int] = [edge, edge] if edge is not None else fields["image_target_size"]
-    if target[0] != target[1]:
-        raise Gr00tCheckpointError(f"the checkpoint's image_target_size is {list(target)}; expected a square")
-    if fraction is None:
-        crop = fields["image_crop_size"]
-        if crop[0] != crop[1]:
-            raise Gr00tCheckpointError(f"the checkpoint's image_crop_size is {list(crop)}; expected a square")
-        # relative to image_target_size even where shortest_image_edge replaces it
-        fraction = crop[0] / (fields.get("image_target_size") or target)[0]
-    area = fields.get("use_albumentations", fields.get("use_albumentations_transforms", True))
-    return target[0], ImageRecipe(
-        interpolation="area" if area else "bilinear",
-        crop_scale=fraction,
-        resize_before_crop=True,
-        # with an edge only, the aspect ratio is kept, so that other images would not become squares
-        square_only=edge is not None,
-    )
-
-
-def _vision_config(fields: Mapping[str, Any], attn_implementation: str) -> Qwen3VLVisionConfig:
-    config = Qwen3VLVisionConfig(**{name: fields[name] for name in PUBLISHED_QWEN3VL_CONFIG["vision_config"]})
-    config._attn_implementation = attn_implementation
-    return config
-
-
-def _text_config(fields: Mapping[str, Any], num_layers: int, attn_implementation: str) -> Qwen3VLTextConfig:
-    check_kept_layers(num_layers, fields["num_hidden_layers"])
-    read: dict[str, Any] = {name: fields[name] for name in PUBLISHED_QWEN3VL_CONFIG["text_config"]}
-    read["num_hidden_layers"] = num_layers
-    # a copy, which transformers completes; no dropout, whatever the checkpoint has: see dit.py
-    read["rope_parameters"] = dict(read["rope_parameters"])
-    config = Qwen3VLTextConfig(**read, attention_dropout=0.0, use_cache=False)
-    config._attn_implementation = attn_implementation
-    return config
+    return attention.proj(attend_patches(attention, query, key, value, attention.scaling))

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -101,11 +103,7 @@ def _require_config(directory: Path) -> Path:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises:
-        Gr00tCheckpointError: The file holds no JSON object.
-    """
+    """The JSON object that a file holds; a :class:`Gr00tCheckpointError` where it holds none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -119,28 +117,33 @@ def read_json(file: Path) -> dict[str, Any]:
 
 @contextmanager
 def required_fields(file: str, subject: str) -> Iterator[None]:
-    """A block that reads what a config must have of a subject.
+    """A block that reads what a config must have of a subject, from a mapping or with pydantic.
 
     Raises:
-        Gr00tCheckpointError: A field is missing.
+        Gr00tCheckpointError: A field is missing or is of another type.
     """
     try:
         yield
-    except KeyError as error:
+    except (KeyError, ValidationError) as error:
+        problem = error.errors()[0] if isinstance(error, ValidationError) else {"type": "missing", "loc": error.args}
+        if problem["type"] != "missing":
+            place = f"the field {'.'.join(map(str, problem['loc']))} = " if problem["loc"] else ""
+            expected = problem["msg"].removeprefix("Input should be ").partition(" or instance of ")[0]
+            raise Gr00tCheckpointError(
+                f"{file} has {place}{problem['input']!r:.60} for {subject}; expected {expected}. Copy the file again "
+                "from the checkpoint it came from"
+            ) from error
         raise Gr00tCheckpointError(
-            f"{file} has no field {error.args[0]!r} for {subject}. The file is incomplete: copy it again from the "
+            f"{file} has no field {problem['loc'][-1]!r} for {subject}. The file is incomplete: copy it again from the "
             "checkpoint it came from"
         ) from error
 
 
 def require_supported(*fields: tuple[str, Any, Any]) -> None:
-    """Check that a checkpoint asks for nothing that this package does not do.
+    """Refuse a checkpoint that asks for what this package does not do.
 
     Args:
         *fields: Name of a field of its configs, its value, and the only one that is supported.
-
-    Raises:
-        Gr00tCheckpointError: It does.
     """
     for name, value, supported in fields:
         if value != supported:

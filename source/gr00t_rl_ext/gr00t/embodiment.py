@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from torch import Tensor
 
-from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json
+from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json, required_fields
 from .normalization import NORMALIZATION_MODES, VectorNormalizer, VectorSpec
-from .processor_config import read_processor
+from .processor_config import ProcessorRecipe, read_processor
 from .relative_action import POSE_DIM, RelativeAction
 
 METADATA_FILE = "experiment_cfg/metadata.json"
@@ -43,6 +43,18 @@ EMBODIMENT_SLOTS: Mapping[str, int] = {
     "so100": 2,
 }
 """Embodiment tag -> slot in the published GR00T N1.5 checkpoints. ``new_embodiment`` is untrained in the base model."""
+
+
+_STRICT = ConfigDict(strict=True)
+_Modalities = dict[str, dict[str, Any] | None]
+
+
+class _Robot(BaseModel):
+    """What N1.5's metadata say of an embodiment. N1.7's file has the statistics only."""
+
+    model_config = _STRICT
+    statistics: _Modalities = {}
+    modalities: _Modalities = {}
 
 
 @dataclass(frozen=True)
@@ -195,69 +207,64 @@ def load_embodiment(
             f"{', '.join(f'{name}: {index}' for name, index in slots.items()) or 'none'}. Pass the slot that the "
             "checkpoint was fine-tuned with"
         )
-    modes = modes or {}
     source = f"{tag} in {str(file)!r}"
-    recipe = read_processor(directory / PROCESSOR_FILE, tag) if by_processor else None
-    statistics = metadata[tag] if by_processor else metadata[tag].get("statistics", {})
-    relative = {}
-    if recipe is not None:
-        relative = {key: value for key, value in recipe.relative.items() if action_keys is None or key in action_keys}
-        statistics = _with_relative_statistics(statistics, relative, recipe.action_horizon, source)
-    vectors = {}
-    for modality, keys in (("state", state_keys), ("action", action_keys)):
-        default = {} if recipe is None else recipe.modes[modality]
-        vectors[modality] = _vector(
-            statistics.get(modality),
-            modality,
-            keys if keys is not None or recipe is None else list(default),
-            default,
-            modes,
-            source,
-            device,
+    with required_fields(repr(str(file)), f"embodiment {tag!r}"):
+        robot = _Robot.model_validate({"statistics": metadata[tag]} if by_processor else metadata[tag])
+    if by_processor:
+        recipe = read_processor(directory / PROCESSOR_FILE, tag)
+    else:
+        default = {name: dict.fromkeys(robot.statistics.get(name) or (), "min_max") for name in ("state", "action")}
+        recipe = ProcessorRecipe(default, None, {}, tuple(robot.modalities.get("video") or ()))
+    relative = {key: value for key, value in recipe.relative.items() if action_keys is None or key in action_keys}
+    of_relative = robot.statistics.get("relative_action") or {}
+    if missing := [key for key in relative if key not in of_relative]:
+        raise Gr00tCheckpointError(
+            f"{source} has no relative_action.{missing[0]}, the statistics of actions relative to the state; available "
+            f"are {', '.join(of_relative) or 'none'}. GR00T's fine-tuning writes them: copy statistics.json from there"
         )
+    statistics = {name: dict(robot.statistics.get(name) or {}) for name in ("state", "action")}
+    statistics["action"].update({key: of_relative[key] for key in relative})
+    modes, vectors = modes or {}, {}
+    for modality, keys in (("state", state_keys), ("action", action_keys)):
+        default = recipe.modes[modality]
+        asked = [
+            (key, modes.get(f"{modality}.{key}", default.get(key, "min_max")))
+            for key in (default if keys is None else keys)
+        ]
+        vectors[modality] = _vector(statistics[modality], modality, asked, source, device)
     known = {f"{modality}.{spec.key}" for modality, vector in vectors.items() for spec in vector.specs}
     if unknown := sorted(set(modes) - known):
         raise Gr00tCheckpointError(
             f"modes name {', '.join(unknown)}, which {source} does not have; available are {', '.join(sorted(known))}"
         )
-    _check_relative(relative, vectors["state"], vectors["action"], source)
-    video = metadata[tag].get("modalities", {}).get("video", {}) if recipe is None else recipe.video_keys
+    _check_relative(relative, of_relative, recipe.action_horizon, vectors, source)
     return Embodiment(
         tag,
         slots[tag] if slot is None else slot,
         vectors["state"],
         vectors["action"],
-        None if recipe is None else recipe.action_horizon,
+        recipe.action_horizon,
         relative,
-        tuple(video),
+        recipe.video_keys,
     )
 
 
-def _with_relative_statistics(
-    statistics: Mapping[str, Any], relative: Mapping[str, RelativeAction], horizon: int, source: str
-) -> dict[str, Any]:
-    """The statistics, with those of relative actions in the place of absolute ones."""
-    entries = statistics.get("relative_action", {})
-    for key in relative:
-        if key not in entries:
-            raise Gr00tCheckpointError(
-                f"{source} has no relative_action.{key}, the statistics of actions relative to the state; available "
-                f"are {', '.join(entries) or 'none'}. GR00T's fine-tuning writes them: copy statistics.json from there"
-            )
-        for name, values in entries[key].items():
-            if _has_rows(values) and len(values) < horizon:
+def _check_relative(
+    relative: Mapping[str, RelativeAction],
+    statistics: Mapping[str, Mapping[str, Any]],
+    horizon: int | None,
+    vectors: Mapping[str, VectorNormalizer],
+    source: str,
+) -> None:
+    states, actions = ({spec.key: spec.dim for spec in vectors[name].specs} for name in ("state", "action"))
+    for key, value in relative.items():
+        for name, values in statistics[key].items():
+            has_rows = isinstance(values, list) and values and isinstance(values[0], list)
+            if has_rows and horizon is not None and len(values) < horizon:
                 raise Gr00tCheckpointError(
                     f"{source} describes {len(values)} steps in relative_action.{key}.{name}, but {horizon} actions "
                     "per chunk: the files do not belong together"
                 )
-    return {**statistics, "action": {**statistics.get("action", {}), **{key: entries[key] for key in relative}}}
-
-
-def _check_relative(
-    relative: Mapping[str, RelativeAction], state: VectorNormalizer, action: VectorNormalizer, source: str
-) -> None:
-    states, actions = ({spec.key: spec.dim for spec in vector.specs} for vector in (state, action))
-    for key, value in relative.items():
         if value.state_key not in states:
             raise Gr00tCheckpointError(
                 f"action.{key} of {source} is relative to the state key {value.state_key!r}, which is not part of the "
@@ -272,11 +279,9 @@ def _check_relative(
 
 
 def _vector(
-    statistics: Mapping[str, Any] | None,
+    statistics: Mapping[str, Any],
     modality: str,
-    keys: Sequence[str] | None,
-    default_modes: Mapping[str, str],
-    modes: Mapping[str, str],
+    modes: Sequence[tuple[str, str]],
     source: str,
     device: torch.device | str,
 ) -> VectorNormalizer:
@@ -285,10 +290,9 @@ def _vector(
             f"{source} has no statistics for the {modality}; expected statistics.{modality}.<key>"
         )
     specs, values = [], {}
-    for key in statistics if keys is None else keys:
+    for key, mode in modes:
         if key not in statistics:
             raise Gr00tCheckpointError(f"{source} has no {modality} key {key!r}; available are {', '.join(statistics)}")
-        mode = modes.get(f"{modality}.{key}", default_modes.get(key, "min_max"))
         if mode not in NORMALIZATION_MODES:
             raise Gr00tCheckpointError(
                 f"{modality}.{key} asks for normalisation mode {mode!r}; available are {', '.join(NORMALIZATION_MODES)}"
@@ -312,14 +316,13 @@ def _vector(
     return VectorNormalizer(specs, values, device)
 
 
-_STRICT = ConfigDict(strict=True)
 _NUMBERS = {
     "state": TypeAdapter(list[float], config=_STRICT),
     "action": TypeAdapter(list[float] | list[list[float]], config=_STRICT),
 }
 
 
-def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, list]:
+def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, np.ndarray]:
     """Some of a key's statistics, (dim,) each; those of actions may be (steps, dim), one row per step of the chunk.
 
     Raises:
@@ -357,9 +360,4 @@ def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str
                 "checkpoint it came from. If it is like this there, the data set holds such values: take them out, and "
                 "compute the statistics anew, as GR00T's fine-tuning and scripts/sft.py do"
             )
-    return {name: entry[name] for name in names}
-
-
-def _has_rows(values: Any) -> bool:
-    """Whether a statistic has one row per step of the chunk."""
-    return isinstance(values, Sequence) and len(values) > 0 and isinstance(values[0], Sequence)
+    return found

@@ -147,9 +147,6 @@ class Gr00tInputs:
         embodiment_tag: str,
         *,
         tokenizer: str | Path | PreTrainedTokenizerBase | None = None,
-        state_keys: Sequence[str] | None = None,
-        action_keys: Sequence[str] | None = None,
-        modes: dict[str, str] | None = None,
         **options: Any,
     ) -> Gr00tInputs:
         """Inputs for ``model``, with statistics and tokenizer from the checkpoint it was loaded from.
@@ -157,15 +154,7 @@ class Gr00tInputs:
         The embodiment's slot is the model's. ``options`` go to the constructor.
         """
         source = model.config.source
-        embodiment = load_embodiment(
-            source,
-            embodiment_tag,
-            slot=model.embodiment_slot,
-            state_keys=state_keys,
-            action_keys=action_keys,
-            modes=modes,
-            device=model.device,
-        )
+        embodiment = load_embodiment(source, embodiment_tag, slot=model.embodiment_slot, device=model.device)
         return cls(model, embodiment, load_tokenizer(source, tokenizer), **options)
 
     def __call__(

@@ -35,16 +35,6 @@ from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
 from .recompute import Recomputing
 from .weights import FLOAT_TYPES, CheckpointEntry, CheckpointWeights, check_finite, check_keys, check_types
 
-__all__ = [
-    "GR00T_VERSIONS",
-    "Gr00tConfig",
-    "Gr00tContext",
-    "Gr00tFeatures",
-    "Gr00tModel",
-    "Gr00tVersion",
-    "load_gr00t",
-]
-
 
 @dataclass(frozen=True)
 class Gr00tVersion:
@@ -108,34 +98,15 @@ class Gr00tModel(nn.Module):
         self.config = config
         self.backbone = backbone
         self.action_head = action_head
-
-    @property
-    def version(self) -> str:
-        return self.config.version
+        self.version = config.version
+        self.max_state_dim = config.action_head.max_state_dim
+        self.max_action_dim = config.action_head.max_action_dim
+        self.action_horizon = config.action_head.action_horizon
+        self.feature_dim = config.action_head.feature_dim
 
     @property
     def embodiment_slot(self) -> int:
         return self.config.embodiment_slot
-
-    @property
-    def max_state_dim(self) -> int:
-        return self.config.action_head.max_state_dim
-
-    @property
-    def max_action_dim(self) -> int:
-        return self.config.action_head.max_action_dim
-
-    @property
-    def action_horizon(self) -> int:
-        return self.config.action_head.action_horizon
-
-    @property
-    def num_inference_timesteps(self) -> int:
-        return self.config.action_head.num_inference_timesteps
-
-    @property
-    def feature_dim(self) -> int:
-        return self.config.action_head.feature_dim
 
     @property
     def device(self) -> torch.device:
@@ -198,10 +169,6 @@ class Gr00tModel(nn.Module):
             features.tokens, features.attention_mask, features.image_mask, features.padding_mask
         )
 
-    def cache_key_values(self, context: Gr00tContext) -> Gr00tContext:
-        """See :meth:`ActionHead.cache_key_values`."""
-        return self.action_head.cache_key_values(context)
-
     def velocity(self, context: Gr00tContext, state: Tensor, x: Tensor, t_bucket: Tensor) -> Tensor:
         """See :meth:`ActionHead.velocity`."""
         return self.action_head.velocity(context, state, x, t_bucket)
@@ -242,17 +209,15 @@ class Gr00tModel(nn.Module):
         for name, parameter in self.named_parameters():
             shape = tuple(parameter.shape)
             part, _, rest = name.partition(".")
+            layer, _, kind = rest.rpartition(".")
             if part == "backbone":
                 ours = next(prefix for prefix in self.backbone.CHECKPOINT_PREFIXES if rest.startswith(prefix))
                 published = self.backbone.CHECKPOINT_PREFIXES[ours] + rest.removeprefix(ours)
                 entries[name] = CheckpointEntry(f"backbone.{published}", shape)
-                continue
-            layer, _, kind = rest.rpartition(".")
-            if layer in ActionHead.SLOT_LAYERS:
+            elif layer in ActionHead.SLOT_LAYERS:
                 # published as (slots, in, out) and (slots, out); a linear layer's weight is (out, in)
-                published_kind = {"weight": "W", "bias": "b"}[kind]
                 entries[name] = CheckpointEntry(
-                    f"action_head.{layer}.{published_kind}",
+                    f"action_head.{layer}.{'W' if kind == 'weight' else 'b'}",
                     (self.config.action_head.num_slots, *reversed(shape)),
                     self.embodiment_slot,
                     transpose=kind == "weight",
@@ -343,12 +308,11 @@ def meta_gr00t(directory: Path, attn_implementation: str = "sdpa") -> Gr00tModel
     Raises:
         Gr00tCheckpointError: The configs are of no known GR00T, are incomplete or do not fit each other.
     """
-    raw = read_json(directory / CONFIG_FILE)
-    version = _detect_version(raw, directory)
+    raw, version = read_json(directory / CONFIG_FILE), checkpoint_version(directory)
     spec = GR00T_VERSIONS[version]
     head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
     with torch.device("meta"):
-        backbone = spec.backbone.from_checkpoint(raw, directory, attn_implementation)
+        backbone = spec.backbone(raw, directory, attn_implementation)
         action_head = ActionHead(head, attn_implementation)
     if backbone.feature_dim != head.feature_dim:
         raise Gr00tCheckpointError(
@@ -382,10 +346,7 @@ def checkpoint_version(directory: Path) -> str:
     Raises:
         Gr00tCheckpointError: It holds no GR00T of a known version.
     """
-    return _detect_version(read_json(directory / CONFIG_FILE), directory)
-
-
-def _detect_version(raw: Mapping[str, Any], directory: Path) -> str:
+    raw = read_json(directory / CONFIG_FILE)
     architectures = raw.get("architectures") or []
     for name, version in GR00T_VERSIONS.items():
         if raw.get("model_type") == version.model_type or set(architectures) & set(version.architectures):

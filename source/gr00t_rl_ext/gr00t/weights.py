@@ -149,11 +149,7 @@ def _open(file: Path, device: torch.device | str) -> Any:
 
 
 def _read_header(file: Path) -> tuple[dict[str, Any], int]:
-    """Header of a safetensors file, which safetensors itself does not show, and where the data starts in the file.
-
-    Raises:
-        ValueError: There is no complete header.
-    """
+    """Header of a safetensors file, which safetensors itself does not show, and where the data starts in the file."""
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         # the length of something that is no safetensors file may exceed the memory
@@ -171,11 +167,7 @@ def _expected_size(file: Path) -> str:
 
 
 def check_types(weights: CheckpointWeights, keys: set[str]) -> None:
-    """Refuse weights that are no plain floating-point numbers.
-
-    Raises:
-        Gr00tCheckpointError: Some of ``keys`` have another data type.
-    """
+    """Refuse, with a :class:`Gr00tCheckpointError`, weights under ``keys`` that are no plain floating-point numbers."""
     others = [f"{key} ({weights.dtype(key)})" for key in sorted(keys) if weights.dtype(key) not in FLOAT_TYPES]
     if others:
         raise Gr00tCheckpointError(
@@ -220,24 +212,20 @@ def check_finite(
 
 
 def check_keys(expected: set[str], found: set[str], unused_prefixes: tuple[str, ...], source: str) -> None:
-    """Compare tensor names.
-
-    Raises:
-        Gr00tCheckpointError: Names are missing, or present without being expected or explicitly unused.
-    """
+    """Refuse tensor names that are missing, or present without being expected or explicitly unused."""
     missing = sorted(expected - found)
     unexpected = sorted(key for key in found - expected if not key.startswith(unused_prefixes))
     if missing or unexpected:
-        parts = [f"the weights in {source!r} do not fit the model that its configs describe"]
-        if missing:
-            parts.append(f"{len(missing)} tensors are missing: {_some(missing)}")
-        if unexpected:
-            parts.append(f"{len(unexpected)} tensors are unexpected: {_some(unexpected)}")
-        parts.append(
-            f"known and unused are only {', '.join(prefix + '*' for prefix in unused_prefixes)}. Check that configs "
-            "and weights come from the same checkpoint"
+        parts = [
+            f"{len(keys)} tensors are {what}: {_some(keys)}; "
+            for what, keys in (("missing", missing), ("unexpected", unexpected))
+            if keys
+        ]
+        raise Gr00tCheckpointError(
+            f"the weights in {source!r} do not fit the model that its configs describe; {''.join(parts)}known and "
+            f"unused are only {', '.join(prefix + '*' for prefix in unused_prefixes)}. Check that configs and weights "
+            "come from the same checkpoint"
         )
-        raise Gr00tCheckpointError("; ".join(parts))
 
 
 def _some(names: list[str], limit: int = 6) -> str:

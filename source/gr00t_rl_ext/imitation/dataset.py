@@ -86,7 +86,7 @@ class DemonstrationDataset:
     """
 
     def __init__(self, directory: str | Path, only_successes: bool = True) -> None:
-        self.meta = DatasetMeta.load(directory)
+        self.meta = DatasetMeta(directory)
         self.directory = self.meta.directory
         self.modality = self.meta.modality
         self.fps = self.meta.info.fps
@@ -125,7 +125,7 @@ class DemonstrationDataset:
         return self.meta.sessions[-1] if self.meta.sessions else {}
 
     def _read(self, only_successes: bool) -> list[Demonstration]:
-        file, rows = self.directory / self.meta.info.list_name(layout.EPISODES), self.meta.episodes
+        file, rows = self.meta.list_file(layout.EPISODES), self.meta.episodes
         kept = [row for row in rows if row.success is not False or not only_successes]
         if not kept:
             raise DatasetError(
@@ -143,7 +143,11 @@ class DemonstrationDataset:
     def _demonstration(
         self, row: EpisodeRow, table: pa.Table, file: Path, probe: Callable[..., tuple[int, int]]
     ) -> Demonstration:
-        columns = Columns(self._rows_of(row, table, file), file, row.episode_index)
+        shared = self.meta.info.shares_files
+        if shared:
+            _require(table, "episode_index", f"{str(file)!r}")
+            table = table.filter(pc.field("episode_index") == row.episode_index)
+        columns = Columns(table, file, row.episode_index)
         if columns.table.num_rows != row.length:
             raise DatasetError(
                 f"{columns.place} has {columns.table.num_rows} rows, but {self.meta.info.list_name(layout.EPISODES)}"
@@ -156,7 +160,6 @@ class DemonstrationDataset:
                 footage[name] = Footage(file, columns.images(camera.column).size, decode)
                 continue
             video = self.meta.video_file(row, camera.column)
-            shared = self.meta.info.shares_files
             start = row.videos[camera.column].from_timestamp if shared else None
             decode = functools.partial(read_video, video, row.length, start, self.fps)
             footage[name] = Footage(video, probe(video, None if shared else row.length), decode)
@@ -167,13 +170,6 @@ class DemonstrationDataset:
             action=columns.split(self.modality.action, layout.ACTION),
             footage=footage,
         )
-
-    def _rows_of(self, row: EpisodeRow, table: pa.Table, file: Path) -> pa.Table:
-        """An episode's part of a file."""
-        if not self.meta.info.shares_files:
-            return table
-        _require(table, "episode_index", f"{str(file)!r}")
-        return table.filter(pc.field("episode_index") == row.episode_index)
 
     def _decode(self, row: EpisodeRow, column: str, file: Path) -> np.ndarray:
         filters = [("episode_index", "=", row.episode_index)] if self.meta.info.shares_files else None

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,16 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gr00t_rl_ext.imitation import layout
-from gr00t_rl_ext.imitation.layout import DatasetError, EpisodeRow, Info, Modality, Recording, Task, validated
+from gr00t_rl_ext.imitation.layout import (
+    DatasetError,
+    EpisodeRow,
+    Info,
+    Modality,
+    Recording,
+    Task,
+    read_json,
+    validated,
+)
 
 
 @dataclass(frozen=True)
@@ -28,51 +37,36 @@ class Camera:
     """Whether they are images in the parquet files, not videos."""
 
 
-@dataclass(frozen=True)
 class DatasetMeta:
-    """What the meta files hold, checked; :meth:`load` reads them."""
+    """What the meta files of a dataset hold, checked.
 
-    directory: Path
-    info: Info
-    modality: Modality
-    tasks: Mapping[int, str]
-    """Index -> instruction."""
+    Raises:
+        DatasetError: One of them is missing, damaged or lacks something. The message names file and field.
+    """
 
-    episodes: Sequence[EpisodeRow]
-    cameras: Mapping[str, Camera]
-    sessions: Sequence[Mapping[str, Any]]
-    """How the episodes were recorded; empty for a dataset from elsewhere."""
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory).expanduser()
+        if not self.directory.is_dir():
+            raise DatasetError(f"There is no directory {str(self.directory)!r}.")
+        self.info = read_json(self.directory / layout.INFO, Info)
+        self.modality = self._read_modality()
+        tasks = self._read_rows(layout.TASKS, Task)
+        self.episodes = self._read_rows(layout.EPISODES, EpisodeRow)
+        if not self.episodes:
+            raise DatasetError(f"{str(self.list_file(layout.EPISODES))!r} lists no episodes. Record some first.")
+        self._check_unique(layout.EPISODES, "episode_index", (row.episode_index for row in self.episodes))
+        self._check_unique(layout.TASKS, "task_index", (row.task_index for row in tasks))
+        self.tasks = {row.task_index: row.task for row in tasks}
+        """Index -> instruction."""
+        self.cameras = {name: self._camera(name) for name in self.modality.video}
+        recording = self.directory / layout.RECORDING
+        sessions = read_json(recording, Recording).sessions if recording.is_file() else []
+        self.sessions = [session.model_dump(exclude_unset=True) for session in sessions]
+        """How the episodes were recorded; empty for a dataset from elsewhere."""
 
-    @classmethod
-    def load(cls, directory: str | Path) -> DatasetMeta:
-        """Read the meta files of a dataset.
-
-        Raises:
-            DatasetError: One of them is missing, damaged or lacks something. The message names file and field.
-        """
-        directory = Path(directory).expanduser()
-        if not directory.is_dir():
-            raise DatasetError(f"There is no directory {str(directory)!r}.")
-        info = validated(Info, layout.read_json(directory / layout.INFO), directory / layout.INFO)
-        modality = _read_modality(directory)
-        tasks = _read_rows(directory, layout.TASKS, info, Task)
-        episodes = _read_rows(directory, layout.EPISODES, info, EpisodeRow)
-        file = directory / info.list_name(layout.EPISODES)
-        if not episodes:
-            raise DatasetError(f"{str(file)!r} lists no episodes. Record some first.")
-        _check_unique(file, "episode_index", (row.episode_index for row in episodes))
-        _check_unique(directory / info.list_name(layout.TASKS), "task_index", (row.task_index for row in tasks))
-        recording = directory / layout.RECORDING
-        sessions = validated(Recording, layout.read_json(recording), recording).sessions if recording.is_file() else []
-        return cls(
-            directory,
-            info,
-            modality,
-            {row.task_index: row.task for row in tasks},
-            episodes,
-            {name: _camera(name, modality, info, directory) for name in modality.video},
-            [session.model_dump(exclude_unset=True) for session in sessions],
-        )
+    def list_file(self, name: str) -> Path:
+        """File or folder of :data:`~.layout.EPISODES` or :data:`~.layout.TASKS`, as errors name it."""
+        return self.directory / self.info.list_name(name)
 
     def data_file(self, row: EpisodeRow) -> Path:
         """File with the rows of an episode."""
@@ -87,8 +81,8 @@ class DatasetMeta:
         place = row.videos.get(column)
         if place is None and self.info.shares_files:
             raise DatasetError(
-                f"{str(self.directory / self.info.list_name(layout.EPISODES))!r} has no videos/{column}/file_index for"
-                f" episode {row.episode_index}; it has those of {', '.join(row.videos) or 'no videos'}."
+                f"{str(self.list_file(layout.EPISODES))!r} has no videos/{column}/file_index for episode"
+                f" {row.episode_index}; it has those of {', '.join(row.videos) or 'no videos'}."
             )
         assert self.info.video_path is not None
         return self._file(self.info.video_path, row, place, video_key=column)
@@ -98,31 +92,54 @@ class DatasetMeta:
         by_index = {"episode_index": index, "episode_chunk": index // self.info.chunks_size}
         return self.directory / template.format(**(by_index if place is None else place.model_dump()), **more)
 
+    def _read_modality(self) -> Modality:
+        file = self.directory / layout.MODALITY
+        if not file.is_file():
+            raise DatasetError(
+                f"{str(self.directory)!r} has no {layout.MODALITY}, which says what the numbers of state and action"
+                " mean. Write it as GR00T's data preparation guide describes, for example"
+                ' {"state": {"arm": {"start": 0, "end": 7}}, "action": {"arm": {"start": 0, "end": 7}},'
+                ' "video": {"front": {"original_key": "observation.images.front"}}}.'
+            )
+        return read_json(file, Modality)
 
-def _read_modality(directory: Path) -> Modality:
-    file = directory / layout.MODALITY
-    if not file.is_file():
-        raise DatasetError(
-            f"{str(directory)!r} has no {layout.MODALITY}, which says what the numbers of state and action mean. Write"
-            ' it as GR00T\'s data preparation guide describes, for example {"state": {"arm": {"start": 0, "end": 7}},'
-            ' "action": {"arm": {"start": 0, "end": 7}}, "video": {"front": {"original_key":'
-            ' "observation.images.front"}}}.'
-        )
-    return validated(Modality, layout.read_json(file), file)
+    def _read_rows[T](self, name: str, kind: type[T]) -> list[T]:
+        """The rows of a list: of ``meta/NAME.jsonl``, or of ``meta/NAME.parquet`` or ``meta/NAME/*/*.parquet``."""
+        file = self.directory / name
+        if not self.info.shares_files:
+            return validated(list[kind], layout.read_jsonl(file), file)
+        stem = file.with_suffix("")
+        files = [*stem.parent.glob(f"{stem.name}.parquet"), *sorted(stem.glob("*/*.parquet"))]
+        if not files:
+            raise DatasetError(
+                f"{str(stem)!r} has no parquet files, though {layout.INFO} is of version {self.info.codebase_version}."
+            )
+        return [row for file in files for row in validated(list[kind], _parquet_rows(file), file)]
 
+    def _check_unique(self, name: str, field: str, indices: Iterable[int]) -> None:
+        twice = [str(index) for index, count in Counter(indices).items() if count > 1]
+        if twice:
+            raise DatasetError(
+                f"{str(self.list_file(name))!r} lists the {field} {', '.join(twice[:5])} more than once. Leave one row"
+                " of each."
+            )
 
-def _read_rows[T](directory: Path, name: str, info: Info, kind: type[T]) -> list[T]:
-    """The rows of a list: of ``meta/NAME.jsonl``, or of ``meta/NAME.parquet`` or ``meta/NAME/*/*.parquet``."""
-    file = directory / name
-    if not info.shares_files:
-        return validated(list[kind], layout.read_jsonl(file), file)
-    stem = file.with_suffix("")
-    files = [*stem.parent.glob(f"{stem.name}.parquet"), *sorted(stem.glob("*/*.parquet"))]
-    if not files:
-        raise DatasetError(
-            f"{str(stem)!r} has no parquet files, though {layout.INFO} is of version {info.codebase_version}."
-        )
-    return [row for file in files for row in validated(list[kind], _parquet_rows(file), file)]
+    def _camera(self, name: str) -> Camera:
+        features = self.info.features
+        # as GR00T reads a file without it, where there is such a feature
+        column = self.modality.video[name].original_key or (name if name in features else layout.video_column(name))
+        feature = features.get(column, {})
+        file = str(self.directory / layout.INFO)
+        where = f"features.{column} in {file!r}, which {layout.MODALITY} names as video.{name},"
+        kind = feature.get("dtype", "video")
+        known = [facts for facts in (feature.get("info"), feature.get("video_info")) if isinstance(facts, Mapping)]
+        if any(facts.get("is_depth_map") or facts.get("video.is_depth_map") for facts in known):
+            raise DatasetError(f"{where} is a depth map; GR00T sees colours. Take it out of {layout.MODALITY}.")
+        if kind not in ("video", "image"):
+            raise DatasetError(f"{where} has the dtype {kind!r}; expected video or image.")
+        if kind == "video" and self.info.video_path is None:
+            raise DatasetError(f"{where} is a video, but video_path is missing there. Write the template of its files.")
+        return Camera(column, kind == "image")
 
 
 def _parquet_rows(file: Path) -> list[dict[str, Any]]:
@@ -143,27 +160,3 @@ def _parquet_rows(file: Path) -> list[dict[str, Any]]:
             at["task" if last == "__index_level_0__" else last] = value
         result.append(nested)
     return result
-
-
-def _check_unique(file: Path, name: str, indices: Iterable[int]) -> None:
-    twice = [index for index, count in Counter(indices).items() if count > 1]
-    if twice:
-        raise DatasetError(
-            f"{str(file)!r} lists the {name} {', '.join(map(str, twice[:5]))} more than once. Leave one row of each."
-        )
-
-
-def _camera(name: str, modality: Modality, info: Info, directory: Path) -> Camera:
-    # as GR00T reads a file without it, where there is such a feature
-    column = modality.video[name].original_key or (name if name in info.features else layout.video_column(name))
-    feature = info.features.get(column, {})
-    where = f"features.{column} in {str(directory / layout.INFO)!r}, which {layout.MODALITY} names as video.{name},"
-    kind = feature.get("dtype", "video")
-    known = [facts for facts in (feature.get("info"), feature.get("video_info")) if isinstance(facts, Mapping)]
-    if any(facts.get("is_depth_map") or facts.get("video.is_depth_map") for facts in known):
-        raise DatasetError(f"{where} is a depth map; GR00T sees colours. Take it out of {layout.MODALITY}.")
-    if kind not in ("video", "image"):
-        raise DatasetError(f"{where} has the dtype {kind!r}; expected video or image.")
-    if kind == "video" and info.video_path is None:
-        raise DatasetError(f"{where} is a video, but video_path is missing there. Write the template of its files.")
-    return Camera(column, kind == "image")

@@ -280,17 +280,21 @@ def _problem(error: Mapping[str, Any]) -> str:
     return f"{place}: {text}{found}" if place else f"{text}{found}"
 
 
-def read_json(file: Path) -> Any:
-    """The content of a JSON file.
+def read_json[T](file: Path, kind: type[T]) -> T:
+    """The content of a JSON file, :func:`validated`.
+
+    Raises:
+        DatasetError: It is missing, is not JSON, or does not fit.
+    """
+    return validated(kind, _parse(_text(file), file), file)
+
+
+def read_jsonl(file: Path) -> list[Any]:
+    """The lines of a JSON Lines file.
 
     Raises:
         DatasetError: It is missing or is not JSON.
     """
-    return _parse(_text(file), file)
-
-
-def read_jsonl(file: Path) -> list[Any]:
-    """The lines of a JSON Lines file. Raises what :func:`read_json` raises."""
     # not splitlines(): a text may hold other line separators, such as U+2028
     return [_parse(line, file) for line in _text(file).split("\n") if line.strip()]
 

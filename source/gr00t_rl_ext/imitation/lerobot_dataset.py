@@ -167,12 +167,10 @@ class LeRobotWriter:
         self._columns: dict[str, list[np.ndarray]] = {name: [] for name in (layout.STATE, layout.ACTION, *_SCALARS)}
         self.sessions: list[Mapping[str, Any]] = []
         """How the episodes that were there before were recorded, by :meth:`describe`."""
-        self._replaces = False
+        self._replaces = mode == "overwrite"
         check_target(self.directory, mode)
-        if (self.directory / layout.INFO).is_file():
-            self._replaces = mode == "overwrite"
-            if mode == "resume":
-                self._load()
+        if mode == "resume":
+            self._load()
 
     def __len__(self) -> int:
         """Number of episodes."""
@@ -203,14 +201,8 @@ class LeRobotWriter:
             _replace(file, lambda file, images=images: video.write_video(file, images, self._format.fps))
         self._keep(table, rows, index)
         self._episode_stats.append({"episode_index": index, "stats": self._latest_stats(episode)})
-        self._episodes.append(
-            {
-                "episode_index": index,
-                "tasks": [episode.instruction],
-                "length": len(episode),
-                "success": bool(episode.success),
-            }
-        )
+        row = {"episode_index": index, "tasks": [episode.instruction], "length": len(episode)}
+        self._episodes.append(row | {"success": bool(episode.success)})
         self._write_meta()
         return index
 
@@ -279,8 +271,7 @@ class LeRobotWriter:
         return {name: {kind: of[kind] for kind in kinds} | {"count": [len(episode)]} for name, of in result.items()}
 
     def _load(self) -> None:
-        info = layout.read_json(self.directory / layout.INFO)
-        meta = DatasetMeta.load(self.directory)
+        info, meta = layout.read_json(self.directory / layout.INFO, dict), DatasetMeta(self.directory)
         ours = {"codebase_version": layout.VERSION, "fps": self._format.fps, "features": self._format.features()}
         different = [name for name, value in json.loads(json.dumps(ours)).items() if info.get(name) != value]
         if different or meta.modality != self._modality:

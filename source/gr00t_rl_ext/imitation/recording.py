@@ -9,7 +9,7 @@ Environments are as rsl_rl sees them: those of Isaac Lab in their wrapper, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,12 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.imitation.experts import Expert
-from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode
+from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode, LeRobotWriter
+from gr00t_rl_ext.progress import progress_bar
 from gr00t_rl_ext.robot.task_spec import TaskSpec
+
+GIVE_UP_AFTER = 20
+"""Attempts, all of them failures, after which the recording stops."""
 
 
 @dataclass
@@ -30,25 +34,20 @@ class Quality:
     lengths: list[int] = field(default_factory=list)
     """Control steps of the successful episodes."""
     attempted: int = 0
+    recorded: int = 0
 
     @property
     def succeeded(self) -> int:
         return len(self.lengths)
 
-    def add(self, episode: Episode) -> None:
-        """Count an episode."""
-        self.attempted += 1
-        if episode.success:
-            self.lengths.append(len(episode))
-
     def summary(self) -> dict[str, Any]:
         """Counts, share of successes, and the lengths of the successful episodes in control steps."""
-        counts = {"attempted": self.attempted, "succeeded": self.succeeded}
-        rate = {"success_rate": round(self.succeeded / max(self.attempted, 1), 4)}
-        if not self.lengths:
-            return counts | rate
-        steps = {"shortest": min(self.lengths), "longest": max(self.lengths)}
-        return counts | rate | {"steps": {"median": float(np.median(self.lengths)), **steps}}
+        rate = round(self.succeeded / max(self.attempted, 1), 4)
+        result: dict[str, Any] = {"attempted": self.attempted, "succeeded": self.succeeded, "success_rate": rate}
+        if self.lengths:
+            median = float(np.median(self.lengths))
+            result["steps"] = {"median": median, "shortest": min(self.lengths), "longest": max(self.lengths)}
+        return result
 
 
 def dataset_format(spec: TaskSpec, obs: TensorDict, step_dt: float, robot_type: str) -> DatasetFormat:
@@ -71,6 +70,55 @@ def dataset_format(spec: TaskSpec, obs: TensorDict, step_dt: float, robot_type: 
     )
 
 
+def record(
+    env: Any,
+    spec: TaskSpec,
+    expert: Expert,
+    writer: LeRobotWriter,
+    about: Mapping[str, Any],
+    *,
+    episodes: int,
+    keep_failures: bool,
+    noise_std: float,
+    seed: int,
+) -> Quality:
+    """Let an expert act until enough is recorded, or :data:`GIVE_UP_AFTER` attempts failed, with a progress bar.
+
+    Args:
+        env: See :func:`collect`; it need not be reset.
+        spec: The task.
+        expert: Acts from the simulator's state.
+        writer: Of the dataset.
+        about: What ``meta/recording.json`` is to hold, beside expert, noise, seed and quality.
+        episodes: How many to record.
+        keep_failures: Record episodes without success as well.
+        noise_std: See :func:`collect`.
+        seed: Of initial states and noise. Later sessions of a dataset get other ones by the same seed.
+    """
+    seed += sum(session.get("attempted", 0) for session in writer.sessions)
+    env.unwrapped.reset(seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    about = {**about, "expert": type(expert).__name__, "noise_std": noise_std, "seed": seed}
+    quality = Quality()
+    with progress_bar() as progress:
+        bar = progress.add_task("recording", total=episodes)
+        for episode in collect(env, spec, expert, noise_std=noise_std, generator=generator):
+            quality.attempted += 1
+            if episode.success:
+                quality.lengths.append(len(episode))
+            if episode.success or keep_failures:
+                writer.add(episode)
+                quality.recorded += 1
+            if quality.recorded:
+                writer.describe(about | quality.summary())
+            text = f"recording ({quality.succeeded}/{quality.attempted} succeeded)"
+            progress.update(bar, completed=quality.recorded, description=text)
+            failed = quality.attempted == GIVE_UP_AFTER and not quality.succeeded
+            if failed or quality.recorded == episodes:
+                break
+    return quality
+
+
 def collect(
     env: Any, spec: TaskSpec, expert: Expert, *, noise_std: float = 0.0, generator: torch.Generator | None = None
 ) -> Iterator[Episode]:
@@ -89,7 +137,7 @@ def collect(
         noise_std: In the units of the action, before the task scales it.
         generator: Of the noise, on the CPU.
     """
-    running: list[list[tuple[Any, ...]]] = [[] for _ in range(env.num_envs)]
+    running: list[list[list[np.ndarray]]] = [[] for _ in range(env.num_envs)]
     obs = env.get_observations()
     while True:
         images = _images(obs, spec)
@@ -104,19 +152,14 @@ def collect(
         done = dones > 0
         expert.reset(done)
         outcome = Outcome.from_extras(extras, "cpu")
-        action, reward = label.cpu().numpy(), outcome.step_rewards[:, 0].numpy()
+        columns = state, label.cpu().numpy(), outcome.step_rewards[:, 0].numpy(), *images
         for i, rows in enumerate(running):
-            rows.append((state[i], action[i], reward[i], [camera[i] for camera in images]))
+            rows.append([column[i] for column in columns])
         for i in done.nonzero().flatten().tolist():
-            states, actions, rewards, frames = zip(*running[i], strict=True)
-            yield Episode(
-                state=np.stack(states),
-                action=np.stack(actions),
-                reward=np.stack(rewards),
-                images={name: np.stack([f[c] for f in frames]) for c, name in enumerate(spec.cameras)},
-                instruction=spec.instruction,
-                success=outcome.success is not None and bool(outcome.success[i]),
-            )
+            states, actions, rewards, *frames = map(np.stack, zip(*running[i], strict=True))
+            seen = dict(zip(spec.cameras, frames, strict=True))
+            success = outcome.success is not None and bool(outcome.success[i])
+            yield Episode(states, actions, rewards, seen, spec.instruction, success)
             running[i] = []
 
 

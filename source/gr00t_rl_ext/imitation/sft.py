@@ -17,53 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tModel
+from gr00t_rl_ext.imitation.sft_options import SftOptions
 from gr00t_rl_ext.imitation.training_data import Chunks, TrainingData
 from gr00t_rl_ext.policy.freezing import Freezing
 
-SCHEDULES = ("cosine", "constant")
-"""Learning rate after the warm-up."""
-
 EVALUATED_FRAMES = 256
 """Frames of an evaluation, evenly spaced over the episodes."""
-
-
-@dataclass(frozen=True)
-class SftOptions:
-    """How to train; the command line documents the fields."""
-
-    steps: int = 2000
-    batch_size: int = 64
-    learning_rate: float = 1e-4
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    """Share of the steps in which the learning rate rises."""
-    weight_decay: float = 1e-5
-    max_grad_norm: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, fits, expected in (
-            ("steps", self.steps >= 1, "at least 1"),
-            ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("learning_rate", self.learning_rate > 0, "a positive number"),
-            ("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
-            ("warmup", 0 <= self.warmup < 1, "a share in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("max_grad_norm", self.max_grad_norm > 0, "a positive number"),
-        ):
-            if not fits:
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} is {getattr(self, name)!r}; expected {expected}.")
-
-    def learning_rate_at(self, step: int) -> float:
-        """Learning rate of step 0, 1, ...: a linear warm-up, then constant or half a cosine down to 0."""
-        warmup = round(self.warmup * self.steps)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        if self.schedule == "constant":
-            return self.learning_rate
-        progress = (step - warmup) / (self.steps - warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True)
@@ -94,30 +53,6 @@ class TimeDistribution:
         return torch.from_numpy(np.clip((self.s - x) / self.s, 0.0, 1.0 - 1e-6)).float()
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """What a step of training was like."""
-
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    """Before clipping."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How the policy does on demonstrations, without a simulator."""
-
-    loss: float
-    """Flow-matching loss."""
-
-    action_error: float
-    """Mean absolute difference of sampled and demonstrated actions over all steps of the chunk, in action units."""
-
-    action_errors: Mapping[str, float]
-    """The same by key of the action."""
-
-
 class SftTrainer:
     """Trains what a :class:`~gr00t_rl_ext.policy.freezing.Freezing` has opened.
 
@@ -145,16 +80,15 @@ class SftTrainer:
             self._parameters, lr=options.learning_rate, betas=(0.95, 0.999), weight_decay=options.weight_decay
         )
 
-    def step(self) -> StepReport:
-        """One step of the optimizer.
+    def step(self) -> float:
+        """One step of the optimizer; returns its loss.
 
         Raises:
             FloatingPointError: The loss is not finite.
         """
         options = self.options
-        rate = options.learning_rate_at(self.steps_done)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = options.learning_rate_at(self.steps_done)
         rows = self._rng.integers(len(self.train), size=options.batch_size)
         self._optimizer.zero_grad(set_to_none=True)
         total = 0.0
@@ -170,14 +104,19 @@ class SftTrainer:
                 else "Nothing was trained yet, and the data are finite: weights or statistics of --checkpoint are not."
             )
             raise FloatingPointError(f"The loss of step {self.steps_done} is {total}. {advice}")
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, options.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(self._parameters, options.max_grad_norm)
         self._optimizer.step()
         self.steps_done += 1
-        return StepReport(total, rate, float(norm))
+        return total
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
-        """Measure on the held-out frames: always the same ones, with the same noise."""
+    def evaluate(self) -> dict[str, float]:
+        """Measure on the held-out frames, without a simulator: always the same ones, with the same noise.
+
+        Returns:
+            ``held_out_loss``, by flow matching; ``action_error``, the mean absolute difference of sampled and
+            demonstrated actions over all steps of the chunk, in action units; and ``action_error/KEY`` of each key.
+        """
         rng = np.random.default_rng(self.options.seed + 1)
         count = min(EVALUATED_FRAMES, len(self.held_out))
         rows = np.unique(np.linspace(0, len(self.held_out) - 1, count).round().astype(np.int64))
@@ -188,11 +127,9 @@ class SftTrainer:
             error = error + difference.sum(dim=(0, 1)).cpu()
             steps += int(chunks.real.sum())
         error = error / steps
-        by_key = {
-            key: float(error[at].mean())
-            for key, at in self.held_out.parts[0].encoder.inputs.embodiment.action.slices().items()
-        }
-        return Evaluation(loss, float(error.mean()), by_key)
+        keys = self.held_out.parts[0].encoder.inputs.embodiment.action.slices()
+        by_key = {f"action_error/{key}": float(error[at].mean()) for key, at in keys.items()}
+        return {"held_out_loss": loss, "action_error": float(error.mean()), **by_key}
 
     def sample(self, chunks: Chunks, rng: np.random.Generator) -> Tensor:
         """Actions (B, H, A) that the policy takes in some frames, in the dataset's units."""

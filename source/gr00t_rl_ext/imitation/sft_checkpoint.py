@@ -11,7 +11,6 @@ import json
 import pickle
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,11 @@ import torch
 
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import Embodiment, Gr00tCheckpointError, Gr00tModel, build_tiny_checkpoint, load_embodiment
-from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, new_directory, read_json
+from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, read_json
 from gr00t_rl_ext.gr00t.metadata import Camera, robot_metadata, set_robot_metadata
 from gr00t_rl_ext.gr00t.tiny import SMALL, small_image_size
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
-
-SMALL_NAME = "small"
-"""Value of ``--checkpoint`` that stands for a small fresh GR00T made for the dataset."""
+from gr00t_rl_ext.imitation.sft_options import SftOptions
 
 STATE_DIRECTORY = "sft"
 """Folder of an SFT checkpoint with what resuming needs, and the curve."""
@@ -33,31 +30,21 @@ STATE_DIRECTORY = "sft"
 _STATE, _SETTINGS, _CURVE = "state.pt", "settings.json", "curve"
 
 
-def small_checkpoint(
-    dataset: DemonstrationDataset, cameras: Sequence[str], *, horizon: int, seed: int, tag: str
-) -> Path:
+def small_checkpoint(dataset: DemonstrationDataset, cameras: Sequence[str], options: SftOptions) -> Path:
     """Directory of the small fresh GR00T for a dataset, built on first use. Its statistics are made up.
 
-    Args:
-        dataset: Says widths and image size.
-        cameras: Cameras in order.
-        horizon: Actions per chunk.
-        seed: Of the weights.
-        tag: Embodiment tag.
-
     Raises:
-        ValueError: The dataset does not fit any such model, or ``tag`` is not a published one.
+        ValueError: The dataset does not fit any such model, or its tag is not a published one.
     """
     height, width = dataset[0].footage[cameras[0]].size
-    state, action = (
-        {k: s.width for k, s in keys.items()} for keys in (dataset.modality.state, dataset.modality.action)
-    )
+    modality = dataset.modality
+    state, action = ({key: part.width for key, part in kind.items()} for kind in (modality.state, modality.action))
     arguments = {
         **SMALL,
         "image_size": small_image_size(height, width),
-        "horizon": horizon,
-        "seed": seed,
-        "embodiment_tag": tag,
+        "horizon": options.horizon,
+        "seed": options.seed,
+        "embodiment_tag": options.embodiment_tag,
         "state_keys": state,
         "action_keys": action,
         "video_keys": list(cameras),
@@ -144,65 +131,35 @@ def is_sft_checkpoint(directory: Path) -> bool:
     return (directory / STATE_DIRECTORY / _STATE).is_file()
 
 
-@dataclass(frozen=True)
-class SavedRun:
-    """A run as it stands in a checkpoint."""
-
-    settings: Mapping[str, Any]
-    """What determines the run."""
-
-    state: Mapping[str, Any]
-    """Of the trainer."""
-
-    curve: list[dict[str, float]]
-    """One row per evaluation."""
-
-
-def write_checkpoint(
-    out: Path, model: Gr00tModel, run: SavedRun, *, tag: str, metadata: Mapping[str, Any] | None
-) -> None:
-    """Write a GR00T checkpoint in the published layout, and the run beside it. It appears complete or not at all.
+def write_run(out: Path, settings: Mapping[str, Any], state: Mapping[str, Any], curve: list[dict[str, float]]) -> None:
+    """Put a run beside the model in a checkpoint, which no one shall take for a fresh one that may be replaced.
 
     Args:
-        out: Directory; a former state of the run is replaced.
-        model: The model; the checkpoint that it was loaded from must still be there.
-        run: The run.
-        tag: Embodiment tag.
-        metadata: Of the robot; None: those of the checkpoint.
-
-    Raises:
-        FileExistsError: The directory holds something else.
+        out: Directory of the checkpoint.
+        settings: What determines the run.
+        state: Of the trainer.
+        curve: One row per evaluation.
     """
-    with new_directory(out, may_replace=is_sft_checkpoint) as target:
-        model.save_pretrained(target)
-        if metadata is not None:
-            set_robot_metadata(target, tag, metadata)
-        _disown(target / CONFIG_FILE)
-        beside = target / STATE_DIRECTORY
-        beside.mkdir()
-        torch.save(dict(run.state), beside / _STATE)
-        _write_json(beside / _SETTINGS, run.settings)
-        _write_json(beside / f"{_CURVE}.json", run.curve)
-        names = list(dict.fromkeys(name for row in run.curve for name in row))
-        with (beside / f"{_CURVE}.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, names)
-            writer.writeheader()
-            writer.writerows(run.curve)
-
-
-def _disown(config: Path) -> None:
-    """Let no one take a trained model for a fresh one, which may be replaced."""
-    content = read_json(config)
-    if content.pop("generator", None) is not None:
-        _write_json(config, content)
+    config = read_json(out / CONFIG_FILE)
+    if config.pop("generator", None) is not None:
+        _write_json(out / CONFIG_FILE, config)
+    beside = out / STATE_DIRECTORY
+    beside.mkdir()
+    torch.save(dict(state), beside / _STATE)
+    _write_json(beside / _SETTINGS, settings)
+    _write_json(beside / f"{_CURVE}.json", curve)
+    with (beside / f"{_CURVE}.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(dict.fromkeys(name for row in curve for name in row)))
+        writer.writeheader()
+        writer.writerows(curve)
 
 
 def _write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_run(out: Path, settings: Mapping[str, Any]) -> SavedRun:
-    """The run in a checkpoint.
+def read_run(out: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """State and curve of the run in a checkpoint.
 
     Args:
         out: Directory of the checkpoint.
@@ -232,4 +189,4 @@ def read_run(out: Path, settings: Mapping[str, Any]) -> SavedRun:
             f"The run in {str(out)!r} was started with other settings; now {'; '.join(different)}. Resume with those,"
             " or start another run from it with --checkpoint."
         )
-    return SavedRun(former, state, curve)
+    return state, curve

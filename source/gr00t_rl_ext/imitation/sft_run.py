@@ -1,169 +1,102 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""A run of supervised fine-tuning: dataset, model and trainer made from what the command line says."""
+"""A run of supervised fine-tuning: dataset, model and trainer made from the options, and the loop of learning."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t, load_tokenizer
-from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+from gr00t_rl_ext.gr00t.checkpoint import new_directory, resolve_checkpoint
+from gr00t_rl_ext.gr00t.metadata import set_robot_metadata
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
-from gr00t_rl_ext.imitation.feature_cache import GIB
-from gr00t_rl_ext.imitation.sft import Evaluation, SftOptions, SftTrainer
-from gr00t_rl_ext.imitation.sft_checkpoint import SMALL_NAME, SavedRun
-from gr00t_rl_ext.imitation.training_data import TrainingData
+from gr00t_rl_ext.imitation.sft import SftTrainer
+from gr00t_rl_ext.imitation.sft_options import SMALL_NAME, SftOptions
+from gr00t_rl_ext.imitation.training_data import GIB, TrainingData
 from gr00t_rl_ext.policy.base_checkpoint import fingerprint
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.freezing import Freezing
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
+from gr00t_rl_ext.progress import progress_bar
+
+DETERMINING = (
+    *("steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay", "max_grad_norm", "seed"),
+    *("holdout", "keep_statistics", "embodiment_tag", "crop_scale", "train", "language_layers"),
+)
+"""Options that a run goes on with as it began, beside dataset, checkpoint and cameras."""
 
 
-@dataclass(frozen=True)
-class SftRequest:
-    """What to train on what; ``scripts/sft.py --help`` documents the fields."""
-
-    dataset: Path
-    checkpoint: str
-    cameras: Sequence[str] | None = None
-    keep_failures: bool = False
-    holdout: float = 0.1
-    keep_statistics: bool = False
-    embodiment_tag: str = "new_embodiment"
-    tokenizer: str | None = None
-    crop_scale: float | None = None
-    horizon: int = 16
-    train: Sequence[str] = ("projector", "dit")
-    language_layers: int = 0
-    cache_gib: float = 8.0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for name, fits, expected in (
-            ("holdout", 0 <= self.holdout < 1, "a share in [0, 1)"),
-            ("horizon", self.horizon >= 1, "at least 1"),
-            ("cache_gib", self.cache_gib >= 0, "0 or more"),
-            ("language_layers", self.language_layers >= 0, "0 or more"),
-        ):
-            if not fits:
-                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected {expected}.")
-        if "language" in self.train and not self.language_layers:
-            raise ValueError("--train names language, but --language-layers is 0: set the number of its last layers.")
-        if self.checkpoint == SMALL_NAME and self.keep_statistics:
-            raise ValueError("--keep-statistics needs a checkpoint that has some; `small` gets those of the dataset.")
-
-
+@dataclass
 class SftRun:
     """A run; :meth:`prepare` makes one."""
 
-    def __init__(
-        self,
-        request: SftRequest,
-        trainer: SftTrainer,
-        dataset: DemonstrationDataset,
-        settings: Mapping[str, Any],
-        metadata: Mapping[str, Any] | None,
-        facts: Mapping[str, str],
-    ) -> None:
-        self.request = request
-        self.trainer = trainer
-        self.dataset = dataset
-        self.settings = settings
-        self.metadata = metadata
-        self.curve: list[dict[str, float]] = []
-        """One row per evaluation."""
-        self._facts = facts
+    options: SftOptions
+    trainer: SftTrainer
+    dataset: DemonstrationDataset
+    settings: Mapping[str, Any]
+    """What determines the run."""
+
+    metadata: Mapping[str, Any] | None
+    """Of the robot; None: those of the checkpoint."""
+
+    facts: Mapping[str, str]
+    """What is trained on what, for a table."""
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    """One row per evaluation."""
 
     @classmethod
-    def prepare(
-        cls,
-        request: SftRequest,
-        options: SftOptions,
-        resume: Path | None = None,
-        report: Callable[[int, int], None] = lambda done, total: None,
-        announce: Callable[[str], None] = lambda _: None,
-    ) -> SftRun:
-        """Read the dataset, load the model, and compute what is frozen for every frame.
+    def prepare(cls, options: SftOptions, resume: Path | None = None) -> SftRun:
+        """Read the dataset, load the model, and compute what is frozen for every frame, with a progress bar.
 
         Args:
-            request: What to train on what.
-            options: How.
-            resume: Checkpoint with a run to go on with, of the same request and options.
-            report: Called with the frames that have been encoded, and the number of all.
-            announce: Called with what the features will take, before they are computed.
+            options: What to train on what, and how.
+            resume: Checkpoint with a run to go on with, of the same options.
 
         Raises:
             DatasetError: The dataset cannot be used.
             Gr00tCheckpointError: The checkpoint cannot.
             ValueError: An option does not fit, or the run to go on with cannot be read or had others.
         """
-        dataset = DemonstrationDataset(request.dataset, only_successes=not request.keep_failures)
-        cameras = training_data.choose_cameras(dataset, request.cameras)
-        tag = request.embodiment_tag
-        if request.checkpoint == SMALL_NAME:
-            directory = sft_checkpoint.small_checkpoint(
-                dataset, cameras, horizon=request.horizon, seed=options.seed, tag=tag
-            )
+        dataset = DemonstrationDataset(options.dataset, only_successes=not options.keep_failures)
+        cameras = training_data.choose_cameras(dataset, options.cameras)
+        tag = options.embodiment_tag
+        if options.checkpoint == SMALL_NAME:
+            directory = sft_checkpoint.small_checkpoint(dataset, cameras, options)
         else:
-            directory = resolve_checkpoint(request.checkpoint)
-        dtype = dtype_of("auto", request.device)
-        model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype, device=request.device)
+            directory = resolve_checkpoint(options.checkpoint)
+        device = options.device
+        model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype_of("auto", device), device=device)
         metadata = None
-        if request.keep_statistics:
+        if options.keep_statistics:
             embodiment = load_embodiment(directory, tag, slot=model.embodiment_slot)
             sft_checkpoint.check_same_robot(embodiment, dataset)
         else:
             metadata = sft_checkpoint.dataset_metadata(dataset, cameras, tag)
             embodiment = sft_checkpoint.dataset_embodiment(model, metadata, tag)
-        inputs = Gr00tInputs(
-            model,
-            embodiment,
-            load_tokenizer(directory, request.tokenizer),
-            num_cameras=len(cameras),
-            crop_scale=request.crop_scale,
-        )
-        freezing = _freezing(model, request)
+        tokenizer = load_tokenizer(directory, options.tokenizer)
+        inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=len(cameras), crop_scale=options.crop_scale)
+        freezing = _freezing(model, options)
         base = fingerprint(directory)
-        settings = {
-            **dataclasses.asdict(options),
-            "dataset": training_data.digest(dataset),
-            "checkpoint": base,
-            "cameras": cameras,
-            "holdout": request.holdout,
-            "keep_statistics": request.keep_statistics,
-            "embodiment_tag": tag,
-            "crop_scale": request.crop_scale,
-            "train": list(request.train),
-            "language_layers": request.language_layers,
-        }
-        saved = None if resume is None else sft_checkpoint.read_run(resume, settings)
+        settings = {name: getattr(options, name) for name in DETERMINING}
+        settings |= {"dataset": training_data.digest(dataset), "checkpoint": base, "cameras": cameras}
+        state, curve = (None, []) if resume is None else sft_checkpoint.read_run(resume, settings)
         encoder = Gr00tEncoder(freezing, inputs, training_data.spec_of(dataset, cameras, ""), base)
-        train, held_out = training_data.hold_out(dataset, request.holdout, options.seed)
-        total, done = sum(map(len, dataset)), 0
-
-        def count(frames: int) -> None:
-            nonlocal done
-            done += frames
-            report(done, total)
-
-        start = time.perf_counter()
-        cache: dict[str, Any] = {
-            "memory_per_frame": request.cache_gib * GIB / total,
-            "cache_directory": cache_directory() / "features",
-            "announce": announce,
-            "report": count,
-        }
-        frames = TrainingData(encoder, dataset, train, cameras, **cache)
-        measured = TrainingData(encoder, dataset, held_out, cameras, **cache) if held_out else frames
+        train, held_out = training_data.hold_out(dataset, options.holdout, options.seed)
+        total, start = sum(map(len, dataset)), time.perf_counter()
+        with progress_bar(transient=True) as progress:
+            encoded = functools.partial(progress.advance, progress.add_task("reading frames", total=total))
+            cache = options.cache_gib * GIB / total
+            frames = TrainingData(encoder, dataset, train, cameras, cache, encoded)
+            measured = TrainingData(encoder, dataset, held_out, cameras, cache, encoded) if held_out else frames
         seconds = time.perf_counter() - start
         instructions = ", ".join(repr(part.encoder.spec.instruction) for part in frames.parts[:3])
         facts = {
@@ -171,52 +104,105 @@ class SftRun:
             "instructions": instructions + (f" and {len(frames.parts) - 3} more" if len(frames.parts) > 3 else ""),
             "episodes": f"{len(train)} to learn from, "
             + (f"{len(held_out)} to measure on" if held_out else "and the same to measure on: none is held out"),
-            "GR00T": f"{model.version}, {_count(model) / 1e6:.2f} M parameters, from {request.checkpoint}",
+            "GR00T": f"{model.version}, {_count(model) / 1e6:.2f} M parameters, from {options.checkpoint}",
             "chunk": f"{encoder.action_horizon} actions of {embodiment.action.raw_dim} numbers",
             "training": freezing.describe(),
             "frames": f"read in {seconds:.1f} s",
+            "steps": f"{options.steps} of {options.batch_size} chunks, learning rate {options.learning_rate:g}"
+            f" ({options.schedule})",
         }
-        run = cls(request, SftTrainer(freezing, frames, measured, options), dataset, settings, metadata, facts)
-        if saved is not None:
-            run.trainer.load_state_dict(saved.state)
-            run.curve = saved.curve
-        return run
+        trainer = SftTrainer(freezing, frames, measured, options)
+        if state is not None:
+            trainer.load_state_dict(state)
+        return cls(options, trainer, dataset, settings, metadata, facts, curve)
 
     @property
     def num_parameters(self) -> int:
         """Parameters of the model."""
         return _count(self.trainer.model)
 
-    def describe(self) -> dict[str, str]:
-        """What is trained on what, for a table."""
-        options = self.trainer.options
-        return {
-            **self._facts,
-            "steps": f"{options.steps} of {options.batch_size} chunks, learning rate {options.learning_rate:g}"
-            f" ({options.schedule})",
-        }
+    def learn(self, out: Path) -> bool:
+        """Train to the end, with a progress bar, evaluating and saving on the way, and at the end or when interrupted.
 
-    def evaluate(self, train_loss: float) -> Evaluation:
-        """Measure, and add a row to the curve."""
-        result = self.trainer.evaluate()
-        row = {"step": self.trainer.steps_done, "train_loss": train_loss, "held_out_loss": result.loss}
-        row["action_error"] = result.action_error
-        row |= {f"action_error/{key}": value for key, value in result.action_errors.items()}
+        Args:
+            out: Directory of the checkpoint.
+
+        Returns:
+            Whether the end was reached; else the run was interrupted, and can go on.
+        """
+        try:
+            self._learn(out)
+        except KeyboardInterrupt:
+            finished = False
+        else:
+            finished = True
+        self.save(out)
+        return finished
+
+    def _learn(self, out: Path) -> None:
+        options, trainer = self.options, self.trainer
+        start, before = time.perf_counter(), trainer.steps_done
+        losses: list[float] = []
+        with progress_bar() as progress:
+            bar = progress.add_task("", total=options.steps)
+            while trainer.steps_done < options.steps:
+                rate = options.learning_rate_at(trainer.steps_done)
+                losses.append(trainer.step())
+                done, recent = trainer.steps_done, losses[-50:]
+                speed = (done - before) / (time.perf_counter() - start)
+                text = f"loss {sum(recent) / len(recent):.4f}  lr {rate:.1e}  {speed:.1f} it/s"
+                progress.update(bar, completed=done, description=text)
+                if done % options.eval_every == 0 or done == options.steps:
+                    row = self.evaluate(sum(losses) / len(losses))
+                    progress.console.print(
+                        f"step {done:>6}: loss {row['train_loss']:.4f}, held out {row['held_out_loss']:.4f}, action"
+                        f" error {row['action_error']:.4f}"
+                    )
+                    losses.clear()
+                if done % options.save_every == 0 and done != options.steps:
+                    self.save(out)
+
+    def evaluate(self, train_loss: float) -> dict[str, float]:
+        """Measure (:meth:`SftTrainer.evaluate`), and add a row to the curve, which is returned."""
+        row = {"step": self.trainer.steps_done, "train_loss": train_loss, **self.trainer.evaluate()}
         self.curve.append(row)
-        return result
+        return row
+
+    def results(self) -> dict[str, str]:
+        """The first and the last row of the curve, for a table; nothing before an evaluation."""
+        if not self.curve:
+            return {}
+        first, last = self.curve[0], self.curve[-1]
+        labels = {"train_loss": "loss", "held_out_loss": "loss, held out", "action_error": "action error, held out"}
+        rows = {
+            label: f"{first[name]:.4f} at step {first['step']}, {last[name]:.4f} at step {last['step']}"
+            for name, label in labels.items()
+        }
+        by_key = [f"{name.partition('/')[2]} {value:.4f}" for name, value in last.items() if "/" in name]
+        return rows | {"by action key": ", ".join(by_key)}
 
     def save(self, out: Path) -> None:
-        """Write the checkpoint and the state of the run; see :func:`~.sft_checkpoint.write_checkpoint`."""
-        run = SavedRun(self.settings, self.trainer.state_dict(), self.curve)
-        sft_checkpoint.write_checkpoint(
-            out, self.trainer.model, run, tag=self.request.embodiment_tag, metadata=self.metadata
-        )
+        """Write a GR00T checkpoint in the published layout, and the run beside it. It appears complete or not at all.
+
+        The checkpoint that the model was loaded from must still be there.
+
+        Args:
+            out: Directory; a former state of the run is replaced.
+
+        Raises:
+            FileExistsError: The directory holds something else.
+        """
+        with new_directory(out, may_replace=sft_checkpoint.is_sft_checkpoint) as target:
+            self.trainer.model.save_pretrained(target)
+            if self.metadata is not None:
+                set_robot_metadata(target, self.options.embodiment_tag, self.metadata)
+            sft_checkpoint.write_run(target, self.settings, self.trainer.state_dict(), self.curve)
 
 
-def _freezing(model: Gr00tModel, request: SftRequest) -> Freezing:
-    options = FreezingOptions(train=list(request.train), language_layers=request.language_layers)
+def _freezing(model: Gr00tModel, options: SftOptions) -> Freezing:
+    opened = FreezingOptions(train=list(options.train), language_layers=options.language_layers)
     try:
-        return Freezing(model, options, reads_head=True)
+        return Freezing(model, opened, reads_head=True)
     except ValueError as error:
         # it speaks of the settings of RL, of which these two are ours as well
         raise ValueError(f"--train and --language-layers cannot be used so: {error}") from error

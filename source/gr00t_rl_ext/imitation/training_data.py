@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.imitation.dataset import Demonstration, DemonstrationDataset
-from gr00t_rl_ext.imitation.feature_cache import allocate
 from gr00t_rl_ext.imitation.layout import DatasetError
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -27,6 +28,8 @@ STATE = "state"
 
 ENCODED_AT_ONCE = 64
 """Frames per call of the backbone."""
+
+GIB = 1024**3
 
 
 def choose_cameras(dataset: DemonstrationDataset, cameras: Sequence[str] | None) -> list[str]:
@@ -136,8 +139,6 @@ class TrainingData:
         episodes: Episodes of it.
         cameras: Cameras in order.
         memory_per_frame: Bytes above which what is kept of the frames goes to files.
-        cache_directory: Folder of those files.
-        announce: Called with what will be kept, before it is computed.
         report: Called with a number of frames when they have been encoded.
     """
 
@@ -147,11 +148,8 @@ class TrainingData:
         dataset: DemonstrationDataset,
         episodes: Sequence[Demonstration],
         cameras: Sequence[str],
-        *,
         memory_per_frame: float,
-        cache_directory: Path,
-        announce: Callable[[str], None] = lambda _: None,
-        report: Callable[[int], None] = lambda _: None,
+        report: Callable[[int], None],
     ) -> None:
         lengths = torch.tensor([len(one) for one in episodes])
         self._ends = torch.repeat_interleave(lengths.cumsum(0), lengths)
@@ -161,23 +159,17 @@ class TrainingData:
         places: dict[str, list[int]] = {}
         for place, text in enumerate(text for one in episodes for text in one.instructions):
             places.setdefault(text, []).append(place)
-        encoders = {
-            text: Gr00tEncoder(
-                encoder.freezing,
-                encoder.inputs,
-                dataclasses.replace(encoder.spec, instruction=text),
-                encoder.fingerprint,
-            )
-            for text in places
-        }
+        specs = (dataclasses.replace(encoder.spec, instruction=text) for text in places)
+        encoders = [Gr00tEncoder(encoder.freezing, encoder.inputs, spec, encoder.fingerprint) for spec in specs]
         example = _observations(episodes[0], cameras)[:1]
-        examples = [(encoders[text].encoded_example(example), len(places[text])) for text in places]
-        caches = allocate(examples, memory_per_frame, cache_directory, announce)
-        self.parts = [
-            Frames(encoders[text], torch.tensor(places[text]), kept) for text, kept in zip(places, caches, strict=True)
-        ]
+        examples = [(one.encoded_example(example), len(at)) for one, at in zip(encoders, places.values(), strict=True)]
+        by_text = {
+            text: Frames(one, torch.tensor(places[text]), kept)
+            for text, one, kept in zip(places, encoders, allocate(examples, memory_per_frame), strict=True)
+        }
+        self.parts = list(by_text.values())
         self._starts = np.cumsum([0, *(len(part.places) for part in self.parts)])
-        by_text, filled = dict(zip(places, self.parts, strict=True)), dict.fromkeys(places, 0)
+        filled = dict.fromkeys(places, 0)
         for one in episodes:
             obs = _observations(one, cameras)
             for text in dict.fromkeys(one.instructions):
@@ -210,6 +202,39 @@ class TrainingData:
         actions = self._actions[steps.minimum(ends - 1)]
         actions = torch.where(real[..., None] | self._absolute, actions, 0.0)
         return Chunks(part.encoder, part.kept[rows].to(device), actions.to(device), real.to(device))
+
+
+def allocate(rows: Sequence[tuple[TensorDict, int]], memory_per_row: float) -> list[TensorDict]:
+    """Room for N rows like each of some examples, to be written and read by index: in memory, or in files in the cache
+    folder. Size and place are printed.
+
+    Files lose their names at once, so that nothing remains of them when the process ends, however it ends.
+
+    Args:
+        rows: What one row looks like, with a batch size of 1, and N.
+        memory_per_row: Bytes per row, on average, above which files are used.
+
+    Raises:
+        ValueError: There is no room on that disk.
+    """
+    count = sum(number for _, number in rows)
+    size = sum(number * value.numel() * value.dtype.itemsize for row, number in rows for value in row.values())
+    in_memory, directory = size <= memory_per_row * count, cache_directory() / "features"
+    place = "in memory" if in_memory else f"in files in {str(directory)!r}"
+    print(f"keeping {count} frames: {size / 1024**2:.1f} MiB {place}")
+    if in_memory:
+        return [row.expand(number).clone() for row, number in rows]
+    directory.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(directory).free
+    if size > free:
+        raise ValueError(
+            f"The features of {count} frames take {size / GIB:.1f} GiB, more memory than --cache-gib leaves for them,"
+            f" and {str(directory)!r} has {free / GIB:.1f} GiB free. Raise --cache-gib, use fewer cameras or episodes,"
+            " or set GR00T_RL_EXT_CACHE to a directory on a larger disk."
+        )
+    with tempfile.TemporaryDirectory(dir=directory, prefix="features-") as folder:
+        # the maps outlive the names
+        return [row.expand(number).memmap_like(f"{folder}/{part}") for part, (row, number) in enumerate(rows)]
 
 
 def _concatenated(vectors) -> Tensor:

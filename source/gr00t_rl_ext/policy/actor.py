@@ -9,14 +9,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
 from gr00t_rl_ext.policy.encoder import FEATURES, HIDDEN, Gr00tEncoder
-from gr00t_rl_ext.policy.protocols import Encoder
+from gr00t_rl_ext.policy.plain import Encoder
 from gr00t_rl_ext.policy.scored import Scored
 from gr00t_rl_ext.policy.stages import Stage
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -50,8 +50,6 @@ class Actor(nn.Module, ABC):
         encoder: Turns observations into what the policy reads.
         options: The fields of ``agent.actor``.
     """
-
-    is_recurrent = False
 
     OPTIONS: ClassVar[type[Any]]
     """The fields of ``agent.actor``: a dataclass of :mod:`~.options`."""
@@ -147,10 +145,6 @@ class Actor(nn.Module, ABC):
         """Shape of each of these parameters, for one decision."""
 
     @abstractmethod
-    def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        """The same parameters as they were when the decisions were made."""
-
-    @abstractmethod
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         """Some distribution over the outcomes of decisions, as an object that knows their log-probabilities."""
 
@@ -173,6 +167,10 @@ class Actor(nn.Module, ABC):
     def start_iteration(self, iteration: int) -> None:
         """An iteration begins, counted from 0. For schedules inside the policy."""
 
+    def recorded_distribution(self, decisions: Decisions) -> Parameters:
+        """The parameters of :meth:`distribution` as they were when the decisions were made: what is recorded first."""
+        return decisions.recorded[: len(self.distribution_shapes)]
+
     # What all of them do
 
     def score(self, obs: TensorDict, decisions: Decisions) -> Scored:
@@ -189,19 +187,11 @@ class Actor(nn.Module, ABC):
         copied._recorded = None
         return copied.eval()
 
-    def forward(
-        self,
-        obs: TensorDict,
-        masks: Tensor | None = None,
-        hidden_state: Any = None,
-        stochastic_output: bool = False,
-    ) -> Tensor:
+    def forward(self, obs: TensorDict, stochastic_output: bool = False) -> Tensor:
         """Decide, and remember what is to be recorded of it.
 
         Args:
             obs: Observations, encoded or with images.
-            masks: Unused; for recurrent models of rsl_rl.
-            hidden_state: Unused; likewise.
             stochastic_output: Draw from the policy's distribution.
 
         Returns:
@@ -218,53 +208,97 @@ class Actor(nn.Module, ABC):
         assert self._recorded is not None, "a stochastic forward() sets it"
         return self._recorded
 
-    def reset(self, dones: Tensor | None = None, hidden_state: Any = None) -> None:
-        """Nothing to reset: the policy has no memory."""
-
-    def get_hidden_state(self) -> None:
-        """The policy has no memory."""
-
-    def detach_hidden_state(self, dones: Tensor | None = None) -> None:
-        """The policy has no memory."""
+    def reset(self, dones: Tensor) -> None:
+        """Nothing to reset: the policy has no memory. ``isaaclab play`` calls it."""
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Nothing to update: the state is normalised with the checkpoint's fixed statistics."""
 
 
+class AdapterActor(Actor):
+    """A policy that is a small network, its ``adapter``, on GR00T's features and the robot's state."""
+
+    encoder: Gr00tEncoder
+
+    def as_jit(self) -> nn.Module:
+        """A copy of the network: (features, state) -> action chunk. The export moves it to the CPU."""
+        return copy.deepcopy(cast(nn.Module, self.adapter))
+
+    def as_onnx(self, verbose: bool = False) -> nn.Module:
+        return ForOnnx(self.as_jit(), features=self.encoder.feature_shape, state=(self.encoder.state_dim,))
+
+
 class HeadActor(Actor):
-    """A policy that acts through GR00T's action head."""
+    """A policy that acts through GR00T's action head.
+
+    Args:
+        encoder: The shared frozen backbone, with the head.
+        options: The fields of ``agent.actor``.
+
+    Raises:
+        ValueError: The task's actions are discrete.
+    """
 
     reads_head = True
 
     encoder: Gr00tEncoder
 
+    def __init__(self, encoder: Gr00tEncoder, options: Any) -> None:
+        super().__init__(encoder, options)
+        require_continuous_actions(encoder)
+        model = encoder.model
+        self.noise_shape = model.action_horizon, model.max_action_dim
+        """Of one decision: what the head decides, whether it is executed or not."""
+
+        self.action_dims = torch.tensor(encoder.action_dims, device=model.device)
+        """Dimensions of the head's output that reach the robot."""
+
+    def draw_noise(self, obs: TensorDict) -> Tensor:
+        """What the flow begins with, of torch's global generator: (B, horizon, max_action_dim)."""
+        return torch.randn(obs.batch_size[0], *self.noise_shape, device=self.action_dims.device)
+
     def as_jit(self) -> nn.Module:
         """A note in place of the policy, see :class:`ExportedElsewhere`."""
-        return ExportedElsewhere(self.encoder.state_dim, self.chunk_length * self.encoder.spec.action_dim)
+        return ExportedElsewhere(self.chunk_length * self.encoder.spec.action_dim)
 
     def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """Likewise."""
-        return self.as_jit()
+        return ForOnnx(self.as_jit(), "see_scripts_export_gr00t_py", state=(self.encoder.state_dim,))
 
 
-class AdapterForOnnx(nn.Module):
-    """A small network over features and state, with the names and example inputs that rsl_rl's ONNX export asks for."""
+def require_continuous_actions(encoder: Encoder) -> None:
+    """Check that a task's actions are numbers.
 
-    is_recurrent = False
-    input_names = ("features", "state")
-    output_names = ("actions",)
+    Raises:
+        ValueError: They are choices.
+    """
+    if encoder.spec.action_choices:
+        choices = ", ".join(map(str, encoder.spec.action_choices))
+        raise ValueError(
+            f"The task's actions are discrete ({choices} choices), which this actor cannot decide. Use the agent"
+            " `gr00t_categorical_ppo`, or a task with continuous actions."
+        )
 
-    def __init__(self, adapter: nn.Module, num_tokens: int, feature_dim: int, state_dim: int) -> None:
+
+class ForOnnx(nn.Module):
+    """A network with the names and example inputs that rsl_rl's ONNX export asks for.
+
+    Args:
+        network: From the inputs to one output.
+        output: Name of the output.
+        **shapes: Shape of each input, for one observation.
+    """
+
+    def __init__(self, network: nn.Module, output: str = "actions", **shapes: tuple[int, ...]) -> None:
         super().__init__()
-        self.adapter = adapter
-        self._shapes = (1, num_tokens, feature_dim), (1, state_dim)
+        self.network = network
+        self.input_names, self.output_names = list(shapes), [output]
+        self._shapes = list(shapes.values())
 
-    def forward(self, features: Tensor, state: Tensor) -> Tensor:
-        return self.adapter(features, state)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.network(*inputs)
 
-    def get_dummy_inputs(self) -> tuple[Tensor, Tensor]:
-        features, state = self._shapes
-        return torch.zeros(features), torch.zeros(state)
+    def get_dummy_inputs(self) -> tuple[Tensor, ...]:
+        return tuple(torch.zeros(1, *shape) for shape in self._shapes)
 
 
 class ExportedElsewhere(nn.Module):
@@ -274,21 +308,12 @@ class ExportedElsewhere(nn.Module):
     (``scripts/export_gr00t.py``). Isaac Lab exports at every start of ``play`` and cannot be told not to.
 
     Args:
-        state_dim: Width of the state.
         num_actions: Width of an action chunk.
     """
 
-    is_recurrent = False
-    input_names = ("state",)
-    output_names = ("see_scripts_export_gr00t_py",)
-
-    def __init__(self, state_dim: int, num_actions: int) -> None:
+    def __init__(self, num_actions: int) -> None:
         super().__init__()
-        self.state_dim = state_dim
         self.num_actions = num_actions
 
     def forward(self, state: Tensor) -> Tensor:
         return torch.full((state.shape[0], self.num_actions), float("nan"))
-
-    def get_dummy_inputs(self) -> tuple[Tensor]:
-        return (torch.zeros(1, self.state_dim),)

@@ -21,13 +21,13 @@ from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.base_checkpoint import base_directory, base_fingerprint
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.options import CriticOptions, Gr00tOptions
-from gr00t_rl_ext.policy.protocols import Encoder
+from gr00t_rl_ext.policy.plain import Encoder
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
 @dataclass(frozen=True)
-class ActorRecipe:
-    """What an actor is made from, as plain values that a checkpoint can hold."""
+class ActorDefinition:
+    """What an actor is made from: its class, task and settings, as plain values that a checkpoint can hold."""
 
     class_name: str
     """Class of the actor, ``module:name``."""
@@ -39,8 +39,8 @@ class ActorRecipe:
     """Fields of ``agent.actor`` without ``class_name``."""
 
     @classmethod
-    def of(cls, actor_class: type[Actor], spec: TaskSpec, actor_cfg: Mapping[str, Any]) -> ActorRecipe:
-        """The recipe of an actor of some class for a task."""
+    def of(cls, actor_class: type[Actor], spec: TaskSpec, actor_cfg: Mapping[str, Any]) -> ActorDefinition:
+        """The definition of an actor of some class for a task."""
         return cls(
             f"{actor_class.__module__}:{actor_class.__qualname__}",
             dataclasses.asdict(spec),
@@ -48,15 +48,20 @@ class ActorRecipe:
         )
 
     def overrides_for(self, other: Mapping[str, Any], section: str) -> list[str]:
-        """Arguments of the command line that give ``agent.actor.<section>`` the values of another recipe.
+        """Arguments of the command line that give ``agent.actor.<section>`` the values of another definition.
 
         Args:
-            other: Fields of that recipe.
+            other: Fields of that definition.
             section: ``gr00t`` or ``freezing``.
         """
         wanted, given = other["actor"].get(section, {}), self.actor.get(section, {})
         changed = {name: value for name, value in wanted.items() if given.get(name) != value}
         return [shell_argument(f"agent.actor.{section}.{name}={_spell(value)}") for name, value in changed.items()]
+
+    def with_gr00t(self, **changes: Any) -> ActorDefinition:
+        """The same with some fields of ``agent.actor.gr00t`` changed, such as a base checkpoint that moved."""
+        gr00t = {**self.actor.get("gr00t", {}), **changes}
+        return dataclasses.replace(self, actor={**self.actor, "gr00t": gr00t})
 
     def base(self) -> tuple[Path, str]:
         """Directory and fingerprint of the GR00T that it is over.
@@ -93,7 +98,7 @@ class Gr00tActorCritic:
 
     critic: Gr00tCritic | None
 
-    recipe: ActorRecipe
+    definition: ActorDefinition
     """What the actor was made from."""
 
     @property
@@ -135,15 +140,15 @@ class Gr00tActorCritic:
         Raises:
             ValueError: A field is not known or does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
         """
-        recipe = ActorRecipe.of(actor_class, spec, actor_cfg)
-        actor = recipe.make(device, obs, encoder)
+        definition = ActorDefinition.of(actor_class, spec, actor_cfg)
+        actor = definition.make(device, obs, encoder)
         critic = None
         if critic_cfg is not None:
             options = read(CriticOptions, critic_cfg, "agent.critic")
             critic = (critic_class or Gr00tCritic)(
                 actor.encoder, obs, obs_groups["critic"], options, actor.chunk_length
             ).to(device)
-        return cls(actor, critic, recipe)
+        return cls(actor, critic, definition)
 
     def describe(self) -> str:
         """One paragraph on what was built, for the log."""

@@ -11,9 +11,8 @@ import torch
 from rsl_rl.modules import MLP
 from torch import nn
 
-from gr00t_rl_ext.policy import gaussian
-from gr00t_rl_ext.policy.options import BoundedStdOptions
-from gr00t_rl_ext.policy.scored import mode
+from gr00t_rl_ext.policy.options import AdapterActorOptions, GaussianActorOptions, ResidualActorOptions
+from gr00t_rl_ext.policy.scored import bounded_std, mode
 
 
 class AttentionPooling(nn.Module):
@@ -48,28 +47,17 @@ class ChunkAdapter(nn.Module):
         state_dim: Width of the normalised state.
         chunk_length: Control steps H of the chunk.
         step_outputs: Outputs of the MLP per control step.
-        hidden_dims: Widths of the hidden layers.
-        activation: Name of the activation, as in rsl_rl.
-        num_queries: Queries of the attention pooling.
+        options: Of the networks.
     """
 
     def __init__(
-        self,
-        feature_dim: int,
-        state_dim: int,
-        chunk_length: int,
-        step_outputs: int,
-        hidden_dims: tuple[int, ...] | list[int],
-        activation: str,
-        num_queries: int,
+        self, feature_dim: int, state_dim: int, chunk_length: int, step_outputs: int, options: AdapterActorOptions
     ) -> None:
         super().__init__()
-        self.feature_dim = feature_dim
-        self.state_dim = state_dim
-        self.chunk_length = chunk_length
-        self.step_outputs = step_outputs
-        self.pooling = AttentionPooling(feature_dim, num_queries)
-        self.mlp = MLP(num_queries * feature_dim + state_dim, chunk_length * step_outputs, hidden_dims, activation)
+        self.chunk_length, self.step_outputs = chunk_length, step_outputs
+        self.pooling = AttentionPooling(feature_dim, options.num_queries)
+        num_inputs = options.num_queries * feature_dim + state_dim
+        self.mlp = MLP(num_inputs, chunk_length * step_outputs, options.hidden_dims, options.activation)
         # so that the policy starts close to the same distribution, whatever it sees
         initialize_orthogonally(self.mlp, output_gain=0.01)
 
@@ -82,18 +70,15 @@ class ChunkAdapter(nn.Module):
 class GaussianAdapter(ChunkAdapter):
     """From features and state to a diagonal Gaussian over an action chunk.
 
-    The standard deviation is kept inside ``std_range`` by :func:`~gr00t_rl_ext.policy.gaussian.bounded_std`.
+    The standard deviation is kept inside its range by :func:`~gr00t_rl_ext.policy.scored.bounded_std`.
 
     Args:
         feature_dim: Width D of the features.
         state_dim: Width of the normalised state.
         chunk_length: Control steps H of the chunk.
         action_dim: Action dimensions A of one control step.
-        hidden_dims: Widths of the hidden layers.
-        activation: Name of the activation, as in rsl_rl.
-        num_queries: Queries of the attention pooling.
-        std: Standard deviation at the start, with ``state_dependent_std`` up to what the small weights of the last
-            layer add, and its bounds. None: as by default.
+        options: Of the networks and the standard deviation. A ``state_dependent_std`` is ``init_std`` at the start up
+            to what the small weights of the last layer add.
         bounded_mean: Bound the mean by Tanh, for a Gaussian over actions in [-1, 1]. False: any mean, for a Gaussian
             whose samples a Tanh bounds.
     """
@@ -104,17 +89,14 @@ class GaussianAdapter(ChunkAdapter):
         state_dim: int,
         chunk_length: int,
         action_dim: int,
+        options: GaussianActorOptions | ResidualActorOptions,
         *,
-        hidden_dims: tuple[int, ...] | list[int] = (256, 256),
-        activation: str = "elu",
-        num_queries: int = 4,
-        std: BoundedStdOptions | None = None,
         bounded_mean: bool = True,
     ) -> None:
-        std = BoundedStdOptions() if std is None else std
+        std = options.distribution_cfg
         low, high = std.std_range
         step_outputs = 2 * action_dim if std.state_dependent_std else action_dim
-        super().__init__(feature_dim, state_dim, chunk_length, step_outputs, hidden_dims, activation, num_queries)
+        super().__init__(feature_dim, state_dim, chunk_length, step_outputs, options)
         self.action_dim = action_dim
         self.bounded_mean = bounded_mean
         self.init_std = std.init_std
@@ -130,21 +112,13 @@ class GaussianAdapter(ChunkAdapter):
             self.std_logit = nn.Parameter(torch.full((chunk_length, action_dim), logit))
 
     def distribution(self, features: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The Gaussian of a decision.
-
-        Args:
-            features: (B, S, D).
-            state: (B, state_dim).
-
-        Returns:
-            Mean and standard deviation, (B, H, A) each, fp32. The mean is inside (-1, 1) if it is bounded.
-        """
+        """Features (B, S, D) and state (B, state_dim) -> mean and standard deviation, (B, H, A) each, fp32."""
         outputs = self._outputs(features, state)
         mean = outputs[:, :, : self.action_dim]
         if self.bounded_mean:
             mean = torch.tanh(mean)
         raw_std = outputs[:, :, self.action_dim :] if self.std_logit is None else self.std_logit
-        return mean, gaussian.bounded_std(raw_std, self.std_range[0], self.std_range[1]).expand_as(mean)
+        return mean, bounded_std(raw_std, self.std_range[0], self.std_range[1]).expand_as(mean)
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """The deterministic action chunk in [-1, 1], flattened: (B, H * A)."""
@@ -161,9 +135,7 @@ class CategoricalAdapter(ChunkAdapter):
         state_dim: Width of the normalised state.
         chunk_length: Control steps H of the chunk.
         choices: How many choices each of A components has.
-        hidden_dims: Widths of the hidden layers.
-        activation: Name of the activation, as in rsl_rl.
-        num_queries: Queries of the attention pooling.
+        options: Of the networks.
 
     Raises:
         ValueError: If there is no component, or one without a choice.
@@ -174,18 +146,15 @@ class CategoricalAdapter(ChunkAdapter):
         feature_dim: int,
         state_dim: int,
         chunk_length: int,
-        choices: tuple[int, ...] | list[int],
-        *,
-        hidden_dims: tuple[int, ...] | list[int] = (256, 256),
-        activation: str = "elu",
-        num_queries: int = 4,
+        choices: tuple[int, ...],
+        options: AdapterActorOptions,
     ) -> None:
         if not choices or min(choices) < 1:
             raise ValueError(
                 f"The action's components have {tuple(choices)} choices; expected at least one component, and at least"
                 " one choice in each."
             )
-        super().__init__(feature_dim, state_dim, chunk_length, sum(choices), hidden_dims, activation, num_queries)
+        super().__init__(feature_dim, state_dim, chunk_length, sum(choices), options)
         self.choices = list(choices)
 
     def logits(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
+from gr00t_rl_ext.policy.actor import AdapterActor, Decisions, Parameters
 from gr00t_rl_ext.policy.adapter import CategoricalAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import CategoricalActorOptions
 from gr00t_rl_ext.policy.scored import Scored, choose, score_choices, uncertainty
 
 
-class Gr00tCategoricalActor(Actor):
+class Gr00tCategoricalActor(AdapterActor):
     """GR00T's features and the robot's state -> adapter -> independent categoricals over an action chunk.
 
     For the action spaces ``Discrete`` and ``MultiDiscrete``. Actions are the numbers of the choices, as floats.
@@ -33,8 +31,6 @@ class Gr00tCategoricalActor(Actor):
 
     OPTIONS = CategoricalActorOptions
 
-    encoder: Gr00tEncoder
-
     def __init__(self, encoder: Gr00tEncoder, options: CategoricalActorOptions) -> None:
         super().__init__(encoder, options)
         self.choices = encoder.spec.action_choices
@@ -45,7 +41,7 @@ class Gr00tCategoricalActor(Actor):
                 " agent `gr00t_ppo` or `gr00t_flow_ppo`, or a task with the action space Discrete or MultiDiscrete."
             )
         self.adapter = CategoricalAdapter(
-            encoder.feature_shape[1], encoder.state_dim, self.chunk_length, self.choices, **options.adapter()
+            encoder.feature_shape[1], encoder.state_dim, self.chunk_length, self.choices, options
         )
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
@@ -59,9 +55,6 @@ class Gr00tCategoricalActor(Actor):
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((self.chunk_length, sum(self.choices)),)
 
-    def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        return decisions.recorded
-
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         (logits,) = distribution
         return score_choices(decisions.actions, logits, decisions.valid, self.choices)
@@ -72,11 +65,3 @@ class Gr00tCategoricalActor(Actor):
         if self._recorded is None:
             return torch.tensor([1.0 - 1.0 / count for count in self.choices])
         return uncertainty(self._recorded[0], self.choices)
-
-    def as_jit(self) -> nn.Module:
-        """A copy of the adapter: (features, state) -> choices. The export moves it to the CPU."""
-        return copy.deepcopy(self.adapter)
-
-    def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """The same for ONNX."""
-        return AdapterForOnnx(copy.deepcopy(self.adapter), *self.encoder.feature_shape, self.encoder.state_dim)

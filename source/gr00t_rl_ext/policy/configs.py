@@ -13,27 +13,13 @@ from typing import Any
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
 
-from gr00t_rl_ext.policy import options
-from gr00t_rl_ext.policy.flow_chain import FlowOptions as FlowCfg
-from gr00t_rl_ext.policy.options import BoundedGaussianOptions as BoundedGaussianCfg
-from gr00t_rl_ext.policy.options import BoundedStdOptions as BoundedStdCfg
-from gr00t_rl_ext.policy.options import Gr00tOptions as Gr00tModelCfg
-from gr00t_rl_ext.policy.stages import FreezingOptions as Gr00tFreezingCfg
+from gr00t_rl_ext.policy import options, stages
 
-__all__ = [
-    "BoundedGaussianCfg",
-    "BoundedStdCfg",
-    "FlowCfg",
-    "Gr00tCategoricalActorCfg",
-    "Gr00tCriticCfg",
-    "Gr00tFlowActorCfg",
-    "Gr00tFreezingCfg",
-    "Gr00tGaussianActorCfg",
-    "Gr00tModelCfg",
-    "Gr00tResidualActorCfg",
-    "Gr00tSteeringActorCfg",
-    "MlpActorCfg",
-]
+Gr00tModelCfg = options.Gr00tOptions
+Gr00tFreezingCfg = stages.FreezingOptions
+FlowCfg = options.FlowOptions
+BoundedStdCfg = options.BoundedStdOptions
+BoundedGaussianCfg = options.BoundedGaussianOptions
 
 
 class _OverGr00t:

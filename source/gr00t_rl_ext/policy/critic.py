@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from rsl_rl.modules import MLP, EmpiricalNormalization
@@ -16,7 +16,7 @@ from torch import nn
 from gr00t_rl_ext.policy.adapter import initialize_orthogonally
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import CriticOptions
-from gr00t_rl_ext.policy.protocols import Encoder
+from gr00t_rl_ext.policy.plain import Encoder
 
 
 class Gr00tCritic(nn.Module):
@@ -36,8 +36,6 @@ class Gr00tCritic(nn.Module):
         ValueError: If a group does not exist or is no vector, or an option does not fit.
     """
 
-    is_recurrent = False
-
     def __init__(
         self,
         encoder: Encoder,
@@ -48,7 +46,8 @@ class Gr00tCritic(nn.Module):
     ) -> None:
         super().__init__()
         options = CriticOptions() if options is None else options
-        self.encoder = encoder
+        # where it is another one, no features are read
+        self.encoder = cast(Gr00tEncoder, encoder)
         self.reads_features = any(group in encoder.spec.image_groups for group in obs_groups)
         self.vector_groups = [group for group in obs_groups if group not in encoder.spec.image_groups]
         for group in self.vector_groups:
@@ -60,13 +59,13 @@ class Gr00tCritic(nn.Module):
                 )
         vector_dim = sum(int(obs[group].shape[-1]) for group in self.vector_groups)
         if not options.detach and not (
-            self.reads_features and any(stage.train for stage in self._gr00t.freezing.stages)
+            self.reads_features and any(stage.train for stage in self.encoder.freezing.stages)
         ):
             raise ValueError(
                 "`agent.critic.detach` is false, but there is nothing that the value loss could change: the critic"
                 " reads no images, or nothing of GR00T trains (`agent.actor.freezing`). Leave it true."
             )
-        feature_dim = self._gr00t.feature_shape[1] if self.reads_features else 0
+        feature_dim = self.encoder.feature_shape[1] if self.reads_features else 0
         if vector_dim + feature_dim == 0:
             raise ValueError("The critic reads no observation group; name at least one in `agent.obs_groups`.")
         self.feature_norm = nn.LayerNorm(feature_dim) if self.reads_features else nn.Identity()
@@ -82,23 +81,18 @@ class Gr00tCritic(nn.Module):
         if options.orthogonal_init:
             initialize_orthogonally(self.mlp, output_gain=1.0)
 
-    def forward(self, obs: TensorDict, masks: torch.Tensor | None = None, hidden_state: Any = None) -> torch.Tensor:
+    def forward(self, obs: TensorDict) -> torch.Tensor:
         """Values of observations, (B, 1) or (B, H), fp32. Not :attr:`detach`: differentiable in the features."""
         parts = []
         if self.reads_features:
             if FEATURES not in obs.keys():
                 obs = self.encoder.encode(obs)
             features = obs[FEATURES].detach() if self.detach else obs[FEATURES]
-            parts.append(self.feature_norm(self._gr00t.pool(features.float())))
+            parts.append(self.feature_norm(self.encoder.pool(features.float())))
         if self.vector_groups:
             vectors = self.normalizer(self._vectors(obs))
             parts.append(vectors if self.obs_clip is None else vectors.clamp(-self.obs_clip, self.obs_clip))
         return self.mlp(torch.cat(parts, dim=-1)).float()
-
-    @property
-    def _gr00t(self) -> Gr00tEncoder:
-        # only that one has images, without which no features are read
-        return cast(Gr00tEncoder, self.encoder)
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, ...) into the running statistics."""
@@ -107,9 +101,3 @@ class Gr00tCritic(nn.Module):
 
     def _vectors(self, obs: TensorDict) -> torch.Tensor:
         return torch.cat([obs[group] for group in self.vector_groups], dim=-1).float()
-
-    def reset(self, dones: torch.Tensor | None = None, hidden_state: Any = None) -> None:
-        """Nothing to reset: the critic has no memory."""
-
-    def get_hidden_state(self) -> None:
-        """The critic has no memory."""

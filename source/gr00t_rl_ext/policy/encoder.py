@@ -70,6 +70,18 @@ class Gr00tEncoder:
         self.calls = 0
         """Passes through the whole backbone so far."""
 
+        self.base_name = str(self.model.config.source)
+        """Where the GR00T came from."""
+
+        self.dtype = freezing.frozen_dtype
+        """Data type of the features, and of what is frozen."""
+
+        self.state_dim = inputs.embodiment.state.dim
+        """Width of :meth:`state`."""
+
+        self.action_horizon = inputs.embodiment.action_horizon or self.model.action_horizon
+        """Actions per chunk that the checkpoint was trained to give for this robot."""
+
     @classmethod
     def load(
         cls,
@@ -112,19 +124,9 @@ class Gr00tEncoder:
         return cls(trained, inputs, spec, base_fingerprint(options, spec), bound, check)
 
     @property
-    def base_name(self) -> str:
-        """Where the GR00T came from."""
-        return str(self.model.config.source)
-
-    @property
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
         return self.inputs.prompt_length(self.spec.instruction), self.model.feature_dim
-
-    @property
-    def action_horizon(self) -> int:
-        """Actions per chunk that the checkpoint was trained to give for this robot."""
-        return self.inputs.embodiment.action_horizon or self.model.action_horizon
 
     def chunk_length(self, wanted: int | None) -> int:
         """Control steps of a decision: as many as are wanted (``agent.actor.chunk_length``), or the whole horizon.
@@ -139,16 +141,6 @@ class Gr00tEncoder:
                 f" in 1..{horizon}, or be null for all of them."
             )
         return horizon if wanted is None else wanted
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Data type of the features, and of what is frozen."""
-        return self.freezing.frozen_dtype
-
-    @property
-    def state_dim(self) -> int:
-        """Width of :meth:`state`."""
-        return self.inputs.embodiment.state.dim
 
     @torch.no_grad()
     def encode(self, obs: TensorDict) -> TensorDict:
@@ -166,7 +158,7 @@ class Gr00tEncoder:
         if self.state_check is not None:
             self.state_check.watch(self.raw_state(obs))
         depth = self.freezing.depth
-        encoded = dict(obs.items()) if depth == Depth.IMAGES else self._without_images(obs)
+        encoded = self._kept_groups(obs)
         if depth == Depth.HIDDEN:
             encoded[HIDDEN] = self._hidden_states(obs, self.freezing.cut)
         elif depth == Depth.FEATURES:
@@ -188,9 +180,7 @@ class Gr00tEncoder:
 
     def kept(self, obs: TensorDict) -> TensorDict:
         """What of an encoded observation is kept with the decision: all that training does not change."""
-        if self.freezing.depth == Depth.FEATURES:
-            return obs
-        return obs.exclude(FEATURES)
+        return obs if self.freezing.depth == Depth.FEATURES else obs.exclude(FEATURES)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Runs float32 layers that train among frozen ones of lower precision in that precision.
@@ -250,10 +240,9 @@ class Gr00tEncoder:
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """Zeros of the shape of what :meth:`kept` leaves of :meth:`encode`'s result, which take no memory."""
         depth = self.freezing.depth
-        kept = dict(obs.items()) if depth == Depth.IMAGES else self._without_images(obs)
         example = {
             name: torch.zeros((), dtype=value.dtype, device=value.device).expand(value.shape)
-            for name, value in kept.items()
+            for name, value in self._kept_groups(obs).items()
         }
         if depth != Depth.IMAGES:
             key = HIDDEN if depth == Depth.HIDDEN else FEATURES
@@ -282,8 +271,10 @@ class Gr00tEncoder:
             tokens = self.model.condition(features).tokens if self.freezing.reads_head else features.tokens
         return tokens.to(self.dtype)
 
-    def _without_images(self, obs: TensorDict) -> dict[str, Any]:
-        return {name: value for name, value in obs.items() if name not in self.spec.image_groups}
+    def _kept_groups(self, obs: TensorDict) -> dict[str, Any]:
+        """Groups that are kept as they are: those of images only where nothing that is made of them is kept."""
+        dropped = () if self.freezing.depth == Depth.IMAGES else self.spec.image_groups
+        return {name: value for name, value in obs.items() if name not in dropped}
 
     def raw_state(self, obs: TensorDict) -> torch.Tensor:
         """Proprioception in the checkpoint's keys and units, (num_envs, width of the keys), fp32."""
@@ -348,6 +339,7 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMappin
             continue
         width = sum(terms.values())
         listed = ", ".join(f"{term} {size}" for term, size in terms.items())
+        groups = " (`agent.obs_groups.actor` names the observation groups)" if name == "state" else ""
         if width > limit:
             raise Gr00tCheckpointError(
                 f"The task's {name} has {width} dimensions ({listed}); the checkpoint takes at most {limit}."
@@ -357,14 +349,14 @@ def _check_widths(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMappin
             raise Gr00tCheckpointError(
                 f"The task's {name} has {width} dimensions ({listed}), but the checkpoint's statistics for"
                 f" {embodiment.tag!r} describe {vector.raw_dim} ({vector.describe()}). Both must agree in order and"
-                f" units: {_how_to_change(name)}, say in `agent.actor.gr00t.mapping` how they correspond, or"
-                " choose another `agent.actor.gr00t.embodiment_tag`."
+                f" units: change the task's {name} terms{groups}, say in `agent.actor.gr00t.mapping` how they"
+                " correspond, or choose another `agent.actor.gr00t.embodiment_tag`."
             )
         keys = [spec.key for spec in vector.specs]
         if keys != list(terms) and sorted(keys) == sorted(terms):
             raise Gr00tCheckpointError(
                 f"The task's {name} is {', '.join(terms)}, but the checkpoint's statistics for {embodiment.tag!r} have"
-                f" the same keys in another order: {', '.join(keys)}. {_how_to_change(name).capitalize()}, or say in"
+                f" the same keys in another order: {', '.join(keys)}. Change the task's {name} terms{groups}, or say in"
                 " `agent.actor.gr00t.mapping` how they correspond."
             )
 
@@ -379,8 +371,3 @@ def _check_cameras(inputs: Gr00tInputs, spec: TaskSpec, mapping: EmbodimentMappi
             f" (Gymnasium: `env.cameras=[{','.join(known)}]`), or say in `agent.actor.gr00t.mapping` how they"
             " correspond."
         )
-
-
-def _how_to_change(name: str) -> str:
-    groups = " (`agent.obs_groups.actor` names the observation groups)" if name == "state" else ""
-    return f"change the task's {name} terms{groups}"

@@ -17,14 +17,14 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.actor_critic import ActorRecipe
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.robot.embodiment_mapping import mapping_file
 
 POLICY_DIRECTORY = "rl_policy"
 """In an exported checkpoint: the actor's own networks, which GR00T's format has no place for."""
 
-_RECIPE_FILE = "recipe.json"
+_DEFINITION_FILE = "recipe.json"  # as exported checkpoints have it
 _MAPPING_FILE = "mapping.yaml"
 _WEIGHTS_FILE = "actor.safetensors"
 
@@ -45,40 +45,37 @@ def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Actor:
     Raises:
         ValueError: The base checkpoint cannot be loaded, or does not fit.
     """
-    recipe = recipe_of(saved, **gr00t)
-    actor = recipe.make(device)
+    actor = definition_of(saved).with_gr00t(**gr00t).make(device)
     actor.encoder.freezing.restore(saved["stage"])
     actor.encoder.freezing.load_state_dict(saved["gr00t_state_dict"])
     actor.load_state_dict(saved["actor_state_dict"])
     return actor.eval()
 
 
-def recipe_of(saved: Mapping[str, Any], **gr00t: Any) -> ActorRecipe:
-    """How the actor of a training checkpoint was made, with some fields of ``agent.actor.gr00t`` changed."""
-    recipe = ActorRecipe(**saved["actor_recipe"])
-    changed = {**recipe.actor.get("gr00t", {}), **gr00t}
-    return dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": changed})
+def definition_of(saved: Mapping[str, Any]) -> ActorDefinition:
+    """What the actor of a training checkpoint was made from."""
+    return ActorDefinition(**saved["actor_recipe"])
 
 
-def write(actor: Actor, recipe: ActorRecipe, directory: Path) -> None:
+def write(actor: Actor, definition: ActorDefinition, directory: Path) -> None:
     """Write a GR00T checkpoint with what was trained of it merged in, and the actor's own networks beside it.
 
     The actor cannot train any more afterwards.
 
     Args:
         actor: From :func:`load_trained`.
-        recipe: How it was made.
+        definition: What it was made from.
         directory: Empty, or does not exist.
     """
     gr00t_of(actor).freezing.merge().save_pretrained(directory)
     (directory / POLICY_DIRECTORY).mkdir()
     # what trained is part of the weights now
-    settings = {name: value for name, value in recipe.actor.items() if name != "freezing"}
-    recipe = dataclasses.replace(recipe, actor=settings)
+    settings = {name: value for name, value in definition.actor.items() if name != "freezing"}
+    definition = dataclasses.replace(definition, actor=settings)
     if mapping := settings.get("gr00t", {}).get("mapping"):
         (directory / POLICY_DIRECTORY / _MAPPING_FILE).write_bytes(mapping_file(mapping).read_bytes())
-    text = json.dumps(dataclasses.asdict(recipe), indent=2)
-    (directory / POLICY_DIRECTORY / _RECIPE_FILE).write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(dataclasses.asdict(definition), indent=2)
+    (directory / POLICY_DIRECTORY / _DEFINITION_FILE).write_text(text + "\n", encoding="utf-8")
     weights = {name: value.contiguous() for name, value in actor.state_dict().items()}
     save_file(weights, directory / POLICY_DIRECTORY / _WEIGHTS_FILE)
 
@@ -95,17 +92,17 @@ def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Actor:
         FileNotFoundError: The directory was not exported.
     """
     directory = Path(directory)
-    file = directory / POLICY_DIRECTORY / _RECIPE_FILE
+    file = directory / POLICY_DIRECTORY / _DEFINITION_FILE
     if not file.is_file():
         raise FileNotFoundError(
-            f"{str(directory)!r} has no {POLICY_DIRECTORY}/{_RECIPE_FILE}: it is no checkpoint that"
+            f"{str(directory)!r} has no {POLICY_DIRECTORY}/{_DEFINITION_FILE}: it is no checkpoint that"
             " scripts/export_gr00t.py wrote."
         )
-    recipe = ActorRecipe(**json.loads(file.read_text(encoding="utf-8")))
-    options = {**recipe.actor.get("gr00t", {}), "checkpoint": str(directory), **gr00t}
-    if options.get("mapping"):
-        options["mapping"] = str(directory / POLICY_DIRECTORY / _MAPPING_FILE)
-    actor = dataclasses.replace(recipe, actor={**recipe.actor, "gr00t": options}).make(device)
+    definition = ActorDefinition(**json.loads(file.read_text(encoding="utf-8")))
+    definition = definition.with_gr00t(checkpoint=str(directory), **gr00t)
+    if definition.actor["gr00t"].get("mapping"):
+        definition = definition.with_gr00t(mapping=str(directory / POLICY_DIRECTORY / _MAPPING_FILE))
+    actor = definition.make(device)
     actor.load_state_dict(load_file(directory / POLICY_DIRECTORY / _WEIGHTS_FILE))
     return actor.eval()
 
@@ -134,5 +131,5 @@ def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
     )
     with encoder.autocast():
         context = model.condition(model.encode(**encoder.model_inputs(obs)))
-        sampled = model.sample(context, encoder.inputs.state(encoder.raw_state(obs)), noise.to(model.device))
+        sampled = model.sample(context, encoder.head_state(obs), noise.to(model.device))
     return {"policy": chunks.float().cpu(), "GR00T": sampled.float().cpu()}

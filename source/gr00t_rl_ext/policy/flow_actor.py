@@ -21,7 +21,6 @@ from gr00t_rl_ext.policy.flow_chain import (
     sample_chain,
     scored_steps,
 )
-from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
 from gr00t_rl_ext.policy.options import FlowActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
 
@@ -75,16 +74,12 @@ class Gr00tFlowActor(HeadActor):
 
     def __init__(self, encoder: Gr00tEncoder, options: FlowActorOptions) -> None:
         super().__init__(encoder, options)
-        require_continuous_actions(encoder)
         self.flow = options.flow
-        model = encoder.model
-        self._shape = model.action_horizon, model.max_action_dim
-        self.action_dims = torch.tensor(encoder.action_dims, device=model.device)
         self.noise_level = self.flow.noise_level_at(0)
         self.noise: NoiseNetwork | None = None
         if self.flow.noise == "learned":
             self.noise = NoiseNetwork(
-                encoder.feature_shape[1], encoder.state_dim, self._shape, tuple(self.flow.noise_hidden_dims)
+                encoder.feature_shape[1], encoder.state_dim, self.noise_shape, tuple(self.flow.noise_hidden_dims)
             )
 
     def start_iteration(self, iteration: int) -> None:
@@ -111,7 +106,7 @@ class Gr00tFlowActor(HeadActor):
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
         """See :meth:`Actor.decide`. Both kinds of decision start from noise of torch's global generator."""
         with self.encoder.autocast():
-            noise = torch.randn(obs.batch_size[0], *self._shape, device=self.action_dims.device)
+            noise = self.draw_noise(obs)
             if stochastic:
                 x, chain = sample_chain(self.field(obs), noise, self.flow, self.noise_level)
             else:
@@ -128,14 +123,16 @@ class Gr00tFlowActor(HeadActor):
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((self.chunk_length, self.flow.num_scored * len(self.action_dims)),) * 2
 
+    def _recorded_steps(self, decisions: Decisions) -> GaussianScored:
+        return rollout_steps(FlowChain(*decisions.recorded), self.flow, decisions.valid, self.action_dims)
+
     def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        steps = rollout_steps(FlowChain(*decisions.recorded), self.flow, decisions.valid, self.action_dims)
+        steps = self._recorded_steps(decisions)
         return steps.mean, steps.std
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
-        recorded = rollout_steps(FlowChain(*decisions.recorded), self.flow, decisions.valid, self.action_dims)
         mean, std = distribution
-        return GaussianScored(recorded.outcome, mean, std, decisions.valid)
+        return GaussianScored(self._recorded_steps(decisions).outcome, mean, std, decisions.valid)
 
     @property
     def output_std(self) -> Tensor:

@@ -33,8 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gr00t_rl_ext.policy import gaussian
-from gr00t_rl_ext.policy.scored import GaussianScored
+from gr00t_rl_ext.policy.scored import GaussianScored, bounded_std, where_valid
 
 _WHERE = "agent.actor.flow"
 
@@ -96,7 +95,27 @@ class FlowOptions:
         for name in ("num_steps", "num_eval_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{_WHERE}.{name}` is {getattr(self, name)}; expected at least 1 Euler step.")
-        self._check_noise_level()
+        for name in ("noise_level", "final_noise_level"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < math.inf:
+                raise ValueError(
+                    f"`{_WHERE}.{name}` is {value}; expected a positive number: without noise there is no"
+                    " log-probability and no policy gradient."
+                )
+        if (self.final_noise_level is None) != (self.noise_level_iterations is None):
+            raise ValueError(
+                f"`{_WHERE}.final_noise_level` is {self.final_noise_level} and `{_WHERE}.noise_level_iterations`"
+                f" {self.noise_level_iterations}; a schedule needs both, a constant level neither."
+            )
+        if self.final_noise_level is not None and self.noise == "learned":
+            raise ValueError(
+                f"`{_WHERE}.final_noise_level` is {self.final_noise_level}, but `{_WHERE}.noise` is 'learned', whose"
+                " level the network says. Leave it unset, or set noise to 'sde'."
+            )
+        if self.noise_level_iterations is not None and self.noise_level_iterations < 1:
+            raise ValueError(
+                f"`{_WHERE}.noise_level_iterations` is {self.noise_level_iterations}; expected at least 1 iteration."
+            )
         if not 0.0 <= self.noise_correlation < 1.0:
             raise ValueError(
                 f"`{_WHERE}.noise_correlation` is {self.noise_correlation}; expected a number in [0, 1): with 1 the"
@@ -126,31 +145,6 @@ class FlowOptions:
                 f" that may have noise (`{_WHERE}.num_steps` {self.num_steps}"
                 + (", of which the last is deterministic" if self.deterministic_last_step else "")
                 + "), or null for all of them."
-            )
-
-    def _check_noise_level(self) -> None:
-        for name in ("noise_level", "final_noise_level"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 < value < math.inf:
-                raise ValueError(
-                    f"`{_WHERE}.{name}` is {value}; expected a positive number: without noise there is no"
-                    " log-probability and no policy gradient."
-                )
-        if (self.final_noise_level is None) != (self.noise_level_iterations is None):
-            raise ValueError(
-                f"`{_WHERE}.final_noise_level` is {self.final_noise_level} and `{_WHERE}.noise_level_iterations`"
-                f" {self.noise_level_iterations}; a schedule needs both, a constant level neither."
-            )
-        if self.final_noise_level is None:
-            return
-        if self.noise == "learned":
-            raise ValueError(
-                f"`{_WHERE}.final_noise_level` is {self.final_noise_level}, but `{_WHERE}.noise` is 'learned', whose"
-                " level the network says. Leave it unset, or set noise to 'sde'."
-            )
-        if self.noise_level_iterations < 1:  # type: ignore[operator]
-            raise ValueError(
-                f"`{_WHERE}.noise_level_iterations` is {self.noise_level_iterations}; expected at least 1 iteration."
             )
 
     def noise_level_at(self, iteration: int) -> float:
@@ -248,7 +242,7 @@ def _in_order(outcome: Tensor, mean: Tensor, std: Tensor, valid: Tensor, correla
     before = std[:, :-1]
     # of steps that were not executed it may be 0
     scale = torch.where(before > 0.0, std[:, 1:] / torch.where(before > 0.0, before, 1.0), 0.0)
-    shift = correlation * scale * gaussian.where_valid(outcome - mean, valid, 0.0)[:, :-1]
+    shift = correlation * scale * where_valid(outcome - mean, valid, 0.0)[:, :-1]
     given_mean = torch.cat((mean[:, :1], mean[:, 1:] + shift), dim=1)
     given_std = torch.cat((std[:, :1], std[:, 1:] * math.sqrt(1.0 - correlation**2)), dim=1)
     return GaussianScored(outcome, given_mean, given_std, valid)
@@ -269,7 +263,7 @@ def _evaluate(field: VelocityField, x: Tensor, t: Tensor) -> tuple[Tensor, Tenso
 
 def _learned_std(raw: Tensor | None, options: FlowOptions) -> Tensor:
     assert raw is not None, "with learned noise, the field returns a pair of velocity and raw std"
-    return gaussian.bounded_std(raw, *options.std_range)
+    return bounded_std(raw, *options.std_range)
 
 
 def integrate(field: VelocityField, noise: Tensor, num_steps: int) -> Tensor:
@@ -366,10 +360,7 @@ def scored_steps(
 
     Args:
         field: The policy's network, or that of another policy to compare it with.
-        chain: From :func:`sample_chain`.
-        options: Those that the chain was drawn with.
-        valid: Control steps that were executed, (B, H') bool; H' may be less than H where later steps never are.
-        action_dims: Numbers of the dimensions that reach the robot, (n,) integers; the others are padding.
+        chain, options, valid, action_dims: As in :func:`rollout_steps`.
     """
     outcome = _entries(chain.points[:, 1:], valid, action_dims)
 
@@ -378,7 +369,7 @@ def scored_steps(
         return executed(values.index_select(-1, action_dims))
 
     def executed(values: Tensor) -> Tensor:
-        return gaussian.where_valid(values[:, : valid.shape[1]], valid, 0.0)
+        return where_valid(values[:, : valid.shape[1]], valid, 0.0)
 
     means, stds = [], []
     for index in range(chain.t.shape[1]):

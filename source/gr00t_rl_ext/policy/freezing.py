@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from gr00t_rl_ext.gr00t import Gr00tModel
 from gr00t_rl_ext.policy import lora
-from gr00t_rl_ext.policy.stages import PARTS, FreezingOptions, Stage, is_due
+from gr00t_rl_ext.policy.stages import PARTS, FreezingOptions, Stage
 
 _HEAD_PREFIXES: Mapping[str, tuple[str, ...]] = {
     "projector": tuple(
@@ -124,14 +125,16 @@ class Freezing:
         Returns:
             The groups that begin to train.
         """
-        opened = []
-        while self.stage + 1 < len(self.stages) and is_due(self.stages[self.stage + 1], iteration, success_rate):
-            self.stage += 1
-            opened += self._open(self.stages[self.stage])
-        return opened
+        stage = self.stage
+        while stage + 1 < len(self.stages) and self.stages[stage + 1].is_due(iteration, success_rate):
+            stage += 1
+        return self.restore(stage)
 
     def restore(self, stage: int) -> list[TrainedGroup]:
         """Open all stages up to one that a checkpoint was written in.
+
+        Returns:
+            The groups that begin to train.
 
         Raises:
             ValueError: There is no such stage.
@@ -142,11 +145,9 @@ class Freezing:
                 f" `agent.actor.freezing` has only the stages 0 to {len(self.stages) - 1}. Use the settings that it was"
                 " trained with."
             )
-        opened = []
-        while self.stage < stage:
-            self.stage += 1
-            opened += self._open(self.stages[self.stage])
-        return opened
+        due = self.stages[self.stage + 1 : stage + 1]
+        self.stage = max(self.stage, stage)
+        return [group for opened in due for group in self._open(opened)]
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """All parameters of the model that train, by name."""
@@ -178,17 +179,19 @@ class Freezing:
         return range(num_layers - self.options.language_layers, num_layers)
 
     def _open(self, stage: Stage) -> list[TrainedGroup]:
-        opened = []
+        first = len(self.groups)
         for part in stage.train:
-            parameters = self._inject(part) if part.endswith("_lora") else self._own(part)
-            group = TrainedGroup(part, parameters, stage.learning_rate)
-            self.groups.append(group)
-            opened.append(group)
+            if part.endswith("_lora"):
+                layers = [name for names in self._lora_layers(part).values() for name in names]
+                parameters = lora.inject(self.model, part, layers, self.options.lora_rank, self.options.lora_alpha)
+            else:
+                parameters = self._own(part)
+            self.groups.append(TrainedGroup(part, parameters, stage.learning_rate))
         # peft freezes whatever is no adapter
         trained = {id(parameter) for parameter in self.parameters().values()}
         for parameter in self.model.parameters():
             parameter.requires_grad_(id(parameter) in trained)
-        return opened
+        return self.groups[first:]
 
     def _own(self, part: str) -> dict[str, nn.Parameter]:
         """The model's own parameters of a part, as far as they do not train already, in float32."""
@@ -215,14 +218,11 @@ class Freezing:
             )
         return _HEAD_PREFIXES[part]
 
-    def _inject(self, part: str) -> dict[str, nn.Parameter]:
-        layers = [name for names in self._lora_layers(part).values() for name in names]
-        return lora.inject(self.model, part, layers, self.options.lora_rank, self.options.lora_alpha)
-
     def _lora_layers(self, part: str) -> dict[str, list[str]]:
-        """Target -> the layers that it means."""
+        """Target -> the layers that it means: those whose name ends with it."""
         targets = self.options.lora_dit_targets if part == "dit_lora" else self.options.lora_language_targets
-        return lora.matching_layers(self.model, self._lora_prefix(part), targets)
+        names = lora.linear_layers(self.model, self._lora_prefix(part))
+        return {target: [name for name in names if name.endswith(f".{target}")] for target in targets}
 
     def _lora_prefix(self, part: str) -> str:
         if part == "dit_lora":
@@ -256,25 +256,26 @@ class Freezing:
         Raises:
             RuntimeError: A frozen parameter has a gradient, or one that trains has none.
         """
-        trained = {id(parameter): name for name, parameter in self.parameters().items()}
+        parameters = self.parameters()
+        trained = {id(parameter) for parameter in parameters.values()}
         leaking = [n for n, p in self.model.named_parameters() if id(p) not in trained and p.grad is not None]
         if leaking:
             raise RuntimeError(
                 f"{len(leaking)} frozen parameters of GR00T have a gradient, such as {', '.join(leaking[:3])}."
             )
-        unreached = [name for name, parameter in self.parameters().items() if parameter.grad is None]
+        gradients = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
+        unreached = [name for name in parameters if name not in gradients]
         if unreached:
             raise RuntimeError(
                 f"{len(unreached)} parameters of GR00T should train, but have no gradient, such as"
                 f" {', '.join(unreached[:3])}: the loss does not depend on them."
             )
-        gradients = {name: p.grad for name, p in self.parameters().items() if p.grad is not None}
-        zero = tuple(name for name, gradient in gradients.items() if not gradient.any())
         norms = {
             group.name: float(nn.utils.get_total_norm([gradients[name] for name in group.parameters]))
             for group in self.groups
         }
-        return GradientReport(norms, zero, len(trained))
+        zero = tuple(name for name, gradient in gradients.items() if not gradient.any())
+        return GradientReport(norms, zero, len(parameters))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The trained parameters by name."""
@@ -288,11 +289,8 @@ class Freezing:
             ValueError: Other parameters train, or they have other shapes.
         """
         parameters = self.parameters()
-        wrong = sorted(
-            name
-            for name in parameters.keys() | state.keys()
-            if name not in parameters or name not in state or parameters[name].shape != state[name].shape
-        )
+        own, given = ({(name, value.shape) for name, value in of.items()} for of in (parameters, state))
+        wrong = sorted({name for name, _ in own ^ given})
         if wrong:
             raise ValueError(
                 f"The checkpoint's trained parameters of GR00T do not fit the settings: {len(wrong)} differ, such as"
@@ -327,25 +325,23 @@ class Freezing:
                 f"`agent.actor.freezing.language_layers` is {self.options.language_layers}; the checkpoint's language"
                 f" model has {num_layers} layers."
             )
-        for stage in self.stages:
-            for part in stage.train:
-                self._check_part(part)
-
-    def _check_part(self, part: str) -> None:
-        if part.endswith("_lora"):
-            self._check_targets(part)
-        elif not any(name.startswith(self._prefixes(part)) for name, _ in self.model.named_parameters()):
-            raise ValueError(
-                f"`agent.actor.freezing` names {part!r} ({PARTS[part]}), which this checkpoint does not have."
-            )
+        names = [name for name, _ in self.model.named_parameters()]
+        for part in (part for stage in self.stages for part in stage.train):
+            if part.endswith("_lora"):
+                self._check_targets(part)
+            elif not any(name.startswith(self._prefixes(part)) for name in names):
+                raise ValueError(
+                    f"`agent.actor.freezing` names {part!r} ({PARTS[part]}), which this checkpoint does not have."
+                )
 
     def _check_targets(self, part: str) -> None:
         found = self._lora_layers(part)
         if not found or not all(found.values()):
             option = "lora_dit_targets" if part == "dit_lora" else "lora_language_targets"
             nothing = ", ".join(repr(target) for target, layers in found.items() if not layers)
-            available = lora.layer_names(self.model, self._lora_prefix(part))
+            prefix = self._lora_prefix(part)
+            available = {re.sub(prefix, "", name, count=1) for name in lora.linear_layers(self.model, prefix)}
             raise ValueError(
                 f"`agent.actor.freezing.{option}` names {nothing or 'no layer'}, which matches no linear layer. There"
-                f" are {', '.join(available)}."
+                f" are {', '.join(sorted(available))}."
             )

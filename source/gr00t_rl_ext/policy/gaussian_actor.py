@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Actor, AdapterForOnnx, Decisions, Parameters
+from gr00t_rl_ext.policy.actor import AdapterActor, Decisions, Parameters, require_continuous_actions
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import GaussianActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored, SquashedGaussianScored
 
 
-class Gr00tGaussianActor(Actor):
+class Gr00tGaussianActor(AdapterActor):
     """GR00T's features and the robot's state -> adapter -> Gaussian over an action chunk.
 
     The actions are those of the environment, in [-1, 1] per dimension. Without ``squash`` the mean is bounded by Tanh
@@ -36,8 +34,6 @@ class Gr00tGaussianActor(Actor):
 
     OPTIONS = GaussianActorOptions
 
-    encoder: Gr00tEncoder
-
     def __init__(self, encoder: Gr00tEncoder, options: GaussianActorOptions) -> None:
         super().__init__(encoder, options)
         require_continuous_actions(encoder)
@@ -47,9 +43,8 @@ class Gr00tGaussianActor(Actor):
             encoder.state_dim,
             self.chunk_length,
             encoder.spec.action_dim,
-            std=options.distribution_cfg,
+            options,
             bounded_mean=not self.squash,
-            **options.adapter(),
         )
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
@@ -66,9 +61,6 @@ class Gr00tGaussianActor(Actor):
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((self.chunk_length, self.encoder.spec.action_dim),) * 2
 
-    def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        return decisions.recorded[:2]
-
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         mean, std = distribution
         if not self.squash:
@@ -79,25 +71,3 @@ class Gr00tGaussianActor(Actor):
     @property
     def output_std(self) -> Tensor:
         return torch.tensor(self.adapter.init_std) if self._recorded is None else self._recorded[1]
-
-    def as_jit(self) -> nn.Module:
-        """A copy of the adapter: (features, state) -> action chunk. The export moves it to the CPU."""
-        return copy.deepcopy(self.adapter)
-
-    def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """The same for ONNX."""
-        return AdapterForOnnx(copy.deepcopy(self.adapter), *self.encoder.feature_shape, self.encoder.state_dim)
-
-
-def require_continuous_actions(encoder: Gr00tEncoder) -> None:
-    """Check that a task's actions are numbers.
-
-    Raises:
-        ValueError: They are choices.
-    """
-    if encoder.spec.action_choices:
-        choices = ", ".join(map(str, encoder.spec.action_choices))
-        raise ValueError(
-            f"The task's actions are discrete ({choices} choices), which this actor cannot decide. Use the agent"
-            " `gr00t_categorical_ppo`, or a task with continuous actions."
-        )

@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.helpers import rescale_adapter_scale
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 
 
-def matching_layers(model: nn.Module, prefix: str, targets: Sequence[str]) -> dict[str, list[str]]:
-    """Target -> the linear layers below ``prefix`` (a regular expression) whose name is the target or ends with it."""
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and re.match(prefix, name)]
-    return {target: [name for name in names if name.endswith(f".{target}")] for target in targets}
-
-
-def layer_names(model: nn.Module, prefix: str) -> list[str]:
-    """Names of the linear layers below ``prefix`` (a regular expression), without it: what a target can be."""
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    return sorted({re.sub(prefix, "", name, count=1) for name in names if re.match(prefix, name)})
+def linear_layers(model: nn.Module, prefix: str) -> list[str]:
+    """Names of the linear layers below ``prefix`` (a regular expression)."""
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and re.match(prefix, name)]
 
 
 def inject(model: nn.Module, adapter: str, layers: Sequence[str], rank: int, alpha: float) -> dict[str, nn.Parameter]:
@@ -70,17 +64,9 @@ def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
 
 
-@contextmanager
-def switched_off(model: nn.Module) -> Iterator[None]:
+def switched_off(model: nn.Module) -> AbstractContextManager[None]:
     """The model without its adapters while the block runs."""
-    layers = [(layer, adapter) for layer in lora_layers(model).values() for adapter in layer.lora_A]
-    for layer, adapter in layers:
-        layer.set_scale(adapter, 0.0)
-    try:
-        yield
-    finally:
-        for layer, adapter in layers:
-            layer.set_scale(adapter, 1.0)
+    return rescale_adapter_scale(model, 0.0) if lora_layers(model) else nullcontext()
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from rsl_rl.models import MLPModel
@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from gr00t_rl_ext.options import check_fields
-from gr00t_rl_ext.policy.actor import Actor, Decisions, Parameters
+from gr00t_rl_ext.policy.actor import Actor, Decisions, ForOnnx, Parameters
 from gr00t_rl_ext.policy.options import MlpActorOptions
 from gr00t_rl_ext.policy.plain import PlainEncoder
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored, choose, mode, score_choices, uncertainty
@@ -25,69 +25,6 @@ from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 _WHERE = "agent.actor.distribution_cfg"
 _DISTRIBUTIONS = (GaussianDistribution, HeteroscedasticGaussianDistribution)
-
-
-class _Head(Protocol):
-    """From the outputs of the MLP to a distribution over action chunks (B, H, A)."""
-
-    shapes: tuple[tuple[int, ...], ...]
-    """Shape of each of its parameters, for one decision."""
-
-    def parameters(self, outputs: Tensor) -> Parameters:
-        """Outputs of the MLP -> parameters."""
-        ...
-
-    def decide(self, parameters: Parameters, stochastic: bool) -> Tensor:
-        """A draw, or the mode."""
-        ...
-
-    def scored(self, parameters: Parameters, decisions: Decisions) -> Scored:
-        """The distribution bound to decisions."""
-        ...
-
-    def spread(self, parameters: Parameters) -> Tensor:
-        """For rsl_rl's logger, any shape."""
-        ...
-
-
-class _Gaussian:
-    def __init__(self, distribution: GaussianDistribution, chunk_length: int, action_dim: int) -> None:
-        self._distribution = distribution
-        self.shapes = ((chunk_length, action_dim),) * 2
-
-    def parameters(self, outputs: Tensor) -> Parameters:
-        self._distribution.update(outputs.float())
-        return tuple(values.view(-1, *self.shapes[0]) for values in self._distribution.params)
-
-    def decide(self, parameters: Parameters, stochastic: bool) -> Tensor:
-        return torch.normal(*parameters) if stochastic else parameters[0]
-
-    def scored(self, parameters: Parameters, decisions: Decisions) -> Scored:
-        mean, std = parameters
-        return GaussianScored(decisions.actions.view_as(mean), mean, std, decisions.valid)
-
-    def spread(self, parameters: Parameters) -> Tensor:
-        return parameters[1]
-
-
-class _Categorical:
-    def __init__(self, chunk_length: int, choices: tuple[int, ...]) -> None:
-        self._choices = choices
-        self.shapes = ((chunk_length, sum(choices)),)
-
-    def parameters(self, outputs: Tensor) -> Parameters:
-        return (outputs.float().view(-1, *self.shapes[0]),)
-
-    def decide(self, parameters: Parameters, stochastic: bool) -> Tensor:
-        (logits,) = parameters
-        return choose(logits, self._choices, stochastic)
-
-    def scored(self, parameters: Parameters, decisions: Decisions) -> Scored:
-        (logits,) = parameters
-        return score_choices(decisions.actions, logits, decisions.valid, self._choices)
-
-    def spread(self, parameters: Parameters) -> Tensor:
-        return uncertainty(parameters[0], self._choices)
 
 
 class MlpActor(Actor):
@@ -112,49 +49,55 @@ class MlpActor(Actor):
 
     def __init__(self, encoder: PlainEncoder, options: MlpActorOptions) -> None:
         super().__init__(encoder, options)
-        spec, chunk_length, distribution_cfg = encoder.spec, self.chunk_length, options.distribution_cfg
-        _check_distribution(distribution_cfg, spec.action_choices)
+        spec, distribution_cfg = encoder.spec, options.distribution_cfg
+        self.choices = spec.action_choices
+        _check_distribution(distribution_cfg, self.choices)
         self.model = MLPModel(
             TensorDict({group: torch.empty(1, width) for group, width in encoder.group_widths.items()}, [1]),
             {"actor": list(spec.state_groups)},
             "actor",
-            chunk_length * (sum(spec.action_choices) or spec.action_dim),
+            self.chunk_length * (sum(self.choices) or spec.action_dim),
             hidden_dims=options.hidden_dims,
             activation=options.activation,
             obs_normalization=options.obs_normalization,
             distribution_cfg=None if distribution_cfg is None else dict(distribution_cfg),
         )
-        distribution = self.model.distribution
-        self._head: _Head
-        if isinstance(distribution, GaussianDistribution):
-            self._head = _Gaussian(distribution, chunk_length, spec.action_dim)
-        else:
-            self._head = _Categorical(chunk_length, spec.action_choices)
 
     @classmethod
     def load_encoder(cls, spec: TaskSpec, options: Any, device: str, obs: TensorDict | None) -> PlainEncoder:
         assert obs is not None
         return PlainEncoder(spec, obs)
 
-    def _parameters_of(self, obs: TensorDict) -> Parameters:
-        return self._head.parameters(self.model.mlp(self.model.get_latent(obs)))
-
-    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
-        parameters = self._parameters_of(obs)
-        return self._head.decide(parameters, stochastic), parameters
-
-    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
-        return self._parameters_of(obs)
-
     @property
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return self._head.shapes
+        if self.choices:
+            return ((self.chunk_length, sum(self.choices)),)
+        return ((self.chunk_length, self.encoder.spec.action_dim),) * 2
 
-    def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        return decisions.recorded
+    def _distribution_of(self, inputs: Tensor) -> Parameters:
+        """Inputs of the MLP (B, ...) -> logits, or mean and std."""
+        outputs = self.model.mlp(inputs).float()
+        if self.model.distribution is None:
+            parameters = (outputs,)
+        else:
+            self.model.distribution.update(outputs)
+            parameters = self.model.distribution.params
+        return tuple(values.view(-1, *self.distribution_shapes[0]) for values in parameters)
+
+    def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
+        parameters = self._distribution_of(self.model.get_latent(obs))
+        if self.choices:
+            return choose(parameters[0], self.choices, stochastic), parameters
+        return torch.normal(*parameters) if stochastic else parameters[0], parameters
+
+    def distribution(self, obs: TensorDict, decisions: Decisions) -> Parameters:
+        return self._distribution_of(self.model.get_latent(obs))
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
-        return self._head.scored(distribution, decisions)
+        if self.choices:
+            return score_choices(decisions.actions, distribution[0], decisions.valid, self.choices)
+        mean, std = distribution
+        return GaussianScored(decisions.actions.view_as(mean), mean, std, decisions.valid)
 
     @property
     def output_std(self) -> Tensor:
@@ -162,8 +105,8 @@ class MlpActor(Actor):
         recorded = self._recorded
         if recorded is None:
             zeros = torch.zeros(1, self.model.obs_dim, device=next(self.model.parameters()).device)
-            recorded = self._head.parameters(self.model.mlp(zeros))
-        return self._head.spread(recorded)
+            recorded = self._distribution_of(zeros)
+        return uncertainty(recorded[0], self.choices) if self.choices else recorded[1]
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, ...) into the running statistics."""
@@ -171,38 +114,28 @@ class MlpActor(Actor):
 
     def as_jit(self) -> nn.Module:
         """rsl_rl's export: concatenated observations -> actions."""
-        return self._exported(self.model.as_jit())
+        return self._choosing(self.model.as_jit())
 
     def as_onnx(self, verbose: bool = False) -> nn.Module:
-        """The same for ONNX."""
-        return self._exported(self.model.as_onnx(verbose))
+        model = self.model.as_onnx(verbose)
+        return ForOnnx(self._choosing(model), obs=(self.model.obs_dim,)) if self.choices else model
 
-    def _exported(self, model: nn.Module) -> nn.Module:
-        choices = self.encoder.spec.action_choices
-        return _LikeliestChoices(model, self.chunk_length, choices, self.model.obs_dim) if choices else model
+    def _choosing(self, model: nn.Module) -> nn.Module:
+        return _LikeliestChoices(model, self.chunk_length, self.choices) if self.choices else model
 
 
 class _LikeliestChoices(nn.Module):
-    """An exported MLP whose logits become choices, with what rsl_rl's ONNX export reads."""
+    """An exported MLP whose logits become choices."""
 
-    is_recurrent = False
-    input_names = ("obs",)
-    output_names = ("actions",)
-
-    def __init__(self, model: nn.Module, chunk_length: int, choices: Sequence[int], obs_dim: int) -> None:
+    def __init__(self, model: nn.Module, chunk_length: int, choices: Sequence[int]) -> None:
         super().__init__()
         self.model = model
         self.chunk_length = chunk_length
         self.choices = list(choices)
-        self.obs_dim = obs_dim
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x).view(-1, self.chunk_length, sum(self.choices))
         return mode(logits, self.choices).float().flatten(1)
-
-    @torch.jit.unused
-    def get_dummy_inputs(self) -> tuple[Tensor]:
-        return (torch.zeros(1, self.obs_dim),)
 
 
 def _check_distribution(cfg: Mapping[str, Any] | None, choices: Sequence[int]) -> None:

@@ -119,10 +119,6 @@ class AdapterActorOptions(ActorOptions):
     num_queries: int = 4
     """Queries of the attention pooling over the features."""
 
-    def adapter(self) -> dict[str, Any]:
-        """Arguments of :class:`~.adapter.ChunkAdapter`."""
-        return {name: getattr(self, name) for name in ("hidden_dims", "activation", "num_queries")}
-
 
 @dataclass
 class GaussianActorOptions(AdapterActorOptions):

@@ -6,65 +6,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import nn
 
-from gr00t_rl_ext.policy.freezing import GradientReport, TrainedGroup
+from gr00t_rl_ext.gr00t import Gr00tModel
+from gr00t_rl_ext.policy.encoder import Gr00tEncoder
+from gr00t_rl_ext.policy.freezing import Freezing
 from gr00t_rl_ext.policy.stages import Stage
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
-class NoGr00t:
-    """In place of :class:`~gr00t_rl_ext.policy.freezing.Freezing`: there is nothing to train, in one endless stage."""
-
-    stage = 0
+class NoGr00t(Freezing):
+    """There is nothing to train, in one endless stage."""
 
     def __init__(self) -> None:
-        self.groups: list[TrainedGroup] = []
-        self.stages = [Stage(train=())]
-
-    def advance(self, iteration: int, success_rate: float | None = None) -> list[TrainedGroup]:
-        """No stage ever opens."""
-        return []
-
-    def restore(self, stage: int) -> list[TrainedGroup]:
-        """There is one stage only."""
-        assert stage == 0, "a checkpoint of a policy over GR00T has another fingerprint"
-        return []
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """None."""
-        return {}
-
-    def reference(self) -> AbstractContextManager[None]:
-        """What is below the policy is the same at every step."""
-        return nullcontext()
-
-    def check_gradients(self) -> GradientReport:
-        """Nothing can have a gradient."""
-        return GradientReport({}, (), 0)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing to load."""
-        assert not state, "a checkpoint of a policy over GR00T has another fingerprint"
+        self.model = cast(Gr00tModel, nn.Module())
+        self.stages, self.stage = [Stage(train=())], 0
+        self.groups, self._initial = [], {}
 
     def describe(self) -> str:
-        """For the log."""
         return "there is no GR00T"
 
 
 class PlainEncoder:
     """Observation groups of vectors, handed on as they are.
-
-    It has what an algorithm and the critic ask of :class:`~gr00t_rl_ext.policy.encoder.Gr00tEncoder`.
 
     Args:
         spec: The task, without image groups.
@@ -93,16 +61,10 @@ class PlainEncoder:
         return f"vectors-{dataclasses.replace(self.spec, instruction='').digest()}"
 
     def encode(self, obs: TensorDict) -> TensorDict:
-        """The same."""
+        """The same, as in :meth:`complete` and :meth:`kept`."""
         return obs
 
-    def complete(self, obs: TensorDict) -> TensorDict:
-        """The same."""
-        return obs
-
-    def kept(self, obs: TensorDict) -> TensorDict:
-        """All of it."""
-        return obs
+    complete = kept = encode
 
     def encoded_example(self, obs: TensorDict) -> TensorDict:
         """A copy of its structure, whose tensors are shared."""
@@ -127,3 +89,7 @@ class PlainEncoder:
             f"`agent.torch_compile_mode` is {mode!r}, which compiles GR00T's diffusion transformer; this agent has"
             " none. Leave it null."
         )
+
+
+Encoder = Gr00tEncoder | PlainEncoder
+"""From observations to what actor and critic read."""

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
-from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
 from gr00t_rl_ext.policy.options import ResidualActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
 from gr00t_rl_ext.policy.stages import Stage
@@ -44,19 +43,16 @@ class Gr00tResidualActor(HeadActor):
 
     def __init__(self, encoder: Gr00tEncoder, options: ResidualActorOptions) -> None:
         super().__init__(encoder, options)
-        require_continuous_actions(encoder)
         self.check_stages(encoder.freezing.stages)
         self.residual_scale = options.residual_scale
         self.num_flow_steps = options.num_flow_steps
-        self.action_dims = torch.tensor(encoder.action_dims, device=encoder.model.device)
         num_actions = len(encoder.action_dims)
         self.adapter = GaussianAdapter(
             encoder.feature_shape[1],
             encoder.state_dim + self.chunk_length * num_actions,
             self.chunk_length,
             num_actions,
-            std=options.distribution_cfg,
-            **options.adapter(),
+            options,
         )
         *_, weight, _ = self.adapter.mlp.parameters()
         nn.init.zeros_(weight)
@@ -90,11 +86,9 @@ class Gr00tResidualActor(HeadActor):
         Returns:
             Normalised actions (B, H, max_action_dim), fp32.
         """
-        model = self.encoder.model
-        shape = obs.batch_size[0], model.action_horizon, model.max_action_dim
-        noise = torch.randn(shape, device=self.action_dims.device)
-        with self.encoder.autocast():
-            chunk = model.sample(self.encoder.context(obs), self.encoder.head_state(obs), noise, self.num_flow_steps)
+        encoder, noise = self.encoder, self.draw_noise(obs)
+        with encoder.autocast():
+            chunk = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, self.num_flow_steps)
         return chunk[:, : self.chunk_length]
 
     def _gaussian(self, obs: TensorDict, base: Tensor) -> Parameters:
@@ -110,9 +104,6 @@ class Gr00tResidualActor(HeadActor):
     @property
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((self.chunk_length, len(self.action_dims)),) * 2
-
-    def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        return decisions.recorded[:2]
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> Scored:
         mean, std = distribution

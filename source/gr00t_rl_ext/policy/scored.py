@@ -12,47 +12,54 @@ where not valid reaches neither values nor gradients, whatever it is.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from gr00t_rl_ext.policy import gaussian
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class Scored(Protocol):
+class Scored(ABC):
     """The distribution of stored decisions under some policy, bound to what was drawn.
 
     To compare two policies, both are bound to the same decisions.
     """
 
-    @property
-    def valid(self) -> Tensor:
-        """Control steps that were executed, (B, H) bool."""
-        ...
+    valid: Tensor
+    """Control steps that were executed, (B, H) bool."""
 
     def log_prob(self) -> Tensor:
         """Log-density (or log-probability) of what was drawn, (B, H)."""
-        ...
+        return _sum_of_valid(self._log_density(), self.valid)
 
     def log_ratio(self, other: Self) -> Tensor:
-        """``self.log_prob() - other.log_prob()``, (B, H), subtracted entry by entry and so without its rounding."""
-        ...
+        """``self.log_prob() - other.log_prob()``, (B, H), without its rounding.
 
+        Subtracted entry by entry: the density of a chunk with hundreds of entries is a number of hundreds, whose last
+        bit in fp32 is more than a ratio near 1 may be off.
+        """
+        return _sum_of_valid(self._log_density() - other._log_density(), self.valid)
+
+    @abstractmethod
     def entropy(self) -> Tensor:
-        """(Differential) entropy, (B, H)."""
-        ...
+        """(Differential) entropy in nats, (B, H)."""
 
+    @abstractmethod
     def kl_divergence(self, other: Self) -> Tensor:
         """KL(self || other), (B, H)."""
-        ...
+
+    @abstractmethod
+    def _log_density(self) -> Tensor:
+        """Log-density of each entry, finite in the invalid ones, (B, H, A)."""
 
 
 @dataclass(frozen=True)
-class GaussianScored:
+class GaussianScored(Scored):
     """Independent Gaussians."""
 
     outcome: Tensor
@@ -67,54 +74,36 @@ class GaussianScored:
     valid: Tensor
     """Control steps that were executed, (B, H) bool."""
 
-    def log_prob(self) -> Tensor:
-        """Log-density of what was drawn, (B, H)."""
-        return gaussian.log_prob(self.outcome, self.mean, self.std, self.valid)
-
-    def log_ratio(self, other: GaussianScored) -> Tensor:
-        """``self.log_prob() - other.log_prob()`` of the same outcome, without its rounding, (B, H)."""
-        return gaussian.log_ratio(self.outcome, self.mean, self.std, other.mean, other.std, self.valid)
-
     def entropy(self) -> Tensor:
-        """Differential entropy, (B, H)."""
-        return gaussian.entropy(self.std, self.valid)
+        return _sum_of_valid(where_valid(self.std, self.valid, 1.0).log() + _HALF_LOG_TWO_PI + 0.5, self.valid)
 
-    def kl_divergence(self, other: GaussianScored) -> Tensor:
-        """KL(self || other), (B, H)."""
-        return gaussian.kl_divergence(self.mean, self.std, other.mean, other.std, self.valid)
+    def kl_divergence(self, other: Self) -> Tensor:
+        shift = where_valid(self.mean - other.mean, self.valid, 0.0)
+        std, other_std = (where_valid(scored.std, self.valid, 1.0) for scored in (self, other))
+        divergence = other_std.log() - std.log() + (std.square() + shift.square()) / (2.0 * other_std.square()) - 0.5
+        return _sum_of_valid(divergence, self.valid)
+
+    def _log_density(self) -> Tensor:
+        deviation = where_valid(self.outcome - self.mean, self.valid, 0.0)
+        std = where_valid(self.std, self.valid, 1.0)
+        return -0.5 * (deviation / std).square() - std.log() - _HALF_LOG_TWO_PI
 
 
 @dataclass(frozen=True)
-class SquashedGaussianScored:
-    """Actions ``a = tanh(u)`` of independent Gaussians ``u ~ N(mean, std)``.
+class SquashedGaussianScored(GaussianScored):
+    """Actions ``a = tanh(u)`` of independent Gaussians ``u ~ N(mean, std)``. The outcome is u.
 
-    Bound to u and not to a, which in fp32 is exactly 1 from about u = 9 on: tanh could not be inverted there.
+    It is not a, which in fp32 is exactly 1 from about u = 9 on: tanh could not be inverted there. In the ratio the
+    slope of tanh cancels, and a bijection does not change the KL divergence: both are those of the Gaussians.
     """
-
-    raw: Tensor
-    """u, (B, H, A)."""
-
-    mean: Tensor
-    """Mean of u, (B, H, A)."""
-
-    std: Tensor
-    """Std of u, (B, H, A) or (H, A)."""
-
-    valid: Tensor
-    """Control steps that were executed, (B, H) bool."""
 
     noise: Tensor
     """``(u - mean) / std`` under the policy that drew u, (B, H, A): standard normal."""
 
     def log_prob(self) -> Tensor:
         """Log-density of a, ``log N(u) - log |da/du|``, (B, H)."""
-        raw = gaussian.where_valid(self.raw, self.valid, 0.0)
-        slope = gaussian.sum_of_valid(_log_slope_of_tanh(raw), self.valid)
-        return gaussian.log_prob(self.raw, self.mean, self.std, self.valid) - slope
-
-    def log_ratio(self, other: SquashedGaussianScored) -> Tensor:
-        """``self.log_prob() - other.log_prob()`` of the same u, in which the slope of tanh cancels, (B, H)."""
-        return gaussian.log_ratio(self.raw, self.mean, self.std, other.mean, other.std, self.valid)
+        slope = _sum_of_valid(_log_slope_of_tanh(where_valid(self.outcome, self.valid, 0.0)), self.valid)
+        return super().log_prob() - slope
 
     def entropy(self) -> Tensor:
         """Unbiased estimate of the differential entropy of a, (B, H).
@@ -123,15 +112,9 @@ class SquashedGaussianScored:
         std * noise``, which moves with mean and std: so the gradient is unbiased as well. Nothing is drawn here, so
         that a decision has the same estimate whenever it is scored.
         """
-        mean, std, noise = (
-            gaussian.where_valid(values, self.valid, 0.0) for values in (self.mean, self.std, self.noise)
-        )
-        slope = gaussian.sum_of_valid(_log_slope_of_tanh(mean + std * noise), self.valid)
-        return gaussian.entropy(self.std, self.valid) + slope
-
-    def kl_divergence(self, other: SquashedGaussianScored) -> Tensor:
-        """KL(self || other), (B, H): that of the Gaussians, as a bijection does not change it."""
-        return gaussian.kl_divergence(self.mean, self.std, other.mean, other.std, self.valid)
+        mean, std, noise = (where_valid(values, self.valid, 0.0) for values in (self.mean, self.std, self.noise))
+        slope = _sum_of_valid(_log_slope_of_tanh(mean + std * noise), self.valid)
+        return super().entropy() + slope
 
 
 def _log_slope_of_tanh(u: Tensor) -> Tensor:
@@ -140,7 +123,7 @@ def _log_slope_of_tanh(u: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class CategoricalScored:
+class CategoricalScored(Scored):
     """Independent choices, one for each of A components of a control step."""
 
     outcome: Tensor
@@ -155,51 +138,51 @@ class CategoricalScored:
     choices: tuple[int, ...]
     """How many choices each component has, A numbers."""
 
-    def log_prob(self) -> Tensor:
-        """Log-probability of what was chosen, (B, H)."""
-        return gaussian.sum_of_valid(self._log_prob_of(self.outcome), self.valid)
-
-    def log_ratio(self, other: CategoricalScored) -> Tensor:
-        """``self.log_prob() - other.log_prob()`` of the same outcome, subtracted component by component, (B, H)."""
-        difference = self._log_prob_of(self.outcome) - other._log_prob_of(self.outcome)
-        return gaussian.sum_of_valid(difference, self.valid)
-
     def entropy(self) -> Tensor:
-        """Entropy in nats, (B, H)."""
-        log_probs = self._log_probs()
-        components = [-(log_prob.exp() * log_prob).sum(-1) for log_prob in log_probs]
-        return gaussian.sum_of_valid(torch.stack(components, dim=-1), self.valid)
+        components = [-(log_prob.exp() * log_prob).sum(-1) for log_prob in self._log_probs()]
+        return _sum_of_valid(torch.stack(components, dim=-1), self.valid)
 
-    def kl_divergence(self, other: CategoricalScored) -> Tensor:
-        """KL(self || other), (B, H)."""
+    def kl_divergence(self, other: Self) -> Tensor:
         pairs = zip(self._log_probs(), other._log_probs(), strict=True)
         components = [(log_prob.exp() * (log_prob - log_other)).sum(-1) for log_prob, log_other in pairs]
-        return gaussian.sum_of_valid(torch.stack(components, dim=-1), self.valid)
+        return _sum_of_valid(torch.stack(components, dim=-1), self.valid)
 
     def _log_probs(self) -> list[Tensor]:
         """Log-probabilities of each component's choices, finite where not valid, (B, H, number of choices) each."""
-        logits = gaussian.where_valid(self.logits, self.valid, 0.0)
+        logits = where_valid(self.logits, self.valid, 0.0)
         return [component.log_softmax(dim=-1) for component in logits.split(self.choices, dim=-1)]
 
-    def _log_prob_of(self, outcome: Tensor) -> Tensor:
-        """Log-probability of each component's outcome, (B, H, A)."""
+    def _log_density(self) -> Tensor:
         # what is stored where not valid may be no index
-        chosen = torch.where(self.valid.unsqueeze(-1), outcome, 0).split(1, dim=-1)
+        chosen = torch.where(self.valid.unsqueeze(-1), self.outcome, 0).split(1, dim=-1)
         pairs = zip(self._log_probs(), chosen, strict=True)
         return torch.cat([log_prob.gather(-1, index) for log_prob, index in pairs], dim=-1)
 
 
-def sample_categorical(logits: Tensor, choices: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
-    """Draw a choice for each component.
+def where_valid(values: Tensor, valid: Tensor, other: float) -> Tensor:
+    """``other`` in place of the invalid entries: (B, H, A) or (H, A), and (B, H) -> (B, H, A).
 
-    Args:
-        logits: (B, H, sum(choices)).
-        choices: How many choices each of A components has.
-        generator: Source of randomness, on the device of ``logits``.
-
-    Returns:
-        (B, H, A) int64.
+    To be applied before a function whose derivative may be infinite or NaN there: masking only its result leaves
+    ``0 * inf = NaN`` in the gradient.
     """
+    return torch.where(valid.unsqueeze(-1), values, other)
+
+
+def _sum_of_valid(per_dimension: Tensor, valid: Tensor) -> Tensor:
+    """Sum over the action dimensions, 0 where not executed: (B, H, A) and (B, H) -> (B, H)."""
+    return where_valid(per_dimension, valid, 0.0).sum(dim=-1)
+
+
+def bounded_std(raw: Tensor, low: float, high: float) -> Tensor:
+    """Any number to a standard deviation in [low, high], 0 to their geometric mean; same shape.
+
+    A sigmoid in log space, so that its gradient never vanishes abruptly as with clamping.
+    """
+    return torch.exp(math.log(low) + (math.log(high) - math.log(low)) * torch.sigmoid(raw))
+
+
+def sample_categorical(logits: Tensor, choices: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+    """Draw a choice for each of A components: (B, H, sum(choices)) -> (B, H, A) int64."""
     components = logits.split(list(choices), dim=-1)
     drawn = [
         torch.multinomial(component.softmax(dim=-1).flatten(0, 1), 1, generator=generator) for component in components

@@ -58,6 +58,12 @@ class Stage:
     """Success rate of the latest episodes, in (0, 1], at which the stage opens. With ``at_iteration``: whichever comes
     first."""
 
+    def is_due(self, iteration: int, success_rate: float | None) -> bool:
+        """Whether the stage opens after so many iterations at a success rate, None where that is not known."""
+        if self.at_iteration is not None and iteration >= self.at_iteration:
+            return True
+        return self.at_success_rate is not None and success_rate is not None and success_rate >= self.at_success_rate
+
 
 @dataclass
 class FreezingOptions:
@@ -170,21 +176,12 @@ def _read_stage(where: str, fields: Mapping[str, Any], before: Sequence[Stage]) 
         raise ValueError(f"`{full}` never opens: set `at_iteration` or `at_success_rate`.")
     if stage.at_success_rate is not None and not 0 < stage.at_success_rate <= 1:
         raise ValueError(f"`{full}.at_success_rate` is {stage.at_success_rate}; expected a rate in (0, 1].")
-    for name, latest in (
-        ("at_iteration", max((s.at_iteration for s in before if s.at_iteration is not None), default=0)),
-        ("at_success_rate", max((s.at_success_rate for s in before if s.at_success_rate is not None), default=0.0)),
-    ):
+    for name in ("at_iteration", "at_success_rate"):
         value = getattr(stage, name)
+        latest = max((rate for earlier in before if (rate := getattr(earlier, name)) is not None), default=0)
         if value is not None and value <= latest:
             raise ValueError(
                 f"`{full}.{name}` is {value}, which is not after the stage before it ({latest}): a schedule goes"
                 " forwards."
             )
     return stage
-
-
-def is_due(stage: Stage, iteration: int, success_rate: float | None) -> bool:
-    """Whether a stage opens after ``iteration`` iterations at a success rate, None where that is not known."""
-    if stage.at_iteration is not None and iteration >= stage.at_iteration:
-        return True
-    return stage.at_success_rate is not None and success_rate is not None and success_rate >= stage.at_success_rate

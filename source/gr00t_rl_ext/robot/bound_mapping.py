@@ -9,8 +9,9 @@ Each direction is one gather and one multiply-add over the last axis, on the ten
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,59 +21,39 @@ from gr00t_rl_ext.gr00t import Embodiment
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, Part, describe
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
+_Row = tuple[int, float, float]
+"""Of a map: index, scale, offset."""
 
-@dataclass(frozen=True)
-class _Affine:
+
+def _by_position(x: Tensor) -> Tensor:
+    return x.float()
+
+
+def _affine(rows: Sequence[_Row], device: torch.device | str) -> Callable[[Tensor], Tensor]:
     """``y_i = x[index_i] * scale_i + offset_i`` over the last axis."""
-
-    index: Tensor
-    scale: Tensor
-    offset: Tensor
-
-    @classmethod
-    def of(cls, rows: Sequence[tuple[int, float, float]], device: torch.device | str) -> _Affine:
-        index, scale, offset = zip(*rows, strict=True)
-        return cls(torch.tensor(index, device=device), *(torch.tensor(x, device=device) for x in (scale, offset)))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.offset, x.float().index_select(-1, self.index), self.scale)
+    index, scale, offset = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
+    return lambda x: torch.addcmul(offset, x.float().index_select(-1, index), scale)
 
 
 @dataclass(frozen=True)
 class BoundMapping:
-    """How a task's tensors become the checkpoint's, and back."""
+    """How a task's tensors become the checkpoint's, and back. The results are float32."""
 
     camera_order: tuple[int, ...]
     """Indices of the task's cameras in the order of the checkpoint's."""
 
-    state_map: _Affine | None = None
-    """None: by position."""
+    state: Callable[[Tensor], Tensor] = _by_position
+    """The task's concatenated state (..., D) -> the checkpoint's raw one (..., D'), its keys in order."""
 
-    action_map: _Affine | None = None
-    """None: by position."""
+    action: Callable[[Tensor], Tensor] = _by_position
+    """The checkpoint's raw actions (..., D') -> the task's (..., A)."""
 
-    inverse_action_map: _Affine | None = None
-    """None: by position."""
+    inverse_action: Callable[[Tensor], Tensor] = _by_position
+    """The task's actions (..., A) -> the checkpoint's raw ones (..., D'). Keys that the task does not have
+    (``unused.action``) are 0: no data of this task says what they are."""
 
-    @property
-    def action_index(self) -> tuple[int, ...] | None:
-        """Dimension of the checkpoint's raw actions that each of the task's is made from; None: by position."""
-        return None if self.action_map is None else tuple(self.action_map.index.tolist())
-
-    def state(self, raw: Tensor) -> Tensor:
-        """The task's concatenated state (..., D) -> the checkpoint's raw one (..., D'), its keys in order, float32."""
-        return raw.float() if self.state_map is None else self.state_map(raw)
-
-    def action(self, raw: Tensor) -> Tensor:
-        """The checkpoint's raw actions (..., D') -> the task's (..., A), float32."""
-        return raw.float() if self.action_map is None else self.action_map(raw)
-
-    def inverse_action(self, action: Tensor) -> Tensor:
-        """The task's actions (..., A) -> the checkpoint's raw ones (..., D'), float32.
-
-        Keys that the task does not have (``unused.action``) are 0: no data of this task says what they are.
-        """
-        return action.float() if self.inverse_action_map is None else self.inverse_action_map(action)
+    action_index: tuple[int, ...] | None = None
+    """Dimension of the checkpoint's raw actions that each of the task's is made from; None: by position."""
 
 
 def bind_mapping(
@@ -91,17 +72,17 @@ def bind_mapping(
     """
     mapping.check_checkpoint(embodiment)
     mapping.check_task(spec.state_terms, spec.cameras, spec.action_terms)
-    order = _camera_order(mapping, spec, embodiment)
-    state_map = action_map = inverse = None
+    maps: dict[str, Any] = {"camera_order": _camera_order(mapping, spec, embodiment)}
     if mapping.state:
-        state_map = _Affine.of(_state_rows(mapping, spec, embodiment), device)
+        maps["state"] = _affine(_state_rows(mapping, spec, embodiment), device)
     if mapping.action:
         rows = _action_rows(mapping, spec, embodiment)
-        action_map = _Affine.of(rows, device)
         of_number = {number: (place, 1 / scale, -offset / scale) for place, (number, scale, offset) in enumerate(rows)}
         unknown = (0, 0.0, 0.0)
-        inverse = _Affine.of([of_number.get(i, unknown) for i in range(embodiment.action.raw_dim)], device)
-    return BoundMapping(order, state_map, action_map, inverse)
+        inverse = [of_number.get(number, unknown) for number in range(embodiment.action.raw_dim)]
+        maps |= {"action": _affine(rows, device), "inverse_action": _affine(inverse, device)}
+        maps["action_index"] = tuple(number for number, _, _ in rows)
+    return BoundMapping(**maps)
 
 
 def _camera_order(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> tuple[int, ...]:
@@ -126,48 +107,35 @@ def _check_unused(
         )
 
 
-def _state_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[tuple[int, float, float]]:
-    starts = _starts(spec.state_terms)
+def _state_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Row]:
     used = {part.term for parts in mapping.state.values() for part in parts}
     _check_unused(mapping, "state", used, spec.state_terms)
-    rows = []
+    rows: list[_Row] = []
     for key in embodiment.state.specs:
-        place, parts = f"state.{key.key}", mapping.state[key.key]
-        of_key = []
-        for part in parts:
-            numbers = _numbers(mapping, place, part, "term", spec.state_terms[part.term])
-            factor = part.factor()
-            of_key += [
-                (starts[part.term] + number, scale * factor, offset * factor)
-                for number, scale, offset in _with_scales(mapping, place, part, numbers)
-            ]
-        _check_filled(mapping, place, parts, len(of_key), f"the checkpoint's key has {key.dim}", key.dim)
-        rows += of_key
+        place, expected = f"state.{key.key}", f"the checkpoint's key has {key.dim}"
+        numbers = _numbers_of(mapping, place, mapping.state[key.key], spec.state_terms, key.dim, expected)
+        rows += [(number, scale * factor, offset * factor) for number, factor, scale, offset in numbers]
     return rows
 
 
-def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[tuple[int, float, float]]:
+def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Row]:
     keys = {key.key: key.dim for key in embodiment.action.specs}
-    starts = _starts(keys)
-    rows: list[tuple[int, float, float]] = []
+    names = [(key, number) for key, dim in keys.items() for number in range(dim)]
+    rows: list[_Row] = []
     taken: dict[int, str] = {}
     for term, width in spec.action_terms.items():
-        place, parts = f"action.{term}", mapping.action[term]
-        before = len(rows)
-        for part in parts:
-            numbers = _numbers(mapping, place, part, "key", keys[part.key])
-            for number, scale, offset in _with_scales(mapping, place, part, numbers):
-                at = starts[part.key] + number
-                if at in taken:
-                    raise mapping.error(
-                        place, f"{part.key}[{number}] is used twice, here and in {taken[at]}; each number drives one"
-                    )
-                taken[at] = place
-                # the quantity is (number of the task) x scale + offset
-                rows.append((at, part.factor() / scale, -offset / scale))
-        _check_filled(mapping, place, parts, len(rows) - before, f"the task's term has {width}", width)
+        place, expected = f"action.{term}", f"the task's term has {width}"
+        for at, factor, scale, offset in _numbers_of(mapping, place, mapping.action[term], keys, width, expected):
+            if at in taken:
+                key, number = names[at]
+                raise mapping.error(
+                    place, f"{key}[{number}] is used twice, here and in {taken[at]}; each number drives one"
+                )
+            taken[at] = place
+            # the quantity is (number of the task) x scale + offset
+            rows.append((at, factor / scale, -offset / scale))
     for key, dim in keys.items():
-        rest = [number for number in range(dim) if starts[key] + number not in taken]
+        rest = [number for at, (name, number) in enumerate(names) if name == key and at not in taken]
         if rest and key not in mapping.unused.action:
             raise mapping.error(
                 "action", f"of the checkpoint's key {key!r} ({dim}), the numbers {rest} are not used; use all of them"
@@ -175,21 +143,49 @@ def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodim
     return rows
 
 
-def _starts(widths: Mapping[str, int]) -> dict[str, int]:
-    """Where each of some concatenated vectors begins."""
-    starts, position = {}, 0
-    for name, width in widths.items():
-        starts[name] = position
-        position += width
-    return starts
+def _numbers_of(
+    mapping: EmbodimentMapping,
+    place: str,
+    parts: Sequence[Part],
+    widths: Mapping[str, int],
+    width: int,
+    expected: str,
+) -> list[tuple[int, float, float, float]]:
+    """What the numbers of a target are made from, in order: number in the joined sources, factor, scale, offset.
+
+    Args:
+        mapping: For errors, as ``place`` and ``expected``.
+        parts: Of the target.
+        widths: The joined sources.
+        width: Of the target.
+    """
+    starts = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
+    found = []
+    for part in parts:
+        numbers = _numbers(mapping, place, part, widths[part.source])
+        columns = []
+        for name, given in (("scale", part.scale), ("offset", part.offset)):
+            if len(given) not in (1, len(numbers)):
+                raise mapping.error(
+                    place,
+                    f"`{name}` has {len(given)} values for the {len(numbers)} numbers of {_shown(part)}; give one for"
+                    " all, or one each",
+                )
+            columns.append(given * len(numbers) if len(given) == 1 else given)
+        rows = zip(numbers, *columns, strict=True)
+        found += [(starts[part.source] + number, part.factor(), scale, offset) for number, scale, offset in rows]
+    if len(found) != width:
+        given = " + ".join(map(_shown, parts))
+        raise mapping.error(place, f"{given} gives {len(found)} numbers, but {expected}; adjust the slices")
+    return found
 
 
-def _numbers(mapping: EmbodimentMapping, place: str, part: Part, kind: str, width: int) -> list[int]:
+def _numbers(mapping: EmbodimentMapping, place: str, part: Part, width: int) -> list[int]:
     """Places of a part's numbers in its source, of ``width`` numbers, in the target's order."""
     start, stop = part.slice or (0, width)
     if stop > width:
         raise mapping.error(
-            place, f"the slice [{start}, {stop}] exceeds the {kind} {part.source!r}, which has {width} numbers"
+            place, f"the slice [{start}, {stop}] exceeds the {part.kind} {part.source!r}, which has {width} numbers"
         )
     numbers = list(range(start, stop))
     if not part.is_quaternion:
@@ -203,29 +199,6 @@ def _numbers(mapping: EmbodimentMapping, place: str, part: Part, kind: str, widt
     assert part.from_ is not None
     assert part.to is not None
     return [numbers[part.from_.index(axis)] for axis in part.to]
-
-
-def _with_scales(
-    mapping: EmbodimentMapping, place: str, part: Part, numbers: Sequence[int]
-) -> list[tuple[int, float, float]]:
-    columns = []
-    for name, given in (("scale", part.scale), ("offset", part.offset)):
-        if len(given) not in (1, len(numbers)):
-            raise mapping.error(
-                place,
-                f"`{name}` has {len(given)} values for the {len(numbers)} numbers of {_shown(part)}; give one for all,"
-                " or one each",
-            )
-        columns.append(given * len(numbers) if len(given) == 1 else given)
-    return list(zip(numbers, *columns, strict=True))
-
-
-def _check_filled(
-    mapping: EmbodimentMapping, place: str, parts: Sequence[Part], got: int, expected: str, width: int
-) -> None:
-    if got != width:
-        given = " + ".join(map(_shown, parts))
-        raise mapping.error(place, f"{given} gives {got} numbers, but {expected}; adjust the slices")
 
 
 def _shown(part: Part) -> str:
@@ -262,7 +235,7 @@ def tiny_layout(mapping: EmbodimentMapping, spec: TaskSpec) -> dict[str, Any]:
         state = dict.fromkeys(mapping.state, 0)
         for key, parts in mapping.state.items():
             for part in parts:
-                state[key] += len(_numbers(mapping, f"state.{key}", part, "term", spec.state_terms[part.term]))
+                state[key] += len(_numbers(mapping, f"state.{key}", part, spec.state_terms[part.term]))
                 widen(f"state.{key}", part.to)
     if mapping.action:
         action = dict.fromkeys((part.key for parts in mapping.action.values() for part in parts), 1)

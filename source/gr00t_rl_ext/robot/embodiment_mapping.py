@@ -29,7 +29,7 @@ import importlib.util
 import math
 from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import (
@@ -128,10 +128,13 @@ class Part(_Section):
     offset: _Numbers = (0.0,)
     """Likewise, in the task's unit."""
 
+    kind: ClassVar[str]
+    """Name of the field with the source."""
+
     @property
     def source(self) -> str:
         """Name of the term or key that the numbers are taken from."""
-        raise NotImplementedError
+        return getattr(self, self.kind)
 
     @property
     def is_quaternion(self) -> bool:
@@ -161,23 +164,19 @@ class Part(_Section):
 class StatePart(Part):
     """Part of a state key of the checkpoint."""
 
+    kind = "term"
+
     term: str
     """Observation term of the task."""
-
-    @property
-    def source(self) -> str:
-        return self.term
 
 
 class ActionPart(Part):
     """Part of an action term of the task."""
 
+    kind = "key"
+
     key: str
     """Action key of the checkpoint."""
-
-    @property
-    def source(self) -> str:
-        return self.key
 
 
 def _parts(name: str) -> BeforeValidator:
@@ -255,22 +254,20 @@ class EmbodimentMapping(_Section):
             EmbodimentMappingError: A key is unknown, or one is missing.
         """
         states, actions = ({spec.key: spec.dim for spec in v.specs} for v in (embodiment.state, embodiment.action))
-        unused = self.unused.action
-        for section, keys, used in (
-            ("state", states, list(self.state)),
-            ("video", dict.fromkeys(embodiment.video_keys), list(self.video)),
-            ("action", actions, [part.key for parts in self.action.values() for part in parts]),
+        for section, keys, used, unused in (
+            ("state", states, list(self.state), ()),
+            ("video", dict.fromkeys(embodiment.video_keys), list(self.video), ()),
+            ("action", actions, [part.key for parts in self.action.values() for part in parts], self.unused.action),
         ):
             # a checkpoint may not name its cameras; then the order of the file counts
             if not used or not keys:
                 continue
             what = f"the checkpoint's embodiment {embodiment.tag!r} has no {section} key"
             self._check_known(section, used, what, keys)
-            if section == "action":
-                self._check_known("unused.action", unused, what, keys)
-                if both := [key for key in unused if key in used]:
-                    raise self.error("unused.action", f"{', '.join(both)} is used in `action`")
-            if missing := [key for key in keys if key not in used and (section != "action" or key not in unused)]:
+            self._check_known(f"unused.{section}", unused, what, keys)
+            if both := [key for key in unused if key in used]:
+                raise self.error(f"unused.{section}", f"{', '.join(both)} is used in `{section}`")
+            if missing := [key for key in keys if key not in used and key not in unused]:
                 raise self.error(
                     section,
                     f"nothing is said of the checkpoint's {', '.join(missing)}; its {section} keys are "

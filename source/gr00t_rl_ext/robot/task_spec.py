@@ -109,18 +109,17 @@ class TaskSpec:
                 f"GR00T needs the robot's state, but the actor reads only images ({', '.join(actor_groups)}). The task"
                 f" offers: {available}. Name a group of vectors in `agent.obs_groups`."
             )
-        for group in image_groups:
+        for group in actor_groups:
             shape = tuple(obs[group].shape[1:])
-            if len(shape) != 3 or shape[-1] % 3 != 0:
+            if group in image_groups and (len(shape) != 3 or shape[-1] % 3 != 0):
                 raise ValueError(
                     f"The image group {group!r} has the shape {shape} per environment; expected (height, width, 3 *"
                     " cameras): RGB images of equal size, concatenated along the channels."
                 )
-        for group in state_groups:
-            if obs[group].ndim != 2:
+            if group in state_groups and len(shape) != 1:
                 raise ValueError(
-                    f"The state group {group!r} has the shape {tuple(obs[group].shape[1:])} per environment; expected"
-                    " one dimension. Concatenate its terms (`concatenate_terms = True`)."
+                    f"The state group {group!r} has the shape {shape} per environment; expected one dimension."
+                    " Concatenate its terms (`concatenate_terms = True`)."
                 )
         return cls(
             instruction=getattr(env.cfg, "instruction", DEFAULT_INSTRUCTION),

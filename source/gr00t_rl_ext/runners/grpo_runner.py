@@ -64,8 +64,9 @@ class GrpoRunner(OnPolicyRunner):
                 action_std=self.alg.get_policy().output_std,
                 rnd_weight=None,
             )
-            if iteration % self.cfg["save_interval"] == 0 or iteration == end - 1:
-                self._save_checkpoint()
+            due = iteration % self.cfg["save_interval"] == 0 or iteration == end - 1
+            if due and self.logger.writer is not None:
+                self.save(str(Path(str(self.logger.log_dir)) / f"model_{iteration}.pt"))
         if self.logger.writer is not None:
             self.logger.stop_logging_writer()
 
@@ -90,7 +91,3 @@ class GrpoRunner(OnPolicyRunner):
         # the logger's steps per second are of the steps that were made
         self.cfg["num_steps_per_env"] = steps
         self.alg.compute_returns(obs)
-
-    def _save_checkpoint(self) -> None:
-        if self.logger.writer is not None:
-            self.save(str(Path(str(self.logger.log_dir)) / f"model_{self.current_learning_iteration}.pt"))

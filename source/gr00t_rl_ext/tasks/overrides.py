@@ -47,13 +47,10 @@ def _check_type(item: str, path: str, default: Any) -> None:
         value = ast.literal_eval(text) if value is text else value
     except (ValueError, SyntaxError):
         value = text
-    for kind, accepted, name in (
-        (bool, bool, "true or false"),
-        ((int, float), (int, float), "a number"),
-        ((list, tuple), (list, tuple), "a list, such as [rgb,state]"),
-    ):
+    kinds = ((bool, "true or false"), ((int, float), "a number"), ((list, tuple), "a list, such as [rgb,state]"))
+    for kind, name in kinds:
         if isinstance(default, kind):
-            if value is not None and (not isinstance(value, accepted) or (kind is not bool and value is True)):
+            if value is not None and (not isinstance(value, kind) or (kind is not bool and value is True)):
                 raise ValueError(
                     f"The override {item!r} does not fit: {path} takes {name} (default: {default}), got {text!r}."
                 )

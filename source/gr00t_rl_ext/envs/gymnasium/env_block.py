@@ -56,8 +56,9 @@ class EnvBlock:
         self._cfg, self._back_end = cfg, back_end
         self.current = env_ids[0]
         self._env_ids = env_ids
-        self._arrays: SharedArrays | None = None
-        self._pictures: MujocoPictures | OwnPictures | None = None
+        # nothing before `attach`
+        self._shared: Any = None
+        self._pictures: Any = None
         self._envs: dict[int, gym.Env] = {}
 
     def make(self) -> None:
@@ -85,11 +86,11 @@ class EnvBlock:
 
     def attach(self, layout: tuple[str, np.dtype], seed: int, facts: TaskFacts) -> None:
         """Use this shared memory from now on. With it come the seed and what one worker found out for all."""
-        if self._arrays is not None:
-            self._arrays.close()
-        self._arrays = SharedArrays(*layout)
+        if self._shared is not None:
+            self._shared.close()
+        self._shared = SharedArrays(*layout)
         self._seed, self._facts = seed, facts
-        if IMAGES in self._arrays and self._pictures is None:
+        if IMAGES in self._shared and self._pictures is None:
             self._pictures = self._make_pictures()
 
     def _make_pictures(self) -> MujocoPictures | OwnPictures:
@@ -148,13 +149,8 @@ class EnvBlock:
             self._pictures.close()
         for env in self._envs.values():
             env.close()
-        if self._arrays is not None:
-            self._arrays.close()
-
-    @property
-    def _shared(self) -> SharedArrays:
-        assert self._arrays is not None
-        return self._arrays
+        if self._shared is not None:
+            self._shared.close()
 
     def _begin(self, env_id: int) -> Any:
         """Start the next episode of an environment's own sequence; returns its observation."""
@@ -214,7 +210,6 @@ class EnvBlock:
 
     def _render(self, env_id: int, prefix: str) -> None:
         if f"{prefix}{IMAGES}" in self._shared:
-            assert self._pictures is not None
             self._pictures.render(self._envs[env_id], self._shared[f"{prefix}{IMAGES}"][env_id])
 
 

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -71,12 +71,7 @@ class Fleet:
     def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
         """Let workers call a method of their :class:`~gr00t_rl_ext.envs.gymnasium.env_block.EnvBlock`, all at once.
 
-        Args:
-            method: Its name.
-            arguments: Index of the worker -> arguments.
-
-        Returns:
-            Index of the worker -> result.
+        The arguments, and what is returned, are by the index of the worker.
 
         Raises:
             ValueError: The task cannot work.
@@ -93,12 +88,10 @@ class Fleet:
             raise failures[0]
         return results
 
-    def call_for(self, method: str, env_ids: Iterable[int]) -> None:
+    def call_for(self, method: str, env_ids: Sequence[int]) -> None:
         """Let workers call a method for those of these environments that each has."""
-        ids: dict[int, list[int]] = {}
-        for env in env_ids:
-            ids.setdefault(self.worker_of(env), []).append(env)
-        self.call(method, {worker: (own,) for worker, own in ids.items()})
+        own = {worker: [env for env in env_ids if env in block] for worker, block in enumerate(self.blocks)}
+        self.call(method, {worker: (ids,) for worker, ids in own.items() if ids})
 
     def worker_of(self, env_id: int) -> int:
         """The worker that runs an environment."""
@@ -127,11 +120,8 @@ class Fleet:
         self.call("attach", dict.fromkeys(range(self.num_workers), arguments))
 
     def keep_together(self, group_size: int) -> bool:
-        """Have groups of neighbouring environments in one process each.
-
-        Returns:
-            Whether the environments had to be made anew for that; then they must be reset.
-        """
+        """Have groups of neighbouring environments in one process each. Returns whether the environments had to be made
+        anew for that; then they must be reset."""
         if all(block[0] % group_size == 0 and len(block) % group_size == 0 for block in self.blocks):
             return False
         self._end_workers()
@@ -163,10 +153,7 @@ class Fleet:
         for index, block in enumerate(self.blocks):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=serve,
-                args=(theirs, self._cfg, block, self._back_end),
-                name=f"gymnasium-{index}",
-                daemon=True,
+                target=serve, args=(theirs, self._cfg, block, self._back_end), name=f"gymnasium-{index}", daemon=True
             )
             self._connections.append(ours)
             self._processes.append(process)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,30 +14,15 @@ import torch
 from gr00t_rl_ext.envs.gymnasium.configs import ELAPSED_TIME, IMAGES, ColumnsCfg, GymnasiumEnvCfg, TermCfg
 
 
-@dataclass(frozen=True)
-class ObservationTerms:
-    """What the groups consist of, under the names of Isaac Lab's observation manager."""
-
-    active_terms: dict[str, list[str]]
-    """Group -> names of its terms in order."""
-
-    group_obs_term_dim: dict[str, list[tuple[int, ...]]]
-    """Group -> shape of each term for one environment."""
-
-
-@dataclass(frozen=True)
-class ActionTerms:
+class ActionTerms(NamedTuple):
     """What the action of a control step consists of, under the names of Isaac Lab's action manager."""
 
     active_terms: list[str]
-    """Names of the terms in order."""
-
     action_term_dim: list[int]
-    """Their widths."""
 
 
 class ObservationGroups:
-    """Observation groups of a task.
+    """Observation groups of a task, with the names of Isaac Lab's observation manager.
 
     Args:
         cfg: The task.
@@ -47,34 +32,38 @@ class ObservationGroups:
         ValueError: If a term reads an entry or columns that the observation does not have.
     """
 
+    active_terms: dict[str, list[str]]
+    """Group -> names of its terms in order."""
+
+    group_obs_term_dim: dict[str, list[tuple[int, ...]]]
+    """Group -> shape of each term for one environment."""
+
     def __init__(self, cfg: GymnasiumEnvCfg, entries: Mapping[str, range]) -> None:
         columns = sum(len(entry) for entry in entries.values())
         self._entries = {**entries, ELAPSED_TIME: range(columns, columns + 1)}
         groups = cfg.groups or {"state": {name: TermCfg(key=name) for name in entries}}
-        names: dict[str, list[str]] = {}
-        shapes: dict[str, list[tuple[int, ...]]] = {}
+        self.active_terms = {group: list(terms) for group, terms in groups.items()}
+        self.group_obs_term_dim = {}
         self._columns: dict[str, np.ndarray] = {}
-        self._minus: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for group, terms in groups.items():
-            columns, subtracted, names[group], shapes[group] = [], [], list(terms), []
+            taken, subtracted, shapes = [], [], []
             for name, term in terms.items():
                 place = f"`groups.{group}.{name}`"
-                taken = self._select(place, term)
-                minus = [-1] * len(taken) if term.minus is None else self._select(f"{place}'s `minus`", term.minus)
-                if len(minus) != len(taken):
+                own = self._select(place, term)
+                nothing = [columns + 1] * len(own)
+                minus = nothing if term.minus is None else self._select(f"{place}'s `minus`", term.minus)
+                if len(minus) != len(own):
                     raise ValueError(
-                        f"{place} has {len(taken)} columns, but its `minus` has {len(minus)}. Expected as many."
+                        f"{place} has {len(own)} columns, but its `minus` has {len(minus)}. Expected as many."
                     )
-                columns += taken
+                taken += own
                 subtracted += minus
-                shapes[group].append((len(taken),))
-            self._columns[group] = np.array(columns)
-            differences = np.flatnonzero(np.array(subtracted) >= 0)
-            self._minus[group] = differences, np.array(subtracted)[differences]
+                shapes.append((len(own),))
+            self.group_obs_term_dim[group] = shapes
+            self._columns[group] = np.array([taken, subtracted])
         if cfg.rgb:
-            names[IMAGES] = list(cfg.cameras)
-            shapes[IMAGES] = [(*cfg.image_size, 3)] * len(cfg.cameras)
-        self.terms = ObservationTerms(names, shapes)
+            self.active_terms[IMAGES] = list(cfg.cameras)
+            self.group_obs_term_dim[IMAGES] = [(*cfg.image_size, 3)] * len(cfg.cameras)
 
     def _select(self, place: str, term: ColumnsCfg) -> list[int]:
         if term.key not in self._entries:
@@ -95,10 +84,8 @@ class ObservationGroups:
 
         Args:
             group: Its name.
-            flat: Flattened observations, and as the last column the elapsed time, float64 (num_envs, columns + 1).
+            flat: Flattened observations, the elapsed time and zeros as the last columns, float64
+                (num_envs, columns + 2).
         """
-        values = flat[:, self._columns[group]]
-        differences, minus = self._minus[group]
-        if differences.size:
-            values[:, differences] -= flat[:, minus]
-        return torch.from_numpy(values.astype(np.float32))
+        taken, subtracted = self._columns[group]
+        return torch.from_numpy((flat[:, taken] - flat[:, subtracted]).astype(np.float32))

@@ -32,11 +32,8 @@ class TaskError(ValueError):
 
 
 def load_spec(env_id: str) -> Any:
-    """Gymnasium's registration of an environment; Gymnasium-Robotics is imported if it is none of Gymnasium's own.
-
-    Raises:
-        TaskError: If there is no such environment.
-    """
+    """Gymnasium's registration of an environment; Gymnasium-Robotics is imported if it is none of Gymnasium's own. A
+    :class:`TaskError` if there is no such environment."""
     module, _, name = env_id.rpartition(":")
     try:
         if module:
@@ -67,11 +64,8 @@ def load_spec(env_id: str) -> Any:
 
 
 def make_env(cfg: GymnasiumEnvCfg) -> gym.Env:
-    """One environment of a task, without time limit: episodes are counted by whoever steps it.
-
-    Raises:
-        TaskError: If it does not exist, or something that it needs is not installed.
-    """
+    """One environment of a task, without time limit: episodes are counted by whoever steps it. A :class:`TaskError` if
+    it does not exist, or something that it needs is not installed."""
     spec = load_spec(cfg.env_id)
     if "gymnasium_robotics" in sys.modules:
         robotics_guard.install()
@@ -90,11 +84,7 @@ def make_env(cfg: GymnasiumEnvCfg) -> gym.Env:
 
 
 def time_limit(cfg: GymnasiumEnvCfg) -> int:
-    """Control steps of an episode.
-
-    Raises:
-        TaskError: If there is no limit.
-    """
+    """Control steps of an episode; a :class:`TaskError` if there is no limit."""
     limit = cfg.max_episode_steps or load_spec(cfg.env_id).max_episode_steps
     if limit is None:
         raise TaskError(
@@ -104,11 +94,7 @@ def time_limit(cfg: GymnasiumEnvCfg) -> int:
 
 
 def observation_entries(space: gym.Space, env_id: str) -> dict[str, range]:
-    """Entry of the observation -> its columns in ``gymnasium.spaces.flatten``.
-
-    Raises:
-        TaskError: If the observation has no flat form.
-    """
+    """Entry of the observation -> its columns in ``gymnasium.spaces.flatten``; a :class:`TaskError` if it has none."""
     if not space.is_np_flattenable:
         raise TaskError(
             f"The observation of {env_id!r} is {space}, which has no fixed number of columns. Supported are Box,"
@@ -124,19 +110,15 @@ def observation_entries(space: gym.Space, env_id: str) -> dict[str, range]:
 
 
 def success_key(cfg: GymnasiumEnvCfg, info: Mapping[str, Any]) -> str | None:
-    """The entry of ``info``, as a first step gave it, that says whether the goal is reached; None if there is none.
-
-    Raises:
-        TaskError: If the config names one that does not exist, or needs one.
-    """
+    """The entry of ``info``, as a first step gave it, that tells whether the goal is reached; None if there is none. A
+    :class:`TaskError` if the config names one that does not exist, or needs one."""
     names = (cfg.success_key,) if cfg.success_key else SUCCESS_KEYS
     found = next((name for name in names if name in info), None)
-    wanted = {
-        f"`env.success_key={cfg.success_key}`": cfg.success_key is not None,
-        "`env.terminate_on_success=true`": cfg.terminate_on_success,
-        "`env.reward=sparse_success`": cfg.reward == "sparse_success",
-    }
-    for setting, needs_one in wanted.items():
+    for setting, needs_one in (
+        (f"`env.success_key={cfg.success_key}`", cfg.success_key is not None),
+        ("`env.terminate_on_success=true`", cfg.terminate_on_success),
+        ("`env.reward=sparse_success`", cfg.reward == "sparse_success"),
+    ):
         if needs_one and found is None:
             raise TaskError(
                 f"{setting} needs an `info` entry {' or '.join(names)}, which {cfg.env_id!r} does not give. It gives:"

@@ -17,24 +17,13 @@ from __future__ import annotations
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-_TYPES = ("mjJNT_FREE", "mjJNT_BALL", "mjJNT_SLIDE", "mjJNT_HINGE")
-
-
-class _WithIntegerJointTypes(ModuleType):
-    """The module ``mujoco``, but for the joint types."""
-
-    def __init__(self, mujoco: Any) -> None:
-        super().__init__(mujoco.__name__)
-        self._mujoco = mujoco
-        self.mjtJoint = SimpleNamespace(**{name: int(getattr(mujoco.mjtJoint, name)) for name in _TYPES})
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._mujoco, name)
-
 
 def install() -> None:
     """Put the guard in place. Idempotent."""
     from gymnasium_robotics.utils import mujoco_utils
 
-    if not isinstance(mujoco_utils.mujoco, _WithIntegerJointTypes):
-        mujoco_utils.mujoco = _WithIntegerJointTypes(mujoco_utils.mujoco)
+    mujoco: Any = mujoco_utils.mujoco
+    if not isinstance(mujoco.mjtJoint, SimpleNamespace):
+        joints = {name: int(joint) for name, joint in mujoco.mjtJoint.__members__.items()}
+        mujoco_utils.mujoco = ModuleType(mujoco.__name__)
+        vars(mujoco_utils.mujoco).update(vars(mujoco), mjtJoint=SimpleNamespace(**joints))

@@ -35,12 +35,8 @@ class SharedArrays:
 
     @classmethod
     def create(cls, specs: Mapping[str, tuple[tuple[int, ...], type]]) -> SharedArrays:
-        """Allocate arrays of zeros: name -> shape and type.
-
-        Raises:
-            ValueError: If there is not enough shared memory. Linux would let it be allocated, and kill the process that
-                writes to it.
-        """
+        """Allocate arrays of zeros: name -> shape and type. A ValueError if there is not enough shared memory: Linux
+        would let it be allocated, and kill the process that writes to it."""
         record = np.dtype([(name, dtype, shape) for name, (shape, dtype) in specs.items()], align=True)
         if os.path.isdir(_FOLDER):
             stats = os.statvfs(_FOLDER)

@@ -50,20 +50,12 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
 
 def make(task: str, **settings: Any) -> GymnasiumVecEnv:
     """A task's environments, ready to run. See :func:`task_cfg` for the arguments, of which the usual ones are
-    ``num_envs``, ``device``, ``seed`` and ``rgb``.
-
-    Raises:
-        ValueError: If the task or a setting does not exist, or something that it needs is missing.
-    """
+    ``num_envs``, ``device``, ``seed`` and ``rgb``. A ValueError if something does not exist or is missing."""
     return GymnasiumVecEnv(task_cfg(task, **settings))
 
 
 def chosen_cameras[C](task: str, names: Sequence[Any], cameras: Mapping[str, C]) -> dict[str, C]:
-    """Some of a task's cameras, in this order.
-
-    Raises:
-        ValueError: If there is no such camera, or one is named twice.
-    """
+    """Some of a task's cameras, in this order; a ValueError if there is no such camera, or one is named twice."""
     wrong = [name for name in names if name not in cameras]
     if wrong or len(set(names)) < len(names):
         raise ValueError(

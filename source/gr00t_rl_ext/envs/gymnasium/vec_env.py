@@ -20,9 +20,7 @@ from gr00t_rl_ext.envs.groups import GroupedEnv
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
 from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
-from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups, ObservationTerms
-
-_OUTCOMES = ("executed", "step_rewards", "terminated", "truncated", "success")
+from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups
 
 
 class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
@@ -52,18 +50,19 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         self._episode_return = np.zeros(self.num_envs)
         self._episode_steps = np.zeros(self.num_envs, np.int64)
         self._fleet = Fleet(cfg)
-        self._close = weakref.finalize(self, self._fleet.close)
+        # ends the workers and gives their memory back, once; also done when this object or the program ends
+        self.close = weakref.finalize(self, self._fleet.close)
         facts = self._fleet.facts
         self.max_episode_length = facts.max_episode_length
         try:
             self._action_layout = ActionLayout(facts.action_space, "cpu")
-            self._groups = ObservationGroups(cfg, facts.entries)
+            self.observation_manager = ObservationGroups(cfg, facts.entries)
             self.action_manager = self._action_terms()
         except ValueError:
             self.close()
             raise
         self.num_actions = self.control_action_dim
-        self._active_groups = list(self._groups.terms.active_terms)
+        self._active_groups = self._existing(None)
         self._share_memory()
         self.reset()
 
@@ -73,22 +72,13 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         return self
 
     @property
-    def observation_manager(self) -> ObservationTerms:
-        """What the observation groups consist of."""
-        return self._groups.terms
-
-    @property
     def num_workers(self) -> int:
         """Processes that run the environments."""
         return self._fleet.num_workers
 
     @property
     def step_dt(self) -> float:
-        """Duration of a control step [s].
-
-        Raises:
-            ValueError: If the environment does not say.
-        """
+        """Duration of a control step [s]; a ValueError if the environment does not say."""
         if (step_dt := self._fleet.facts.step_dt) is None:
             raise ValueError(
                 f"The environment {self.cfg.env_id!r} does not say how long a control step is: it has neither an"
@@ -115,13 +105,12 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
     def _configure_chunk(
         self, chunk_length: int, step_discount: float, groups: Sequence[str] | None, final_groups: Sequence[str]
     ) -> None:
-        selected, final = self._existing(groups), self._existing(final_groups)
         rendered_so_far = IMAGES in self._active_groups
-        self._active_groups, self._final_groups = selected, final
+        self._active_groups, self._final_groups = self._existing(groups), self._existing(final_groups)
         self._chunk_length, self._step_discount = chunk_length, step_discount
         self.num_actions = chunk_length * self.control_action_dim
         self._share_memory()
-        if IMAGES in selected and not rendered_so_far:
+        if IMAGES in self._active_groups and not rendered_so_far:
             self._fleet.call_for("observe_again", range(self.num_envs))
 
     def reset(self, seed: int | None = None) -> tuple[TensorDict, dict[str, Any]]:
@@ -161,7 +150,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         arrays = self._fleet
         chunk = self._checked_chunk(actions, "cpu")
         arrays["actions"][:] = self._action_layout.for_task(chunk).numpy()
-        for name in _OUTCOMES:
+        for name in ("executed", "step_rewards", "terminated", "truncated", "success"):
             arrays[name][:] = 0
         parked = arrays["parked"]
         awake = [worker for worker, block in enumerate(arrays.blocks) if not parked[block.start : block.stop].all()]
@@ -170,12 +159,8 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         outcome = self._outcome(ended)
         self._forget_episodes(ended)
         rewards = arrays["step_rewards"] @ self._step_discount ** np.arange(self._chunk_length)
-        return (
-            self.get_observations(),
-            self._tensor(rewards.astype(np.float32)),
-            self._tensor(ended.astype(np.int64)),
-            outcome.to_extras(),
-        )
+        rewards, dones = self._tensor(rewards.astype(np.float32)), self._tensor(ended.astype(np.int64))
+        return self.get_observations(), rewards, dones, outcome.to_extras()
 
     def _outcome(self, ended: np.ndarray) -> Outcome:
         arrays = self._fleet
@@ -195,10 +180,6 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             time_outs=time_outs,
             final_observations=final,
         )
-
-    def close(self) -> None:
-        """End the workers and give their memory back. Idempotent; also done when this object or the program ends."""
-        self._close()
 
     # Groups.
 
@@ -268,8 +249,8 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         if vectors := [group for group in groups if group != IMAGES]:
             # what ended in a time-out has used up its time
             elapsed = np.ones(self.num_envs) if prefix == FINAL else arrays["elapsed"] / self.max_episode_length
-            flat = np.column_stack((arrays[f"{prefix}flat"], elapsed))
-            observed |= {group: self._groups.vectors(group, flat).to(self.device) for group in vectors}
+            flat = np.column_stack((arrays[f"{prefix}flat"], elapsed, np.zeros(self.num_envs)))
+            observed |= {group: self.observation_manager.vectors(group, flat).to(self.device) for group in vectors}
         return TensorDict(observed, batch_size=[self.num_envs], device=self.device)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
@@ -277,7 +258,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         return torch.from_numpy(array.copy()).to(self.device)
 
     def _existing(self, groups: Sequence[str] | None) -> list[str]:
-        available = list(self._groups.terms.active_terms)
+        available = list(self.observation_manager.active_terms)
         wants_images = IMAGES in (groups or ()) and IMAGES not in available
         return existing_groups(groups, available, ", or ask for images (`env.rgb=true`)." if wants_images else ".")
 

@@ -69,10 +69,7 @@ def build_tiny_checkpoint(
         directory: Where to. It appears complete or not at all. An earlier tiny checkpoint there is replaced.
         version: Key of :data:`TINY_SHAPES`.
         seed: Of the weights.
-        state_keys: State key -> dimensions, in order.
-        action_keys: Action key -> dimensions, in order.
-        ranges: ``"state.<key>"`` or ``"action.<key>"`` -> (min, max) in the statistics; (-1, 1) where not named.
-        video_keys: Camera names in the statistics.
+        state_keys: With ``action_keys``, ``ranges`` and ``video_keys``: of the robot, see :class:`~.spec.TinyRobot`.
         embodiment_tag: Tag of the statistics; with N1.5 a published one, so that its slot is known.
         num_shards: Weight files.
         **shape: Fields of the version's shape, :class:`~.n1_5.TinyN15` or :class:`~.n1_7.TinyN17`: ``horizon``,
@@ -99,7 +96,10 @@ def build_tiny_checkpoint(
         files[CONFIG_FILE] = {"generator": GENERATOR} | files[CONFIG_FILE]
         for name, content in files.items():
             _write_json(target / name, content)
-        _write_shards(target, _random_tensors(_shapes(model, target), seed), num_shards)
+        meta = meta_gr00t(target)
+        shapes = {entry.key: entry.shape for entry in meta.checkpoint_entries().values()}
+        shapes |= model.unused_shapes(meta.backbone)
+        _write_shards(target, _random_tensors(shapes, seed), num_shards)
     return Path(directory)
 
 
@@ -132,13 +132,6 @@ def _write_tokenizer(target: Path, special_tokens: Sequence[str]) -> dict[str, i
     assert len(fast) <= VOCAB_SIZE
     fast.save_pretrained(target)
     return {token: int(fast.convert_tokens_to_ids(token)) for token in special_tokens}  # pyright: ignore[reportArgumentType]
-
-
-def _shapes(shape: TinyShape, directory: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of the published layout, the unused ones included."""
-    model = meta_gr00t(directory)
-    own = {entry.key: entry.shape for entry in model.checkpoint_entries().values()}
-    return own | shape.unused_shapes(model.backbone)
 
 
 def _random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionPoolingHead
+
 from ..backbone import Backbone
 from ..backbone_eagle import EAGLE_CONFIG_FILE, EagleBackbone
 from ..checkpoint import CONFIG_FILE, read_json
@@ -50,6 +53,8 @@ def small_image_size(height: int, width: int) -> int:
 class TinyN15(TinyShape):
     """Two SigLIP layers, the first two of four Qwen3 layers, one layer of VL self-attention, four DiT blocks.
 
+    Two query heads of the language model share a head of keys and values; VL self-attention has ``text_heads``, too.
+
     Raises:
         ValueError: ``image_size`` is no multiple of the patch size, or heads do not divide a width.
     """
@@ -67,39 +72,18 @@ class TinyN15(TinyShape):
     horizon: int = 16
     max_state_dim: int = 64
     max_action_dim: int = 32
+    vision_layers: int = 2
+    vision_heads: int = 4
+    text_layers: int = 2
 
     patch_size: int = 14
     """Side of a patch of the vision model in pixels."""
 
-    vision_layers: int = 2
-    """Layers of the vision model."""
-
     vision_width: int = 48
     """Width of the vision model; its MLPs are twice as wide."""
 
-    vision_heads: int = 4
-    """Attention heads of the vision model."""
-
-    text_layers: int = 2
-    """Layers kept of the language model. It is said to have two more, as the published one has more than are kept."""
-
-    text_width: int = 64
-    """Width of the language model and of the features; its MLPs are twice as wide."""
-
-    text_heads: int = 4
-    """Attention heads of the language model, two for each head of keys and values, and of the VL self-attention."""
-
-    vl_layers: int = 1
-    """Layers of VL self-attention."""
-
-    dit_layers: int = 4
-    """Blocks of the diffusion transformer; those that attend to the features and to themselves alternate."""
-
     dit_width: int = 64
     """Width of the diffusion transformer; its MLPs are four times as wide."""
-
-    dit_heads: int = 4
-    """Attention heads of the diffusion transformer."""
 
     num_future_tokens: int = 4
     """Learned tokens between state and actions."""
@@ -155,20 +139,7 @@ class TinyN15(TinyShape):
     def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:
         assert isinstance(backbone, EagleBackbone)
         vision_head, lm_head = EagleBackbone.UNUSED_PREFIXES
-        vision = backbone.vision_model.config
-        width, inner = vision.hidden_size, vision.intermediate_size
-        pooling = {
-            "probe": (1, 1, width),
-            "attention.in_proj_weight": (3 * width, width),
-            "attention.in_proj_bias": (3 * width,),
-            "attention.out_proj.weight": (width, width),
-            "attention.out_proj.bias": (width,),
-            "layernorm.weight": (width,),
-            "layernorm.bias": (width,),
-            "mlp.fc1.weight": (inner, width),
-            "mlp.fc1.bias": (inner,),
-            "mlp.fc2.weight": (width, inner),
-            "mlp.fc2.bias": (width,),
-        }
-        head = (backbone.vocab_size, backbone.feature_dim)
-        return {vision_head + name: shape for name, shape in pooling.items()} | {lm_head + "weight": head}
+        with torch.device("meta"):
+            pooling = SiglipMultiheadAttentionPoolingHead(backbone.vision_model.config)
+        shapes = {vision_head + name: tuple(parameter.shape) for name, parameter in pooling.named_parameters()}
+        return shapes | {lm_head + "weight": (backbone.vocab_size, backbone.feature_dim)}

@@ -30,6 +30,8 @@ SLOTS: Mapping[str, int] = {"simpler_env_google": 0, "simpler_env_widowx": 1, "l
 class TinyN17(TinyShape):
     """Shape of a tiny N1.7. The defaults keep layers above those that DeepStack adds to, as the published model does.
 
+    The heads of vision model and language model are 16 wide.
+
     Raises:
         ValueError: A value is not possible, or does not fit another; the message says which.
     """
@@ -48,42 +50,21 @@ class TinyN17(TinyShape):
     horizon: int = 40
     max_state_dim: int = 132
     max_action_dim: int = 132
-
     vision_layers: int = 4
-    """Layers of the vision model."""
-
     vision_heads: int = 2
-    """Its attention heads, 16 wide each."""
+    text_layers: int = 4
 
     deepstack: Sequence[int] = (0, 2)
     """Vision layers whose output is added after the first, second, ... layer of the language model (DeepStack)."""
 
-    text_layers: int = 4
-    """Layers of the language model that are kept; it has two more."""
-
-    text_width: int = 64
-    """Width of the language model and of the features."""
-
-    text_heads: int = 4
-    """Its query heads, 16 wide each."""
-
     text_kv_heads: int = 2
-    """Its key and value heads."""
-
-    vl_layers: int = 1
-    """Layers of VL self-attention."""
+    """Key and value heads of the language model."""
 
     vl_heads: int = 4
-    """Its attention heads."""
-
-    dit_layers: int = 4
-    """Blocks of the DiT; every second attends to itself."""
-
-    dit_heads: int = 4
-    """Its attention heads."""
+    """Attention heads of VL self-attention."""
 
     dit_head_dim: int = 12
-    """Width of one of them."""
+    """Width of an attention head of the diffusion transformer."""
 
     attend_text_every_n_blocks: int = 2
     """Of every n blocks that attend to the features, one sees text, the others images."""
@@ -141,15 +122,8 @@ class TinyN17(TinyShape):
             PROCESSOR_FILE: {"processor_kwargs": images | options},
         }
         files = with_changes(read_json(TEMPLATE), changes)
-        files[PROCESSOR_FILE]["processor_kwargs"]["modality_configs"] = {robot.embodiment_tag: self._modalities(robot)}
-        return files | {
-            STATISTICS_FILE: {robot.embodiment_tag: robot.statistics()},
-            SLOTS_FILE: {robot.embodiment_tag: NUM_SLOTS - 1} | dict(SLOTS),
-        }
-
-    def _modalities(self, robot: TinyRobot) -> dict[str, Any]:
         absolute = {"rep": "ABSOLUTE", "type": "NON_EEF", "format": "DEFAULT", "state_key": None}
-        return {
+        modalities = {
             "video": {"delta_indices": [0], "modality_keys": list(robot.video_keys), "action_configs": None},
             "state": {"delta_indices": [0], "modality_keys": list(robot.state_keys), "action_configs": None},
             "action": {
@@ -157,6 +131,11 @@ class TinyN17(TinyShape):
                 "modality_keys": list(robot.action_keys),
                 "action_configs": [absolute] * len(robot.action_keys),
             },
+        }
+        files[PROCESSOR_FILE]["processor_kwargs"]["modality_configs"] = {robot.embodiment_tag: modalities}
+        return files | {
+            STATISTICS_FILE: {robot.embodiment_tag: robot.statistics()},
+            SLOTS_FILE: {robot.embodiment_tag: NUM_SLOTS - 1} | dict(SLOTS),
         }
 
     def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:

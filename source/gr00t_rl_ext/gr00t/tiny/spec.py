@@ -54,21 +54,24 @@ class TinyRobot:
 
     def statistics(self) -> dict[str, dict[str, dict[str, list[float]]]]:
         """ "state" and "action" -> key -> statistics of a uniform distribution over the key's range."""
-        result: dict[str, dict[str, dict[str, list[float]]]] = {}
-        for modality, keys in self.vectors().items():
-            result[modality] = {}
-            for key, dim in keys.items():
-                low, high = self.ranges.get(f"{modality}.{key}", (-1.0, 1.0))
-                values = {
-                    "max": high,
-                    "min": low,
-                    "mean": (low + high) / 2,
-                    "std": (high - low) / math.sqrt(12),
-                    "q01": low + 0.01 * (high - low),
-                    "q99": low + 0.99 * (high - low),
-                }
-                result[modality][key] = {name: [float(value)] * dim for name, value in values.items()}
-        return result
+        return {
+            modality: {
+                key: _uniform(dim, *self.ranges.get(f"{modality}.{key}", (-1.0, 1.0))) for key, dim in keys.items()
+            }
+            for modality, keys in self.vectors().items()
+        }
+
+
+def _uniform(dim: int, low: float, high: float) -> dict[str, list[float]]:
+    values = {
+        "max": high,
+        "min": low,
+        "mean": (low + high) / 2,
+        "std": (high - low) / math.sqrt(12),
+        "q01": low + 0.01 * (high - low),
+        "q99": low + 0.99 * (high - low),
+    }
+    return {name: [float(value)] * dim for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -90,22 +93,39 @@ class TinyShape(ABC):
     max_action_dim: int
     """Padded width of an action."""
 
+    vision_layers: int
+    """Layers of the vision model."""
+
+    vision_heads: int
+    """Its attention heads."""
+
+    text_layers: int
+    """Layers kept of the language model. It has two more, as the published one has more than are kept."""
+
+    text_width: int = 64
+    """Width of the language model and of the features; its MLPs are twice as wide."""
+
+    text_heads: int = 4
+    """Its query heads."""
+
+    vl_layers: int = 1
+    """Layers of VL self-attention."""
+
+    dit_layers: int = 4
+    """Blocks of the diffusion transformer; those that attend to the features and to themselves alternate."""
+
+    dit_heads: int = 4
+    """Its attention heads."""
+
     num_inference_timesteps: int = 4
     """Euler steps at inference."""
 
     def check(self, robot: TinyRobot) -> None:
-        """Raise where robot and model do not fit each other.
-
-        Raises:
-            ValueError: They do not fit; the message says in what.
-        """
-        limits = {"state": self.max_state_dim, "action": self.max_action_dim}
+        """Raise a ValueError where robot and model do not fit each other."""
         for modality, keys in robot.vectors().items():
-            total = sum(keys.values())
-            if not 0 < total <= limits[modality]:
-                raise ValueError(
-                    f"{modality}_keys {dict(keys)} add up to {total}; expected 1 to {limits[modality]} dimensions"
-                )
+            total, limit = sum(keys.values()), getattr(self, f"max_{modality}_dim")
+            if not 0 < total <= limit:
+                raise ValueError(f"{modality}_keys {dict(keys)} add up to {total}; expected 1 to {limit} dimensions")
 
     @abstractmethod
     def files(self, robot: TinyRobot, token_ids: Mapping[str, int]) -> dict[str, dict[str, Any]]:
@@ -116,16 +136,11 @@ class TinyShape(ABC):
         """Published key -> shape of the tensors that a checkpoint holds and no one reads."""
 
     def check_divisors(self, parts: Mapping[str, str]) -> None:
-        """Raise where one field does not divide another; ``parts``: the one -> the other.
-
-        Raises:
-            ValueError: It does not.
-        """
+        """Raise a ValueError where one field does not divide another; ``parts``: the one -> the other."""
         for part, whole in parts.items():
-            if getattr(self, whole) % getattr(self, part):
-                raise ValueError(
-                    f"{part} is {getattr(self, part)}; expected a divisor of {whole} = {getattr(self, whole)}"
-                )
+            divisor, number = getattr(self, part), getattr(self, whole)
+            if number % divisor:
+                raise ValueError(f"{part} is {divisor}; expected a divisor of {whole} = {number}")
 
     def head_fields(self, width: int) -> dict[str, Any]:
         """Fields of the action head's config that depend on the shape, as far as the versions share them.

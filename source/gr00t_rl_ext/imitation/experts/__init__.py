@@ -3,11 +3,39 @@
 
 """Scripted experts, which know the simulator's state and solve a task without learning."""
 
-from gr00t_rl_ext.imitation.experts.cubes import CubeExpert, LiftExpert, Phase, StackExpert
-from gr00t_rl_ext.imitation.experts.expert import Expert
-from gr00t_rl_ext.imitation.experts.fetch import FetchExpert, FetchScene, PickAndPlaceExpert, ReachExpert
-from gr00t_rl_ext.imitation.experts.motion import ServoLaw
-from gr00t_rl_ext.imitation.experts.scene import CubeScene
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from gr00t_rl_ext.imitation.experts.cubes import LiftExpert, StackExpert
+from gr00t_rl_ext.imitation.experts.fetch import PickAndPlaceExpert, ReachExpert
+
+
+class Expert(Protocol):
+    """What recording asks of an expert, which acts in N environments at once."""
+
+    binary: ClassVar[int]
+    """Index of the gripper's action, which gets no noise."""
+
+    robot_type: ClassVar[str]
+    """Name of the robot in the dataset."""
+
+    groups: ClassVar[tuple[str, ...]]
+    """Observation groups that the expert reads, beside those that are recorded."""
+
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None: ...
+
+    def reset(self, done: Tensor) -> None:
+        """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
+        ...
+
+    def action(self, env: Any) -> Tensor:
+        """The action of one control step for the environments' current state. Shape (N, A)."""
+        ...
+
 
 EXPERTS: dict[str, type[Expert]] = {
     "Isaac-Lift-Cube-Franka-IK-Rel-v0": LiftExpert,
@@ -18,18 +46,3 @@ EXPERTS: dict[str, type[Expert]] = {
     "gym:FetchPickAndPlaceDense-v4": PickAndPlaceExpert,
 }
 """Task -> its expert."""
-
-__all__ = [
-    "EXPERTS",
-    "CubeExpert",
-    "CubeScene",
-    "Expert",
-    "FetchExpert",
-    "FetchScene",
-    "LiftExpert",
-    "Phase",
-    "PickAndPlaceExpert",
-    "ReachExpert",
-    "ServoLaw",
-    "StackExpert",
-]

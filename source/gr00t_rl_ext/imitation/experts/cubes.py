@@ -9,14 +9,16 @@ scene in every step, so that it corrects what noise, or a policy that acted befo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
 
 import torch
+from isaaclab.utils import math as math_utils
 from torch import Tensor
 
 from gr00t_rl_ext.imitation.experts.motion import QUARTER, ServoLaw, nearest_square_turn, turn_to_yaw, yaw_of
-from gr00t_rl_ext.imitation.experts.scene import CubeScene
 
 CUBE_HEIGHT = 0.0468
 """Edge of the stock cubes [m]."""
@@ -63,14 +65,64 @@ PATIENCE = 30
 """Control steps after which an expert that got stuck in a phase starts again."""
 
 
+@dataclass(frozen=True)
+class CubeScene:
+    """Poses in the robot's base frame, for N environments with C cubes. Quaternions are (x, y, z, w)."""
+
+    gripper_position: Tensor
+    """Point between the fingertips [m]. Shape (N, 3)."""
+
+    gripper_quat: Tensor
+    """Shape (N, 4)."""
+
+    opening: Tensor
+    """Mean opening of the fingers as a fraction: 0 closed, 1 open. Shape (N,)."""
+
+    cube_position: Tensor
+    """Centres of the cubes [m]. Shape (N, C, 3)."""
+
+    cube_quat: Tensor
+    """Shape (N, C, 4)."""
+
+    @classmethod
+    def read(cls, env: Any, cubes: Sequence[str]) -> CubeScene:
+        """Read the current state of an Isaac Lab environment.
+
+        Args:
+            env: Manager-based environment with the scene entities ``robot``, ``ee_frame`` and the cubes, and with
+                ``gripper_joint_names`` and ``gripper_open_val`` in its config, as Isaac Lab's stack tasks have.
+            cubes: Names of the cubes in the scene.
+        """
+        robot = env.scene["robot"]
+        frame = env.scene["ee_frame"].data
+        fingers, _ = robot.find_joints(env.cfg.gripper_joint_names)
+        base = robot.data.root_pos_w.torch, robot.data.root_quat_w.torch
+
+        def in_base(position: Tensor, quat: Tensor) -> tuple[Tensor, Tensor]:
+            return math_utils.subtract_frame_transforms(*base, position, quat)
+
+        gripper = in_base(frame.target_pos_w.torch[:, 0], frame.target_quat_w.torch[:, 0])
+        data = [env.scene[name].data for name in cubes]
+        poses = [in_base(cube.root_pos_w.torch, cube.root_quat_w.torch) for cube in data]
+        return cls(
+            gripper_position=gripper[0],
+            gripper_quat=gripper[1],
+            opening=robot.data.joint_pos.torch[:, fingers].mean(dim=1) / env.cfg.gripper_open_val,
+            cube_position=torch.stack([position for position, _ in poses], dim=1),
+            cube_quat=torch.stack([quat for _, quat in poses], dim=1),
+        )
+
+
 class CubeExpert:
     """What lifting and stacking have in common: pick up a cube, and perhaps put it somewhere.
 
     Args:
         num_envs: Number of environments N.
         device: Where the phases are kept.
-        law: How an error of the gripper's pose becomes an action.
     """
+
+    law = ServoLaw()
+    """How an error of the gripper's pose becomes an action."""
 
     cubes = ("cube_1", "cube_2", "cube_3")
     """Names of the cubes in the scene, in the order of :class:`CubeScene`: blue, red, green."""
@@ -83,8 +135,7 @@ class CubeExpert:
     groups: ClassVar[tuple[str, ...]] = ()
     """It reads the simulator, not observations."""
 
-    def __init__(self, num_envs: int, device: torch.device | str = "cpu", law: ServoLaw | None = None) -> None:
-        self.law = law or ServoLaw()
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None:
         self.phase = torch.zeros(num_envs, dtype=torch.long, device=device)
         """Of each environment. Shape (N,)."""
         self._steps = torch.zeros_like(self.phase)
@@ -137,10 +188,6 @@ class CubeExpert:
         """Where the centre of the cube shall be at the end, (N, 3), and its heading, (N,)."""
         raise NotImplementedError
 
-    def lift_height(self, goal: Tensor) -> Tensor:
-        """Height of the cube's centre before it is carried sideways [m]. Shape (N,)."""
-        return goal[:, 2] + CLEARANCE
-
     carries = True
     """Whether the cube is put somewhere; else it is held where it was lifted to."""
 
@@ -173,7 +220,7 @@ class CubeExpert:
         above[:, 2] = ABOVE
         # what is held moves with the gripper, so errors are those of the cube
         up = torch.zeros_like(to_cube)
-        up[:, 2] = self.lift_height(goal) - cube[:, 2]
+        up[:, 2] = goal[:, 2] + (CLEARANCE if self.carries else 0.0) - cube[:, 2]
         over = goal - cube
         place = goal - cube
         over[:, 2] = up[:, 2]
@@ -223,9 +270,6 @@ class LiftExpert(CubeExpert):
         goal = scene.cube_position[self._rows, cube].clone()
         goal[:, 2] = REST_HEIGHT + self.rise
         return goal, yaw_of(scene.gripper_quat)
-
-    def lift_height(self, goal: Tensor) -> Tensor:
-        return goal[:, 2]
 
 
 class StackExpert(CubeExpert):

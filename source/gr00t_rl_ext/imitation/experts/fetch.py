@@ -76,16 +76,16 @@ class FetchExpert:
     Args:
         num_envs: Number of environments N.
         device: Unused: an expert without memory computes where the observations are.
-        law: How a displacement becomes an action.
     """
+
+    # the whole way at once, as far as an action reaches
+    law = ServoLaw(gain=1.0, max_move=ACTION_SCALE, action_scale=ACTION_SCALE)
 
     binary: ClassVar[int] = 3
     robot_type: ClassVar[str] = "fetch"
     groups: ClassVar[tuple[str, ...]] = ("privileged",)
 
-    def __init__(self, num_envs: int, device: torch.device | str = "cpu", law: ServoLaw | None = None) -> None:
-        # the whole way at once, as far as an action reaches
-        self.law = law or ServoLaw(gain=1.0, max_move=ACTION_SCALE, action_scale=ACTION_SCALE)
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None: ...
 
     def reset(self, done: Tensor) -> None:
         """Nothing is remembered."""

@@ -51,12 +51,10 @@ class ServoLaw:
         return self._action(move, self.max_move)
 
     def _action(self, error: Tensor, longest: float) -> Tensor:
-        return (_shorten(self.gain * error, longest) / self.action_scale).clamp(-1.0, 1.0)
-
-
-def _shorten(vector: Tensor, longest: float) -> Tensor:
-    """Vectors (N, 3) with the same direction, none longer than ``longest``."""
-    return vector / (vector.norm(dim=1, keepdim=True) / longest).clamp(min=1.0)
+        command = self.gain * error
+        # none is longer, in the same direction
+        command = command / (command.norm(dim=1, keepdim=True) / longest).clamp(min=1.0)
+        return (command / self.action_scale).clamp(-1.0, 1.0)
 
 
 def yaw_of(quat: Tensor) -> Tensor:

@@ -19,9 +19,6 @@ from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
-STANDARD_GROUP = "state"
-"""The observation group of environments whose config names none."""
-
 
 def resolve(
     task: str,
@@ -49,7 +46,8 @@ def resolve(
     """
     env_id = task.removeprefix(PREFIX)
     check_exists(task)
-    family, experiment = family_of(env_id), _experiment(agent, env_id)
+    family = family_of(env_id)
+    experiment = re.sub(r"\W+", "_", f"{agent.removesuffix(ENTRY_POINT)}_{env_id.rpartition(':')[2]}").lower()
     small = agent.removesuffix(ENTRY_POINT) + SMALL
     if agent not in family.agents and small in family.agents:
         print(f"note: agent {agent} of {task} is now called {small}; the next version knows only the new name.")
@@ -67,7 +65,7 @@ def resolve(
     chosen = [item for item in overrides if item.startswith("env.cameras=[")]
     settings = override_values([item for item in overrides if item not in chosen], env_cfg, agent_cfg)
     set_values(agent_cfg, settings.get("agent", {}))
-    own = _merged({"num_envs": family.num_envs}, settings.get("env", {}), env_cfg)
+    own = {"num_envs": family.num_envs} | _merged(settings.get("env", {}), env_cfg)
     if chosen:
         names = override_values(chosen[-1:], env_cfg, agent_cfg)["env"]["cameras"]
         own["cameras"] = chosen_cameras(task, names, own.get("cameras", env_cfg.cameras))
@@ -102,36 +100,26 @@ def check_exists(task: str) -> None:
             if "env_cfg_entry_point" not in (spec.kwargs or {}):
                 by_name.setdefault(re.sub(r"-v\d+$", "", known), []).append(known)
         names = difflib.get_close_matches(re.sub(r"-v\d+$", "", name), by_name, n=3)
-        similar = [PREFIX + max(by_name[found], key=_version) for found in names]
+        newest = [max(by_name[found], key=lambda known: gym.registry[known].version or 0) for found in names]
         raise ValueError(
-            f"There is no task {task!r}: {error} Similar: {', '.join(similar) or 'none'}. Examples of Gymnasium tasks:"
-            f" {', '.join(EXAMPLES)}."
+            f"There is no task {task!r}: {error} Similar: {', '.join(PREFIX + known for known in newest) or 'none'}."
+            f" Examples of Gymnasium tasks: {', '.join(EXAMPLES)}."
         ) from None
 
 
 def observations_of(env_cfg: GymnasiumEnvCfg) -> Any:
     """The observation groups of a task, in the form of Isaac Lab's config."""
-    groups: dict[str, Any] = dict.fromkeys(env_cfg.groups or [STANDARD_GROUP], ())
-    return SimpleNamespace(observations=SimpleNamespace(**groups | ({IMAGES: ()} if env_cfg.rgb else {})))
+    # an environment whose config names none has one
+    groups = [*(env_cfg.groups or ["state"]), *([IMAGES] if env_cfg.rgb else [])]
+    return SimpleNamespace(observations=SimpleNamespace(**dict.fromkeys(groups, ())))
 
 
-def _version(env_id: str) -> int:
-    match = re.search(r"-v(\d+)$", env_id)
-    return int(match[1]) if match else -1
-
-
-def _experiment(agent: str, env_id: str) -> str:
-    agent = agent.removesuffix(ENTRY_POINT)
-    return re.sub(r"\W+", "_", f"{agent}_{env_id.rpartition(':')[2]}").lower()
-
-
-def _merged(settings: dict[str, Any], values: dict[str, Any], env_cfg: GymnasiumEnvCfg) -> dict[str, Any]:
-    """Settings with the user's values, which may be of single entries of the task's own nested settings."""
+def _merged(values: dict[str, Any], env_cfg: GymnasiumEnvCfg) -> dict[str, Any]:
+    """The user's values, which may be of single entries of the task's own nested settings."""
     from omegaconf import OmegaConf
 
-    merged = dict(settings)
+    merged, current = dict(values), env_cfg.model_dump()
     for name, value in values.items():
-        current = env_cfg.model_dump()[name]
-        nested = isinstance(value, dict) and isinstance(current, dict)
-        merged[name] = OmegaConf.to_container(OmegaConf.merge(current, value)) if nested else value
+        if isinstance(value, dict) and isinstance(current[name], dict):
+            merged[name] = OmegaConf.to_container(OmegaConf.merge(current[name], value))
     return merged

@@ -10,12 +10,7 @@ from typing import Any
 from isaaclab.utils import configclass
 from isaaclab_rl.rsl_rl import RslRlMLPModelCfg
 
-from gr00t_rl_ext.policy.configs import (
-    Gr00tCategoricalActorCfg,
-    Gr00tCriticCfg,
-    Gr00tGaussianActorCfg,
-    MlpActorCfg,
-)
+from gr00t_rl_ext.policy.configs import Gr00tCategoricalActorCfg, Gr00tCriticCfg, Gr00tGaussianActorCfg, MlpActorCfg
 from gr00t_rl_ext.tasks import recipes
 
 

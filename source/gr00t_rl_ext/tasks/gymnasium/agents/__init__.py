@@ -1,4 +1,4 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Agents for stacking with the Franka Panda."""
+"""Agents for Gymnasium's tasks."""
