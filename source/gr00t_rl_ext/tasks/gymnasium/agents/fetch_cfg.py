@@ -90,9 +90,8 @@ class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
     save_interval = 10
     obs_groups = recipes.CAMERAS
     actor = Gr00tSteeringActorCfg(chunk_length=CHUNK)
-    algorithm = Gr00tPpoAlgorithmCfg(
-        **_FLOW_PPO | {"learning_rate": 5.0e-4, "num_learning_epochs": 4, "critic_warmup_iterations": 2}
-    )
+    # PickAndPlace from 55.5 % as GR00T draws its noise, or 82.5 at its centre, to 100 % in 183,000 control steps
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=5)
 
 
 @configclass

@@ -17,6 +17,7 @@ gym.register(
         "env_cfg_entry_point": f"{__name__}.env_cfg:FrankaLiftCubeIkRelEnvCfg",
         "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
         **agents(_AGENTS, "gr00t_ppo", "gr00t_residual_ppo", "gr00t_flow_ppo", "gr00t_flow_ppo_small"),
+        **agents(_AGENTS, "gr00t_steering_ppo", "gr00t_steering_ppo_small"),
         **agents(_AGENTS, "gr00t_lora_ppo", "gr00t_grpo", "gr00t_flow_grpo", "mlp_ppo"),
     },
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg
+from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tSteeringActorCfg
 from gr00t_rl_ext.tasks import recipes
 
 DECISIONS_PER_EPISODE = 13
@@ -34,6 +34,14 @@ class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
     experiment_name = "gr00t_residual_lift_cube_franka"
     obs_groups = recipes.CAMERAS
     algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2, bootstrap_time_outs=False)
+
+
+@configclass
+class Gr00tSteeringPpoRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
+    """``gr00t_steering_ppo``."""
+
+    experiment_name = "gr00t_steering_lift_cube_franka"
+    obs_groups = recipes.CAMERAS
 
 
 @configclass
@@ -70,6 +78,20 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     algorithm = Gr00tPpoAlgorithmCfg(
         **recipes.SMALL_FLOW_PPO | {"critic_warmup_iterations": 3}, learning_rate=6.0e-5, num_mini_batches=8
     )
+
+
+@configclass
+class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
+    """``gr00t_steering_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``."""
+
+    experiment_name = "gr00t_steering_lift_cube_franka"
+    # half an episode
+    num_steps_per_env = 13
+    max_iterations = 60
+    save_interval = 10
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tSteeringActorCfg(chunk_length=4)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=8)
 
 
 @configclass

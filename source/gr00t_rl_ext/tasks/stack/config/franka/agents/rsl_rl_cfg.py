@@ -40,6 +40,14 @@ class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
 
 
 @configclass
+class Gr00tSteeringPpoRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
+    """``gr00t_steering_ppo``."""
+
+    experiment_name = "gr00t_steering_stack_cube_franka"
+    obs_groups = recipes.CAMERAS
+
+
+@configclass
 class Gr00tFlowPpoRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     """``gr00t_flow_ppo``."""
 
