@@ -55,7 +55,7 @@ POLICIES = {
     "gaussian, state-dependent std": Policy(Gr00tGaussianActor, {"distribution_cfg": {"state_dependent_std": True}}),
     "squashed": Policy(Gr00tGaussianActor, {"distribution_cfg": {"squash": True}}),
     "residual": Policy(Gr00tResidualActor),
-    "steering": Policy(Gr00tSteeringActor, {"distribution_cfg": {"init_std": 1.0, "std_range": (0.3, 1.5)}}),
+    "steering": Policy(Gr00tSteeringActor),
     "categorical": Policy(Gr00tCategoricalActor, spec=DISCRETE_SPEC),
     "flow, sde, one step": Policy(Gr00tFlowActor, train=HEAD),
     "flow, sde, all steps": Policy(Gr00tFlowActor, {"flow": {"score": "all_steps"}}, HEAD),

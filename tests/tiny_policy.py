@@ -85,7 +85,7 @@ def actor_critic(
     fields = {field.name: field for field in dataclasses.fields(actor_class.OPTIONS)}
     if "hidden_dims" in fields:
         settings["hidden_dims"] = [32, 32]
-    if "distribution_cfg" in fields and "dict" not in str(fields["distribution_cfg"].type):
+    if "distribution_cfg" in fields and "Bounded" in str(fields["distribution_cfg"].type):
         # wide enough for a policy to move visibly within a few updates
         settings["distribution_cfg"] = {"init_std": 0.3} | actor.pop("distribution_cfg", {})
     obs = observations().select(*OBS_GROUPS["critic"])

@@ -39,6 +39,7 @@ FLOW: Settings = {
 }
 LEARNED = FLOW | {"actor": FLOW["actor"] | {"flow": {"noise": "learned"}}}
 RESIDUAL: Settings = {"class": "residual", "actor": {"chunk_length": H}}
+STEERING: Settings = {"class": "steering", "actor": {"chunk_length": H}}
 DISCRETE: Settings = {"class": "categorical", "actor": {"chunk_length": H}}
 MLP: Settings = {
     "class": "mlp",
@@ -128,6 +129,13 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "residual.distribution_cfg.init_std": (RESIDUAL, 0.3),
     "residual.distribution_cfg.std_range": (RESIDUAL, [0.05, 0.5]),
     "residual.distribution_cfg.state_dependent_std": (RESIDUAL, True),
+    "steering.chunk_length": (STEERING, 2),
+    "steering.hidden_dims": (STEERING, [8]),
+    "steering.activation": (STEERING, "relu"),
+    "steering.noise_bound": (STEERING, 1e-2),
+    "steering.num_flow_steps": (STEERING, 2),
+    "steering.distribution_cfg.init_std": (STEERING, 0.5),
+    "steering.distribution_cfg.std_range": (STEERING, [0.5, 1.2]),
     "categorical.chunk_length": (DISCRETE, 2),
     "categorical.hidden_dims": (DISCRETE, [8]),
     "categorical.activation": (DISCRETE, "relu"),

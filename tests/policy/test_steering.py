@@ -18,12 +18,11 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES
-from gr00t_rl_ext.policy.options import BoundedStdOptions, SteeringActorOptions
+from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.policy.steering import CONTEXT, BoundedStd, Gr00tSteeringActor, NoiseAdapter, SteeringEncoder
 
 H, B = 4, 4
-AS_DRAWN = {"init_std": 1.0, "std_range": (0.3, 1.5)}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,6 @@ def encoder() -> SteeringEncoder:
 
 
 def make(encoder: SteeringEncoder, chunk_length: int = H, **settings: Any) -> Gr00tSteeringActor:
-    settings = {"distribution_cfg": AS_DRAWN} | settings
     actor = actor_critic(encoder, chunk_length, actor_class=Gr00tSteeringActor, **settings).actor
     assert isinstance(actor, Gr00tSteeringActor)
     return actor
@@ -170,7 +168,7 @@ def test_tokens_are_standardised_entry_by_entry() -> None:
 
 
 def test_the_std_begins_exactly_and_stays_inside() -> None:
-    std = BoundedStd((3,), BoundedStdOptions(init_std=1.0, std_range=(0.3, 1.5)))
+    std = BoundedStd((3,), NoiseStdOptions(init_std=1.0, std_range=(0.3, 1.5)))
     assert torch.equal(std(), torch.ones(3))
     for shift, bound in ((-100.0, 0.3), (100.0, 1.5)):
         with torch.no_grad():
@@ -179,8 +177,8 @@ def test_the_std_begins_exactly_and_stays_inside() -> None:
 
 
 def test_what_it_cannot_do_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"std_range` is \(0.02, 0.9\); expected a range with 1 inside"):
-        SteeringActorOptions(distribution_cfg=BoundedStdOptions(0.5, (0.02, 0.9))).validate_config()
+    with pytest.raises(ValueError, match=r"std_range` is \(0.02, 0.9\); .* init_std = 0.5 between them, and 1"):
+        NoiseStdOptions(0.5, (0.02, 0.9)).validate_config()
     with pytest.raises(ValueError, match=r"`agent.actor.noise_bound` is 0.0; expected a positive number"):
         SteeringActorOptions(noise_bound=0.0).validate_config()
     with pytest.raises(ValueError, match=r"`agent.actor.num_flow_steps` is 0; expected at least 1"):

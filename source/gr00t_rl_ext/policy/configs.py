@@ -20,6 +20,7 @@ Gr00tFreezingCfg = stages.FreezingOptions
 FlowCfg = options.FlowOptions
 BoundedStdCfg = options.BoundedStdOptions
 BoundedGaussianCfg = options.BoundedGaussianOptions
+NoiseStdCfg = options.NoiseStdOptions
 
 
 class _OverGr00t:

@@ -153,6 +153,26 @@ class ResidualActorOptions(AdapterActorOptions):
 
 
 @dataclass
+class NoiseStdOptions:
+    """Standard deviation of the noise that GR00T's flow begins with (``agent.actor.distribution_cfg``)."""
+
+    init_std: float = 1.0
+    """At the start. 1 is what GR00T draws with."""
+
+    std_range: tuple[float, float] = (0.3, 1.5)
+    """Smallest and largest standard deviation."""
+
+    def validate_config(self) -> None:
+        """Raise a :class:`ValueError` for a range without ``init_std`` or GR00T's 1."""
+        low, high = self.std_range
+        if not (0.0 < low < self.init_std < high and low < 1.0 < high):
+            raise ValueError(
+                f"`agent.actor.distribution_cfg.std_range` is ({low}, {high}); expected positive numbers with init_std"
+                f" = {self.init_std} between them, and 1, the standard deviation that GR00T draws its noise with."
+            )
+
+
+@dataclass
 class SteeringActorOptions(ActorOptions):
     """The noise that GR00T's flow begins with, decided by an adapter on the diffusion transformer's tokens."""
 
@@ -168,21 +188,11 @@ class SteeringActorOptions(ActorOptions):
     num_flow_steps: int = 4
     """Euler steps of GR00T's flow."""
 
-    distribution_cfg: BoundedStdOptions = field(
-        default_factory=lambda: BoundedStdOptions(init_std=1.0, std_range=(0.3, 1.5))
-    )
-    """Standard deviation of the noise. It begins with 1, as GR00T draws it."""
+    distribution_cfg: NoiseStdOptions = field(default_factory=NoiseStdOptions)
 
     def validate_config(self) -> None:
-        """Raise a :class:`ValueError` for a bound that lets nothing change, a std that cannot be GR00T's, or a flow
-        without a step."""
+        """Raise a :class:`ValueError` for a bound that lets nothing change, or a flow without a step."""
         super().validate_config()
-        low, high = self.distribution_cfg.std_range
-        if not low < 1.0 < high:
-            raise ValueError(
-                f"`agent.actor.distribution_cfg.std_range` is ({low}, {high}); expected a range with 1 inside, the"
-                " standard deviation that GR00T draws its noise with."
-            )
         if not self.noise_bound > 0.0:
             raise ValueError(
                 f"`agent.actor.noise_bound` is {self.noise_bound}; expected a positive number: with 0 the adapter could"

@@ -18,7 +18,7 @@ from gr00t_rl_ext.gr00t import Gr00tContext
 from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
-from gr00t_rl_ext.policy.options import BoundedStdOptions, SteeringActorOptions
+from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored
 from gr00t_rl_ext.policy.stages import Stage
 
@@ -127,7 +127,7 @@ class BoundedStd(nn.Module):
         options: Start and range.
     """
 
-    def __init__(self, shape: tuple[int, ...], options: BoundedStdOptions) -> None:
+    def __init__(self, shape: tuple[int, ...], options: NoiseStdOptions) -> None:
         super().__init__()
         low, high = options.std_range
         fraction = math.log(options.init_std / low) / math.log(high / low)

@@ -21,7 +21,7 @@ for _task_id, _env_cfg in {
             "env_cfg_entry_point": f"{__name__}.env_cfg:{_env_cfg}",
             "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
             **agents(_AGENTS, "gr00t_ppo", "gr00t_residual_ppo", "gr00t_flow_ppo", "gr00t_flow_ppo_small"),
-            **agents(_AGENTS, "gr00t_steering_ppo"),
+            **agents(_AGENTS, "gr00t_steering_ppo", "gr00t_steering_ppo_small"),
             **agents(_AGENTS, "gr00t_lora_ppo", "gr00t_grpo", "gr00t_flow_grpo", "gr00t_flow_grpo_small", "mlp_ppo"),
         },
     )

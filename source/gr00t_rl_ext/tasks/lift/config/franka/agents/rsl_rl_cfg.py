@@ -82,7 +82,7 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
 
 @configclass
 class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
-    """``gr00t_steering_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``."""
+    """``gr00t_steering_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. Not measured."""
 
     experiment_name = "gr00t_steering_lift_cube_franka"
     # half an episode

@@ -11,7 +11,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg
+from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tSteeringActorCfg
 from gr00t_rl_ext.tasks import recipes
 
 DECISIONS_PER_EPISODE = 38
@@ -77,6 +77,19 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     obs_groups = recipes.CAMERAS
     actor = Gr00tFlowActorCfg(chunk_length=SMALL_CHUNK)
     algorithm = Gr00tPpoAlgorithmCfg(**recipes.SMALL_FLOW_PPO, learning_rate=4.0e-5, num_mini_batches=8)
+
+
+@configclass
+class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
+    """``gr00t_steering_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. Not measured."""
+
+    experiment_name = "gr00t_steering_stack_cube_franka"
+    num_steps_per_env = 16
+    max_iterations = 120
+    save_interval = 5
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tSteeringActorCfg(chunk_length=SMALL_CHUNK)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=8)
 
 
 @configclass
