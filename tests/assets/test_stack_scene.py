@@ -45,7 +45,7 @@ def physx(tmp_path_factory):
     pytest.importorskip("ovphysx", reason="ovphysx is not installed: pip install 'isaaclab[ovphysx]==3.0.0'")
     return _run(
         tmp_path_factory.mktemp("physx"),
-        *("--physics", "ovphysx", "--num_envs", "64", "--random_steps", "300", "--lift"),
+        *("--physics", "ovphysx", "--num_envs", "16", "--random_steps", "200", "--lift"),
     )
 
 

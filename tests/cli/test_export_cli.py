@@ -20,17 +20,21 @@ from gr00t_rl_ext.gr00t import Gr00tModel, build_tiny_checkpoint, load_gr00t
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy import export
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 
 VERSIONS = ("N1.5", "N1.7")
 
 
-def train(run: Path, base: Path, parts: tuple[str, ...] = (), **gr00t: Any) -> Path:
+def train(
+    run: Path, base: Path, parts: tuple[str, ...] = (), actor_class: type = Gr00tGaussianActor, **gr00t: Any
+) -> Path:
     """A run of one iteration with large steps; returns its checkpoint."""
     torch.manual_seed(0)
     freezing = {"train": list(parts), "language_layers": 1, "lora_rank": 4, "learning_rate": 1e-2}
     actor = {"gr00t": {"checkpoint": str(base), **gr00t}, "freezing": freezing, "chunk_length": H}
-    pair = Gr00tActorCritic.build(Gr00tGaussianActor, SPEC, observations(N), OBS_GROUPS, actor, {}, "cpu")
+    pair = Gr00tActorCritic.build(actor_class, SPEC, observations(N), OBS_GROUPS, actor, {}, "cpu")
     alg = Gr00tPPO(pair, observations(N), T, learning_rate=1e-2, schedule="fixed", target_kl=None, num_mini_batches=2)
     Runner(alg).iterate()
     run.mkdir(parents=True, exist_ok=True)
@@ -73,6 +77,22 @@ def test_the_exported_model_acts_like_the_trained_policy(
     live, exported = export.load_trained(saved, "cpu"), export.load_exported(tmp_path / "out", "cpu")
     for name, expected in export.actions(live, obs).items():
         torch.testing.assert_close(export.actions(exported, obs)[name], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("actor_class", "parts"), [(Gr00tResidualActor, ()), (Gr00tFlowActor, ("dit_lora",))])
+def test_a_policy_through_the_action_head_is_exported(
+    actor_class: type, parts: tuple[str, ...], base_n1_5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The residual policy beside GR00T as it was, adapters merged into GR00T's own head."""
+    train(tmp_path / "run", base_n1_5, parts, actor_class)
+    assert main([str(tmp_path / "run"), str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.count("max difference") == 2
+    source, target = CheckpointWeights(base_n1_5), CheckpointWeights(tmp_path / "out")
+    assert target.keys() == source.keys()
+    changed = {key for key in source.keys() if not torch.equal(source.read(key), target.read(key))}
+    assert bool(changed) == bool(parts)
+    assert all(key.startswith("action_head.model.transformer_blocks.") for key in changed)
+    assert (tmp_path / "out" / "rl_policy" / "actor.safetensors").is_file()
 
 
 def test_the_recorded_observations_are_the_first_ones(base_n1_5: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -25,9 +26,25 @@ from gr00t_rl_ext.envs.gymnasium.tasks import make
 COUNT = "gym:gymnasium_toys:Count-v0"
 
 
+class Noted(SharedMemory):
+    """Shared memory that remembers what this process made: other programs make and remove theirs at any time."""
+
+    made: ClassVar[list[str]] = []
+
+    def __init__(self, name: str | None = None, create: bool = False, size: int = 0) -> None:
+        super().__init__(name, create, size)
+        if create:
+            self.made.append(self.name)
+
+
+@pytest.fixture(autouse=True)
+def _noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "SharedMemory", Noted)
+
+
 def blocks() -> set[str]:
-    """Shared memory of Python programs on this machine."""
-    return {path.name for path in Path("/dev/shm").glob("psm_*")}
+    """Shared memory that this process made and that is there still."""
+    return {name for name in Noted.made if Path("/dev/shm", name.lstrip("/")).exists()}
 
 
 def processes(env: Any) -> list[Any]:

@@ -45,15 +45,29 @@ def test_stock_train_and_play_of_grpo(tmp_path: Path) -> None:
 
 
 def test_train_script_of_the_flow_by_grpo(tmp_path: Path) -> None:
-    """With GrpoRunner: the rollout ends with the episodes, here by the time limit."""
+    """With GrpoRunner: the rollout ends with the episodes, here by the time limit. What is left open, the small profile
+    fills in."""
     from gr00t_rl_ext.cli.summary import read_scalars
 
     script = (sys.executable, str(ROOT / "scripts" / "rsl_rl" / "train.py"))
     command = (*script, "--task", TASK, "--agent", "gr00t_flow_grpo", "--num_envs", "4", "--max_iterations", "2")
     # 32 control steps are two decisions
     settings = ("agent.algorithm.group_size=2", "agent.algorithm.num_rounds=2", "env.episode_length_s=1.6", *RETURNS)
-    output = succeeded(run(*command, *settings, "--no-record", cwd=tmp_path))
-    assert "groups with a signal" in output
+    output = succeeded(run(*command, *settings, "--device", "cpu", "--no-record", cwd=tmp_path))
+    assert "small (cpu)" in output
+    assert "tiny random GR00T: a demonstration of the pipeline, not a trained policy" in output
+    assert "table_cam 64 x 64 px, wrist_cam 64 x 64 px" in output
+    summary = output[output.index("Summary") :]
+    for text in (
+        "groups with a signal",
+        "mean reward per control step",
+        "first",
+        "last",
+        "env steps/s",
+        "checkpoint: ",
+        "tensorboard --logdir",
+    ):
+        assert text in summary, text
     run_dir = run_directory(tmp_path, "gr00t_flow_grpo_stack_cube_franka")
     scalars = read_scalars(run_dir)
     assert [value for _, value in scalars["perf/backbone_calls"]] == [4.0, 4.0], "two rounds of two decisions"
