@@ -165,15 +165,15 @@ def test_what_never_moved_in_the_data_is_no_error(tiny_copy: Path):
 
 
 @pytest.mark.parametrize(
-    ("section", "text"),
-    [("statistics", "field statistics.state = 3 for embodiment"), ("modalities", "field modalities.state = 3 for")],
+    ("section", "modality"), [("statistics", "state"), ("statistics", "action"), ("modalities", "video")]
 )
-def test_sections_that_are_no_object(tiny_copy: Path, section: str, text: str):
+def test_sections_that_are_no_object(tiny_copy: Path, section: str, modality: str):
     file = tiny_copy / "experiment_cfg" / "metadata.json"
     metadata = json.loads(file.read_text())
-    metadata["new_embodiment"][section]["state"] = 3
+    metadata["new_embodiment"][section][modality] = 3
     file.write_text(json.dumps(metadata))
-    with pytest.raises(Gr00tCheckpointError, match=f"metadata.json' has the {text}.*expected a valid dictionary"):
+    text = f"the field {section}.{modality} = 3 for embodiment 'new_embodiment'; expected a valid dictionary"
+    with pytest.raises(Gr00tCheckpointError, match=f"metadata.json' has {text}"):
         load_embodiment(tiny_copy, "new_embodiment")
 
 

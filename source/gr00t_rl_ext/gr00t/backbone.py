@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -75,32 +75,37 @@ def image_rows(images: Tensor, image_mask: Tensor) -> Tensor:
 
 def read_config[Config](
     kind: Callable[..., Config],
+    section: str,
     fields: Mapping[str, Any],
-    names: Iterable[str],
+    published: Mapping[str, Any],
     attn_implementation: str,
     **changes: Any,
 ) -> Config:
-    """A config of transformers, of some fields of a checkpoint's and of changes to them."""
-    # copies of the sections, because transformers completes them
-    read = copy.deepcopy({name: fields[name] for name in names}) | changes
+    """A config of transformers: the fields of a section that the published config has there, and changes to them."""
+    # copies, because transformers completes some of them
+    read = copy.deepcopy({name: fields[section][name] for name in published[section]}) | changes
     return kind(**read, attn_implementation=attn_implementation)
 
 
 def read_text_config[Config](
-    kind: Callable[..., Config], fields: Mapping[str, Any], names: Iterable[str], attn_implementation: str, kept: int
+    kind: Callable[..., Config],
+    fields: Mapping[str, Any],
+    published: Mapping[str, Any],
+    attn_implementation: str,
+    kept: int,
 ) -> Config:
-    """Likewise, of a language model of which ``kept`` layers are kept; without dropout, see ``dit``.
+    """Likewise ``text_config``, of a language model of which ``kept`` layers are kept; without dropout, see ``dit``.
 
     Raises:
         Gr00tCheckpointError: It has fewer layers than that, or none are kept.
     """
-    layers = fields["num_hidden_layers"]
+    layers = fields["text_config"]["num_hidden_layers"]
     if not 1 <= kept <= layers:
         raise Gr00tCheckpointError(
             f"select_layer is {kept}, but the language model has {layers} layers; expected 1 to {layers}"
         )
     changes = {"num_hidden_layers": kept, "attention_dropout": 0.0, "use_cache": False}
-    return read_config(kind, fields, names, attn_implementation, **changes)
+    return read_config(kind, "text_config", fields, published, attn_implementation, **changes)
 
 
 def attend_patches(attention: Any, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

@@ -94,21 +94,11 @@ class EagleBackbone(Backbone):
                 ("use_pixel_shuffle", eagle.get("use_pixel_shuffle", False), False),
                 ("mlp_connector_layers", eagle.get("mlp_connector_layers", 1), 1),
             )
-            vision = read_config(
-                SiglipVisionConfig,
-                eagle["vision_config"],
-                PUBLISHED_EAGLE_CONFIG["vision_config"],
-                attn_implementation,
-                attention_dropout=0.0,  # whatever the checkpoint has: see dit.py
-                vision_use_head=False,
-            )
-            text = read_text_config(
-                Qwen3Config,
-                eagle["text_config"],
-                PUBLISHED_EAGLE_CONFIG["text_config"],
-                attn_implementation,
-                backbone["select_layer"],
-            )
+            published = PUBLISHED_EAGLE_CONFIG
+            # no dropout, whatever the checkpoint has: see dit.py
+            changes = {"attention_dropout": 0.0, "vision_use_head": False}
+            vision = read_config(SiglipVisionConfig, "vision_config", eagle, published, attn_implementation, **changes)
+            text = read_text_config(Qwen3Config, eagle, published, attn_implementation, backbone["select_layer"])
             self.image_size, self.patch_size = (int(eagle["vision_config"][k]) for k in ("image_size", "patch_size"))
             self.vision_select_layer, self.image_token_index = eagle["select_layer"], eagle["image_token_index"]
         depth = vision.num_hidden_layers

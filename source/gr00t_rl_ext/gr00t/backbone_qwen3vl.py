@@ -153,19 +153,9 @@ class Qwen3VLBackbone(Backbone):
             # the processor's own file is what GR00T's inference reads; config.json repeats it as of the training run
             of_processor = read_json(processor).get("processor_kwargs", {}) if processor.is_file() else {}
             options = _ProcessorOptions.model_validate({**config, **TypeAdapter(dict).validate_python(of_processor)})
-            vision = read_config(
-                Qwen3VLVisionConfig,
-                qwen["vision_config"],
-                PUBLISHED_QWEN3VL_CONFIG["vision_config"],
-                attn_implementation,
-            )
-            text = read_text_config(
-                Qwen3VLTextConfig,
-                qwen["text_config"],
-                PUBLISHED_QWEN3VL_CONFIG["text_config"],
-                attn_implementation,
-                config["select_layer"],
-            )
+            published = PUBLISHED_QWEN3VL_CONFIG
+            vision = read_config(Qwen3VLVisionConfig, "vision_config", qwen, published, attn_implementation)
+            text = read_text_config(Qwen3VLTextConfig, qwen, published, attn_implementation, config["select_layer"])
             self.patch_size = int(qwen["vision_config"]["patch_size"])
             self.temporal_patch_size = int(qwen["vision_config"]["temporal_patch_size"])
             self.image_token_index = qwen["image_token_id"]

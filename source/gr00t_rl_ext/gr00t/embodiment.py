@@ -46,15 +46,23 @@ EMBODIMENT_SLOTS: Mapping[str, int] = {
 
 
 _STRICT = ConfigDict(strict=True)
-_Modalities = dict[str, dict[str, Any] | None]
+
+
+class _Modalities(BaseModel):
+    """Modality -> key -> what is known of it."""
+
+    model_config = _STRICT
+    state: dict[str, Any] | None = None
+    action: dict[str, Any] | None = None
+    relative_action: dict[str, Any] | None = None
+    video: dict[str, Any] | None = None
 
 
 class _Robot(BaseModel):
     """What N1.5's metadata say of an embodiment. N1.7's file has the statistics only."""
 
-    model_config = _STRICT
-    statistics: _Modalities = {}
-    modalities: _Modalities = {}
+    statistics: _Modalities = _Modalities()
+    modalities: _Modalities = _Modalities()
 
 
 @dataclass(frozen=True)
@@ -210,20 +218,20 @@ def load_embodiment(
     source = f"{tag} in {str(file)!r}"
     with required_fields(repr(str(file)), f"embodiment {tag!r}"):
         robot = _Robot.model_validate({"statistics": metadata[tag]} if by_processor else metadata[tag])
+    statistics = {"state": robot.statistics.state or {}, "action": robot.statistics.action or {}}
     if by_processor:
         recipe = read_processor(directory / PROCESSOR_FILE, tag)
     else:
-        default = {name: dict.fromkeys(robot.statistics.get(name) or (), "min_max") for name in ("state", "action")}
-        recipe = ProcessorRecipe(default, None, {}, tuple(robot.modalities.get("video") or ()))
+        modes_of = {name: dict.fromkeys(of_keys, "min_max") for name, of_keys in statistics.items()}
+        recipe = ProcessorRecipe(modes_of, None, {}, tuple(robot.modalities.video or ()))
     relative = {key: value for key, value in recipe.relative.items() if action_keys is None or key in action_keys}
-    of_relative = robot.statistics.get("relative_action") or {}
+    of_relative = robot.statistics.relative_action or {}
     if missing := [key for key in relative if key not in of_relative]:
         raise Gr00tCheckpointError(
             f"{source} has no relative_action.{missing[0]}, the statistics of actions relative to the state; available "
             f"are {', '.join(of_relative) or 'none'}. GR00T's fine-tuning writes them: copy statistics.json from there"
         )
-    statistics = {name: dict(robot.statistics.get(name) or {}) for name in ("state", "action")}
-    statistics["action"].update({key: of_relative[key] for key in relative})
+    statistics["action"] |= {key: of_relative[key] for key in relative}
     modes, vectors = modes or {}, {}
     for modality, keys in (("state", state_keys), ("action", action_keys)):
         default = recipe.modes[modality]
@@ -323,11 +331,7 @@ _NUMBERS = {
 
 
 def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, np.ndarray]:
-    """Some of a key's statistics, (dim,) each; those of actions may be (steps, dim), one row per step of the chunk.
-
-    Raises:
-        Gr00tCheckpointError: One is not made of finite numbers, or does not fit the others.
-    """
+    """Some of a key's statistics, (dim,) each; those of actions may be (steps, dim), one row per step of the chunk."""
     found = {}
     for name in names:
         try:
