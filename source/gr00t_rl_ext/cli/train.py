@@ -8,11 +8,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium
 from gr00t_rl_ext.cli.handler import run
@@ -69,7 +68,8 @@ def _train(arguments: Arguments) -> int:
     return 0
 
 
-def algorithms_runner() -> AbstractContextManager[Any]:
+@contextmanager
+def algorithms_runner() -> Iterator[None]:
     """Within it, Isaac Lab's training command makes the runner that the agent's algorithm names in ``RUNNER``.
 
     For isaaclab 3.0.0, whose ``create_rsl_rl_runner`` accepts only the names OnPolicyRunner and DistillationRunner and
@@ -80,7 +80,12 @@ def algorithms_runner() -> AbstractContextManager[Any]:
 
     from gr00t_rl_ext.runners.construction import make_runner
 
-    return mock.patch.object(train_rsl_rl, "create_rsl_rl_runner", make_runner)
+    original = train_rsl_rl.create_rsl_rl_runner
+    train_rsl_rl.create_rsl_rl_runner = make_runner
+    try:
+        yield
+    finally:
+        train_rsl_rl.create_rsl_rl_runner = original
 
 
 def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:

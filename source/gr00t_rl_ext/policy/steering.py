@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from gr00t_rl_ext.gr00t import Gr00tContext
 from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
-from gr00t_rl_ext.policy.gaussian_actor import require_continuous_actions
 from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored
 from gr00t_rl_ext.policy.stages import Stage
@@ -204,10 +203,8 @@ class Gr00tSteeringActor(HeadActor):
 
     def __init__(self, encoder: SteeringEncoder, options: SteeringActorOptions) -> None:
         super().__init__(encoder, options)
-        require_continuous_actions(encoder)
         self.check_stages(encoder.freezing.stages)
         self.num_flow_steps = options.num_flow_steps
-        self.action_dims = torch.tensor(encoder.action_dims, device=encoder.model.device)
         horizon, width = encoder.feature_shape
         self.adapter = NoiseAdapter(horizon, width, encoder.state_dim, len(encoder.action_dims), options)
         self._counts = True
@@ -230,17 +227,18 @@ class Gr00tSteeringActor(HeadActor):
         if stochastic and self._counts:
             self.adapter.observe(obs[FEATURES])
         mean, std = self._gaussian(obs)
-        model = self.encoder.model
-        shape = mean.shape[0], model.action_horizon, model.max_action_dim
-        # drawn as GR00T draws it, so that the same generator gives the same chunk at the start
-        noise = torch.randn(shape, device=mean.device) if stochastic else torch.zeros(shape, device=mean.device)
+        if stochastic:
+            # as GR00T draws it, so that the same generator gives the same chunk at the start
+            noise = self.draw_noise(obs)
+        else:
+            noise = torch.zeros(len(mean), *self.noise_shape, device=mean.device)
         horizon = mean.shape[1]
         decided = mean + std * noise[:, :horizon].index_select(-1, self.action_dims)
         noise[:, :horizon] = noise[:, :horizon].index_copy(-1, self.action_dims, decided)
-        with torch.no_grad(), self.encoder.autocast():
-            chunk = model.sample(self.encoder.context(obs), self.encoder.head_state(obs), noise, self.num_flow_steps)
-        actions = self.encoder.decode_action(chunk[:, : self.chunk_length], obs)
-        return actions, (mean, std, decided)
+        encoder = self.encoder
+        with torch.no_grad(), encoder.autocast():
+            chunk = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, self.num_flow_steps)
+        return encoder.decode_action(chunk[:, : self.chunk_length], obs), (mean, std, decided)
 
     def _gaussian(self, obs: TensorDict) -> tuple[Tensor, Tensor]:
         return self.adapter(obs[FEATURES], self.encoder.state(obs))
@@ -251,9 +249,6 @@ class Gr00tSteeringActor(HeadActor):
     @property
     def distribution_shapes(self) -> tuple[tuple[int, ...], ...]:
         return (self.adapter.shape,) * 2
-
-    def recorded_distribution(self, decisions: Decisions) -> Parameters:
-        return decisions.recorded[:2]
 
     def scored(self, distribution: Parameters, decisions: Decisions) -> WholeChunkScored:
         mean, std = distribution
