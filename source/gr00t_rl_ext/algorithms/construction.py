@@ -74,6 +74,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         print(f"memory: not estimated ({type(error).__name__}: {error})")
     alg = make(obs, num_steps, {}, multi_gpu_cfg=cfg["multi_gpu"], max_iterations=cfg.get("max_iterations"))
     alg.bind(env, used)
+    alg.run_directory = getattr(getattr(unwrapped, "cfg", None), "log_dir", None)
     env.num_actions = alg.actor_critic.chunk_length * spec.action_dim
     # the runner's loop reads it anew in every iteration
     cfg["num_steps_per_env"] = alg.steps_per_iteration

@@ -17,6 +17,7 @@ from gr00t_rl_ext.algorithms.checkpoint import Checkpointed
 from gr00t_rl_ext.algorithms.options import WHERE, OptimizationOptions
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference, warn_of_ratio
+from gr00t_rl_ext.algorithms.run_lock import RunLock
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.algorithms.update import Updater
@@ -115,6 +116,11 @@ class PolicyOptimization(Checkpointed, ABC):
         self.iteration = 0
         """Updates done."""
 
+        self.run_directory: str | None = None
+        """Where the run writes, where the environment knows it. Training keeps it from other trainings."""
+
+        self._run_lock: RunLock | None = None
+
         self._log: dict[str, Any] = {}
         """What the runner's logger reads at the end of the iteration: the ``log`` of the latest step's extras."""
 
@@ -192,9 +198,12 @@ class PolicyOptimization(Checkpointed, ABC):
         """Networks in the mode for training. The runner's loop begins with it.
 
         Raises:
-            ValueError: The rollout does not divide into what an update needs. Not before: to play, nothing is updated.
+            ValueError: The rollout does not divide into what an update needs, or another training writes to the same
+                place. Not before: to play, nothing is updated or written.
         """
         self.options.check_rollout(self._num_envs, self._num_steps_per_env)
+        if self._run_lock is None and self.run_directory is not None:
+            self._run_lock = RunLock(self.run_directory)
         for network in self._networks().values():
             network.train()
 
@@ -276,6 +285,9 @@ class PolicyOptimization(Checkpointed, ABC):
         self._log.update(log | self._statistics.metrics())
         self.storage.clear()
         self.iteration += 1
+        if self.iteration == 1 and self.ranks.are_many:
+            # what a policy took from the first rollout, such as statistics of tokens, must be the same everywhere
+            self.broadcast_parameters()
         self.actor.start_iteration(self.iteration)
         # every rank must open the same stages
         success_rate = self.ranks.mean_if_known(self._statistics.success_rate(MIN_EPISODES))
