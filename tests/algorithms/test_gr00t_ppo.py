@@ -498,6 +498,19 @@ def test_every_rank_gets_the_reference_policy_of_rank_zero(
         assert {tensor.data_ptr() for tensor in module.state_dict().values()} <= set(sent)
 
 
+def test_after_the_first_iteration_the_ranks_share_what_it_told(
+    make: MakeAlgorithm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A steering policy standardises its tokens by statistics of its own rollout."""
+    alg = make(multi_gpu_cfg={"global_rank": 1, "local_rank": 1, "world_size": 2})
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.mul_(2))
+    monkeypatch.setattr(alg.ranks, "average_gradients", lambda parameters: None)
+    shared = []
+    monkeypatch.setattr(alg, "broadcast_parameters", lambda: shared.append(alg.iteration))
+    Runner(alg).iterate(3)
+    assert shared == [1]
+
+
 def test_only_rank_zero_continues_with_the_random_state_of_the_checkpoint(make: MakeAlgorithm) -> None:
     saved = make().save()
     alg = make(multi_gpu_cfg={"global_rank": 1, "local_rank": 1, "world_size": 2})

@@ -35,9 +35,8 @@ def without_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def actor_weights(alg: Gr00tGRPO) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in alg.actor.state_dict().items()} | {
-        name: value.detach().clone() for name, value in alg.freezing.parameters().items()
-    }
+    parameters = dict(alg.actor.named_parameters()) | alg.freezing.parameters()
+    return {name: value.detach().clone() for name, value in parameters.items()}
 
 
 class Scripted:

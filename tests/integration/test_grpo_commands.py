@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from programs import ROOT, SMALL, TASK, export, isaaclab, run, run_directory, succeeded, train
 
@@ -15,16 +16,24 @@ RETURNS = ("agent.num_steps_per_env=3", "agent.algorithm.outcome=return", "agent
 """A random policy succeeds never, but groups differ in their returns."""
 
 
-def test_stock_train_and_play_of_grpo(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory in which the stock command trained by GRPO."""
+    cwd = tmp_path_factory.mktemp("grpo")
+    settings = ("--num_envs", "4", "--max_iterations", "1", "agent.algorithm.group_size=2", *RETURNS)
+    rounds = ("agent.algorithm.num_rounds=2", "agent.algorithm.max_resamples=0")
+    (cwd / "output.txt").write_text(succeeded(train(*settings, *rounds, cwd=cwd, agent="gr00t_grpo")))
+    return cwd
+
+
+def test_stock_train_of_grpo(trained: Path) -> None:
     """Isaac Lab's own script and runner: rounds as many as asked for, and no critic."""
     from gr00t_rl_ext.cli.summary import read_scalars
 
-    settings = ("--num_envs", "4", "--max_iterations", "1", "agent.algorithm.group_size=2", *RETURNS)
-    rounds = ("agent.algorithm.num_rounds=2", "agent.algorithm.max_resamples=0")
-    output = succeeded(train(*settings, *rounds, cwd=tmp_path, agent="gr00t_grpo"))
+    output = (trained / "output.txt").read_text()
     assert ", no critic" in output
     assert "An episode has up to 38 decisions, a rollout 3: outcomes are what is reached until then" in output
-    run_dir = run_directory(tmp_path, "gr00t_grpo_stack_cube_franka")
+    run_dir = run_directory(trained, "gr00t_grpo_stack_cube_franka")
     scalars = read_scalars(run_dir)
     assert scalars["train/first_ratio_error"][0][1] <= 1e-5
     assert scalars["train/num_updates"][0][1] > 0
@@ -34,14 +43,19 @@ def test_stock_train_and_play_of_grpo(tmp_path: Path) -> None:
     saved = torch.load(run_dir / "model_0.pt", weights_only=True)
     assert saved["iteration"] == 1
     assert not any("critic" in name for name in saved)
+
+
+@pytest.mark.slow
+def test_stock_play_of_grpo(trained: Path) -> None:
+    """The next test loads a policy without a critic as well, to export it."""
     succeeded(
         isaaclab(
             *("play", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_grpo", "--num_envs", "1"),
             *("--checkpoint", "latest", "--video", "--video_length", "1", *SMALL),
-            cwd=tmp_path,
+            cwd=trained,
         )
     )
-    assert list((run_dir / "videos" / "play").glob("*.mp4"))
+    assert list(run_directory(trained, "gr00t_grpo_stack_cube_franka").glob("videos/play/*.mp4"))
 
 
 def test_train_script_of_the_flow_by_grpo(tmp_path: Path) -> None:
