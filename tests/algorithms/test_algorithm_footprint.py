@@ -132,10 +132,13 @@ AGENTS = {
 }
 
 
+MADE_OF_OTHERS = ("Gaussian", "flow", "flow, all steps, values of steps")
+"""What these are made of is in the others."""
+
+
 @pytest.mark.parametrize(
     "name",
-    # what these two are made of is in the others
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("Gaussian", "flow"))) for name in AGENTS],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in MADE_OF_OTHERS)) for name in AGENTS],
 )
 def test_the_estimate_is_the_measured_peak(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within 3 % (GRPO, which copies the observations of environments that go on: 5 %); 15 % are promised. The second

@@ -136,6 +136,7 @@ def test_update_trains_the_head(amp: bool) -> None:
     assert all(parameter.dtype == torch.float32 for parameter in update.parameters)
 
 
+@pytest.mark.slow  # the phases that it measures are tested above
 def test_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "figures.json"
     options = "--size tiny --steps 1 --batch_sizes 1 3 --max_batch 2 --chunk 10 --repetitions 2 --mini_batch 4"

@@ -46,6 +46,7 @@ def test_stock_list_envs(tmp_path: Path) -> None:
     assert "ChunkedManagerBasedRLEnv" in output
 
 
+@pytest.mark.slow  # the message itself is tested where it is made
 def test_stock_train_explains_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
     """Isaac Lab's command asks nobody before the simulator runs; the last line of its traceback is the message."""
     from gr00t_rl_ext.gr00t import build_tiny_checkpoint

@@ -16,6 +16,7 @@ from tensordict import TensorDict
 from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations
 from torch.distributions import Independent, Normal, kl_divergence
 
+from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
@@ -189,6 +190,17 @@ def test_what_it_cannot_do_is_refused() -> None:
     assert isinstance(discrete, SteeringEncoder)
     with pytest.raises(ValueError, match="discrete"):
         make(discrete)
+
+
+def test_values_of_control_steps_are_refused(encoder: SteeringEncoder) -> None:
+    """Their ratios would be 1 from the second step on. As a whole, as the message advises, it trains."""
+    for values in ("step", "chunk"):
+        pair = actor_critic(encoder, H, actor_class=Gr00tSteeringActor, critic={"values": values})
+        if values == "chunk":
+            Gr00tPPO(pair, observations(B), 2)
+            continue
+        with pytest.raises(ValueError, match=r"`agent.critic.values` is 'step', but this policy decides .* to 'chunk'"):
+            Gr00tPPO(pair, observations(B), 2)
 
 
 def test_n1_7_whose_robot_has_a_shorter_horizon_than_the_model(tmp_path: Path) -> None:

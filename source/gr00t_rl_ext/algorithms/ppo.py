@@ -56,6 +56,11 @@ class Gr00tPPO(PolicyOptimization):
                 "`agent.algorithm.bootstrap_images` is set, but the critic reads no images, so that it would change"
                 " nothing. Leave it unset, or name an image group in `agent.obs_groups.critic`."
             )
+        if self.critic.num_values > 1 and not self.actor.scores_steps:
+            raise ValueError(
+                "`agent.critic.values` is 'step', but this policy decides the chunk as a whole: the noise of one"
+                " control step changes the actions of others. Set it to 'chunk'."
+            )
         self._reward_normalizer = (
             RewardNormalizer(self._num_envs, self.options.gamma, self.options.reward_clip).to(self.device)
             if self.options.reward_normalization

@@ -60,6 +60,9 @@ class Actor(nn.Module, ABC):
     reads_head = False
     """Whether it acts through GR00T's action head."""
 
+    scores_steps = True
+    """Whether each control step of a decision has a density of its own, or the decision only as a whole."""
+
     encoder_class: ClassVar[type[Gr00tEncoder]] = Gr00tEncoder
     """What turns observations into what it reads, where it is over GR00T."""
 

@@ -197,6 +197,8 @@ class Gr00tSteeringActor(HeadActor):
 
     OPTIONS = SteeringActorOptions
 
+    scores_steps = False
+
     encoder_class = SteeringEncoder
 
     encoder: SteeringEncoder

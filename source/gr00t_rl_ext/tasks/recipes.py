@@ -44,7 +44,7 @@ FLOW_PPO: dict[str, Any] = {
 }
 """PPO of the action head of a model of billions of parameters."""
 
-STEERING_PPO: dict[str, Any] = {
+STEERING: dict[str, Any] = {
     # of a small network that begins with 0, whatever GR00T's size
     "learning_rate": 5.0e-4,
     "schedule": "linear",
@@ -52,6 +52,10 @@ STEERING_PPO: dict[str, Any] = {
     "clip_param": 0.2,
     "target_kl": None,
     "kl_to_base_coef": 0.002,
+}
+"""PPO and GRPO of the noise that a frozen GR00T begins with. Measured with a model of a million parameters."""
+
+STEERING_PPO: dict[str, Any] = STEERING | {
     "critic_schedule": "fixed",
     "critic_learning_rate": 1.0e-3,
     "critic_warmup_iterations": 2,
@@ -60,7 +64,7 @@ STEERING_PPO: dict[str, Any] = {
     # an episode ends with success, so that all failures are time-outs
     "bootstrap_time_outs": False,
 }
-"""PPO of the noise that a frozen GR00T begins with. Measured with a model of a million parameters."""
+"""PPO has a critic besides."""
 
 SMALL_FLOW: dict[str, Any] = {
     "num_learning_epochs": 4,
@@ -217,6 +221,16 @@ class Gr00tFlowGrpoRunnerCfg(RunnerCfg):
     obs_groups = {"actor": ["rgb", "state"]}
     actor = Gr00tFlowActorCfg()
     algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4)
+
+
+@configclass
+class Gr00tSteeringGrpoRunnerCfg(RunnerCfg):
+    """``gr00t_steering_grpo``: GRPO of the noise that a frozen GR00T begins with."""
+
+    init_at_random_ep_len = False
+    obs_groups = {"actor": ["rgb", "state"]}
+    actor = Gr00tSteeringActorCfg()
+    algorithm = Gr00tGrpoAlgorithmCfg(**STEERING)
 
 
 @configclass

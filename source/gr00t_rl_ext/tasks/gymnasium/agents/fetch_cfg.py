@@ -145,6 +145,17 @@ class Gr00tFlowGrpoSmallRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
 
 
 @configclass
+class Gr00tSteeringGrpoSmallRunnerCfg(recipes.Gr00tSteeringGrpoRunnerCfg):
+    """``gr00t_steering_grpo_small``: with 32 environments 16 groups per update."""
+
+    num_steps_per_env = DECISIONS_PER_EPISODE
+    max_iterations = 80
+    save_interval = 10
+    actor = Gr00tSteeringActorCfg(chunk_length=CHUNK)
+    algorithm = Gr00tGrpoAlgorithmCfg(**recipes.STEERING, num_rounds=4)
+
+
+@configclass
 class RslRlRunnerCfg(recipes.RslRlMlpPpoRunnerCfg):
     """``rsl_rl_cfg_entry_point``: rsl_rl's PPO with an MLP, one control step per decision."""
 
