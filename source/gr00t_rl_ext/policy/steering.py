@@ -18,7 +18,7 @@ from gr00t_rl_ext.gr00t import Gr00tContext
 from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
-from gr00t_rl_ext.policy.scored import GaussianScored
+from gr00t_rl_ext.policy.scored import GaussianScored, Scored
 from gr00t_rl_ext.policy.stages import Stage
 
 CONTEXT = "context"
@@ -141,7 +141,7 @@ class BoundedStd(nn.Module):
 
 
 @dataclass(frozen=True)
-class WholeChunkScored:
+class WholeChunkScored(Scored):
     """Gaussian noise of which every entry may have moved every action of the decision.
 
     Self-attention lets the noise of a later control step change an earlier action. So the densities of the whole
@@ -159,20 +159,20 @@ class WholeChunkScored:
         return torch.cat((values.sum(1, keepdim=True), whole[:, 1:]), dim=1)
 
     def log_prob(self) -> Tensor:
-        """Log-density of the noise that was drawn, (B, chunk)."""
         return self._at_first_step(self.noise.log_prob())
 
     def log_ratio(self, other: WholeChunkScored) -> Tensor:
-        """``self.log_prob() - other.log_prob()``, (B, chunk)."""
         return self._at_first_step(self.noise.log_ratio(other.noise))
 
     def entropy(self) -> Tensor:
-        """Differential entropy, (B, chunk)."""
         return self._at_first_step(self.noise.entropy())
 
     def kl_divergence(self, other: WholeChunkScored) -> Tensor:
         """KL(self || other) of the noise, (B, chunk): an upper bound of that of the actions, which follow from it."""
         return self._at_first_step(self.noise.kl_divergence(other.noise))
+
+    def _log_density(self) -> Tensor:
+        return self.noise._log_density()
 
 
 class Gr00tSteeringActor(HeadActor):
