@@ -268,6 +268,52 @@ class HeadActor(Actor):
         return ForOnnx(self.as_jit(), "see_scripts_export_gr00t_py", state=(self.encoder.state_dim,))
 
 
+class FrozenHeadActor(HeadActor):
+    """A policy around a GR00T that stays as it is: a small network, its ``adapter``, is all that learns.
+
+    Raises:
+        ValueError: The task's actions are discrete, or something of GR00T shall train.
+    """
+
+    WHY_FROZEN: ClassVar[str]
+    """For the error: what the policy does with GR00T."""
+
+    def __init__(self, encoder: Gr00tEncoder, options: Any) -> None:
+        super().__init__(encoder, options)
+        self.check_stages(encoder.freezing.stages)
+        self.num_flow_steps = options.num_flow_steps
+
+    @torch.no_grad()
+    def run_flow(self, obs: TensorDict, noise: Tensor) -> Tensor:
+        """What GR00T predicts from some noise, by its own Euler steps.
+
+        Args:
+            obs: Encoded observations.
+            noise: (B, horizon, max_action_dim).
+
+        Returns:
+            Normalised actions of a decision (B, H, max_action_dim), fp32.
+        """
+        encoder = self.encoder
+        with encoder.autocast():
+            chunk = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, self.num_flow_steps)
+        return chunk[:, : self.chunk_length]
+
+    @classmethod
+    def check_stages(cls, stages: Sequence[Stage]) -> None:
+        parts = [part for stage in stages for part in stage.train]
+        if parts:
+            raise ValueError(
+                f"`agent.actor.freezing` trains {', '.join(parts)}, but {cls.WHY_FROZEN}. Leave `agent.actor.freezing`"
+                " empty, or train GR00T itself with the agent `gr00t_flow_ppo`."
+            )
+
+    @property
+    def output_std(self) -> Tensor:
+        init_std = self.options.distribution_cfg.init_std
+        return torch.tensor(init_std) if self._recorded is None else self._recorded[1]
+
+
 def require_continuous_actions(encoder: Encoder) -> None:
     """Check that a task's actions are numbers.
 

@@ -12,7 +12,7 @@ from rsl_rl.modules import MLP
 from torch import nn
 
 from gr00t_rl_ext.policy.options import AdapterActorOptions, GaussianActorOptions, ResidualActorOptions
-from gr00t_rl_ext.policy.scored import bounded_std, mode
+from gr00t_rl_ext.policy.scored import bounded_std, mode, raw_std
 
 
 class AttentionPooling(nn.Module):
@@ -101,8 +101,7 @@ class GaussianAdapter(ChunkAdapter):
         self.bounded_mean = bounded_mean
         self.init_std = std.init_std
         self.std_range = (low, high)
-        fraction = math.log(std.init_std / low) / math.log(high / low)
-        logit = math.log(fraction / (1.0 - fraction))
+        logit = raw_std(std.init_std, low, high)
         if std.state_dependent_std:
             self.std_logit = None
             *_, bias = self.mlp.parameters()
@@ -117,8 +116,8 @@ class GaussianAdapter(ChunkAdapter):
         mean = outputs[:, :, : self.action_dim]
         if self.bounded_mean:
             mean = torch.tanh(mean)
-        raw_std = outputs[:, :, self.action_dim :] if self.std_logit is None else self.std_logit
-        return mean, bounded_std(raw_std, self.std_range[0], self.std_range[1]).expand_as(mean)
+        raw = outputs[:, :, self.action_dim :] if self.std_logit is None else self.std_logit
+        return mean, bounded_std(raw, self.std_range[0], self.std_range[1]).expand_as(mean)
 
     def forward(self, features: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """The deterministic action chunk in [-1, 1], flattened: (B, H * A)."""

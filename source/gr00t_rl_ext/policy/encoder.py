@@ -51,6 +51,9 @@ class Gr00tEncoder:
         state_check: Watches the states of observations that are encoded. None: nobody does.
     """
 
+    context_key = FEATURES
+    """Key of the tokens that the action head is conditioned on."""
+
     def __init__(
         self,
         freezing: Freezing,
@@ -291,9 +294,9 @@ class Gr00tEncoder:
     def context(self, obs: TensorDict) -> Gr00tContext:
         """What the action head knows of encoded observations, their state aside.
 
-        Only where the actor reads the head, so that :data:`FEATURES` are the tokens after VL self-attention.
+        Only where the actor reads the head, so that :attr:`context_key` is of the tokens after VL self-attention.
         """
-        tokens = obs[FEATURES]
+        tokens = obs[self.context_key]
         input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
         return Gr00tContext(tokens, attention_mask.bool(), input_ids == self.model.backbone.image_token_index)
 

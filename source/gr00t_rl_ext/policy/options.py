@@ -107,14 +107,19 @@ class ActorOptions:
 
 
 @dataclass
-class AdapterActorOptions(ActorOptions):
-    """What the adapters on GR00T's features have."""
+class NetworkActorOptions(ActorOptions):
+    """What actors with an adapter have, a small network."""
 
     hidden_dims: list[int] = field(default_factory=lambda: [256, 256])
     """Widths of the adapter's hidden layers."""
 
     activation: str = "elu"
     """Activation of the adapter."""
+
+
+@dataclass
+class AdapterActorOptions(NetworkActorOptions):
+    """What the adapters on GR00T's features have."""
 
     num_queries: int = 4
     """Queries of the attention pooling over the features."""
@@ -128,28 +133,37 @@ class GaussianActorOptions(AdapterActorOptions):
 
 
 @dataclass
-class ResidualActorOptions(AdapterActorOptions):
+class FrozenHeadOptions(ActorOptions):
+    """What actors around a GR00T have that stays as it is."""
+
+    num_flow_steps: int = 4
+    """Euler steps of GR00T's flow."""
+
+    def validate_config(self) -> None:
+        """Raise a :class:`ValueError` for a flow without a step."""
+        super().validate_config()
+        if self.num_flow_steps < 1:
+            raise ValueError(f"`agent.actor.num_flow_steps` is {self.num_flow_steps}; expected at least 1 Euler step.")
+
+
+@dataclass
+class ResidualActorOptions(AdapterActorOptions, FrozenHeadOptions):
     """GR00T's own action chunk, corrected by the adapter."""
 
     residual_scale: float = 1.0
     """Largest correction of the mean, in GR00T's normalised actions, of which the demonstrations span [-1, 1]."""
 
-    num_flow_steps: int = 4
-    """Euler steps of GR00T's flow."""
-
     distribution_cfg: BoundedStdOptions = field(default_factory=BoundedStdOptions)
     """Noise of the correction, in GR00T's normalised actions."""
 
     def validate_config(self) -> None:
-        """Raise a :class:`ValueError` for a correction that cannot change anything, or a flow without a step."""
+        """Raise a :class:`ValueError` for a correction that cannot change anything."""
         super().validate_config()
         if not self.residual_scale > 0.0:
             raise ValueError(
                 f"`agent.actor.residual_scale` is {self.residual_scale}; expected a positive number: with 0 nothing of"
                 " what GR00T does could change."
             )
-        if self.num_flow_steps < 1:
-            raise ValueError(f"`agent.actor.num_flow_steps` is {self.num_flow_steps}; expected at least 1 Euler step.")
 
 
 @dataclass
@@ -173,33 +187,22 @@ class NoiseStdOptions:
 
 
 @dataclass
-class SteeringActorOptions(ActorOptions):
+class SteeringActorOptions(NetworkActorOptions, FrozenHeadOptions):
     """The noise that GR00T's flow begins with, decided by an adapter on the diffusion transformer's tokens."""
-
-    hidden_dims: list[int] = field(default_factory=lambda: [256, 256])
-    """Widths of the adapter's hidden layers."""
-
-    activation: str = "elu"
-    """Activation of the adapter."""
 
     noise_bound: float = 3.0
     """Largest magnitude of the mean. Noise beyond 3 is rare where GR00T learned, and what it does there is a guess."""
 
-    num_flow_steps: int = 4
-    """Euler steps of GR00T's flow."""
-
     distribution_cfg: NoiseStdOptions = field(default_factory=NoiseStdOptions)
 
     def validate_config(self) -> None:
-        """Raise a :class:`ValueError` for a bound that lets nothing change, or a flow without a step."""
+        """Raise a :class:`ValueError` for a bound that lets nothing change."""
         super().validate_config()
         if not self.noise_bound > 0.0:
             raise ValueError(
                 f"`agent.actor.noise_bound` is {self.noise_bound}; expected a positive number: with 0 the adapter could"
                 " change nothing."
             )
-        if self.num_flow_steps < 1:
-            raise ValueError(f"`agent.actor.num_flow_steps` is {self.num_flow_steps}; expected at least 1 Euler step.")
 
 
 @dataclass

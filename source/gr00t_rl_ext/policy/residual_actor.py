@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
+from gr00t_rl_ext.policy.actor import Decisions, FrozenHeadActor, Parameters
 from gr00t_rl_ext.policy.adapter import GaussianAdapter
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import ResidualActorOptions
 from gr00t_rl_ext.policy.scored import GaussianScored, Scored
-from gr00t_rl_ext.policy.stages import Stage
 
 
-class Gr00tResidualActor(HeadActor):
+class Gr00tResidualActor(FrozenHeadActor):
     """GR00T's action chunk plus a correction by an adapter, which is all that learns: residual reinforcement learning.
 
     ``x = x_GR00T + N(residual_scale tanh(MLP(features, state, x_GR00T)), std)``, in GR00T's normalised actions, of
@@ -41,11 +38,14 @@ class Gr00tResidualActor(HeadActor):
 
     OPTIONS = ResidualActorOptions
 
+    WHY_FROZEN = (
+        "a residual policy corrects a GR00T that stays as it is: the chunks that it recorded would not be those of the"
+        " GR00T that it learns with"
+    )
+
     def __init__(self, encoder: Gr00tEncoder, options: ResidualActorOptions) -> None:
         super().__init__(encoder, options)
-        self.check_stages(encoder.freezing.stages)
         self.residual_scale = options.residual_scale
-        self.num_flow_steps = options.num_flow_steps
         num_actions = len(encoder.action_dims)
         self.adapter = GaussianAdapter(
             encoder.feature_shape[1],
@@ -57,39 +57,14 @@ class Gr00tResidualActor(HeadActor):
         *_, weight, _ = self.adapter.mlp.parameters()
         nn.init.zeros_(weight)
 
-    @classmethod
-    def check_stages(cls, stages: Sequence[Stage]) -> None:
-        parts = [part for stage in stages for part in stage.train]
-        if parts:
-            raise ValueError(
-                f"`agent.actor.freezing` trains {', '.join(parts)}, but a residual policy corrects a GR00T that stays"
-                " as it is: the chunks that it recorded would not be those of the GR00T that it learns with. Leave"
-                " `agent.actor.freezing` empty, or train GR00T itself with the agent `gr00t_flow_ppo`."
-            )
-
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
-        chunk = self.gr00t_chunk(obs)
+        chunk = self.run_flow(obs, self.draw_noise(obs))
         base = chunk.index_select(-1, self.action_dims)
         mean, std = self._gaussian(obs, base)
         outcome = torch.normal(mean, std) if stochastic else mean
         # the dimensions that do not reach the robot are left as GR00T predicts them
         actions = self.encoder.decode_action(chunk.index_copy(-1, self.action_dims, outcome), obs)
         return actions, (mean, std, base, outcome)
-
-    @torch.no_grad()
-    def gr00t_chunk(self, obs: TensorDict) -> Tensor:
-        """What GR00T would do: its own inference, from noise of torch's global generator.
-
-        Args:
-            obs: Encoded observations.
-
-        Returns:
-            Normalised actions (B, H, max_action_dim), fp32.
-        """
-        encoder, noise = self.encoder, self.draw_noise(obs)
-        with encoder.autocast():
-            chunk = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, self.num_flow_steps)
-        return chunk[:, : self.chunk_length]
 
     def _gaussian(self, obs: TensorDict, base: Tensor) -> Parameters:
         """Mean and std of the corrected chunk, (B, H, n) each, of GR00T's chunk (B, H, n)."""
@@ -109,7 +84,3 @@ class Gr00tResidualActor(HeadActor):
         mean, std = distribution
         *_, outcome = decisions.recorded
         return GaussianScored(outcome, mean, std, decisions.valid)
-
-    @property
-    def output_std(self) -> Tensor:
-        return torch.tensor(self.adapter.init_std) if self._recorded is None else self._recorded[1]

@@ -181,6 +181,12 @@ def bounded_std(raw: Tensor, low: float, high: float) -> Tensor:
     return torch.exp(math.log(low) + (math.log(high) - math.log(low)) * torch.sigmoid(raw))
 
 
+def raw_std(std: float, low: float, high: float) -> float:
+    """The inverse of :func:`bounded_std`, for a standard deviation between the bounds."""
+    fraction = math.log(std / low) / math.log(high / low)
+    return math.log(fraction / (1.0 - fraction))
+
+
 def sample_categorical(logits: Tensor, choices: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
     """Draw a choice for each of A components: (B, H, sum(choices)) -> (B, H, A) int64."""
     components = logits.split(list(choices), dim=-1)

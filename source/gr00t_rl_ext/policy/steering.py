@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +12,10 @@ from rsl_rl.modules import MLP
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from gr00t_rl_ext.gr00t import Gr00tContext
-from gr00t_rl_ext.policy.actor import Decisions, HeadActor, Parameters
+from gr00t_rl_ext.policy.actor import Decisions, FrozenHeadActor, Parameters
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
-from gr00t_rl_ext.policy.scored import GaussianScored, Scored
-from gr00t_rl_ext.policy.stages import Stage
+from gr00t_rl_ext.policy.scored import GaussianScored, Scored, bounded_std, raw_std
 
 CONTEXT = "context"
 """Key of the VL tokens in an encoded observation, which GR00T's flow is conditioned on, (num_envs, tokens, width)."""
@@ -36,6 +32,8 @@ class SteeringEncoder(Gr00tEncoder):
     step of the horizon, (num_envs, horizon, width). The rollout stores them in place of the VL tokens, which are many
     times as large and needed only while the flow is integrated.
     """
+
+    context_key = CONTEXT
 
     @property
     def feature_shape(self) -> tuple[int, int]:
@@ -55,9 +53,6 @@ class SteeringEncoder(Gr00tEncoder):
             )
         encoded[FEATURES] = tokens[:, : self.action_horizon].to(self.dtype)
         return encoded
-
-    def context(self, obs: TensorDict) -> Gr00tContext:
-        return super().context(TensorDict({FEATURES: obs[CONTEXT]}, batch_size=obs.batch_size))
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Mean of the tokens of an observation: (B, horizon, D) -> (B, D)."""
@@ -94,6 +89,8 @@ class NoiseAdapter(nn.Module):
         nn.init.zeros_(weight)
         nn.init.zeros_(bias)
         self.std = BoundedStd(self.shape, options.distribution_cfg)
+        # not by rsl_rl's EmpiricalNormalization, which waits for all ranks in each call: those of GRPO decide unequally
+        # often
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
         self.register_buffer("mean", torch.zeros(horizon, width))
         self.register_buffer("square", torch.zeros(horizon, width))
@@ -119,7 +116,7 @@ class NoiseAdapter(nn.Module):
 class BoundedStd(nn.Module):
     """A learned standard deviation per entry, in a range; exactly ``init_std`` at the start.
 
-    ``log std`` moves along a sigmoid between the bounds, so that its gradient never vanishes abruptly.
+    It is :func:`~.scored.bounded_std`, whose value at the start is off by rounding and so divided out.
 
     Args:
         shape: Of the entries.
@@ -128,16 +125,15 @@ class BoundedStd(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], options: NoiseStdOptions) -> None:
         super().__init__()
-        low, high = options.std_range
-        fraction = math.log(options.init_std / low) / math.log(high / low)
-        self.init_std, self.width = options.init_std, math.log(high / low)
-        self.start = math.log(fraction / (1.0 - fraction))
+        self.init_std, self.range = options.init_std, options.std_range
+        self.start = raw_std(options.init_std, *options.std_range)
         self.shift = nn.Parameter(torch.zeros(shape))
 
     def forward(self) -> Tensor:
         """(shape), fp32."""
-        start = torch.sigmoid(torch.full_like(self.shift, self.start))
-        return self.init_std * torch.exp(self.width * (torch.sigmoid(self.shift + self.start) - start))
+        raw = self.shift + self.start
+        start = torch.full_like(raw, self.start)
+        return self.init_std * (bounded_std(raw, *self.range) / bounded_std(start, *self.range))
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ class WholeChunkScored(Scored):
         return self.noise._log_density()
 
 
-class Gr00tSteeringActor(HeadActor):
+class Gr00tSteeringActor(FrozenHeadActor):
     """Decides the initial noise of GR00T's flow, and leaves all of GR00T as it is.
 
     ``w ~ N(mean, std^2)`` over the robot's whole horizon, in the dimensions of actions that reach it; the others are
@@ -197,6 +193,8 @@ class Gr00tSteeringActor(HeadActor):
 
     OPTIONS = SteeringActorOptions
 
+    WHY_FROZEN = "a steering policy decides the noise of a GR00T that stays as it is"
+
     scores_steps = False
 
     encoder_class = SteeringEncoder
@@ -205,22 +203,10 @@ class Gr00tSteeringActor(HeadActor):
 
     def __init__(self, encoder: SteeringEncoder, options: SteeringActorOptions) -> None:
         super().__init__(encoder, options)
-        self.check_stages(encoder.freezing.stages)
-        self.num_flow_steps = options.num_flow_steps
         horizon, width = encoder.feature_shape
         self.adapter = NoiseAdapter(horizon, width, encoder.state_dim, len(encoder.action_dims), options)
         self._counts = True
         """Whether what is decided on enters the statistics of the tokens: in the first rollout."""
-
-    @classmethod
-    def check_stages(cls, stages: Sequence[Stage]) -> None:
-        parts = [part for stage in stages for part in stage.train]
-        if parts:
-            raise ValueError(
-                f"`agent.actor.freezing` trains {', '.join(parts)}, but a steering policy decides the noise of a GR00T"
-                " that stays as it is. Leave `agent.actor.freezing` empty, or train GR00T itself with the agent"
-                " `gr00t_flow_ppo`."
-            )
 
     def start_iteration(self, iteration: int) -> None:
         self._counts = iteration == 0
@@ -237,10 +223,8 @@ class Gr00tSteeringActor(HeadActor):
         horizon = mean.shape[1]
         decided = mean + std * noise[:, :horizon].index_select(-1, self.action_dims)
         noise[:, :horizon] = noise[:, :horizon].index_copy(-1, self.action_dims, decided)
-        encoder = self.encoder
-        with torch.no_grad(), encoder.autocast():
-            chunk = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, self.num_flow_steps)
-        return encoder.decode_action(chunk[:, : self.chunk_length], obs), (mean, std, decided)
+        chunk = self.run_flow(obs, noise)
+        return self.encoder.decode_action(chunk, obs), (mean, std, decided)
 
     def _gaussian(self, obs: TensorDict) -> tuple[Tensor, Tensor]:
         return self.adapter(obs[FEATURES], self.encoder.state(obs))
@@ -257,7 +241,3 @@ class Gr00tSteeringActor(HeadActor):
         *_, noise = decisions.recorded
         executed = decisions.valid.any(1, keepdim=True).expand(-1, mean.shape[1])
         return WholeChunkScored(GaussianScored(noise, mean, std, executed), decisions.valid)
-
-    @property
-    def output_std(self) -> Tensor:
-        return torch.tensor(self.adapter.std.init_std) if self._recorded is None else self._recorded[1]
