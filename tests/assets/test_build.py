@@ -226,6 +226,15 @@ def test_of_concurrent_builders_one_builds(cache):
     assert build.is_complete(build.offline_root_path())
 
 
+def test_a_file_system_without_locks_is_built_on_all_the_same(cache, monkeypatch):
+    def without_locks(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(build.fcntl, "flock", without_locks)
+    _write_small_root(monkeypatch)
+    assert build.is_complete(build.build_offline_root())
+
+
 def test_missing_package_names_the_install_command(cache, monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)

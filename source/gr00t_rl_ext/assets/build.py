@@ -14,6 +14,7 @@ manifest in it lists each file with its SHA-256; a root whose files do not match
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -65,8 +66,10 @@ def build_offline_root() -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     building = target.with_suffix(".building")
     with open(target.parent.with_suffix(".lock"), "w") as lock:
-        # given back by the system, even if this process is killed
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        # some network file systems have no locks: of two that build there at once one may fail, and succeeds later
+        with contextlib.suppress(OSError):
+            # given back by the system, even if this process is killed
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if is_complete(target):
             return target
         print(f"[gr00t_rl_ext] Building the offline assets in {target} (once) ...", file=sys.stderr, flush=True)
