@@ -111,6 +111,13 @@ def decided(actor: Actor, seed: int = 0) -> tuple[TensorDict, Decisions]:
     return obs, Decisions(actions, actor.output_distribution_params, valid)
 
 
+def shift_mean(actor: Any, raw: float) -> None:
+    """Let an actor's adapter output the same number for every entry, before Tanh."""
+    *_, bias = actor.adapter.mlp.parameters()
+    with torch.no_grad():
+        bias.fill_(raw)
+
+
 def gr00t_inference(encoder: Gr00tEncoder, raw: TensorDict, steps: int, seed: int) -> torch.Tensor:
     """Normalised actions of GR00T's own inference in observations with images, (B, horizon, max_action_dim)."""
     model = encoder.model

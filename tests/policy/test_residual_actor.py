@@ -13,7 +13,7 @@ import torch
 from n1_7_robot import HORIZON, TAG, n1_7_robot
 from policies import DISCRETE_SPEC
 from rsl_rl.runners import OnPolicyRunner
-from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations
+from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations, shift_mean
 from torch.distributions import Normal
 
 from gr00t_rl_ext.policy.actor import Decisions
@@ -34,13 +34,6 @@ def make(encoder: Gr00tEncoder, chunk_length: int = H, **settings: Any) -> Gr00t
     actor = actor_critic(encoder, chunk_length, actor_class=Gr00tResidualActor, **settings).actor
     assert isinstance(actor, Gr00tResidualActor)
     return actor
-
-
-def shift_mean(actor: Gr00tResidualActor, raw: float) -> None:
-    """Let the adapter say the same number for every entry, before Tanh."""
-    *_, bias = actor.adapter.mlp.parameters()
-    with torch.no_grad():
-        bias.fill_(raw)
 
 
 @pytest.mark.parametrize("steps", [1, 4])

@@ -13,7 +13,7 @@ import torch
 from n1_7_robot import HORIZON, TAG, n1_7_robot
 from policies import DISCRETE_SPEC
 from tensordict import TensorDict
-from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations
+from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encoder, observations, shift_mean
 from torch.distributions import Independent, Normal, kl_divergence
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
@@ -40,10 +40,8 @@ def make(encoder: SteeringEncoder, chunk_length: int = H, **settings: Any) -> Gr
 
 
 def moved(actor: Gr00tSteeringActor, raw: float) -> Gr00tSteeringActor:
-    """The adapter outputs the same number for every entry, before Tanh."""
-    *_, bias = actor.adapter.mlp.parameters()
-    with torch.no_grad():
-        bias.fill_(raw)
+    """The actor, whose means are shifted."""
+    shift_mean(actor, raw)
     return actor
 
 
