@@ -59,7 +59,7 @@ class Workload:
 
 
 WORKLOADS = {
-    "gaussian": Workload("gr00t_ppo", Gr00tGaussianActor, (), 3),
+    "gaussian": Workload("gr00t_adapter_ppo", Gr00tGaussianActor, (), 3),
     "flow": Workload("gr00t_flow_ppo", Gr00tFlowActor, ("projector", "dit"), 4),
     "flow_lora": Workload("gr00t_lora_ppo", Gr00tFlowActor, ("dit_lora",), 4),
 }

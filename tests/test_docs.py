@@ -52,7 +52,7 @@ def test_the_task_of_contributing_resolves_and_passes_its_test(tmp_path: Path, m
     names: dict[str, object] = {}
     try:
         exec(tests, names)
-        for agent in ("gr00t_ppo", "gr00t_flow_ppo"):
+        for agent in ("gr00t_adapter_ppo", "gr00t_flow_ppo"):
             env, recipe = preflight.check_resolved("My-Hover-Franka-v0", agent, [])
             assert "hover" in recipe.experiment_name
             assert env.instruction == "hold the gripper above the red cube"

@@ -109,7 +109,7 @@ def test_actions_are_stored_as_they_were_drawn(encoder: Gr00tEncoder) -> None:
 
 def test_agents_clip_actions_where_the_policy_is_bounded() -> None:
     recipes = pytest.importorskip("gr00t_rl_ext.tasks.recipes")
-    assert recipes.Gr00tPpoRunnerCfg().clip_actions == 1.0
+    assert recipes.Gr00tAdapterPpoRunnerCfg().clip_actions == 1.0
     for unbounded in (recipes.Gr00tFlowPpoRunnerCfg, recipes.Gr00tCategoricalPpoRunnerCfg):
         assert unbounded().clip_actions is None
 

@@ -105,11 +105,11 @@ def test_cameras_are_chosen_by_name_and_changed_by_field() -> None:
         ("gym:FetchReach-v4", "mlp_ppo", ["agent.obs_groups.actor=['object']"], r"offers: state, privileged"),
         (
             "gym:FetchReach-v4",
-            "gr00t_ppo_small",
+            "gr00t_adapter_ppo_small",
             ["env.cameras=['top']"],
             r"some of its cameras front, side, each once",
         ),
-        ("gym:FetchReach-v4", "gr00t_ppo_small", ["env.rgb=false"], r"names the observation group 'rgb'"),
+        ("gym:FetchReach-v4", "gr00t_adapter_ppo_small", ["env.rgb=false"], r"names the observation group 'rgb'"),
     ],
 )
 def test_what_does_not_fit_is_refused(task: str, agent: str, overrides: list[str], message: str) -> None:

@@ -93,7 +93,7 @@ def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
 
 def test_no_such_agent(fails: Any) -> None:
     error = fails("--task", TASK, "--agent", "gr00t_dqn")
-    known = "gr00t_flow_grpo, gr00t_flow_grpo_small, gr00t_flow_ppo, gr00t_flow_ppo_small, gr00t_grpo,"
+    known = "gr00t_flow_grpo, gr00t_flow_grpo_small, gr00t_flow_ppo, gr00t_flow_ppo_small, gr00t_adapter_grpo,"
     assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: {known}" in error
 
 
@@ -198,7 +198,7 @@ def test_mapping_with_keys_that_the_checkpoint_does_not_have(fails: Any, checkpo
 def test_the_example_mapping_passes() -> None:
     from gr00t_rl_ext.cli import preflight
 
-    env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
+    env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_adapter_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
     assert agent_cfg.actor.gr00t.mapping == str(EXAMPLE), "the check would pass over it"
     compatibility.check_mapping(agent_cfg.actor.gr00t.mapping, env_cfg, agent_cfg.obs_groups["actor"])
 
@@ -208,7 +208,7 @@ def test_the_example_mapping_has_the_tasks_numbers() -> None:
     from gr00t_rl_ext.cli.preflight import resolve_configs
     from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
 
-    env_cfg, _ = resolve_configs(TASK, "gr00t_ppo", [])
+    env_cfg, _ = resolve_configs(TASK, "gr00t_adapter_ppo", [])
     (arm,), (gripper,) = EmbodimentMapping.load(EXAMPLE).action.values()
     (joints,), (finger,), *_ = EmbodimentMapping.load(EXAMPLE).state.values()
     default = env_cfg.scene.robot.init_state.joint_pos

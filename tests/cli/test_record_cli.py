@@ -90,7 +90,7 @@ def test_without_options_it_is_what_the_agent_sees(tmp_path: Path) -> None:
     [
         ("gym:FetchPush-v4", [], "no scripted expert for gym:FetchPush-v4. There is one for: .*gym:FetchReach-v4"),
         ("gym:FetchReech-v4", [], "no task 'gym:FetchReech-v4'.*Similar: gym:FetchReach-v4"),
-        (REACH, ["--agent", "gr00t"], "has no agent 'gr00t'. It has: gr00t_ppo_small"),
+        (REACH, ["--agent", "gr00t"], "has no agent 'gr00t'. It has: gr00t_adapter_ppo_small"),
         (REACH, ["--groups", "rgb", "state", "object"], "names the observation group 'object'.*offers: state, priv"),
         (REACH, ["--groups", "rgb"], r"GR00T needs the robot's state, but .*reads only images \(rgb\).*--groups"),
         (REACH, ["--groups", "state"], "GR00T needs at least one camera.*--groups"),

@@ -19,7 +19,7 @@ from gr00t_rl_ext.tasks import recipes  # noqa: E402
 
 def test_isaac_lab_accepts_no_other_runner_by_name() -> None:
     """Once this fails, agents can name their runner, and algorithms_runner can go."""
-    cfg = recipes.Gr00tGrpoRunnerCfg()
+    cfg = recipes.Gr00tAdapterGrpoRunnerCfg()
     cfg.class_name = "gr00t_rl_ext.runners.grpo_runner:GrpoRunner"
     with pytest.raises(ValueError, match="Unsupported runner class"):
         train_rsl_rl.create_rsl_rl_runner(None, cfg)
@@ -34,8 +34,10 @@ def test_each_algorithm_gets_its_runner(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(grpo_runner.GrpoRunner, "__init__", record("GrpoRunner"))
     stock = train_rsl_rl.create_rsl_rl_runner
     with algorithms_runner():
-        assert isinstance(train_rsl_rl.create_rsl_rl_runner(None, recipes.Gr00tGrpoRunnerCfg()), grpo_runner.GrpoRunner)
+        assert isinstance(
+            train_rsl_rl.create_rsl_rl_runner(None, recipes.Gr00tAdapterGrpoRunnerCfg()), grpo_runner.GrpoRunner
+        )
         monkeypatch.setattr(OnPolicyRunner, "__init__", record("OnPolicyRunner"))
-        train_rsl_rl.create_rsl_rl_runner(None, recipes.Gr00tPpoRunnerCfg(experiment_name="x"))
+        train_rsl_rl.create_rsl_rl_runner(None, recipes.Gr00tAdapterPpoRunnerCfg(experiment_name="x"))
     assert [name for name, _ in made] == ["GrpoRunner", "OnPolicyRunner"]
     assert train_rsl_rl.create_rsl_rl_runner is stock

@@ -33,7 +33,7 @@ def test_everything_but_our_own_arguments_is_passed_on() -> None:
     passed = arguments.forwarded
     assert "--assets" not in passed
     assert "--no-record" not in passed
-    for pair in (["--seed", "3"], ["--task", TASK], ["--num_envs", "4"], ["--agent", "gr00t_ppo"]):
+    for pair in (["--seed", "3"], ["--task", TASK], ["--num_envs", "4"], ["--agent", "gr00t_adapter_ppo"]):
         assert passed[passed.index(pair[0]) + 1] == pair[1]
 
 
@@ -41,7 +41,7 @@ def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras", "ovphysx"})
     arguments = parse("--task", TASK, "--num_envs", "2")
     arguments.device = "cpu"
-    profile.apply(profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()), arguments)
+    profile.apply(profile.choose(arguments, recipes.Gr00tAdapterPpoRunnerCfg()), arguments)
     assert arguments.num_envs == 2
     assert arguments.max_iterations == profile.SMALL_GR00T.max_iterations
     assert "presets=small_cameras" in arguments.forwarded
@@ -92,7 +92,7 @@ def test_a_recipe_for_small_models_without_one_is_a_demonstration() -> None:
 def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:
     """Only the tiny random GR00T needs returns for a signal."""
     arguments = parse("--task", TASK, "--device", "cpu", "agent.actor.gr00t.checkpoint=checkpoints/mine")
-    assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_GROUPS
+    assert profile.choose(arguments, recipes.Gr00tAdapterGrpoRunnerCfg()) is profile.SMALL_GROUPS
     assert not profile.SMALL_GROUPS.overrides
     cfg = recipes.Gr00tFlowGrpoRunnerCfg()
     cfg.actor.gr00t.checkpoint = "checkpoints/mine"
@@ -101,10 +101,10 @@ def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:
 
 def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "task_presets", lambda task: set())
-    arguments = parse("--task", TASK, "--agent", "gr00t_grpo")
+    arguments = parse("--task", TASK, "--agent", "gr00t_adapter_grpo")
     profile.apply(profile.SMALL_RANDOM_GROUPS, arguments)
     assert {"agent.algorithm.outcome=return", "agent.algorithm.std_floor=1e-6"} <= set(arguments.forwarded)
-    told = parse("--task", TASK, "--agent", "gr00t_grpo", "agent.algorithm.outcome=success")
+    told = parse("--task", TASK, "--agent", "gr00t_adapter_grpo", "agent.algorithm.outcome=success")
     profile.apply(profile.SMALL_RANDOM_GROUPS, told)
     assert [item for item in told.overrides if "outcome" in item] == ["agent.algorithm.outcome=success"]
 
@@ -126,10 +126,10 @@ def test_a_task_without_the_preset_keeps_its_cameras(monkeypatch: pytest.MonkeyP
 def test_profiles_by_device() -> None:
     arguments = parse("--task", TASK)
     arguments.device = "cuda:0"
-    assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.FULL
+    assert profile.choose(arguments, recipes.Gr00tAdapterPpoRunnerCfg()) is profile.FULL
     arguments.device = "cpu"
-    assert profile.choose(arguments, recipes.Gr00tPpoRunnerCfg()) is profile.SMALL_GR00T
-    assert profile.choose(arguments, recipes.Gr00tGrpoRunnerCfg()) is profile.SMALL_RANDOM_GROUPS
+    assert profile.choose(arguments, recipes.Gr00tAdapterPpoRunnerCfg()) is profile.SMALL_GR00T
+    assert profile.choose(arguments, recipes.Gr00tAdapterGrpoRunnerCfg()) is profile.SMALL_RANDOM_GROUPS
     assert profile.choose(arguments, stack.MlpPpoRunnerCfg()) is profile.SMALL_MLP
 
 

@@ -26,7 +26,7 @@ def evaluation(name: str, successes: str, /, **changes: Any) -> Evaluation:
         "name": name,
         "fingerprint": "sha256:0123",
         "task": "My-Task-v0",
-        "agent": "gr00t_ppo",
+        "agent": "gr00t_adapter_ppo",
         "seed": 7,
         "initial_states": [f"seed {7 + episode}" for episode in range(len(won))],
         "successes": won,

@@ -27,7 +27,9 @@ def isaaclab(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return run(sys.executable, "-m", "isaaclab", *arguments, cwd=cwd)
 
 
-def train(*arguments: str, cwd: Path, task: str = TASK, agent: str = "gr00t_ppo") -> subprocess.CompletedProcess[str]:
+def train(
+    *arguments: str, cwd: Path, task: str = TASK, agent: str = "gr00t_adapter_ppo"
+) -> subprocess.CompletedProcess[str]:
     """Run the stock training command on the CPU with small cameras."""
     return isaaclab(*("train", "--rl_library", "rsl_rl", "--task", task, "--agent", agent, *SMALL, *arguments), cwd=cwd)
 

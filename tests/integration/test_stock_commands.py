@@ -37,7 +37,7 @@ def test_stock_train(trained: Path) -> None:
     assert "Iteration 0: gradients: frozen parameters have none; norms: nothing of GR00T trains" in output
     assert "Iteration 1: stage 1 of 1: trains language_lora" in output
     assert "Iteration 1: gradients: frozen parameters have none; norms: language_lora" in output
-    run_dir = run_directory(trained, "gr00t_stack_cube_franka")
+    run_dir = run_directory(trained, "gr00t_adapter_stack_cube_franka")
     scalars = read_scalars(run_dir)
     assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
     # the bootstrap is one more than the decisions; the next rollout begins with it, unless a stage opened in between
@@ -52,7 +52,7 @@ def test_stock_train(trained: Path) -> None:
 
 def test_a_run_is_exported(trained: Path) -> None:
     """To a checkpoint with another backbone than the base's, which acts like the trained policy."""
-    changed = export(trained, run_directory(trained, "gr00t_stack_cube_franka") / "model_2.pt", tolerance=1e-5)
+    changed = export(trained, run_directory(trained, "gr00t_adapter_stack_cube_franka") / "model_2.pt", tolerance=1e-5)
     assert changed
     assert all(name.startswith("backbone.language_model.layers.1.") for name in changed)
 
@@ -62,12 +62,12 @@ def test_stock_play_records_the_policy(trained: Path) -> None:
 
     succeeded(
         isaaclab(
-            *("play", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_ppo", "--num_envs", "2"),
+            *("play", "--rl_library", "rsl_rl", "--task", TASK, "--agent", "gr00t_adapter_ppo", "--num_envs", "2"),
             *("--checkpoint", "latest", "--video", "--video_length", "4", *SMALL, *UNFREEZING),
             cwd=trained,
         )
     )
-    run_dir = run_directory(trained, "gr00t_stack_cube_franka")
+    run_dir = run_directory(trained, "gr00t_adapter_stack_cube_franka")
     (video,) = (run_dir / "videos" / "play").glob("*.mp4")
     with VideoFileClip(str(video)) as clip:
         # four decisions of 16 control steps at 20 Hz, every control step a frame

@@ -144,8 +144,15 @@ def test_agents(env: Any) -> None:
     assert {key for key in gym.spec(LIFT).kwargs if "ppo" in key} == {
         key for key in gym.spec(STACK).kwargs if "ppo" in key
     }
-    ours = ("gr00t_ppo", "gr00t_flow_ppo", "gr00t_flow_ppo_small", "gr00t_lora_ppo", "gr00t_grpo", "gr00t_flow_grpo")
-    ours += ("gr00t_residual_ppo", "gr00t_steering_ppo", "gr00t_steering_ppo_small", "mlp_ppo")
+    ours = (
+        "gr00t_adapter_ppo",
+        "gr00t_flow_ppo",
+        "gr00t_flow_ppo_small",
+        "gr00t_lora_ppo",
+        "gr00t_adapter_grpo",
+        "gr00t_flow_grpo",
+    )
+    ours += ("gr00t_residual_ppo", "gr00t_ppo", "gr00t_ppo_small", "mlp_ppo")
     for agent in (*ours, "rsl_rl_cfg_entry_point"):
         _, cfg = resolve_task_config(LIFT, agent, overrides=[])
         assert "lift" in cfg.experiment_name

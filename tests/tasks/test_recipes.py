@@ -51,8 +51,7 @@ FETCH = "gr00t_rl_ext.tasks.gymnasium.agents.fetch_cfg:Gr00t{}RunnerCfg"
     [
         ("gr00t_rl_ext.algorithms.baseline:MlpPPO", "gr00t_rl_ext.algorithms.baseline:RslRlPPO"),
         (FETCH.format("FlowPpoReach"), FETCH.format("FlowPpoSmallReach")),
-        *((FETCH.format(name), FETCH.format(f"{name}Small")) for name in ("Ppo", "ResidualPpo", "FlowPpo", "Grpo")),
-        (FETCH.format("FlowGrpo"), FETCH.format("FlowGrpoSmall")),
+        *((FETCH.format(name), FETCH.format(f"{name}Small")) for name in ("ResidualPpo", "FlowPpo", "FlowGrpo")),
     ],
 )
 def test_class_paths_of_version_0_1_load(old: str, new: str) -> None:

@@ -147,8 +147,8 @@ class RunnerCfg(RslRlOnPolicyRunnerCfg):
 
 
 @configclass
-class Gr00tPpoRunnerCfg(RunnerCfg):
-    """``gr00t_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
+class Gr00tAdapterPpoRunnerCfg(RunnerCfg):
+    """``gr00t_adapter_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
 
     clip_actions = 1.0
     actor = Gr00tGaussianActorCfg()
@@ -166,8 +166,8 @@ class Gr00tResidualPpoRunnerCfg(RunnerCfg):
 
 
 @configclass
-class Gr00tSteeringPpoRunnerCfg(RunnerCfg):
-    """``gr00t_steering_ppo``: frozen GR00T; an adapter decides the noise that its flow begins with."""
+class Gr00tPpoRunnerCfg(RunnerCfg):
+    """``gr00t_ppo``: frozen GR00T; an adapter decides the noise that its flow begins with."""
 
     actor = Gr00tSteeringActorCfg()
     critic = Gr00tCriticCfg()
@@ -202,8 +202,8 @@ class Gr00tCategoricalPpoRunnerCfg(RunnerCfg):
 
 
 @configclass
-class Gr00tGrpoRunnerCfg(RunnerCfg):
-    """``gr00t_grpo``: the policy of ``gr00t_ppo``, trained without a critic by groups that start from one state."""
+class Gr00tAdapterGrpoRunnerCfg(RunnerCfg):
+    """``gr00t_adapter_grpo``: GRPO of the policy of ``gr00t_adapter_ppo``."""
 
     # every rollout begins with new episodes
     init_at_random_ep_len = False
@@ -224,8 +224,8 @@ class Gr00tFlowGrpoRunnerCfg(RunnerCfg):
 
 
 @configclass
-class Gr00tSteeringGrpoRunnerCfg(RunnerCfg):
-    """``gr00t_steering_grpo``: GRPO of the noise that a frozen GR00T begins with."""
+class Gr00tGrpoRunnerCfg(RunnerCfg):
+    """``gr00t_grpo``: GRPO of the noise that a frozen GR00T begins with."""
 
     init_at_random_ep_len = False
     obs_groups = {"actor": ["rgb", "state"]}

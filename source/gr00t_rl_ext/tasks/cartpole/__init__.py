@@ -16,7 +16,7 @@ _TASKS = {
         agents(_AGENTS, "mlp_ppo") | {"rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg"},
     ),
     "Isaac-Cartpole-Camera-Discrete-v0": ("CartpoleCameraDiscreteEnv", agents(_AGENTS, "gr00t_categorical_ppo")),
-    "Isaac-Cartpole-Camera-Continuous-v0": ("CartpoleCameraEnv", agents(_AGENTS, "gr00t_ppo")),
+    "Isaac-Cartpole-Camera-Continuous-v0": ("CartpoleCameraEnv", agents(_AGENTS, "gr00t_adapter_ppo")),
 }
 
 for _task_id, (_env, _recipes) in _TASKS.items():

@@ -36,9 +36,9 @@ _CLASSIC = f"{__name__}.agents.classic_cfg"
 def _fetch(task: str) -> dict[str, str]:
     """Agents for Fetch tasks; ``Reach`` has some of its own."""
     return {
-        **agents(_FETCH, "gr00t_ppo_small", "gr00t_residual_ppo_small", "gr00t_steering_ppo_small"),
+        **agents(_FETCH, "gr00t_adapter_ppo_small", "gr00t_residual_ppo_small", "gr00t_ppo_small"),
         **agents(_FETCH, "gr00t_flow_ppo_small", classes=f"{{}}{task}RunnerCfg"),
-        **agents(_FETCH, "gr00t_grpo_small", "gr00t_flow_grpo_small", "gr00t_steering_grpo_small"),
+        **agents(_FETCH, "gr00t_adapter_grpo_small", "gr00t_flow_grpo_small", "gr00t_grpo_small"),
         **agents(_FETCH, "mlp_ppo", classes=f"{{}}{task}RunnerCfg"),
         "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{task}RunnerCfg",
     }

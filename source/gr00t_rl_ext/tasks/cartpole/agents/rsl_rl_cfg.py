@@ -15,10 +15,10 @@ from gr00t_rl_ext.tasks import recipes
 
 
 @configclass
-class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
-    """``gr00t_ppo``, which looks at every second control step: the pole falls faster than a chunk of 16 lasts."""
+class Gr00tAdapterPpoRunnerCfg(recipes.Gr00tAdapterPpoRunnerCfg):
+    """``gr00t_adapter_ppo``, which looks at every second control step: the pole falls faster than a chunk lasts."""
 
-    experiment_name = "gr00t_cartpole"
+    experiment_name = "gr00t_adapter_cartpole"
     num_steps_per_env = 32
     actor = Gr00tGaussianActorCfg(chunk_length=2)
 

@@ -44,8 +44,8 @@ _MLP_CRITIC = Gr00tCriticCfg(hidden_dims=[256, 128, 64], activation="elu", obs_c
 
 
 @configclass
-class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
-    """``gr00t_ppo_small``."""
+class Gr00tAdapterPpoSmallRunnerCfg(recipes.Gr00tAdapterPpoRunnerCfg):
+    """``gr00t_adapter_ppo_small``."""
 
     num_steps_per_env = 40
     max_iterations = 100
@@ -82,8 +82,8 @@ class Gr00tResidualPpoSmallRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
 
 
 @configclass
-class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
-    """``gr00t_steering_ppo_small``: the noise of GR00T's flow, decided by an adapter."""
+class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo_small``: the noise of GR00T's flow, decided by an adapter."""
 
     num_steps_per_env = 20
     max_iterations = 80
@@ -120,8 +120,8 @@ class Gr00tFlowPpoSmallReachRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
 
 
 @configclass
-class Gr00tGrpoSmallRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
-    """``gr00t_grpo_small``: with 32 environments 32 groups per update."""
+class Gr00tAdapterGrpoSmallRunnerCfg(recipes.Gr00tAdapterGrpoRunnerCfg):
+    """``gr00t_adapter_grpo_small``: with 32 environments 32 groups per update."""
 
     num_steps_per_env = DECISIONS_PER_EPISODE
     max_iterations = 100
@@ -145,8 +145,8 @@ class Gr00tFlowGrpoSmallRunnerCfg(recipes.Gr00tFlowGrpoRunnerCfg):
 
 
 @configclass
-class Gr00tSteeringGrpoSmallRunnerCfg(recipes.Gr00tSteeringGrpoRunnerCfg):
-    """``gr00t_steering_grpo_small``: with 32 environments 16 groups per update."""
+class Gr00tGrpoSmallRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
+    """``gr00t_grpo_small``: with 32 environments 16 groups per update."""
 
     num_steps_per_env = DECISIONS_PER_EPISODE
     max_iterations = 80
@@ -200,9 +200,7 @@ class MlpPpoReachRunnerCfg(recipes.MlpPpoRunnerCfg):
 
 
 # names of version 0.1, for one version
-Gr00tPpoRunnerCfg = Gr00tPpoSmallRunnerCfg
 Gr00tResidualPpoRunnerCfg = Gr00tResidualPpoSmallRunnerCfg
 Gr00tFlowPpoRunnerCfg = Gr00tFlowPpoSmallRunnerCfg
 Gr00tFlowPpoReachRunnerCfg = Gr00tFlowPpoSmallReachRunnerCfg
-Gr00tGrpoRunnerCfg = Gr00tGrpoSmallRunnerCfg
 Gr00tFlowGrpoRunnerCfg = Gr00tFlowGrpoSmallRunnerCfg

@@ -19,10 +19,10 @@ DECISIONS_PER_EPISODE = 13
 
 
 @configclass
-class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
-    """``gr00t_ppo``."""
+class Gr00tAdapterPpoRunnerCfg(recipes.Gr00tAdapterPpoRunnerCfg):
+    """``gr00t_adapter_ppo``."""
 
-    experiment_name = "gr00t_lift_cube_franka"
+    experiment_name = "gr00t_adapter_lift_cube_franka"
     obs_groups = recipes.CAMERAS
     algorithm = Gr00tPpoAlgorithmCfg(bootstrap_time_outs=False)
 
@@ -37,10 +37,10 @@ class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
 
 
 @configclass
-class Gr00tSteeringPpoRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
-    """``gr00t_steering_ppo``."""
+class Gr00tPpoRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo``."""
 
-    experiment_name = "gr00t_steering_lift_cube_franka"
+    experiment_name = "gr00t_lift_cube_franka"
     obs_groups = recipes.CAMERAS
 
 
@@ -81,10 +81,10 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
 
 
 @configclass
-class Gr00tSteeringPpoSmallRunnerCfg(recipes.Gr00tSteeringPpoRunnerCfg):
-    """``gr00t_steering_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. Not measured."""
+class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
+    """``gr00t_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. Not measured."""
 
-    experiment_name = "gr00t_steering_lift_cube_franka"
+    experiment_name = "gr00t_lift_cube_franka"
     # half an episode
     num_steps_per_env = 13
     max_iterations = 60
@@ -99,6 +99,14 @@ class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
     """``gr00t_grpo``."""
 
     experiment_name = "gr00t_grpo_lift_cube_franka"
+    num_steps_per_env = DECISIONS_PER_EPISODE
+
+
+@configclass
+class Gr00tAdapterGrpoRunnerCfg(recipes.Gr00tAdapterGrpoRunnerCfg):
+    """``gr00t_adapter_grpo``."""
+
+    experiment_name = "gr00t_adapter_grpo_lift_cube_franka"
     num_steps_per_env = DECISIONS_PER_EPISODE
 
 
