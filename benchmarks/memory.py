@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,23 +27,25 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.footprint import DrivenAlgorithm, algorithm_footprint
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate
+from gr00t_rl_ext.footprint.estimate import HEADROOM, BatchSizes, MemoryModel
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.precision import DTYPES
 from gr00t_rl_ext.policy.stages import FreezingOptions
+from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
 
 TRAINED: Mapping[str, tuple[type[Actor], tuple[str, ...]]] = {
+    "steering": (Gr00tSteeringActor, ()),
     "adapter": (Gr00tGaussianActor, ()),
     "dit": (Gr00tFlowActor, ("projector", "dit")),
     "dit_lora": (Gr00tFlowActor, ("dit_lora",)),
     "head": (Gr00tFlowActor, ("vl_self_attention", "projector", "dit")),
     "full": (Gr00tFlowActor, ("full",)),
 }
-"""What may train: a Gaussian adapter on the features; projectors and DiT; adapters of rank 16 on the DiT; the whole
-action head; everything."""
+"""What may train: the network that decides the flow's noise; a Gaussian adapter on the features; projectors and DiT;
+adapters of rank 16 on the DiT; the whole action head; everything."""
 
 PRIVILEGED_DIM = 56
 """Privileged state of the critic, as in the stack task."""
@@ -113,6 +115,7 @@ class Setting:
             self.device,
             freezing=FreezingOptions(train=list(parts), gradient_checkpointing=self.checkpointing),
             reads_head=actor_class.reads_head,
+            encoder_class=actor_class.encoder_class,
             shape=self.shape,
         )
         sections = {"flow": self.flow} if actor_class is Gr00tFlowActor else {}
@@ -122,13 +125,13 @@ class Setting:
         options = {"num_learning_epochs": 1, **self.algorithm, **algorithm}
         return Gr00tPPO(pair, obs, num_steps, device=self.device, **options)
 
-    def estimate(self, sizes: BatchSizes) -> MemoryEstimate:
-        """What the package says before training."""
+    def model(self) -> MemoryModel:
+        """What the package says before training, for any batch sizes."""
 
         def build(obs: TensorDict, num_steps: int, num_parts: int) -> Gr00tPPO:
             return self.build(obs, num_steps, num_mini_batches=1, gradient_accumulation_steps=num_parts)
 
-        return algorithm_footprint(build, self.observe(1), self.device).estimate(sizes)
+        return algorithm_footprint(build, self.observe(1), self.device)
 
     def measure(self, sizes: BatchSizes) -> int:
         """Bytes at the peak of building it and of two iterations, as the allocator counts."""
@@ -146,6 +149,22 @@ class Setting:
                 agent.update()
 
         return peak_allocated(train, self.device)
+
+
+def most_environments(model: MemoryModel, sizes: BatchSizes, card: float) -> int:
+    """The largest multiple of 8 with which an agent fits, as training decides it; 0 where 8 do not.
+
+    Args:
+        model: Of the agent.
+        sizes: Its batch sizes, but for the environments.
+        card: The memory of the device [bytes].
+    """
+    fitting = 0
+    for num_envs in range(8, 4096, 8):
+        if model.estimate(replace(sizes, num_envs=num_envs)).total > (1.0 - HEADROOM) * card:
+            break
+        fitting = num_envs
+    return fitting
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -167,6 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--image_size", type=int, default=None, help="Side of what N1.5 sees; default: as published.")
     parser.add_argument("--dtype", default="bfloat16", choices=DTYPES, help="Of the frozen weights.")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--cards", nargs="+", type=float, default=[], metavar="GB", help="How many environments cards take, in 8s."
+    )
     parser.add_argument("--measure", action="store_true", help="Also run two iterations and measure.")
     args = parser.parse_args(arguments)
     sizes = BatchSizes(args.num_envs, args.num_steps, args.num_mini_batches, args.gradient_accumulation_steps)
@@ -183,9 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             flow={"score": args.score},
         )
         start = time.perf_counter()
-        estimate = setting.estimate(sizes)
+        model = setting.model()
+        estimate = model.estimate(sizes)
         seconds = time.perf_counter() - start
         print(f"\nGR00T {args.version}, trains {trained}; {seconds:.1f} s for the estimate\n{estimate.describe()}")
+        for card in args.cards:
+            print(f"  a card of {card:g} GB takes {most_environments(model, sizes, card * 1e9)} environments")
         if args.measure:
             measured = setting.measure(sizes)
             error = estimate.total / measured - 1

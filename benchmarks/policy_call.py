@@ -76,6 +76,7 @@ def random_encoder(
     freezing: FreezingOptions | None = None,
     reads_head: bool = True,
     freezing_class: type[Freezing] = Freezing,
+    encoder_class: type[Gr00tEncoder] = Gr00tEncoder,
     shape: Mapping[str, Any] | None = None,
 ) -> Gr00tEncoder:
     """A random GR00T with the inputs of a robot of 9 state and 8 action dimensions.
@@ -89,6 +90,7 @@ def random_encoder(
         freezing: What trains. None: :data:`TRAINED`.
         reads_head: Whether the policy acts through the action head.
         freezing_class: What says which parts train and what is kept of a decision.
+        encoder_class: What turns observations into what the policy reads.
         shape: Arguments of :func:`~random_gr00t.random_gr00t` instead of those of the size; not for "tiny".
     """
     cameras = tuple(f"camera{index}" for index in range(num_cameras))
@@ -109,7 +111,7 @@ def random_encoder(
     spec = TaskSpec(" ".join(["a"] * words), ("rgb",), cameras, ("state",), {"joints": 9}, {"arm": 7, "gripper": 1})
     options = FreezingOptions(train=list(TRAINED)) if freezing is None else freezing
     trained = freezing_class(model, options, reads_head=reads_head)
-    return Gr00tEncoder(trained, inputs, spec, fingerprint="random")
+    return encoder_class(trained, inputs, spec, fingerprint="random")
 
 
 def observations(encoder: Gr00tEncoder, num_envs: int, resolution: int | None = None) -> TensorDict:

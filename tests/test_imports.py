@@ -23,10 +23,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs": set(),
     "footprint": set(),
     "robot": {"gr00t"},
-    "policy": {"gr00t", "robot", "cache", "options"},
+    "starters": {"gr00t.checkpoint", "cache"},
+    "policy": {"gr00t", "robot", "cache", "options", "starters"},
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
     "runners": {"algorithms", "policy", "gr00t", "envs.decision"},
-    "imitation": {"policy", "robot", "gr00t", "envs", "cache", "progress"},
+    "imitation": {"evaluation", "policy", "robot", "gr00t", "envs", "cache", "progress"},
     "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs", "progress"},
     "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "algorithms.baseline", "robot"},
 }

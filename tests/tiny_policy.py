@@ -118,12 +118,16 @@ def shift_mean(actor: Any, raw: float) -> None:
         bias.fill_(raw)
 
 
-def gr00t_inference(encoder: Gr00tEncoder, raw: TensorDict, steps: int, seed: int) -> torch.Tensor:
-    """Normalised actions of GR00T's own inference in observations with images, (B, horizon, max_action_dim)."""
+def gr00t_inference(
+    encoder: Gr00tEncoder, raw: TensorDict, steps: int, seed: int, noise_scale: float = 1.0
+) -> torch.Tensor:
+    """Normalised actions of GR00T's own inference in observations with images, (B, horizon, max_action_dim).
+
+    ``noise_scale`` multiplies the noise that it draws."""
     model = encoder.model
     torch.manual_seed(seed)
     with torch.no_grad():
-        noise = torch.randn(raw.batch_size[0], model.action_horizon, model.max_action_dim)
+        noise = noise_scale * torch.randn(raw.batch_size[0], model.action_horizon, model.max_action_dim)
         context = model.condition(model.encode(**encoder.model_inputs(raw)))
         return model.sample(context, encoder.head_state(raw), noise, steps)
 

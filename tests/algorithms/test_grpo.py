@@ -513,7 +513,7 @@ def test_a_checkpoint_of_ppo_is_refused_and_the_other_way_round() -> None:
     message = r"written by Gr00tPPO, but the agent's algorithm is Gr00tGRPO. Choose the `--agent`"
     with pytest.raises(ValueError, match=message):
         toy.load(json_round_trip(ppo_alg.save()), None, True)
-    with pytest.raises(ValueError, match="trained without GR00T, but the agent acts on the GR00T"):
+    with pytest.raises(ValueError, match="policy is an MLP, .* The policy of the agent here is a Gaussian"):
         grpo_alg.load(json_round_trip(toy.save()), None, True)
 
 
@@ -593,7 +593,15 @@ def test_episodes_longer_than_the_rollout_are_announced(capsys: pytest.CaptureFi
     ("settings", "message"),
     [
         ({"group_size": 1}, r"`agent.algorithm.group_size` is 1; expected an integer of at least 2"),
-        ({"segment_length": 3}, r"segment_length` is 3, but `agent.num_steps_per_env` is 8 decisions"),
+        (
+            {"segment_length": 3, "outcome": "return"},
+            r"segment_length` is 3, but `agent.num_steps_per_env` is 8 decisions",
+        ),
+        (
+            {"segment_length": 4},
+            r"`agent.algorithm.segment_length` is 4, but `agent.algorithm.outcome` is 'success'. Nothing stands in for"
+            r" what follows .* Set `agent.algorithm.outcome=return`, or `agent.algorithm.segment_length=null`",
+        ),
         ({"outcome": "reward"}, r"`agent.algorithm.outcome` is 'reward'; expected one of success, return"),
         ({"outcome": "Return"}, r"`agent.algorithm.outcome` is 'Return'; expected one of success, return"),
         ({"decision_weights": "token"}, r"`agent.algorithm.decision_weights` is 'token'; expected one of episode, dec"),

@@ -23,6 +23,7 @@ ROUGH = {"learning_rate": 3e-2, "num_learning_epochs": 6, "outcome": "return"}
 
 TABLE: dict[str, tuple[dict[str, Any], Any]] = {
     "learning_rate": ({}, 1e-2),
+    "learning_rate_warmup_steps": ({}, 4),
     "schedule": ({}, "linear"),
     "desired_kl": ({"schedule": "adaptive", "desired_kl": 1e-9}, 10.0),
     "optimizer": ({}, "sgd"),
@@ -41,8 +42,8 @@ TABLE: dict[str, tuple[dict[str, Any], Any]] = {
     "num_rounds": ({}, 2),
     "max_resamples": ({}, 3),
     "success_range": ({}, (0.2, 0.9)),
-    "segment_length": ({}, 4),
-    "outcome": ({"segment_length": 4}, "return"),
+    "segment_length": ({"outcome": "return"}, 4),
+    "outcome": ({}, "return"),
     "baseline": ({}, "leave_one_out"),
     "baseline_momentum": ({"baseline": "running", "max_resamples": 0, "outcome": "return"}, 0.0),
     "std_floor": ({}, 0.9),

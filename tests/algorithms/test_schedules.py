@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def made_optimizer() -> torch.optim.Optimizer:
     )
 
 
-def made(actor: str = "fixed", critic: str = "fixed", gr00t: str = "fixed", **settings: float | None) -> LearningRates:
+def made(actor: str = "fixed", critic: str = "fixed", gr00t: str = "fixed", **settings: Any) -> LearningRates:
     schedules = {"actor": actor, "critic": critic, "gr00t": gr00t}
     return LearningRates(made_optimizer(), schedules, **{"total_iterations": 100, "desired_kl": 0.01, **settings})
 
@@ -166,6 +167,102 @@ def test_a_run_may_be_resumed_with_other_rates_and_schedules() -> None:
     optimizer.load_state_dict(saved[0])
     resumed.load_state_dict(saved[1], 0)
     assert resumed.current == pytest.approx({"actor": 7e-5 / 1.5, "critic": 2e-4, "head": 4e-6})
+
+
+# Warm-up
+
+
+def steps(rates: LearningRates, count: int) -> None:
+    for _ in range(count):
+        rates.count_step()
+
+
+def test_all_but_the_critic_warm_up_linearly() -> None:
+    rates = made(warmup_steps=4)
+    for factor in (0.25, 0.5, 0.75, 1.0, 1.0):
+        assert rates.current == times(actor=factor, head=factor)
+        rates.count_step()
+    assert made().current == INITIAL, "without it, from the first step on"
+
+
+def test_the_warm_up_is_a_factor_beside_the_schedule() -> None:
+    rates = made(actor="linear", critic="linear", gr00t="adaptive", warmup_steps=4)
+    rates.start_iteration(50)
+    rates.adapt(1.0)
+    rates.count_step()
+    assert rates.current == times(actor=0.5 * 0.5, critic=0.5, head=0.5 / 1.5)
+
+
+def test_the_small_kl_of_a_warm_up_raises_no_rate() -> None:
+    """Nor that of the critic, which does not warm up."""
+    rates = made(actor="adaptive", critic="adaptive", warmup_steps=2)
+    rates.adapt(1e-6)
+    assert rates.current == times(actor=0.5, critic=1.0, head=0.5)
+    rates.count_step()
+    rates.adapt(1e-6)
+    assert rates.current == times(actor=1.5, critic=1.5), "over with the second step, which has the whole rate"
+    rates.adapt(1.0)
+    assert rates.current == times()
+
+
+def test_a_group_that_joins_later_has_a_warm_up_of_its_own() -> None:
+    rates = made(actor="adaptive", warmup_steps=2)
+    steps(rates, 7)
+    rates.add_group({"params": [nn.Parameter(torch.ones(3))], "lr": 3e-6, "name": "vision"})
+    rates.adapt(1e-6)
+    assert rates.current["vision"] == pytest.approx(1.5e-6)
+    assert rates.current["actor"] == pytest.approx(1e-5), "not raised meanwhile"
+    steps(rates, 1)
+    assert rates.current["vision"] == pytest.approx(3e-6)
+
+
+def test_a_resumed_warm_up_goes_on_where_it_was() -> None:
+    rates = made(warmup_steps=4)
+    steps(rates, 2)
+    resumed = made(warmup_steps=4)
+    resumed.load_state_dict(copy.deepcopy(rates.state_dict()), 1)
+    assert resumed.current == rates.current == times(actor=0.75, head=0.75)
+    longer = made(warmup_steps=10)
+    longer.load_state_dict(rates.state_dict(), 1)
+    assert longer.current == times(actor=0.3, head=0.3)
+
+
+def test_the_warm_up_of_a_checkpoint_that_knows_none_is_over() -> None:
+    state = {name: value for name, value in made().state_dict().items() if name != "steps"}
+    resumed = made(warmup_steps=4)
+    resumed.load_state_dict(state, 1)
+    assert resumed.current == INITIAL
+    # a run without a warm-up counts as well
+    rates = made()
+    steps(rates, 9)
+    resumed = made(warmup_steps=4)
+    resumed.load_state_dict(rates.state_dict(), 1)
+    assert resumed.current == INITIAL
+
+
+def test_without_its_state_an_optimizer_warms_up_again() -> None:
+    rates = made(warmup_steps=4)
+    steps(rates, 9)
+    resumed = made(warmup_steps=4)
+    resumed.load_state_dict(rates.state_dict(), 1, with_optimizer=False)
+    assert resumed.current == times(actor=0.25, head=0.25)
+
+
+def test_the_length_of_the_run_counts_what_was_done_before() -> None:
+    rates = made(actor="linear")
+    rates.start_iteration(30)
+    resumed = made(actor="linear", total_iterations=10)
+    assert resumed.total_iterations == 10
+    for _ in range(2):
+        resumed.load_state_dict(rates.state_dict(), 30)
+        assert resumed.total_iterations == 40
+    assert resumed.current == times(actor=0.25)
+    unknown = made(total_iterations=None)
+    unknown.load_state_dict(rates.state_dict(), 30)
+    assert unknown.total_iterations is None
+
+
+# Refusals
 
 
 @pytest.mark.parametrize("key", FIELDS)

@@ -26,7 +26,7 @@ FLOW = {"num_steps": 2}
 )
 def test_the_estimate_is_what_training_allocates(setting: Setting, sizes: BatchSizes) -> None:
     # required are 15 %; where kernels compute in more precision than they are given, they allocate unseen
-    assert setting.estimate(sizes).total == pytest.approx(setting.measure(sizes), rel=0.03)
+    assert setting.model().estimate(sizes).total == pytest.approx(setting.measure(sizes), rel=0.03)
 
 
 @pytest.mark.gpu
@@ -34,14 +34,17 @@ def test_the_estimate_is_what_training_allocates(setting: Setting, sizes: BatchS
 def test_the_estimate_is_what_training_allocates_on_a_gpu(trained: str) -> None:
     setting = Setting(trained, shape={"sixteenths": 4, "depth": 0.1}, device="cuda:0")
     sizes = BatchSizes(32, 4, 2)
-    assert setting.estimate(sizes).total == pytest.approx(setting.measure(sizes), rel=0.15)
+    assert setting.model().estimate(sizes).total == pytest.approx(setting.measure(sizes), rel=0.15)
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ["--sixteenths", "1", "--depth", "0.1", "--image_size", "56"]
     sizes = ["--num_envs", "3", "--num_steps", "2", "--num_mini_batches", "3"]
-    benchmark.main(["--trained", "adapter", "--measure", *shape, *sizes])
+    benchmark.main(["--trained", "adapter", "--measure", *shape, *sizes, "--cards", "0.0001", "0.1"])
     printed = capsys.readouterr().out
     assert "GR00T N1.5, trains adapter; " in printed
     assert "of 3 environments; of 2 decisions" in printed
+    assert "a card of 0.0001 GB takes 0 environments" in printed
+    fitting = int(printed.partition("a card of 0.1 GB takes ")[2].partition(" environments")[0])
+    assert fitting >= 8
     assert abs(float(printed.partition("the estimate is ")[2].partition("% off")[0])) < 3.0

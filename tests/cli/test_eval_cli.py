@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from gr00t_rl_ext.cli import eval as cli_eval
 from gr00t_rl_ext.cli import train
-from gr00t_rl_ext.evaluation import report
+from gr00t_rl_ext.evaluation import policies, report
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.imitation.video import read_video
 
@@ -149,6 +150,16 @@ def test_gr00t_on_fetch_is_filmed(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--checkpoint", "base", "--seed", "-1"], "--seed is -1; expected at least 0."),
         (["--checkpoint", "base", "--out", "x.csv"], "--out is 'x.csv'; expected a file that ends in .json."),
         (["--checkpoint", "base", "--videos", "2"], "--videos needs --out"),
+        (
+            ["--checkpoint", "base", "--noise_scale", "-1"],
+            "--noise_scale is '-1'; expected finite numbers of at least 0",
+        ),
+        (["--checkpoint", "base", "--noise_scale", "0", "inf"], "--noise_scale is 'inf'; expected finite numbers"),
+        (
+            ["--checkpoint", "base", "--noise_scale", "much"],
+            "is 'much'; expected finite numbers of at least 0, such as",
+        ),
+        (["--checkpoint", "base", "--noise_scale", "env.num_workers=1"], "--noise_scale is empty; name one scale or"),
         ([], "--checkpoint is missing: name at least one model_*.pt, directory of a run, or base."),
         (["--checkpoint", "base", "gone.pt"], "There is no checkpoint 'gone.pt'."),
         (
@@ -192,6 +203,64 @@ def test_checkpoints_that_do_not_belong_here_are_refused(
     assert f"The checkpoint '{copied}' cannot be read" in refused("gym:CartPole-v1", "mlp_ppo", copied)
     (tmp_path / "run.json").write_text(json.dumps({"task": "Isaac-Stack-Cube-Franka-v0"}))
     assert "was trained on the task Isaac-Stack-Cube-Franka-v0" in refused("gym:CartPole-v1", "mlp_ppo", copied)
+
+
+@pytest.mark.parametrize(
+    ("task", "agent"), [("gym:CartPole-v1", "mlp_ppo"), ("gym:FetchReach-v4", "gr00t_adapter_ppo_small")]
+)
+def test_noise_of_an_agent_without_the_head_is_refused_before_environments_are_made(
+    task: str, agent: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gr00t_rl_ext.envs.gymnasium import vec_env
+
+    monkeypatch.setattr(vec_env, "GymnasiumVecEnv", None)
+    command = ["--task", task, "--agent", agent, "--device", "cpu", *FEW, "--checkpoint", "base", "--noise_scale", "0"]
+    assert cli_eval.main(command) == 2
+    message = f"--noise_scale is given, but the agent {agent} does not act through GR00T's action head: its decisions"
+    assert message in capsys.readouterr().err
+
+
+def test_each_checkpoint_is_evaluated_with_each_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the same states, by the same weights, and each with the notes on the states that it saw itself."""
+    checkpoint = fetch_checkpoint(tmp_path / "gr00t", {"state.goal_position": (7.0, 7.1)})
+    settings = ("env.max_episode_steps=4", "env.reward=env", f"agent.actor.gr00t.checkpoint={checkpoint}")
+    command = [*FETCH, "--task", "gym:FetchReachDense-v4", *FEW, *settings, "--checkpoint", "base", "--out"]
+    assert cli_eval.main([*command, str(tmp_path / "a.json"), "--noise_scale", "0", "0.5", "1"]) == 0
+    assert "base, noise 0.5" in " ".join(capsys.readouterr().out.split())
+    rows = report.load(tmp_path / "a.json")
+    assert [row.name for row in rows] == ["base, noise 0", "base, noise 0.5", "base, noise 1"]
+    assert [row.noise_scale for row in rows] == [0.0, 0.5, 1.0]
+    assert len({row.initial_states for row in rows}) == len({row.fingerprint for row in rows}) == 1
+    assert len({row.returns for row in rows}) == 3
+    assert [len(row.notes) for row in rows] == [1, 1, 1]
+    assert "Noise scale" not in (tmp_path / "a.md").read_text()
+    # as the agent says: the flow as GR00T draws
+    assert cli_eval.main([*command, str(tmp_path / "b.json")]) == 0
+    assert "Noise scale: 1." in (tmp_path / "b.md").read_text()
+    (alone,) = report.load(tmp_path / "b.json")
+    assert alone == rows[2].model_copy(update={"name": "base"})
+
+
+def test_a_scale_that_is_not_that_of_the_run_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "model_3.pt"
+
+    def noted(recorded: dict[str, float], agent: float) -> str:
+        definition = {"class_name": "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor", "spec": {}}
+        policies.note_other_noise(
+            file, {"actor_recipe": definition | {"actor": recorded}}, SimpleNamespace(noise_scale=agent)
+        )
+        return capsys.readouterr().out
+
+    told = f"note: the run of '{file}' had agent.actor.noise_scale=1, the agent here has 0. Add `agent.actor.noise_sca"
+    assert noted({"noise_scale": 1.0}, 0.0).startswith(told)
+    # an older run does not say so
+    assert noted({}, 0.0).startswith(told)
+    assert noted({}, 1.0) == ""
+
+
+def test_overrides_may_follow_the_scales() -> None:
+    arguments = cli_eval.parse(["--task", "x", "--noise_scale", "0", "0.5", "env.c=2", "--checkpoint", "base"])
+    assert (arguments.noise_scale, arguments.overrides) == (["0", "0.5"], ["env.c=2"])
 
 
 def test_overrides_may_stand_anywhere() -> None:

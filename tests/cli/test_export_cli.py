@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,17 +26,23 @@ from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
+from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
 
 VERSIONS = ("N1.5", "N1.7")
 
 
 def train(
-    run: Path, base: Path, parts: tuple[str, ...] = (), actor_class: type = Gr00tGaussianActor, **gr00t: Any
+    run: Path,
+    base: Path,
+    parts: tuple[str, ...] = (),
+    actor_class: type = Gr00tGaussianActor,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    **gr00t: Any,
 ) -> Path:
     """A run of one iteration with large steps; returns its checkpoint."""
     torch.manual_seed(0)
     freezing = {"train": list(parts), "language_layers": 1, "lora_rank": 4, "learning_rate": 1e-2}
-    actor = {"gr00t": {"checkpoint": str(base), **gr00t}, "freezing": freezing, "chunk_length": H}
+    actor = {"gr00t": {"checkpoint": str(base), **gr00t}, "freezing": freezing, "chunk_length": H, **settings}
     pair = Gr00tActorCritic.build(actor_class, SPEC, observations(N), OBS_GROUPS, actor, {}, "cpu")
     alg = Gr00tPPO(pair, observations(N), T, learning_rate=1e-2, schedule="fixed", target_kl=None, num_mini_batches=2)
     Runner(alg).iterate()
@@ -93,6 +102,53 @@ def test_a_policy_through_the_action_head_is_exported(
     assert bool(changed) == bool(parts)
     assert all(key.startswith("action_head.model.transformer_blocks.") for key in changed)
     assert (tmp_path / "out" / "rl_policy" / "actor.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("actor_class", "settings", "lost"),
+    [
+        (Gr00tFlowActor, {}, None),
+        (Gr00tFlowActor, {"noise_scale": 0.5}, "a noise scale of 0.5"),
+        (Gr00tResidualActor, {"noise_scale": 1.0}, "the network in rl_policy/"),
+        (Gr00tSteeringActor, {}, "the network in rl_policy/ and a noise scale of 0"),
+        (Gr00tGaussianActor, {}, None),
+    ],
+)
+def test_what_gr00ts_own_inference_does_not_have_is_printed(
+    actor_class: type,
+    settings: dict[str, float],
+    lost: str | None,
+    base_n1_5: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(tmp_path / "run", base_n1_5, ("dit",) * (actor_class is Gr00tFlowActor), actor_class, settings)
+    assert main([str(tmp_path / "run"), str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [line for line in lines if "N(0, 1)" in line]
+    expected = f"GR00T's own inference draws its noise from N(0, 1): what {lost} gained is lost there"
+    assert found == ([] if lost is None else [expected])
+    if actor_class is not Gr00tGaussianActor:
+        exported = export.load_exported(tmp_path / "out", "cpu")
+        assert exported.noise_scale == settings.get("noise_scale", actor_class.OPTIONS.noise_scale)
+
+
+def test_a_residual_policy_of_a_version_without_a_noise_scale_acts_as_it_did(base_n1_5: Path, tmp_path: Path) -> None:
+    """It was trained and played with the noise that GR00T draws."""
+    file = train(tmp_path / "run", base_n1_5, (), Gr00tResidualActor, {"noise_scale": 1.0})
+    saved = torch.load(file, weights_only=True)
+    obs = TensorDict(saved["recorded_observations"], batch_size=[N])
+    expected = export.actions(export.load_trained(saved, "cpu"), obs)["policy"]
+    del saved["actor_recipe"]["actor"]["noise_scale"]
+    torch.save(saved, file)
+    assert torch.equal(export.actions(export.load_trained(saved, "cpu"), obs)["policy"], expected)
+    assert main([str(file), str(tmp_path / "out")]) == 0
+    recipe = tmp_path / "out" / "rl_policy" / "recipe.json"
+    content = json.loads(recipe.read_text())
+    assert content["actor"].pop("noise_scale") == 1.0
+    # exported by that version
+    recipe.write_text(json.dumps(content))
+    assert torch.equal(export.actions(export.load_exported(tmp_path / "out", "cpu"), obs)["policy"], expected)
 
 
 def test_the_recorded_observations_are_the_first_ones(base_n1_5: Path, tmp_path: Path) -> None:

@@ -43,15 +43,14 @@ def test_every_agent_of_every_family_has_a_config(task: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["ppo", "residual_ppo", "flow_ppo", "grpo", "flow_grpo"])
-def test_names_of_version_0_1_go_on_working(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_names_are_recipes_for_small_models(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     agent, task = f"gr00t_{policy}", "gym:FetchReach-v4"
     _, old = resolution.resolve(task, agent)
-    note = f"note: agent {agent} of {task} is now called {agent}_small; the next version knows only the new name."
+    note = f"note: {task} has recipes for small models only, so that {agent} is {agent}_small."
     assert capsys.readouterr().out.splitlines() == [note]
-    # the advice is followed
     _, new = resolution.resolve(task, f"{agent}_small")
     assert capsys.readouterr().out == ""
-    assert old.experiment_name == f"{agent}_fetchreach_v4", "where runs of version 0.1 are"
+    assert old.experiment_name == f"{agent}_fetchreach_v4"
     assert old.to_dict() == new.to_dict() | {"experiment_name": old.experiment_name}
 
 

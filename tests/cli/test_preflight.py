@@ -93,7 +93,7 @@ def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
 
 def test_no_such_agent(fails: Any) -> None:
     error = fails("--task", TASK, "--agent", "gr00t_dqn")
-    known = "gr00t_flow_grpo, gr00t_flow_grpo_small, gr00t_flow_ppo, gr00t_flow_ppo_small, gr00t_adapter_grpo,"
+    known = "gr00t_adapter_grpo, gr00t_adapter_ppo, gr00t_flow_grpo, gr00t_flow_grpo_small, gr00t_flow_ppo,"
     assert f"The task {TASK} has no agent 'gr00t_dqn'. It has: {known}" in error
 
 
@@ -251,7 +251,7 @@ def test_unknown_config_field(fails: Any, override: str, parent: str, similar: s
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("agent.algorithm.clip_param=much", "a number (default: 0.1)"),
+        ("agent.algorithm.clip_param=much", "a number (default: 0.2)"),
         ("agent.check_for_nan=maybe", "true or false (default: False)"),
         ("agent.obs_groups.actor=rgb", "a list, such as [rgb,state]"),
     ],
@@ -275,7 +275,7 @@ def test_a_value_of_the_wrong_type(fails: Any, override: str, expected: str) -> 
     ],
 )
 def test_unfreezing_that_cannot_work(fails: Any, override: str, text: str) -> None:
-    assert text in fails("--task", TASK, override)
+    assert text in fails("--task", TASK, "--agent", "gr00t_adapter_ppo", override)
 
 
 def test_a_residual_policy_trains_nothing_of_gr00t(fails: Any) -> None:

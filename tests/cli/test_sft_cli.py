@@ -58,6 +58,7 @@ def test_a_run(
         "keeping 8 frames: 0.1 MiB in memory",
         "3 episodes, 12 frames, 1 cameras",
         "2 to learn from, 1 to measure on",
+        "every 2 steps, actions sampled with noise scale 1",
         "arm ",
         f"--agent gr00t_flow_ppo agent.actor.gr00t.checkpoint={tmp_path / 'out'}",
     ):
@@ -68,8 +69,12 @@ def test_a_run(
     assert load_gr00t(tmp_path / "out").action_horizon == 4
 
 
-def test_small_is_made_for_the_dataset(data: Path, tmp_path: Path):
-    assert run(data, "small", tmp_path / "out", "--horizon", "3", "--steps", "1") == 0
+def test_small_is_made_for_the_dataset(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(data, "small", tmp_path / "out", "--horizon", "3", "--steps", "1", "--noise-scale", "0") == 0
+    assert "every 2 steps, actions sampled with noise scale 0" in " ".join(capsys.readouterr().out.split())
     model = load_gr00t(tmp_path / "out")
     assert (model.action_horizon, model.backbone.image_size) == (3, 32)
 
@@ -130,6 +135,9 @@ def test_what_cannot_work(data: Path, base: Path, tmp_path: Path, capsys: pytest
     assert "no camera 'wrist'; it has front" in said(data, base, out, "--cameras", "wrist")
     assert "--eval-every is 0" in said(data, base, out, "--eval-every", "0")
     assert "--steps is 0" in said(data, base, out, "--steps", "0")
+    for scale in ("-1", "inf"):
+        text = said(data, base, out, "--noise-scale", scale)
+        assert text.endswith(f"--noise-scale is {float(scale)}; expected a finite number of at least 0.")
     assert "holds no run to resume" in said(data, base, out, "--resume")
     assert "the checkpoint to start from" in said(data, base, base)
     assert not out.exists()

@@ -33,7 +33,7 @@ def test_everything_but_our_own_arguments_is_passed_on() -> None:
     passed = arguments.forwarded
     assert "--assets" not in passed
     assert "--no-record" not in passed
-    for pair in (["--seed", "3"], ["--task", TASK], ["--num_envs", "4"], ["--agent", "gr00t_adapter_ppo"]):
+    for pair in (["--seed", "3"], ["--task", TASK], ["--num_envs", "4"], ["--agent", "gr00t_ppo"]):
         assert passed[passed.index(pair[0]) + 1] == pair[1]
 
 
@@ -107,6 +107,24 @@ def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: p
     told = parse("--task", TASK, "--agent", "gr00t_adapter_grpo", "agent.algorithm.outcome=success")
     profile.apply(profile.SMALL_RANDOM_GROUPS, told)
     assert [item for item in told.overrides if "outcome" in item] == ["agent.algorithm.outcome=success"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "shown"),
+    [
+        (recipes.Gr00tFlowPpoRunnerCfg, {}, "scale 1"),
+        (recipes.Gr00tLoraPpoRunnerCfg, {"noise_scale": 0.5}, "scale 0.5"),
+        (recipes.Gr00tResidualPpoRunnerCfg, {}, "scale 0"),
+        (recipes.Gr00tPpoRunnerCfg, {}, "scale 0 when played, learned while training"),
+        (recipes.Gr00tAdapterPpoRunnerCfg, {}, None),
+    ],
+)
+def test_the_table_has_the_initial_noise_of_policies_with_the_head(
+    recipe: type, overrides: dict[str, float], shown: str | None
+) -> None:
+    cfg = recipe()
+    vars(cfg.actor).update(overrides)
+    assert profile.describe_gr00t(TASK, cfg, {}).get("initial noise") == shown
 
 
 def test_the_small_profile_respects_chosen_cameras(monkeypatch: pytest.MonkeyPatch) -> None:

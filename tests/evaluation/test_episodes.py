@@ -14,7 +14,7 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.evaluation.episodes import EvaluationError, batch_seed, replay, run_episodes
+from gr00t_rl_ext.evaluation.episodes import EvaluationError, batch_seed, repeat, replay, run_episodes
 
 CHUNK = 2
 
@@ -165,6 +165,27 @@ def test_episodes_can_be_seen_again() -> None:
     assert coarse.is_the_same
     # with the seed of other initial states it is another episode
     assert not replay(env, episodes, 99, [longest], "rgb", stride=1)[longest].is_the_same
+
+
+def test_episodes_are_run_again_step_by_step() -> None:
+    env = Countdown()
+    episodes = run_episodes(env, noise, 7, 0)
+    numbers = [1, 4, 5]
+    env.configure_decisions(1, observation_groups=["state"])
+    steps: dict[int, list[float]] = {number: [] for number in numbers}
+    returns, successes = {}, {}
+    for decision in repeat(env, episodes, 0, numbers, stride=1):
+        for index, number in decision.running.items():
+            assert number % 3 == index
+            steps[number].append(float(decision.obs["state"][index, 1]))
+        for index in decision.ended:
+            number = decision.running[index]
+            assert number not in returns, "once"
+            returns[number] = float(decision.outcome.episode_return[index])
+            successes[number] = bool(decision.outcome.success[index])  # type: ignore[index]
+    assert steps == {number: list(range(episodes.lengths[number])) for number in numbers}
+    assert returns == pytest.approx({number: episodes.returns[number] for number in numbers})
+    assert successes == {number: episodes.lengths[number] % 2 == 1 for number in numbers}
 
 
 def test_what_cannot_be_evaluated_is_said() -> None:

@@ -66,6 +66,17 @@ def test_the_table_says_how_many_steps_a_decision_executes() -> None:
         assert "Control steps per decision" not in report.markdown_table(report.summarise(others))
 
 
+def test_the_table_has_the_scale_of_the_noise() -> None:
+    """Success depends on it. Where rows differ, their names have it."""
+    half, also_half, none = (
+        evaluation(name, "x.", noise_scale=scale) for name, scale in (("a", 0.5), ("b", 0.5), ("c, noise 0", 0.0))
+    )
+    assert report.markdown_table(report.summarise([half, also_half])).endswith(" Noise scale: 0.5.\n")
+    assert " Noise scale: 0.\n" in report.markdown_table(report.summarise([none]))
+    for others in ([half, none], [BASE, TRAINED]):
+        assert "Noise scale" not in report.markdown_table(report.summarise(others))
+
+
 def test_notes_are_below_the_table_and_in_the_file(tmp_path: Path) -> None:
     """A note that several checkpoints share is there once."""
     first, second = (evaluation(name, "x.", notes=["state.joints [1]: far", *more]) for name, more in NOTES.items())
@@ -186,6 +197,8 @@ def test_other_agents_can_be_compared() -> None:
         ({"returns": [1.0, float("nan"), 0.0]}, "should be a finite number"),
         ({"lengths": [1, 0, 3]}, "greater than 0"),
         ({"name": ""}, "at least 1 character"),
+        ({"noise_scale": -0.5}, "greater than or equal to 0"),
+        ({"noise_scale": float("inf")}, "should be a finite number"),
         ({"videos": 3}, "Extra inputs are not permitted"),
     ],
 )
@@ -208,18 +221,25 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert content["evaluations"][0]["returns"][9] == 0.1 * 9
 
 
-def test_a_file_without_the_steps_of_a_decision_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["chunk_length", "noise_scale"])
+def test_a_file_without_what_later_ones_have_is_read(field: str, tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "old.json")
-    text = (tmp_path / "old.json").read_text()
-    assert '      "chunk_length": null,\n' in text
-    (tmp_path / "old.json").write_text(text.replace('      "chunk_length": null,\n', ""))
+    text, line = (tmp_path / "old.json").read_text(), f'      "{field}": null,\n'
+    assert line in text
+    (tmp_path / "old.json").write_text(text.replace(line, ""))
     assert report.load(tmp_path / "old.json") == (BASE,)
+
+
+def test_the_scale_of_the_noise_is_in_the_file(tmp_path: Path) -> None:
+    report.save([evaluation("a", "x.", noise_scale=0.0)], tmp_path / "a.json")
+    assert '\n      "noise_scale": 0.0,\n' in (tmp_path / "a.json").read_text()
+    assert report.load(tmp_path / "a.json")[0].noise_scale == 0.0
 
 
 def test_the_file_holds_one_field_a_line(tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "a.json")
     assert '\n      "seed": 7,\n' in (tmp_path / "a.json").read_text()
-    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 13 + 2
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 14 + 2
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,22 @@ def test_it_learns_its_demonstrations_by_heart(base: Path, tmp_path: Path):
     assert last["action_error"] == pytest.approx(sum(by_key) / 3)
 
 
+def test_actions_are_sampled_with_as_much_noise_as_asked_for(data: Path, base: Path):
+    """The same numbers, scaled: neither the loss nor what is trained depends on it."""
+    default, one, none = (sft_runs.run(data, base, **scale) for scale in ({}, {"noise_scale": 1}, {"noise_scale": 0}))
+    measured = [run.trainer.evaluate() for run in (default, one, none)]
+    assert measured[0] == measured[1]
+    assert measured[0]["held_out_loss"] == measured[2]["held_out_loss"]
+    assert measured[0]["action_error"] != measured[2]["action_error"]
+    (chunks,) = none.trainer.held_out.chunks(np.arange(2), 4)
+    obs, model = chunks.encoder.complete(chunks.obs), none.trainer.model
+    with torch.no_grad():
+        zeros = torch.zeros(2, model.action_horizon, model.max_action_dim)
+        expected = model.sample(chunks.encoder.context(obs), chunks.encoder.head_state(obs), zeros)
+        sampled = none.trainer.sample(chunks, np.random.default_rng(0))
+    torch.testing.assert_close(sampled, chunks.encoder.decode_action(expected, obs))
+
+
 @pytest.mark.parametrize("train", [("projector",), ("dit",), ("vl_self_attention",), ("language",), ("full",)])
 def test_only_what_was_asked_for_changes(data: Path, base: Path, train: tuple[str, ...]):
     run = sft_runs.run(data, base, train=train, language_layers=int(train == ("language",)))

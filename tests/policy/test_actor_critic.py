@@ -5,16 +5,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 from tiny_policy import OBS_GROUPS, SPEC, observations
 
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.options import read
+from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
+from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
+from gr00t_rl_ext.policy.options import FlowActorOptions, ResidualActorOptions, SteeringActorOptions
+from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
+from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
 
 
 def build(actor: dict[str, Any] | None = None, critic: dict[str, Any] | None = None) -> Gr00tActorCritic:
@@ -91,6 +98,35 @@ def test_the_configs_are_not_changed() -> None:
     build(actor, critic)
     assert actor == {"gr00t": {}, "distribution_cfg": {}, "chunk_length": 2}
     assert critic == {"distribution_cfg": None}
+
+
+@pytest.mark.parametrize(
+    ("actor_class", "default", "before"),
+    [(Gr00tFlowActor, 1.0, 1.0), (Gr00tResidualActor, 0.0, 1.0), (Gr00tSteeringActor, 0.0, 0.0)],
+)
+def test_a_checkpoint_that_does_not_hold_the_noise_has_that_of_its_time(
+    actor_class: type[Actor], default: float, before: float
+) -> None:
+    """A residual policy was trained with what GR00T draws. What is written now holds it."""
+    new = ActorDefinition.of(actor_class, SPEC, {})
+    assert new.actor == {"noise_scale": default}
+    assert ActorDefinition.recorded(dataclasses.asdict(new)) == new
+    old = dataclasses.replace(new, actor={"chunk_length": 2})
+    assert ActorDefinition.recorded(dataclasses.asdict(old)).actor == {"chunk_length": 2, "noise_scale": before}
+    assert ActorDefinition.of(actor_class, SPEC, {"noise_scale": 0.3}).actor == {"noise_scale": 0.3}
+
+
+def test_a_policy_without_the_action_head_has_no_noise() -> None:
+    definition = ActorDefinition.of(Gr00tGaussianActor, SPEC, {})
+    assert ActorDefinition.recorded(dataclasses.asdict(definition)).actor == {}
+
+
+@pytest.mark.parametrize("options", [FlowActorOptions, ResidualActorOptions, SteeringActorOptions])
+@pytest.mark.parametrize("scale", [-0.5, float("inf"), float("nan")])
+def test_noise_that_is_negative_or_not_finite_is_refused(options: type, scale: float) -> None:
+    message = rf"`agent.actor.noise_scale` is {scale}; expected a finite number of at least 0: 1 for noise as GR00T dr"
+    with pytest.raises(ValueError, match=message):
+        read(options, {"noise_scale": scale}, "agent.actor")
 
 
 # Critic

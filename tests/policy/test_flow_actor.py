@@ -50,6 +50,29 @@ def test_the_deterministic_decision_is_gr00ts_inference(encoder: Gr00tEncoder, s
     assert actions.shape == (B, H * 8)
 
 
+@pytest.mark.parametrize("scale", [None, 1.0, 0.5, 0.0])
+def test_a_decision_begins_with_scaled_noise(encoder: Gr00tEncoder, scale: float | None) -> None:
+    """Bit by bit: 1, the default, is GR00T's own sampling, and 0 that from zeros, for which nothing is drawn."""
+    settings = {} if scale is None else {"noise_scale": scale}
+    actor = actor_critic(encoder, H, actor_class=Gr00tFlowActor, flow={"score": "all_steps"}, **settings).actor
+    raw = observations(B)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        actions = actor(raw)
+        after = torch.get_rng_state()
+        obs = encoder.encode(raw)
+        torch.manual_seed(3)
+        before = torch.get_rng_state()
+        drawn = torch.randn(B, encoder.model.action_horizon, encoder.model.max_action_dim)
+        noise = drawn if scale is None else scale * drawn
+        sampled = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, 4)
+    assert torch.equal(actions, encoder.decode_action(sampled, raw)[:, :H].flatten(1))
+    assert torch.equal(after, before) == (scale == 0.0)
+    # while training as well
+    _, decisions = decided(actor, seed=3)
+    assert torch.equal(FlowChain(*decisions.recorded).points[:, 0], noise)
+
+
 def test_the_context_has_what_the_head_would_compute_itself(encoder: Gr00tEncoder) -> None:
     raw = observations(B)
     with torch.no_grad():
@@ -112,7 +135,7 @@ def test_only_what_reaches_the_robot_counts(encoder: Gr00tEncoder) -> None:
 def test_the_noise_level_follows_its_schedule(encoder: Gr00tEncoder) -> None:
     actor = make(encoder, score="all_steps", noise_level=0.4, final_noise_level=0.2, noise_level_iterations=2)
     for iteration, level in ((0, 0.4), (1, 0.3), (2, 0.2), (5, 0.2)):
-        actor.start_iteration(iteration)
+        actor.start_iteration(iteration, None)
         std = FlowChain(*decided(actor)[1].recorded).std
         for step in range(4):
             torch.testing.assert_close(std[:, step], torch.full_like(std[:, step], sde_std(step, 4, level)))

@@ -36,14 +36,24 @@ def make(encoder: Gr00tEncoder, chunk_length: int = H, **settings: Any) -> Gr00t
     return actor
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-def test_it_begins_as_gr00t_acts(encoder: Gr00tEncoder, steps: int) -> None:
-    actor, raw = make(encoder, num_flow_steps=steps), observations(B)
+@pytest.mark.parametrize(("steps", "settings", "scale"), [(1, {}, 0.0), (4, {}, 0.0), (4, {"noise_scale": 1.0}, 1.0)])
+def test_it_begins_as_gr00t_acts(encoder: Gr00tEncoder, steps: int, settings: dict[str, float], scale: float) -> None:
+    """By default from the centre of the flow."""
+    actor, raw = make(encoder, num_flow_steps=steps, **settings), observations(B)
     torch.manual_seed(3)
     with torch.no_grad():
         actions = actor(raw)
-    expected = encoder.decode_action(gr00t_inference(encoder, raw, steps, seed=3), raw)[:, :H].flatten(1)
+    expected = encoder.decode_action(gr00t_inference(encoder, raw, steps, 3, scale), raw)[:, :H].flatten(1)
     torch.testing.assert_close(actions, expected, rtol=0, atol=1e-6)
+
+
+def test_the_chunk_of_gr00t_begins_with_as_much_noise_while_training(encoder: Gr00tEncoder) -> None:
+    centre, noisy = make(encoder), make(encoder, noise_scale=0.5)
+    for actor, scale in ((centre, 0.0), (noisy, 0.5)):
+        _, decisions = decided(actor, seed=1)
+        expected = gr00t_inference(encoder, observations(B), 4, 1, scale)[:, :H].index_select(-1, actor.action_dims)
+        torch.testing.assert_close(decisions.recorded[2], expected, rtol=0, atol=1e-5)
+    assert not torch.equal(decided(noisy, 1)[1].recorded[2], decided(noisy, 2)[1].recorded[2])
 
 
 def test_the_correction_is_at_most_its_scale_in_normalised_actions(encoder: Gr00tEncoder) -> None:
@@ -52,7 +62,7 @@ def test_the_correction_is_at_most_its_scale_in_normalised_actions(encoder: Gr00
     torch.manual_seed(3)
     with torch.no_grad():
         actions = actor(raw)
-    chunk = gr00t_inference(encoder, raw, 4, seed=3)[:, :H]
+    chunk = gr00t_inference(encoder, raw, 4, seed=3, noise_scale=0.0)[:, :H]
     chunk[..., list(encoder.action_dims)] += 0.25
     torch.testing.assert_close(actions, encoder.decode_action(chunk, raw).flatten(1), rtol=0, atol=1e-5)
 

@@ -67,6 +67,27 @@ def test_the_deterministic_policy_is_the_mean_of_the_noise(encoder: SteeringEnco
     torch.testing.assert_close(actions, encoder.decode_action(chunk, raw)[:, :H].flatten(1))
 
 
+def test_a_played_policy_keeps_as_much_noise_as_it_is_told(encoder: SteeringEncoder) -> None:
+    """Around the mean by its own std, in dimensions that do not reach the robot by 1; training keeps all of it."""
+    actor, raw = moved(make(encoder, noise_scale=0.5), 0.5), observations(B)
+    with torch.no_grad():
+        actor.adapter.std.shift.fill_(-0.4)
+        std = actor.adapter.std()[0, 0]
+        torch.manual_seed(3)
+        actions = actor(raw)
+        torch.manual_seed(3)
+        noise = 0.5 * torch.randn(B, encoder.model.action_horizon, encoder.model.max_action_dim)
+        dims = list(encoder.action_dims)
+        noise[..., dims] = 3.0 * torch.tensor(0.5 / 3.0).tanh() + std * noise[..., dims]
+        obs = encoder.encode(raw)
+        chunk = encoder.model.sample(encoder.context(obs), encoder.head_state(obs), noise, 4)
+        assert std < 0.9
+    torch.testing.assert_close(actions, encoder.decode_action(chunk, raw)[:, :H].flatten(1))
+    centre = make(encoder)
+    centre.load_state_dict(actor.state_dict())
+    assert torch.equal(decided(actor)[1].actions, decided(centre)[1].actions)
+
+
 def test_the_mean_is_bounded(encoder: SteeringEncoder) -> None:
     _, decisions = decided(moved(make(encoder, noise_bound=2.0), 1e3))
     assert torch.equal(decisions.recorded[0], torch.full_like(decisions.recorded[0], 2.0))
@@ -146,7 +167,7 @@ def test_statistics_of_the_tokens_are_those_of_the_first_rollout(encoder: Steeri
     tokens = torch.cat(seen)
     torch.testing.assert_close(actor.adapter.mean, tokens.mean(0))
     torch.testing.assert_close(actor.adapter.square, tokens.square().mean(0))
-    actor.start_iteration(1)
+    actor.start_iteration(1, None)
     with torch.no_grad():
         actor(observations(B, 7), stochastic_output=True)
     assert actor.adapter.count == 3 * B
@@ -175,7 +196,28 @@ def test_the_std_begins_exactly_and_stays_inside() -> None:
         torch.testing.assert_close(std(), torch.full((3,), bound))
 
 
+def test_the_std_falls_to_the_end_of_the_run(encoder: SteeringEncoder) -> None:
+    """Linearly, whatever was learnt of it; the reference stays N(0, 1), and a checkpoint holds it."""
+    actor = make(encoder, distribution_cfg={"final_factor": 0.4})
+    reference = actor.frozen_copy()
+    obs, decisions = decided(actor)
+    for iteration, factor in ((0, 1.0), (5, 0.7), (10, 0.4), (20, 0.4)):
+        actor.start_iteration(iteration, 11)
+        _, std = actor.distribution(obs, decisions)
+        torch.testing.assert_close(std, torch.full_like(std, factor))
+    _, std = reference.distribution(obs, decisions)
+    assert torch.equal(std, torch.ones_like(std))
+    other = make(encoder)
+    other.load_state_dict(actor.state_dict())
+    assert other.adapter.std_factor == actor.adapter.std_factor
+    with pytest.raises(ValueError, match=r"final_factor` needs the number of iterations of the run, `agent.max_it"):
+        actor.start_iteration(1, None)
+
+
 def test_what_it_cannot_do_is_refused() -> None:
+    for factor in (0.0, 1.5):
+        with pytest.raises(ValueError, match=rf"final_factor` is {factor}; expected a number in \(0, 1\]"):
+            NoiseStdOptions(final_factor=factor).validate_config()
     with pytest.raises(ValueError, match=r"std_range` is \(0.02, 0.9\); .* init_std = 0.5 between them, and 1"):
         NoiseStdOptions(0.5, (0.02, 0.9)).validate_config()
     with pytest.raises(ValueError, match=r"`agent.actor.noise_bound` is 0.0; expected a positive number"):

@@ -23,6 +23,16 @@ from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
 
+POLICIES = {
+    "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor": ("a Gaussian adapter", "gr00t_adapter"),
+    "gr00t_rl_ext.policy.categorical_actor:Gr00tCategoricalActor": ("a categorical adapter", "gr00t_categorical"),
+    "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor": ("a residual adapter", "gr00t_residual"),
+    "gr00t_rl_ext.policy.steering:Gr00tSteeringActor": ("a steering adapter", "gr00t"),
+    "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor": ("GR00T's action head", "gr00t_flow"),
+    "gr00t_rl_ext.policy.mlp:MlpActor": ("an MLP", "mlp"),
+}
+"""Class of an actor -> what it is, in words, and how the names of its agents begin."""
+
 
 def rng_state() -> dict[str, torch.Tensor]:
     """States of torch's random number generators, on the CPU."""
@@ -56,6 +66,32 @@ def check_format(loaded: dict[str, Any]) -> None:
             f"This checkpoint has format {loaded['format']}; this version of gr00t_rl_ext reads format {FORMAT}. Use"
             " the version that wrote it."
         )
+
+
+def check_policy(loaded: dict[str, Any], class_name: str) -> None:
+    """Check that the policy of a training checkpoint is of the agent's class.
+
+    Args:
+        loaded: The checkpoint.
+        class_name: Class of the agent's actor, ``module:name``.
+
+    Raises:
+        ValueError: If it is of another, or the checkpoint has another format; with the agent to choose.
+    """
+    check_format(loaded)
+    trained = loaded["actor_recipe"]["class_name"]
+    if trained == class_name:
+        return
+    (kind, stem), (own, _) = (POLICIES.get(name, (f"a {name}", None)) for name in (trained, class_name))
+    if stem is None:
+        played = ". Choose the `--agent` that it was trained with"
+    else:
+        algorithm = loaded["algorithm"].removeprefix("Gr00t").lower()
+        agent = f"{stem}_{algorithm}"
+        played = f", which the agent {agent} plays" if stem == "mlp" else f", which {agent} or {agent}_small plays"
+        if stem == "gr00t_adapter":
+            played += f" (before version 0.2 they were called gr00t_{algorithm} and gr00t_{algorithm}_small)"
+    raise ValueError(f"This checkpoint's policy is {kind}{played}. The policy of the agent here is {own}.")
 
 
 def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str | None) -> None:
@@ -107,6 +143,10 @@ class Checkpointed:
         pair = {"actor": self.actor_critic.actor, "critic": self.actor_critic.critic}
         return {name: network for name, network in pair.items() if network is not None}
 
+    def _announce_iteration(self) -> None:
+        """Tell the actor which iteration begins."""
+        self.actor_critic.actor.start_iteration(self.iteration, self.updater.rates.total_iterations)
+
     def open_stage(self, stage: int) -> None:
         """Open all stages of unfreezing up to one."""
         raise NotImplementedError
@@ -142,11 +182,13 @@ class Checkpointed:
             Whether the iteration was loaded.
 
         Raises:
-            ValueError: If it is none, belongs to another base checkpoint or algorithm, or other parts of GR00T train.
+            ValueError: If it is none, belongs to another policy, base checkpoint or algorithm, or other parts of GR00T
+                train.
         """
         networks = self._networks()
         wanted = dict.fromkeys((*networks, "optimizer", "iteration"), True) if load_cfg is None else load_cfg
         encoder = self.actor_critic.encoder
+        check_policy(loaded_dict, self.actor_critic.definition.class_name)
         check_header(loaded_dict, encoder.fingerprint, encoder.base_name)
         try:
             self.open_stage(loaded_dict["stage"])
@@ -166,9 +208,11 @@ class Checkpointed:
         with_iteration = bool(wanted.get("iteration"))
         if with_iteration:
             self.iteration = loaded_dict["iteration"]
-            self.actor_critic.actor.start_iteration(self.iteration)
         iteration = self.iteration if with_iteration else None
         self.updater.load(loaded_dict, with_optimizer=bool(wanted.get("optimizer")), iteration=iteration)
+        if with_iteration:
+            # after the updater, which knows the length of the run, and the weights, which schedules may change
+            self._announce_iteration()
         self.learning_rate = self.updater.rates.current["actor"]
         # rank 0 wrote it; with its generator the other ranks would explore alike
         if load_cfg is None and self.ranks.rank == 0:

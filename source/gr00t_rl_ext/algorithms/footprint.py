@@ -23,6 +23,7 @@ _SETTINGS = {
     "num_mini_batches": 1,
     "num_learning_epochs": 1,
     "critic_warmup_iterations": 0,
+    "critic_warmup_epochs": 0,
     "num_rounds": 1,
     "segment_length": None,
 }
@@ -131,6 +132,8 @@ class DrivenAlgorithm:
 
     def __init__(self, algorithm: PolicyOptimization, observe: Callable[[], TensorDict]) -> None:
         self._algorithm = algorithm
+        # of tensors without values
+        algorithm.describes_start = False
         self._observe = observe
         self._obs = observe()
         methods = ("configure_decisions", "configure_groups", "start_groups", "share_states", "park")

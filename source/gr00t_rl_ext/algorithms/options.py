@@ -32,6 +32,10 @@ class OptimizationOptions:
     desired_kl: float | None = None
     """KL per decision that the adaptive schedule aims at."""
 
+    learning_rate_warmup_steps: int = 0
+    """Steps of the optimizer over which the learning rates of the policy rise linearly from nearly 0, from the first
+    one in which it trains. A part of GR00T that joins later has its own."""
+
     optimizer: str = "adam"
     """``adam``, ``adamw``, ``sgd`` or ``rmsprop``."""
 
@@ -73,6 +77,7 @@ class OptimizationOptions:
         require = Requirements(self, WHERE)
         require.positive("learning_rate", "adam_epsilon", "max_grad_norm", "clip_param", "target_kl", "desired_kl")
         require.count("num_learning_epochs", "num_mini_batches", "gradient_accumulation_steps", "max_skipped_steps")
+        require.count("learning_rate_warmup_steps", at_least=0)
         require.not_negative("kl_to_base_coef", "entropy_coef")
         require.one_of("optimizer", ("adam", "adamw", "sgd", "rmsprop"), any_case=True)
         check_schedules(self.schedules(), self.desired_kl)
@@ -118,7 +123,11 @@ class PpoOptions(OptimizationOptions):
     """Error of a value beyond which the loss grows linearly (Huber). None: the squared error."""
 
     critic_warmup_iterations: int = 0
-    """Iterations at the start in which only the critic learns."""
+    """Iterations at the start in which only the critic learns. The policy learns nothing from their rollouts."""
+
+    critic_warmup_epochs: int = 0
+    """Passes over the first rollout in which the critic learns alone, before the policy learns from that rollout too.
+    Values and their targets are computed anew for each pass, and advantages after the last one."""
 
     gamma: float = 0.99
     """Discount per decision."""
@@ -150,6 +159,7 @@ class PpoOptions(OptimizationOptions):
         require = Requirements(self, WHERE)
         require.positive("critic_learning_rate", "huber_delta", "reward_clip")
         require.not_negative("value_loss_coef", "critic_warmup_iterations")
+        require.count("critic_warmup_epochs", at_least=0)
         for name in ("gamma", "lam"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0 or (name == "gamma" and value == 0.0):
@@ -219,8 +229,8 @@ class GrpoOptions(OptimizationOptions):
     """Smallest and largest success rate of a group to learn from. None: any, if its members differ."""
 
     segment_length: int | None = None
-    """Decisions after which a group goes on from the state of one of its members, and outcomes are compared anew. None:
-    never, whole episodes are compared."""
+    """Decisions after which a group goes on from the state of one of its members, and outcomes, which must be returns,
+    are compared anew. None: never, whole episodes are compared."""
 
     outcome: str = "success"
     """What members are compared by: ``success``, or the undiscounted ``return``."""
@@ -258,6 +268,12 @@ class GrpoOptions(OptimizationOptions):
         require.one_of("decision_weights", ("episode", "decision"))
         if not 0.0 <= self.baseline_momentum < 1.0:
             raise ValueError(f"`{WHERE}.baseline_momentum` is {self.baseline_momentum}; expected a number in [0, 1).")
+        if self.segment_length is not None and self.outcome == "success":
+            raise ValueError(
+                f"`{WHERE}.segment_length` is {self.segment_length}, but `{WHERE}.outcome` is 'success'. Nothing stands"
+                " in for what follows a segment, so that one without success would count as a failure although its"
+                f" episode goes on. Set `{WHERE}.outcome=return`, or `{WHERE}.segment_length=null`."
+            )
         if self.success_range is not None:
             low, high = self.success_range
             if not 0.0 <= low < high <= 1.0:

@@ -96,7 +96,6 @@ class PolicyOptimization(Checkpointed, ABC):
         self.encoder = actor_critic.encoder
         self.freezing = actor_critic.encoder.freezing
         self.actor.check_optimized(self.freezing.stages, self.options.entropy_coef)
-        self.reference = Reference(self.actor, self._autocast)
         self._example = observations[:1].clone()
         self._num_envs, self._num_steps_per_env = observations.batch_size[0], num_steps_per_env
         self.storage = self._make_storage()
@@ -116,6 +115,10 @@ class PolicyOptimization(Checkpointed, ABC):
         self.iteration = 0
         """Updates done."""
 
+        self._announce_iteration()
+        # as it decides in the first iteration
+        self.reference = Reference(self.actor, self._autocast)
+
         self.run_directory: str | None = None
         """Where the run writes, where the environment knows it. Training keeps it from other trainings."""
 
@@ -130,6 +133,8 @@ class PolicyOptimization(Checkpointed, ABC):
         self._statistics = RolloutStatistics()
         self._backbone_calls = 0
         self._gradients_checked = False
+        self.describes_start = True
+        """Whether the first decision prints what the policy finds worth knowing."""
 
     # Construction
 
@@ -237,6 +242,12 @@ class PolicyOptimization(Checkpointed, ABC):
 
     def _decide(self, encoded: TensorDict, envs: Tensor | slice = slice(None)) -> Tensor:
         """Draw action chunks (B, H * A) of some environments, and store the decisions."""
+        if self.describes_start:
+            self.describes_start = False
+            with self._autocast():
+                text = self.actor.describe_start(encoded)
+            if text is not None and self.ranks.rank == 0:
+                print(text)
         with self._autocast():
             actions = self.actor(encoded, stochastic_output=True).detach()
         recorded = tuple(parameter.detach() for parameter in self.actor.output_distribution_params)
@@ -257,7 +268,7 @@ class PolicyOptimization(Checkpointed, ABC):
         updater, storage = self.updater, self.storage
         updater.rates.start_iteration(self.iteration)
         ratio_error = self.reference.keep_distributions(storage, updater.part_size(storage))
-        means = updater.epochs(storage, whole, loss, self._policy_trains)
+        means = updater.epochs(storage, whole, loss, self._policy_trains, self.options.num_learning_epochs)
         self.learning_rate = updater.rates.current["actor"]
         if not self._gradients_checked and self._policy_trains:
             # the last mini-batch's are still there
@@ -288,7 +299,7 @@ class PolicyOptimization(Checkpointed, ABC):
         if self.iteration == 1 and self.ranks.are_many:
             # what a policy took from the first rollout, such as statistics of tokens, must be the same everywhere
             self.broadcast_parameters()
-        self.actor.start_iteration(self.iteration)
+        self._announce_iteration()
         # every rank must open the same stages
         success_rate = self.ranks.mean_if_known(self._statistics.success_rate(MIN_EPISODES))
         if opened := self.freezing.advance(self.iteration, success_rate):
@@ -304,7 +315,7 @@ class PolicyOptimization(Checkpointed, ABC):
 
     def _train_groups(self, groups: list[TrainedGroup]) -> None:
         """Optimise further parameters, and keep of decisions what lies below them."""
-        self.updater.add_groups(groups, self.learning_rate, torch.float16 in self._dtypes())
+        self.updater.add_groups(groups, torch.float16 in self._dtypes())
         self._gradients_checked = False
         del self.storage
         self.storage = self._make_storage()

@@ -31,7 +31,7 @@ class Gr00tPPO(PolicyOptimization):
 
     * With a critic of control steps, ratios, advantages and values are those of control steps.
     * Time-outs are bootstrapped with the value of the state in which they happened, or end the episode like failures.
-    * At the start, the critic may learn alone.
+    * At the start, the critic may learn alone: in whole iterations, or in passes over the first rollout.
 
     docs/ppo_details.md lists where each of the 37 implementation details of PPO stands.
 
@@ -71,6 +71,10 @@ class Gr00tPPO(PolicyOptimization):
 
         self._decided: tuple[TensorDict, Tensor] | None = None
         """The encoded observations of the decision in progress, and their values (N, W)."""
+
+        self._time_outs: list[tuple[int, Tensor, TensorDict]] = []
+        """Of the first rollout, where it is valued again: step, environments (N,) bool, and what is kept of the states
+        in which they timed out."""
 
     # Construction
 
@@ -155,7 +159,7 @@ class Gr00tPPO(PolicyOptimization):
         if outcome.time_outs is None or not self.options.bootstrap_time_outs:
             return torch.zeros(self._num_envs, device=self.device)
         assert self._decided is not None
-        decided, values = self._decided
+        obs, values = self._decided
         if (final := outcome.final_observations) is not None:
             # the episode that follows may begin with finite numbers again
             require_finite_observations(final)
@@ -163,10 +167,13 @@ class Gr00tPPO(PolicyOptimization):
                 obs = self.encoder.encode(final)
             else:
                 # of the images, what was seen when it was decided; all else is of the very state
-                obs = TensorDict({**decided, **final}, batch_size=final.batch_size)
+                obs = TensorDict({**obs, **final}, batch_size=final.batch_size)
             with self._autocast():
                 values = self.critic(obs)
-        return torch.where(outcome.time_outs.bool(), values[:, 0], 0.0)
+        time_outs = outcome.time_outs.bool()
+        if self._warms_up and time_outs.any():
+            self._time_outs.append((self.storage.step, time_outs, self.encoder.kept(obs)[time_outs]))
+        return torch.where(time_outs, values[:, 0], 0.0)
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Generalised advantages, of decisions or of control steps, and returns.
@@ -180,6 +187,10 @@ class Gr00tPPO(PolicyOptimization):
         self._encoded = (obs, self.encoder.kept(encoded))
         with self._autocast():
             last_values = self.critic(encoded)[:, 0]
+        self._estimate_advantages(last_values)
+
+    def _estimate_advantages(self, last_values: Tensor) -> None:
+        """Returns and advantages, given the values of the observations after the last decision, (N,)."""
         st, valid, gamma, lam = self.storage, None, self.options.gamma, self.options.lam
         following = last_values, st.dones, st.final_values, st.executed
         if st.step_rewards is None:
@@ -204,10 +215,15 @@ class Gr00tPPO(PolicyOptimization):
         Raises:
             DivergedError: Gradients were not finite too often in a row.
         """
-        policy_trained = self._policy_trains
-        means = self._optimize(self._mini_batch_statistics, self._loss)
+        policy_trained, warmed_up = self._policy_trains, self._warms_up
         observations = self.storage.observations.flatten(0, 1)
-        self.critic.update_normalization(observations)
+        if warmed_up:
+            # first: statistics that move later would make another critic of the one that was trained
+            self.critic.update_normalization(observations)
+            self._warm_up_critic()
+        means = self._optimize(self._mini_batch_statistics, self._loss)
+        if not warmed_up:
+            self.critic.update_normalization(observations)
         if policy_trained:
             self.actor.update_normalization(observations)
         explained = objectives.explained_variance(self.storage.values.flatten(), self.storage.returns.flatten())
@@ -222,28 +238,74 @@ class Gr00tPPO(PolicyOptimization):
     def _policy_trains(self) -> bool:
         return self.iteration >= self.options.critic_warmup_iterations
 
+    @property
+    def _warms_up(self) -> bool:
+        """Whether the critic passes over the rollout alone before the policy learns from it."""
+        return self.iteration == 0 and self.options.critic_warmup_epochs > 0
+
+    def _warm_up_critic(self) -> None:
+        """Let the critic alone pass over the rollout, each time towards returns of what it has become."""
+        self._value_again()
+        for _ in range(self.options.critic_warmup_epochs):
+            self.updater.epochs(self.storage, self._mini_batch_statistics, self._critic_loss, False, 1)
+            self._value_again()
+        self._time_outs = []
+
+    @torch.no_grad()
+    def _value_again(self) -> None:
+        """Values, returns and advantages of the stored decisions by the critic as it is now."""
+        st = self.storage
+
+        def valued(kept: TensorDict) -> Tensor:
+            with self._autocast():
+                return self.critic(self.encoder.complete(kept))
+
+        observations, values = st.observations.flatten(0, 1), st.values.flatten(0, 1)
+        for which in st.in_order(self.updater.part_size(st)):
+            values[which] = valued(observations[which])
+        for step, envs, kept in self._time_outs:
+            st.final_values[step, envs] = valued(kept)[:, 0]
+        assert self._encoded is not None
+        self._estimate_advantages(valued(self._encoded[1])[:, 0])
+
+    def _critic_loss(self, batch: Batch, whole: tuple[float | Tensor, float | Tensor, Tensor]) -> Loss:
+        """That of the warm-up. The policy, which it does not change, is not asked."""
+        with torch.no_grad(), self._autocast():
+            obs = self.encoder.complete(batch.observations)
+        valid, weight = self._counted(batch, whole[2])
+        loss = weight * self._value_loss(obs, batch, valid)
+        return Loss(
+            self.options.value_loss_coef * loss, {"value_loss": loss}, torch.zeros(len(obs), device=self.device)
+        )
+
+    def _counted(self, batch: Batch, executed: Tensor) -> tuple[Tensor | None, Tensor | float]:
+        """Where the critic values control steps: those that count, and the weight of a part of a mini-batch, which
+        counts by its executed control steps. Else nothing."""
+        if self.critic.num_values == 1:
+            return None, 1.0
+        valid = batch.decisions.valid
+        return valid, valid.sum() / (valid.shape[0] * executed)
+
+    def _value_loss(self, obs: TensorDict, batch: Batch, valid: Tensor | None) -> Tensor:
+        options, rows = self.options, batch.rows
+        with self._autocast():
+            values = self.critic(obs)
+        clip = options.clip_param if options.use_clipped_value_loss else None
+        return objectives.value_loss(values, rows["values"], rows["returns"], clip, options.huber_delta, valid)
+
     def _loss(self, batch: Batch, whole: tuple[float | Tensor, float | Tensor, Tensor]) -> Loss:
-        options, rows, clip = self.options, batch.rows, self.options.clip_param
+        options, clip = self.options, self.options.clip_param
         mean, std, executed = whole
         scored = self.reference.score(batch, self._policy_trains)
-        with self._autocast():
-            values = self.critic(scored.observations)
         step_log_ratio = scored.current.log_ratio(scored.old)
         log_ratio = step_log_ratio.sum(1)
-        advantages = (rows["advantages"] - mean) / std
+        advantages = (batch.rows["advantages"] - mean) / std
+        valid, weight = self._counted(batch, executed)
         # one ratio per decision, unless the critic values control steps
-        valid, ratios = None, log_ratio.unsqueeze(1)
-        weight: float | Tensor = 1.0
-        if values.shape[1] > 1:
-            valid, ratios = scored.current.valid, step_log_ratio
-            # parts of a mini-batch count by their executed control steps
-            weight = valid.sum() / (valid.shape[0] * executed)
-        value_clip = clip if options.use_clipped_value_loss else None
+        ratios = log_ratio.unsqueeze(1) if valid is None else step_log_ratio
         terms = {
             "policy_loss": objectives.clipped_surrogate_loss(ratios, advantages, clip, valid),
-            "value_loss": objectives.value_loss(
-                values, rows["values"], rows["returns"], value_clip, options.huber_delta, valid
-            ),
+            "value_loss": self._value_loss(scored.observations, batch, valid),
             "clipfrac": objectives.clip_fraction(ratios.detach(), clip, valid),
         }
         parts = {name: weight * term for name, term in terms.items()}

@@ -47,12 +47,18 @@ class LearningRates:
     A rate is the initial one, which is the config's, times a factor that follows from the iteration or was adapted.
     Loading a state restores the factor, so that a run may be resumed with another ``learning_rate``.
 
+    Another factor is the warm-up of every group but ``critic``: from 1/W to 1 over the first W optimizer steps of the
+    group in which the policy trains. Without it the first steps of Adam, which divides by a mean of few gradients, are
+    as large as the rate in every weight (Ma and Yarats 2021, arXiv 1910.04209). While any group warms up, ``adaptive``
+    raises no rate: a small KL is then the warm-up's.
+
     Args:
         optimizer: Its groups' current rates are the initial ones.
         schedules: Schedules of ``actor``, ``critic`` and ``gr00t``, as :func:`check_schedules` lets them pass. The last
             is that of all other groups.
         total_iterations: Iterations of the run. None: unknown.
         desired_kl: What ``adaptive`` aims at.
+        warmup_steps: W. 0: no warm-up.
 
     Raises:
         ValueError: A linear schedule lacks the length of the run.
@@ -65,6 +71,7 @@ class LearningRates:
         *,
         total_iterations: int | None,
         desired_kl: float | None,
+        warmup_steps: int = 0,
     ) -> None:
         for key, schedule in schedules.items():
             if schedule == "linear" and (total_iterations is None or total_iterations <= 0):
@@ -74,17 +81,23 @@ class LearningRates:
                 )
         self._optimizer = optimizer
         self._schedules = dict(schedules)
-        self._total_iterations, self._desired_kl = total_iterations, desired_kl
+        self._max_iterations, self._desired_kl, self._warmup_steps = total_iterations, desired_kl, warmup_steps
         self._iteration = 0
+        self.total_iterations = total_iterations
+        """Iterations of the run, those before a resume included. None: unknown."""
+
         self._initial: dict[str, float] = {}
         self._factors: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
+        """Optimizer steps of a group in which the policy trained."""
         for group in optimizer.param_groups:
             self._register(group)
+        self._apply()
 
     def _register(self, group: dict[str, Any]) -> None:
         name = group["name"]
         assert name not in self._initial, f"two parameter groups are named {name!r}"
-        self._initial[name], self._factors[name] = group["lr"], 1.0
+        self._initial[name], self._factors[name], self._steps[name] = group["lr"], 1.0, 0
 
     def schedule(self, name: str) -> str:
         """Schedule of a parameter group."""
@@ -114,10 +127,10 @@ class LearningRates:
             ValueError: The run is over for a linear schedule, whose rate would be 0.
         """
         linear = [name for name in self._initial if self.schedule(name) == "linear"]
-        if linear and iteration >= self._total_iterations:  # type: ignore[operator]
+        if linear and iteration >= self.total_iterations:  # type: ignore[operator]
             raise ValueError(
                 f"The linear schedule of {', '.join(linear)} reached a learning rate of 0 after"
-                f" {self._total_iterations} iterations, and iteration {iteration} (counted from 0) is to start. Raise"
+                f" {self.total_iterations} iterations, and iteration {iteration} (counted from 0) is to start. Raise"
                 " `agent.max_iterations`, or choose another schedule."
             )
         self._iteration = iteration
@@ -132,43 +145,59 @@ class LearningRates:
         desired_kl = self._desired_kl
         if desired_kl is None:
             return
+        warming_up = any(self._warmup(name) < 1.0 for name in self._factors)
         for name, factor in self._factors.items():
             if self.schedule(name) != "adaptive":
                 continue
             if kl > 2.0 * desired_kl:
                 self._factors[name] = max(1.0 / MAX_FACTOR, factor / STEP)
-            elif 0.0 < kl < desired_kl / 2.0:
+            elif 0.0 < kl < desired_kl / 2.0 and not warming_up:
                 largest = max(1.0, min(MAX_FACTOR, MAX_RATE / self._initial[name]))
                 self._factors[name] = min(largest, factor * STEP)
+        self._apply()
+
+    def count_step(self) -> None:
+        """Tell of an optimizer step in which the policy trained; the rates are then those of the next one."""
+        for name in self._steps:
+            self._steps[name] += 1
         self._apply()
 
     def _apply(self) -> None:
         for group in self._optimizer.param_groups:
             name = group["name"]
-            group["lr"] = self._initial[name] * self._factor(name)
+            group["lr"] = self._initial[name] * self._factor(name) * self._warmup(name)
+
+    def _warmup(self, name: str) -> float:
+        if name == "critic" or self._steps[name] >= self._warmup_steps:
+            return 1.0
+        return (self._steps[name] + 1) / self._warmup_steps
 
     def _factor(self, name: str) -> float:
         schedule = self.schedule(name)
         if schedule == "linear":
-            assert self._total_iterations is not None
-            return max(0.0, 1.0 - self._iteration / self._total_iterations)
+            assert self.total_iterations is not None
+            return max(0.0, 1.0 - self._iteration / self.total_iterations)
         return self._factors[name] if schedule == "adaptive" else 1.0
 
     def state_dict(self) -> dict[str, Any]:
-        """The iteration and the adapted factors."""
-        return {"iteration": self._iteration, "factors": dict(self._factors)}
+        """The iteration, the adapted factors, and the steps of each group."""
+        return {"iteration": self._iteration, "factors": dict(self._factors), "steps": dict(self._steps)}
 
-    def load_state_dict(self, state: dict[str, Any], iterations_done: int) -> None:
+    def load_state_dict(self, state: dict[str, Any], iterations_done: int, *, with_optimizer: bool = True) -> None:
         """Go on from a saved state, after the optimizer's own was loaded: that holds the rates it was saved with.
 
         Args:
             state: From :meth:`state_dict`.
-            iterations_done: Iterations before this run, which ``total_iterations`` does not count.
+            iterations_done: Iterations before this run, which the constructor's ``total_iterations`` does not count.
+            with_optimizer: Whether the optimizer's state was loaded. Else it begins anew, and so does the warm-up.
         """
-        if self._total_iterations is not None:
-            self._total_iterations += iterations_done
+        if self._max_iterations is not None:
+            self.total_iterations = self._max_iterations + iterations_done
         for name in self._factors:
             self._factors[name] = state["factors"].get(name, 1.0)
+        if with_optimizer:
+            # a checkpoint of version 0.1 tells no steps: its warm-up is over
+            self._steps = {name: state.get("steps", {}).get(name, self._warmup_steps) for name in self._steps}
         # not start_iteration: the run may be over, and the policy loaded to look at it
         self._iteration = state["iteration"]
         self._apply()

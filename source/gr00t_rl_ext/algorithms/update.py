@@ -83,7 +83,11 @@ class Updater:
             [*own, *of_gr00t], lr=options.learning_rate, **settings
         )
         self.rates = LearningRates(
-            self.optimizer, options.schedules(), total_iterations=total_iterations, desired_kl=options.desired_kl
+            self.optimizer,
+            options.schedules(),
+            total_iterations=total_iterations,
+            desired_kl=options.desired_kl,
+            warmup_steps=options.learning_rate_warmup_steps,
         )
         self.skipped = SkippedSteps(options.max_skipped_steps)
         self.scaler = self._make_scaler(has_half)
@@ -92,11 +96,10 @@ class Updater:
         """Keeps gradients of float16 layers, whose smallest number is 6e-8, from becoming zero."""
         return GradScaler(self._device_type, enabled=has_half)
 
-    def add_groups(self, groups: Iterable[TrainedGroup], learning_rate: float, has_half: bool) -> None:
-        """Optimise further parameters, those without a learning rate of their own at this one. The optimizer keeps its
-        state of the others."""
+    def add_groups(self, groups: Iterable[TrainedGroup], has_half: bool) -> None:
+        """Optimise further parameters. The optimizer keeps its state of the others."""
         for group in groups:
-            self.rates.add_group(_parameter_group(group, learning_rate))
+            self.rates.add_group(_parameter_group(group, self._options.learning_rate))
         self.scaler = self._make_scaler(has_half)
 
     def part_size(self, storage: DecisionStorage) -> int:
@@ -110,14 +113,16 @@ class Updater:
         whole: Callable[[Tensor], Any],
         loss: Callable[[Any, Any], Loss],
         policy_trains: bool,
+        num_epochs: int,
     ) -> dict[str, float]:
-        """Passes over the stored decisions, until their number or the target KL is reached.
+        """Passes over the stored decisions, until their number or, where the policy trains, the target KL is reached.
 
         Args:
             storage: The decisions.
             whole: Indices of a mini-batch -> what its parts must know of it.
             loss: A part of a mini-batch, and that -> its loss.
             policy_trains: Whether the policy may move: learning rates follow its KL.
+            num_epochs: Passes at most.
 
         Returns:
             Means over the mini-batches.
@@ -127,7 +132,7 @@ class Updater:
         """
         sums: dict[str, float] = {}
         num_updates, first_ratio_error, stopped = 0, 0.0, False
-        for _ in range(self._options.num_learning_epochs):
+        for _ in range(num_epochs):
             kls = []
             for indices in storage.shuffled(self._options.num_mini_batches):
                 metrics, log_ratio = self._mini_batch(storage, indices, whole(indices), loss, policy_trains)
@@ -137,7 +142,7 @@ class Updater:
                     sums[name] = sums.get(name, 0.0) + value
                 kls.append(metrics["approx_kl"])
                 num_updates += 1
-            target = self._options.target_kl
+            target = self._options.target_kl if policy_trains else None
             # all ranks stop, or none
             if target is not None and self._ranks.mean(sum(kls) / len(kls)) > target:
                 stopped = True
@@ -171,7 +176,8 @@ class Updater:
         metrics = sums | norms | {"approx_kl": objectives.approximate_kl(log_ratio)}
         # one synchronisation with the device for all of them
         floats = dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
-        self._step(all(math.isfinite(floats[name]) for name in norms))
+        if self._step(all(math.isfinite(floats[name]) for name in norms)) and trains:
+            self.rates.count_step()
         return floats, log_ratio
 
     def _clip_gradients(self) -> dict[str, Tensor]:
@@ -192,8 +198,8 @@ class Updater:
         nn.utils.clip_grads_with_norm_(parameters, self._options.max_grad_norm, policy_norm)
         return {f"grad_norm_{name}": norm for name, norm in norms.items()}
 
-    def _step(self, finite: bool) -> None:
-        """Take the step, unless its gradient is not finite."""
+    def _step(self, finite: bool) -> bool:
+        """Take the step, unless its gradient is not finite. Returns whether it was taken."""
         # with float16, gradients overflow until the scale has come down to what they can bear
         searching = self.scaler.is_enabled() and self.scaler.get_scale() > 1.0
         if not searching:
@@ -201,6 +207,7 @@ class Updater:
         if finite:
             self.scaler.step(self.optimizer)
         self.scaler.update()
+        return finite
 
     # Checkpoints
 
@@ -226,7 +233,7 @@ class Updater:
             self.scaler.load_state_dict(state["scaler"])
         if iteration is not None:
             # after the optimizer, whose state holds the rates as well
-            self.rates.load_state_dict(state["learning_rates"], iteration)
+            self.rates.load_state_dict(state["learning_rates"], iteration, with_optimizer=with_optimizer)
 
 
 def _parameter_group(group: TrainedGroup, learning_rate: float) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Arguments(argparse.Namespace):
     checkpoint: str | None
     assets: str | None
     record: bool
+    evaluate: int | None
     overrides: list[str]
     """Hydra overrides and preset selections: ``agent.algorithm.gamma=0.98``, ``physics=newton_mjwarp``."""
     rest: list[str]
@@ -110,6 +111,14 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
     ours.add_argument(
         "--no-record", dest="record", action="store_false", help="Do not record a video of the policy at the end."
     )
+    if program == "train.py":
+        ours.add_argument(
+            "--evaluate",
+            type=int,
+            metavar="EPISODES",
+            help="Compare the policy before and after training in as many episodes (default: 200 where training begins"
+            " with the task's starter policy, else none).",
+        )
     known, rest = parser.parse_known_args(argv, Arguments())
     for flag, hint in _GONE.items():
         if flag in rest:
@@ -126,22 +135,23 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
 
 
 def parse_with_overrides(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, of_several: str
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None, *of_several: str
 ) -> argparse.Namespace:
     """Parse the command line of a command that acts without training, whose overrides may stand anywhere.
 
     Args:
         parser: Knows the command's own arguments.
         argv: The command line.
-        of_several: The argument that takes several values, and with them what follows it.
+        of_several: The arguments that take several values, as text, and with them what follows.
     """
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")
     parser.add_argument("overrides", nargs="*", metavar="FIELD=VALUE", help="Overrides of configs.")
     arguments = parser.parse_intermixed_args(argv)
-    values = getattr(arguments, of_several)
-    if values is not None:
-        arguments.overrides += filter(is_override, values)
-        setattr(arguments, of_several, [item for item in values if not is_override(item)])
+    for name in of_several:
+        values = getattr(arguments, name)
+        if values is not None:
+            arguments.overrides += filter(is_override, values)
+            setattr(arguments, name, [item for item in values if not is_override(item)])
     arguments.overrides = [with_quoted_names(item) for item in arguments.overrides]
     return arguments

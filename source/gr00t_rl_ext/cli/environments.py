@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gr00t_rl_ext.cli.arguments import is_gymnasium
@@ -15,12 +15,15 @@ from gr00t_rl_ext.cli.handler import default_device
 
 
 @contextlib.contextmanager
-def environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
+def environments(
+    arguments: argparse.Namespace, check: Callable[[Any], None] = lambda agent_cfg: None
+) -> Iterator[tuple[Any, Any]]:
     """Environments as rsl_rl sees them, of Isaac Lab or of Gymnasium, and the agent's config. Closed at the end.
 
     Args:
         arguments: ``task``, ``agent``, ``overrides`` (of both configs, as in training), ``num_envs``, ``device`` (None:
             the GPU if there is one) and ``seed``.
+        check: Is given the agent's config before the simulator starts.
 
     Raises:
         ValueError: Something of it does not exist or does not fit.
@@ -35,6 +38,7 @@ def environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
 
         of_agent = arguments.agent, arguments.overrides
         env_cfg, agent_cfg = resolution.resolve(arguments.task, *of_agent, arguments.num_envs, device, arguments.seed)
+        check(agent_cfg)
         with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
             yield env, agent_cfg
         return
@@ -45,6 +49,7 @@ def environments(arguments: argparse.Namespace) -> Iterator[tuple[Any, Any]]:
     cfg.scene.num_envs = arguments.num_envs
     cfg.sim.device = agent_cfg.device = device
     cfg.seed = agent_cfg.seed = arguments.seed
+    check(agent_cfg)
 
     from isaaclab.app import launch_simulation
 

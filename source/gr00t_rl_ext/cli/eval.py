@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gr00t_rl_ext.cli.arguments import parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
@@ -43,6 +45,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="model_*.pt files or directories of runs, of which the last model is taken. base: the policy before"
         " reinforcement learning. All are compared with the first.",
     )
+    parser.add_argument(
+        "--noise_scale",
+        nargs="+",
+        metavar="SCALE",
+        help="How much noise decisions begin with: 1 as GR00T draws it, 0 the centre of its flow. Each checkpoint is"
+        " evaluated with each scale (default: the agent's agent.actor.noise_scale).",
+    )
     parser.add_argument("--episodes", type=int, default=200, help="Of each checkpoint (default: %(default)s).")
     parser.add_argument("--num_envs", type=int, default=16, help="Environments at once (default: %(default)s).")
     parser.add_argument("--seed", type=int, default=0, help="Of initial states and policies (default: %(default)s).")
@@ -60,22 +69,42 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=0,
         help="Successes and failures of each checkpoint to film, as many of both; beside --out (default: %(default)s).",
     )
-    return parse_with_overrides(parser, argv, "checkpoint")
+    parser.add_argument(
+        "--side_by_side",
+        action="store_true",
+        help="Film an episode of the first and of the last row next to each other; beside --out.",
+    )
+    return parse_with_overrides(parser, argv, "checkpoint", "noise_scale")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from gr00t_rl_ext.cli import preflight
     from gr00t_rl_ext.evaluation import comparison, report
 
     prepare_assets(arguments.task, arguments.assets)
     checkpoints = check(arguments)
-    with environments(arguments) as (env, agent_cfg):
+    scales = noise_scales(arguments.noise_scale)
+
+    def check_agent(agent_cfg: Any) -> None:
+        for checkpoint in checkpoints.values():
+            preflight.check_plays(agent_cfg, checkpoint)
+        if scales and not hasattr(getattr(agent_cfg, "actor", None), "noise_scale"):
+            raise UsageError(
+                f"--noise_scale is given, but the agent {arguments.agent} does not act through GR00T's action head: its"
+                " decisions begin with no noise. Leave out --noise_scale, or choose an agent that does, such as"
+                " gr00t_ppo or gr00t_flow_ppo."
+            )
+
+    with environments(arguments, check_agent) as (env, agent_cfg):
         evaluations = comparison.evaluate_all(
             env,
             agent_cfg,
             checkpoints,
             **{name: getattr(arguments, name) for name in ("task", "agent", "episodes", "seed", "videos")},
+            side_by_side=arguments.side_by_side,
+            noise_scales=scales,
             folder=arguments.out and arguments.out.with_suffix(""),
         )
     rows = report.summarise(evaluations)
@@ -106,14 +135,35 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
     check_episodes(arguments.episodes, arguments.half_width)
     if arguments.out is not None and arguments.out.suffix != ".json":
         raise UsageError(f"--out is '{arguments.out}'; expected a file that ends in .json.")
-    if arguments.videos and arguments.out is None:
-        raise UsageError("--videos needs --out, beside which they are written.")
+    for option in ("videos", "side_by_side"):
+        if getattr(arguments, option) and arguments.out is None:
+            raise UsageError(f"--{option} needs --out, beside which it is written.")
     if not arguments.checkpoint:
         raise UsageError("--checkpoint is missing: name at least one model_*.pt, directory of a run, or base.")
     arguments.num_envs = min(arguments.num_envs, arguments.episodes)
     checkpoints = {item: None if item == BASE else _checkpoint(item) for item in arguments.checkpoint}
     comparison.check_tasks([path for path in checkpoints.values() if path is not None], arguments.task)
     return _named(checkpoints)
+
+
+def noise_scales(given: Sequence[str] | None) -> list[float]:
+    """The values of ``--noise_scale``, each once; none where it is not given.
+
+    Raises:
+        UsageError: One is no scale, or there is none.
+    """
+    scales = []
+    for item in given or ():
+        try:
+            scale = float(item)
+        except ValueError:
+            scale = math.nan
+        if not 0.0 <= scale < math.inf:
+            raise UsageError(f"--noise_scale is {item!r}; expected finite numbers of at least 0, such as 0 0.5 1.")
+        scales.append(scale)
+    if given is not None and not scales:
+        raise UsageError("--noise_scale is empty; name one scale or more, such as 0 0.5 1.")
+    return list(dict.fromkeys(scales))
 
 
 def _checkpoint(item: str) -> Path:

@@ -54,7 +54,7 @@ def _export(arguments: argparse.Namespace) -> int:
     if not arguments.run.exists():
         raise UsageError(f"There is no {str(arguments.run)!r}. Give the directory of a run, as train.py prints it.")
     file = model_file(arguments.run)
-    saved = _read(file)
+    saved = read_model(file)
     check_format(saved)
     if saved["base_name"] is None:
         raise UsageError(f"{str(file)!r} is of a policy without GR00T: there is no GR00T checkpoint to export.")
@@ -76,6 +76,7 @@ def _export(arguments: argparse.Namespace) -> int:
     with new_directory(arguments.out) as directory:
         actor = export.load_trained(saved, arguments.device, **changes)
         parts = ", ".join(export.gr00t_of(actor).freezing.parts)
+        lost = export.lost_in_gr00t(actor)
         expected = export.actions(actor, obs)
         export.write(actor, definition, directory)
         del actor  # two models at once may be more than the memory holds
@@ -102,10 +103,13 @@ def _export(arguments: argparse.Namespace) -> int:
             )
     print(f"wrote {arguments.out.resolve()}")
     print(f"the actor's own networks, which GR00T's format has no place for: {export.POLICY_DIRECTORY}/")
+    if lost is not None:
+        print(lost)
     return 0
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_model(file: Path) -> dict[str, Any]:
+    """A training checkpoint; a :class:`UsageError` if it is none."""
     import pickle
 
     import torch

@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gr00t_rl_ext.cli import preflight, summary
+from gr00t_rl_ext.cli import before_after, preflight, profile, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
-from gr00t_rl_ext.cli.profile import describe_gr00t
 from gr00t_rl_ext.cli.run_directory import LOGS, check_checkpoint, model_file, reserved
 from gr00t_rl_ext.tasks import compatibility
 from gr00t_rl_ext.tasks.gymnasium import resolution
@@ -29,20 +28,27 @@ PLAYED = 8
 
 def train(arguments: Arguments) -> int:
     """Train. Returns the exit code."""
+    if (starter := profile.starter_profile(arguments)) is not None:
+        profile.apply(starter, arguments)
+    preflight.check_at_least(0, arguments, "evaluate")
     _parse_rest(arguments, playing=False)
     env_cfg, agent_cfg = _resolve(arguments)
     compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
     preflight.check_logger(agent_cfg.logger)
     resumed = find_checkpoint(arguments, agent_cfg.experiment_name) if arguments.checkpoint else None
+    preflight.check_plays(agent_cfg, resumed)
     with reserved(agent_cfg.experiment_name, agent_cfg.run_name, arguments.run_timestamp) as (run_dir, _):
         summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
         seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed)
         places = summary.places(run_dir)
-        if arguments.record:
+        if arguments.record and not arguments.evaluate:
             places["video"] = _record(env_cfg, agent_cfg, Path(str(places["checkpoint"])))
     command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
     command += f" --device {arguments.device} --checkpoint {places['checkpoint']} --video"
     summary.print_summary(seconds, places, command, arguments.overrides)
+    if arguments.evaluate:
+        checkpoint = Path(str(places["checkpoint"]))
+        return before_after.evaluate(arguments, checkpoint, arguments.overrides, arguments.evaluate)
     return 0
 
 
@@ -53,6 +59,7 @@ def play(arguments: Arguments) -> int:
     env_cfg, agent_cfg = _resolve(arguments)
     arguments.checkpoint = arguments.checkpoint or "latest"
     checkpoint = find_checkpoint(arguments, agent_cfg.experiment_name)
+    preflight.check_plays(agent_cfg, checkpoint)
     print(f"Playing {checkpoint}")
     print(_play(env_cfg, agent_cfg, checkpoint, arguments.video))
     return 0
@@ -145,7 +152,7 @@ def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str
         "reward": "1 for success" if env_cfg.reward == "sparse_success" else "the environment's",
     }
     cameras: dict[str, Any] = dict.fromkeys(env_cfg.cameras, env_cfg.image_size)
-    return rows | describe_gr00t(agent_cfg, cameras)
+    return rows | profile.describe_gr00t(str(arguments.task), agent_cfg, cameras)
 
 
 def _learn(arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None) -> float:

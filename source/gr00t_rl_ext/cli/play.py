@@ -26,7 +26,8 @@ def _play(arguments: Arguments) -> int:
     from gr00t_rl_ext.tasks import compatibility
 
     agent_cfg = preflight.check_arguments(arguments)
-    preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
+    _, resolved = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
+    preflight.check_plays(resolved, arguments.checkpoint)
     if arguments.num_envs is None and arguments.device == "cpu" and compatibility.gr00t_config(agent_cfg):
         arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
 

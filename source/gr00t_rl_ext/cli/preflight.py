@@ -11,6 +11,7 @@ import importlib.util
 import io
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -18,7 +19,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
-from gr00t_rl_ext.cli.run_directory import check_checkpoint
+from gr00t_rl_ext.cli.run_directory import check_checkpoint, model_file
 from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.overrides import check_override_paths
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
@@ -48,6 +49,38 @@ def check_resolved(task: str, agent: str, overrides: list[str]) -> tuple[Any, An
     check_physics(env_cfg)
     check_agent(agent_cfg, env_cfg)
     return env_cfg, agent_cfg
+
+
+def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
+    """Check that an agent of ours plays a training checkpoint, as far as that is a file here that can be read.
+
+    Args:
+        agent_cfg: The agent's config.
+        checkpoint: A ``model_*.pt`` or the directory of a run. Anything else is left to what finds and loads it.
+
+    Raises:
+        UsageError: Its policy is another; the message names the agent that plays it.
+    """
+    import torch
+    from rsl_rl.utils import resolve_callable
+
+    from gr00t_rl_ext.algorithms.checkpoint import check_policy
+
+    name = getattr(getattr(agent_cfg, "actor", None), "class_name", None)
+    if checkpoint is None or not Path(checkpoint).exists() or name is None:
+        return
+    actor_class: Any = resolve_callable(name)
+    if not hasattr(actor_class, "OPTIONS"):
+        return
+    file = model_file(Path(checkpoint))
+    try:
+        loaded = torch.load(file, weights_only=True, mmap=True, map_location="cpu")
+    except Exception:  # of pickle, zipfile, torch and the file system
+        return
+    try:
+        check_policy(loaded, f"{actor_class.__module__}:{actor_class.__qualname__}")
+    except ValueError as error:
+        raise UsageError(f"The checkpoint {str(file)!r} does not fit the agent. {error}") from error
 
 
 def check_at_least(least: int, arguments: Any, *names: str) -> None:

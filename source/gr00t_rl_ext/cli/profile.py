@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gr00t_rl_ext.cli.arguments import Arguments
-from gr00t_rl_ext.policy.options import TINY
+from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium, with_quoted_names
+from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.policy.options import TINY, SteeringActorOptions
+from gr00t_rl_ext.starters import STARTER, no_starter, starter_of
 from gr00t_rl_ext.tasks.compatibility import gr00t_config
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 
@@ -28,6 +30,8 @@ class Profile:
     """Whether to select the preset ``small_cameras``, where the task has it."""
     overrides: tuple[str, ...] = ()
     """Other overrides, ``path=value``."""
+    evaluated: int = 0
+    """Episodes to compare the policy in, before and after training."""
 
 
 FULL = Profile("full", num_envs=None, max_iterations=None, small_cameras=False)
@@ -53,8 +57,72 @@ SMALL_MLP = Profile("small", num_envs=64, max_iterations=50, small_cameras=False
 """An agent without cameras on a CPU."""
 
 
+EPISODES = 200
+"""To compare the policy in that a run with a starter begins with, and that it ends with."""
+
+CHECKPOINT = "agent.actor.gr00t.checkpoint"
+
+STEERING = ("gr00t_ppo", "gr00t_grpo")
+"""Agents that begin with the task's starter where no checkpoint is named."""
+
+
+def starter_profile(arguments: Arguments) -> Profile | None:
+    """The profile of a run that begins with the task's starter; None for another run.
+
+    Raises:
+        UsageError: The task has none, and one was asked for.
+    """
+    told = [item.partition("=")[2] for item in arguments.overrides_under(f"{CHECKPOINT}=")]
+    agent = arguments.agent.removesuffix(ENTRY_POINT)
+    starter = starter_of(str(arguments.task))
+    if told:
+        if told[-1] != STARTER:
+            return None
+        if starter is None:
+            raise UsageError(no_starter(str(arguments.task)))
+    elif starter is None or agent.removesuffix(SMALL) not in STEERING:
+        return None
+    seen = map(with_quoted_names, starter.settings)
+    overrides = (f"{CHECKPOINT}={STARTER}", *seen, *_as_small(str(arguments.task), agent))
+    in_isaac_lab = not is_gymnasium(arguments.task)
+    return Profile(
+        "starter",
+        num_envs=SMALL_MODEL.num_envs if in_isaac_lab else None,
+        max_iterations=starter.iterations if agent.removesuffix(SMALL) in STEERING else None,
+        small_cameras=False,
+        overrides=overrides,
+        evaluated=EPISODES,
+    )
+
+
+def _as_small(task: str, agent: str) -> tuple[str, ...]:
+    """Overrides by which an agent of Isaac Lab's task is its recipe for small models, as far as there is one."""
+    if is_gymnasium(task) or agent.endswith(SMALL):
+        # the agents of Gymnasium's tasks are such recipes
+        return ()
+    import gymnasium as gym
+    from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
+
+    if f"{agent}{SMALL}" not in gym.spec(task).kwargs:
+        return ()
+    with contextlib.redirect_stdout(io.StringIO()):
+        cfgs: list[Any] = [load_cfg_from_registry(task, name) for name in (agent, f"{agent}{SMALL}")]
+    plain, small = (_flat(cfg.to_dict()) for cfg in cfgs)
+    left = ("agent.experiment_name", "agent.max_iterations")
+    changed = {key: value for key, value in small.items() if value != plain.get(key) and key not in left}
+    return tuple(f"{key}={'null' if value is None else value}" for key, value in changed.items())
+
+
+def _flat(node: Any, path: str = "agent") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {path: node}
+    return {key: value for name, child in node.items() for key, value in _flat(child, f"{path}.{name}").items()}
+
+
 def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
-    """A small profile on a CPU, the full one on a GPU."""
+    """That of the task's starter, else a small profile on a CPU, and the full one on a GPU."""
+    if (starter := starter_profile(arguments)) is not None:
+        return starter
     if arguments.device != "cpu":
         return FULL
     if gr00t_config(agent_cfg) is None:
@@ -71,7 +139,7 @@ def is_random(arguments: Arguments, agent_cfg: Any) -> bool:
     """Whether the tiny random GR00T is in effect."""
     if gr00t_config(agent_cfg) is None:
         return False
-    told = [item.partition("=")[2] for item in arguments.overrides_under("agent.actor.gr00t.checkpoint=")]
+    told = [item.partition("=")[2] for item in arguments.overrides_under(f"{CHECKPOINT}=")]
     return (told[-1] if told else agent_cfg.actor.gr00t.checkpoint) == TINY
 
 
@@ -98,6 +166,8 @@ def apply(profile: Profile, arguments: Arguments) -> None:
         added.append("presets=small_cameras")
     arguments.overrides += added
     arguments.forwarded += added
+    if arguments.evaluate is None:
+        arguments.evaluate = profile.evaluated
 
 
 def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
@@ -119,20 +189,33 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
     algorithm: Any = getattr(agent_cfg, "algorithm", None)
     if hasattr(algorithm, "group_size"):
         rows["groups"] = f"of {algorithm.group_size}, compared by {algorithm.outcome}"
-    return rows | describe_gr00t(agent_cfg, cameras)
+    return rows | describe_gr00t(str(arguments.task), agent_cfg, cameras)
 
 
-def describe_gr00t(agent_cfg: Any, cameras: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+def describe_gr00t(task: str, agent_cfg: Any, cameras: Mapping[str, tuple[int, int]]) -> dict[str, str]:
     """Which GR00T is in effect and what it sees, for a table; nothing for agents without. Cameras have height and width
     [px]."""
     gr00t_cfg = gr00t_config(agent_cfg)
     if gr00t_cfg is None:
         return {}
     chunk = agent_cfg.actor.chunk_length
-    return {
+    rows = {
         "cameras": ", ".join(f"{name} {width} x {height} px" for name, (height, width) in cameras.items()),
         "chunk": f"{chunk} control steps" if chunk else "the checkpoint's action horizon",
-        "GR00T": "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
-        if gr00t_cfg.checkpoint == TINY
-        else gr00t_cfg.checkpoint,
+        "GR00T": _named(gr00t_cfg.checkpoint, task),
     }
+    if (scale := getattr(agent_cfg.actor, "noise_scale", None)) is not None:
+        steers = isinstance(agent_cfg.actor, SteeringActorOptions)
+        rows["initial noise"] = f"scale {scale:g}{' when played, learned while training' if steers else ''}"
+    return rows
+
+
+def _named(checkpoint: str, task: str) -> str:
+    if checkpoint == TINY:
+        return "tiny random GR00T: a demonstration of the pipeline, not a trained policy"
+    if checkpoint == STARTER and (starter := starter_of(task)) is not None:
+        return (
+            f"starter {starter.name}: of 200 episodes it solved {starter.success_drawn:g} % with the noise that GR00T"
+            f" draws, {starter.success_centre:g} % at its centre ({starter.chunk_length} control steps executed)"
+        )
+    return checkpoint

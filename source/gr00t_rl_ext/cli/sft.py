@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PARTS = ("projector", "dit", "vl_self_attention", "language", "full")
 """What can be trained, of :data:`gr00t_rl_ext.policy.stages.PARTS`."""
 
-_MAX_SMALL_PARAMETERS = 50_000_000
+MAX_SMALL_PARAMETERS = 50_000_000
 """The agents for small models are for no more parameters than these."""
 
 
@@ -85,6 +85,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     learning.add_argument("--max-grad-norm", type=float, help="Gradients are clipped to it.")
     learning.add_argument("--seed", type=int, help="Of weights, order, noise and held-out episodes.")
     learning.add_argument("--eval-every", type=int, help="Steps between evaluations.")
+    learning.add_argument(
+        "--noise-scale",
+        type=float,
+        help="How much noise the sampled actions of an evaluation begin with: 1 as GR00T draws it, 0 the centre of its"
+        f" flow. Trains nothing (default: {SftOptions.noise_scale:g}).",
+    )
     learning.add_argument("--save-every", type=int, help="Steps between checkpoints.")
     learning.add_argument("--cache-gib", type=float, help="Features beyond it go to a file, not memory.")
     learning.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
@@ -148,4 +154,4 @@ def _agent(run: SftRun, task: str) -> str:
     else:
         agents = gym.spec(task).kwargs if task in gym.registry else {}
     small = f"{agent}{SMALL}"
-    return small if small in agents and (agent not in agents or run.num_parameters <= _MAX_SMALL_PARAMETERS) else agent
+    return small if small in agents and (agent not in agents or run.num_parameters <= MAX_SMALL_PARAMETERS) else agent

@@ -33,7 +33,7 @@ def _train(arguments: Arguments) -> int:
 
         return gymnasium_run.train(arguments)
 
-    from gr00t_rl_ext.cli import preflight, profile, summary
+    from gr00t_rl_ext.cli import before_after, preflight, profile, summary
     from gr00t_rl_ext.cli.run_directory import reserved
     from gr00t_rl_ext.tasks import compatibility
 
@@ -41,8 +41,10 @@ def _train(arguments: Arguments) -> int:
     chosen = profile.choose(arguments, agent_cfg)
     user_overrides = list(arguments.overrides)
     profile.apply(chosen, arguments)
+    preflight.check_at_least(0, arguments, "evaluate")
     env_cfg, agent_cfg = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
     compatibility.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
+    preflight.check_plays(agent_cfg, arguments.checkpoint)
     preflight.check_logger(arguments.option("logger") or getattr(agent_cfg, "logger", None))
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
@@ -62,9 +64,12 @@ def _train(arguments: Arguments) -> int:
         # a policy sees what it was trained on; the random one of a demonstration is shown by the full cameras
         played = user_overrides if profile.is_random(arguments, agent_cfg) else arguments.overrides
         play = play_command(arguments, env_cfg, places["checkpoint"])
-        if arguments.record and compatibility.gr00t_config(agent_cfg) is not None:
-            places["video"] = _record(arguments, Path(str(places["checkpoint"])), played)
+        checkpoint = Path(str(places["checkpoint"]))
+        if arguments.record and not arguments.evaluate and compatibility.gr00t_config(agent_cfg) is not None:
+            places["video"] = _record(arguments, checkpoint, played)
         summary.print_summary(seconds, places, play, played)
+        if arguments.evaluate:
+            return before_after.evaluate(arguments, checkpoint, played, arguments.evaluate)
     return 0
 
 

@@ -115,6 +115,11 @@ class DecisionEnv:
         """Number of choices of each component of a discrete action; empty for continuous actions."""
         return self._action_layout.choices
 
+    def executed(self, actions: Tensor) -> Tensor:
+        """What the environment executes of the numbers that a learner gives, (..., control_action_dim): all of them, as
+        they are, unless it clips."""
+        return actions
+
     def configure_decisions(
         self,
         chunk_length: int,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gr00t_rl_ext.evaluation.episodes import Episodes, EvaluationError, run_episodes
-from gr00t_rl_ext.evaluation.footage import film
-from gr00t_rl_ext.evaluation.policies import load_policy
+from gr00t_rl_ext.evaluation.footage import film, film_side_by_side
+from gr00t_rl_ext.evaluation.policies import Policy, load_policy
 from gr00t_rl_ext.evaluation.report import Evaluation
 from gr00t_rl_ext.progress import progress_bar
 
@@ -46,10 +46,14 @@ def evaluate_all(
     agent: str,
     episodes: int,
     seed: int,
+    noise_scales: Sequence[float] = (),
     videos: int = 0,
+    side_by_side: bool = False,
     folder: Path | None = None,
 ) -> list[Evaluation]:
     """Evaluate checkpoints one after the other, in the same environments.
+
+    Each policy is built once and draws the same random numbers, whatever they are scaled by.
 
     Args:
         env: The environments.
@@ -59,7 +63,10 @@ def evaluate_all(
         agent: Its name.
         episodes: To run of each checkpoint.
         seed: Of initial states and policies.
-        videos: Successes and failures to film of each checkpoint, as many of both.
+        noise_scales: How much noise decisions begin with (``agent.actor.noise_scale``): each checkpoint is evaluated
+            with each. Empty: as the agent says. Needs an agent with an action head.
+        videos: Successes and failures to film of each evaluation, as many of both.
+        side_by_side: Whether to film an episode of the first and of the last evaluation next to each other.
         folder: Where videos are written; needed for some.
 
     Raises:
@@ -68,37 +75,90 @@ def evaluate_all(
     origin = next((path for path in checkpoints.values() if path is not None), None)
     evaluations: list[Evaluation] = []
     first: Episodes | None = None
-    for name, checkpoint in checkpoints.items():
+    for checkpoint_name, checkpoint in checkpoints.items():
         policy = load_policy(env, agent_cfg, checkpoint, origin)
-        with progress_bar() as progress:
-            bar = progress.add_task(name, total=episodes)
-            ran = run_episodes(env, policy.decide, episodes, seed, lambda done: progress.update(bar, completed=done))  # noqa: B023  called within this turn
-        first = first or ran
-        if (other := ran.differs_at(first)) is not None:
-            raise EvaluationError(
-                f"{name} began episode {other} in another state than {evaluations[0].name}, although the seed is the"
-                " same: the task's reset depends on what happened before. Checkpoints cannot be compared on it."
-            )
-        evaluations.append(
-            Evaluation(
-                name=name,
-                fingerprint=policy.fingerprint,
-                task=task,
-                agent=agent,
-                seed=seed,
-                chunk_length=env.unwrapped.chunk_length,
-                initial_states=first.digests(),
-                successes=None if ran.successes is None else tuple(ran.successes),
-                returns=tuple(ran.returns),
-                lengths=tuple(ran.lengths),
-                notes=policy.notes(),
-            )
-        )
+        finished: dict[str, Episodes] = {}
+        for scale in noise_scales or (None,):
+            name = f"{checkpoint_name}, noise {scale:g}" if len(noise_scales) > 1 else checkpoint_name
+            policy.start(scale)
+            ran, evaluation = evaluate(env, policy, name, first, task=task, agent=agent, episodes=episodes, seed=seed)
+            first = first or ran
+            evaluations.append(evaluation)
+            finished[name] = ran
         if videos and folder is not None:
-            place = folder / re.sub(r"[^\w.-]+", "_", name)
-            said = film(env, ran, seed, {place / file: [number] for file, number in chosen(ran, videos).items()})
-            print(f"videos of {name}: {said}")
+            # only now, since filming configures decisions of its own
+            for name, ran in finished.items():
+                place = folder / re.sub(r"[^\w.-]+", "_", name)
+                said = film(env, ran, seed, {place / file: [number] for file, number in chosen(ran, videos).items()})
+                print(f"videos of {name}: {said}")
+    if side_by_side and folder is not None:
+        assert first is not None
+        file = folder / "side_by_side.mp4"
+        said = film_side_by_side(env, [first, ran], seed, telling(first, ran), file)
+        print(f"{evaluations[0].name} (left) and {evaluations[-1].name}: {said}")
     return evaluations
+
+
+def evaluate(
+    env: Any,
+    policy: Policy,
+    name: str,
+    first: Episodes | None,
+    *,
+    task: str,
+    agent: str,
+    episodes: int,
+    seed: int,
+) -> tuple[Episodes, Evaluation]:
+    """Evaluate a policy, with a progress bar.
+
+    Args:
+        env: The environments, with decisions as the policy makes them.
+        policy: The policy.
+        name: What tables call it.
+        first: Episodes of what it is compared with. None: it is the first.
+        task: Id of the task.
+        agent: Name of the agent.
+        episodes: To run.
+        seed: Of initial states and policy.
+
+    Raises:
+        EvaluationError: It did not begin in the states in which the first one did.
+    """
+    with progress_bar() as progress:
+        bar = progress.add_task(name, total=episodes)
+        ran = run_episodes(env, policy.decide, episodes, seed, lambda done: progress.update(bar, completed=done))
+    first = first or ran
+    if (other := ran.differs_at(first)) is not None:
+        raise EvaluationError(
+            f"{name} began episode {other} in another state than the first checkpoint, although the seed is the same:"
+            " the task's reset depends on what happened before. Checkpoints cannot be compared on it."
+        )
+    evaluation = Evaluation(
+        name=name,
+        fingerprint=policy.fingerprint,
+        task=task,
+        agent=agent,
+        seed=seed,
+        chunk_length=env.unwrapped.chunk_length,
+        noise_scale=policy.noise_scale,
+        initial_states=first.digests(),
+        successes=None if ran.successes is None else tuple(ran.successes),
+        returns=tuple(ran.returns),
+        lengths=tuple(ran.lengths),
+        notes=policy.notes(),
+    )
+    return ran, evaluation
+
+
+def telling(before: Episodes, after: Episodes) -> int:
+    """The first episode that fails before and succeeds after, or whose return rises most where there is none."""
+    if before.successes is not None and after.successes is not None:
+        mended = [n for n, (was, now) in enumerate(zip(before.successes, after.successes, strict=True)) if now > was]
+        if mended:
+            return mended[0]
+    gains = [now - was for was, now in zip(before.returns, after.returns, strict=True)]
+    return gains.index(max(gains))
 
 
 def chosen(episodes: Episodes, count: int) -> dict[str, int]:

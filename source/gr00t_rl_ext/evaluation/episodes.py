@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,7 +164,7 @@ def _vectors(obs: TensorDict) -> Tensor:
     return torch.cat(groups, dim=1)
 
 
-# Watching them again
+# Running them again
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,57 @@ class Footage:
 
     is_the_same: bool
     """Whether it ended at the same control step as before."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A decision of episodes that are run again."""
+
+    running: dict[int, int]
+    """Environment -> episode, of the episodes that had not ended."""
+
+    obs: TensorDict
+    """What was observed before it, (num_envs, ...)."""
+
+    ended: list[int]
+    """Environments whose episode it ended."""
+
+    outcome: Outcome
+    """What came of it, on the CPU."""
+
+
+def repeat(env: Any, episodes: Episodes, seed: int, numbers: Sequence[int], stride: int) -> Iterator[Repeated]:
+    """Run episodes again by what was done in them, with decisions of another length.
+
+    Args:
+        env: The environments, with decisions of ``stride`` control steps; as many as before.
+        episodes: The episodes.
+        seed: Their seed.
+        numbers: Which of them. The others rest.
+        stride: Control steps per decision.
+
+    Yields:
+        The decisions in order, batch by batch.
+    """
+    for batch in sorted({episode // env.num_envs for episode in numbers}):
+        here = {episode % env.num_envs: episode for episode in numbers if episode // env.num_envs == batch}
+        env.unwrapped.reset(seed=batch_seed(seed, batch))
+        obs = env.get_observations()
+        running = torch.zeros(env.num_envs, dtype=torch.bool)
+        running[list(here)] = True
+        for actions in episodes.actions[batch].split(stride):
+            # a copy: the environments may write the next one to its place
+            seen = obs.clone()
+            env.unwrapped.park(~running.to(env.device))
+            missing = stride - len(actions)
+            chunk = torch.cat((actions, actions[-1:].expand(missing, -1, -1)))
+            obs, _, dones, extras = env.step(chunk.transpose(0, 1).flatten(1).to(env.device))
+            ended = running & (dones.cpu() > 0)
+            awake = {index: episode for index, episode in here.items() if running[index]}
+            yield Repeated(awake, seen, ended.nonzero()[:, 0].tolist(), Outcome.from_extras(extras, "cpu"))
+            running &= ~ended
+            if not running.any():
+                break
 
 
 def replay(
@@ -200,26 +251,10 @@ def replay(
     env.unwrapped.configure_decisions(stride, observation_groups=[group])
     frames: dict[int, list[np.ndarray]] = {episode: [] for episode in watched}
     lengths: dict[int, int] = {}
-    for batch in sorted({episode // env.num_envs for episode in watched}):
-        here = {episode % env.num_envs: episode for episode in watched if episode // env.num_envs == batch}
-        env.unwrapped.reset(seed=batch_seed(seed, batch))
-        obs = env.get_observations()
-        running = torch.zeros(env.num_envs, dtype=torch.bool)
-        running[list(here)] = True
-        for actions in episodes.actions[batch].split(stride):
-            for index, episode in here.items():
-                if running[index]:
-                    frames[episode].append(_side_by_side(obs[group][index].cpu().numpy()))
-            env.unwrapped.park(~running.to(env.device))
-            missing = stride - len(actions)
-            chunk = torch.cat((actions, actions[-1:].expand(missing, -1, -1)))
-            obs, _, dones, extras = env.step(chunk.transpose(0, 1).flatten(1).to(env.device))
-            ended = running & (dones.cpu() > 0)
-            steps = Outcome.from_extras(extras).episode_steps
-            lengths |= {here[index]: int(steps[index]) for index in ended.nonzero()[:, 0].tolist()}
-            running &= ~ended
-            if not running.any():
-                break
+    for decision in repeat(env, episodes, seed, watched, stride):
+        for index, episode in decision.running.items():
+            frames[episode].append(_side_by_side(decision.obs[group][index].cpu().numpy()))
+        lengths |= {decision.running[index]: int(decision.outcome.episode_steps[index]) for index in decision.ended}
     return {
         episode: Footage(np.stack(images), lengths.get(episode) == episodes.lengths[episode])
         for episode, images in frames.items()

@@ -43,27 +43,62 @@ def film(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence
     Returns:
         What to say of them: the files, or why there are none.
     """
+    watched = sorted({episode for shown in videos.values() for episode in shown})
+    try:
+        footage, fps = _seen(env, episodes, seed, watched)
+    except ValueError as error:
+        return f"none: {error}"
+    return _write(footage, videos, fps)
+
+
+def film_side_by_side(env: Any, episodes: Sequence[Episodes], seed: int, episode: int, file: Path) -> str:
+    """Write a video of what several policies did from the same initial state, the first on the left.
+
+    Args:
+        env: As in :func:`film`.
+        episodes: Those of each policy.
+        seed: Their seed.
+        episode: Which one.
+        file: The video.
+
+    Returns:
+        What to say of it.
+    """
+    try:
+        seen = [_seen(env, of_policy, seed, [episode]) for of_policy in episodes]
+    except ValueError as error:
+        return f"none: {error}"
+    all_images = [footage[episode].images for footage, _ in seen]
+    length = max(map(len, all_images))
+    # whoever is done waits for the others
+    padded = [np.concatenate((images, images[-1:].repeat(length - len(images), axis=0))) for images in all_images]
+    is_the_same = all(footage[episode].is_the_same for footage, _ in seen)
+    joined = {episode: Footage(np.concatenate(padded, axis=2), is_the_same)}
+    return _write(joined, {file: [episode]}, seen[0][1])
+
+
+def _seen(env: Any, episodes: Episodes, seed: int, watched: Sequence[int]) -> tuple[dict[int, Footage], int]:
+    """Episodes seen again, and their images per second.
+
+    Raises:
+        ValueError: Nothing can be seen.
+    """
     from gr00t_rl_ext.envs.gymnasium.configs import IMAGES
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 
-    watched = sorted({episode for shown in videos.values() for episode in shown})
     if isinstance(env, GymnasiumVecEnv):
-        try:
-            cfg = env.cfg.model_copy(update={"rgb": True, "image_size": (PIXELS, PIXELS)})
-            with contextlib.closing(GymnasiumVecEnv(cfg)) as rendering:
-                footage = replay(rendering, episodes, seed, watched, IMAGES, stride=1)
-        except ValueError as error:
-            return f"none: {error}"
-        return _write(footage, videos, GYMNASIUM_FPS)
+        cfg = env.cfg.model_copy(update={"rgb": True, "image_size": (PIXELS, PIXELS)})
+        with contextlib.closing(GymnasiumVecEnv(cfg)) as rendering:
+            return replay(rendering, episodes, seed, watched, IMAGES, stride=1), GYMNASIUM_FPS
     env.unwrapped.configure_decisions(1)
     env.unwrapped.reset(seed=seed)
     groups = [name for name, value in env.get_observations().items() if value.dtype == torch.uint8]
     if not groups:
-        return "none: the task has no observation group with images."
+        raise ValueError("the task has no observation group with images.")
     footage = replay(env, episodes, seed, watched, groups[0], STRIDE)
     # all groups again, for whoever comes next
     env.unwrapped.configure_decisions(1)
-    return _write(footage, videos, max(1, round(1 / (env.unwrapped.step_dt * STRIDE))))
+    return footage, max(1, round(1 / (env.unwrapped.step_dt * STRIDE)))
 
 
 def _write(footage: Mapping[int, Footage], videos: Mapping[Path, Sequence[int]], fps: int) -> str:

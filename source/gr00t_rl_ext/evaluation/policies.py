@@ -6,38 +6,65 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition
 from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
 _POLICY = ("actor_state_dict", "gr00t_state_dict")
 """Of a training checkpoint, what the policy's decisions depend on."""
 
 
-class Policy(NamedTuple):
-    """A policy that decides without exploring."""
+class Policy:
+    """A policy that decides without exploring.
 
-    decide: Callable[[TensorDict], Tensor]
-    """Observations -> action chunks."""
+    Args:
+        decide: Observations -> action chunks.
+        actor: What decides: an actor of ours, or a model of rsl_rl.
+        fingerprint: Identifies its weights.
+    """
 
-    fingerprint: str
-    """Identifies its weights."""
+    def __init__(self, decide: Callable[[TensorDict], Tensor], actor: Any, fingerprint: str) -> None:
+        self.decide, self.fingerprint = decide, fingerprint
+        self._actor = actor
+        self._encoder: Any = getattr(actor, "encoder", None)
+        self._fresh_check = copy.deepcopy(getattr(self._encoder, "state_check", None))
 
-    notes: Callable[[], tuple[str, ...]] = tuple
-    """What is wrong with the states that it was given, a line each."""
+    @property
+    def noise_scale(self) -> float | None:
+        """How much noise its decisions begin with (``agent.actor.noise_scale``). None: it has no action head."""
+        return getattr(self._actor, "noise_scale", None)
+
+    def start(self, noise_scale: float | None) -> None:
+        """Begin an evaluation of its own: with some noise, and no states seen before.
+
+        Args:
+            noise_scale: To act with. None: as it is.
+        """
+        if noise_scale is not None:
+            self._actor.noise_scale = noise_scale
+        if self._fresh_check is not None:
+            self._encoder.state_check = copy.deepcopy(self._fresh_check)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is wrong with the states that it was given since the start, a line each."""
+        return () if self._fresh_check is None else self._encoder.state_check.notes()
 
 
 def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path | None = None) -> Policy:
     """Build an agent's policy for some environments, and load a checkpoint.
+
+    A note is printed where the agent begins its decisions with another noise than the checkpoint's run did.
 
     Args:
         env: The environments.
@@ -71,12 +98,24 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
                 f"The checkpoint '{checkpoint}' does not fit the agent: {type(error).__name__}: {error} Choose the"
                 " `--task`, `--agent` and overrides that it was trained with."
             ) from error
+        note_other_noise(checkpoint, loaded, algorithm.actor)
     elif origin is not None and "reference_state_dict" in (loaded := _read(origin)):
         algorithm.actor.load_state_dict(loaded["reference_state_dict"])
     saved = algorithm.save()
-    policy = runner.get_inference_policy(device=env.device)
-    check = getattr(getattr(algorithm.actor, "encoder", None), "state_check", None)
-    return Policy(policy, _fingerprint(saved), tuple if check is None else check.notes)
+    return Policy(runner.get_inference_policy(device=env.device), algorithm.actor, fingerprint(saved))
+
+
+def note_other_noise(checkpoint: Path, loaded: Mapping[str, Any], actor: Any) -> None:
+    """Print a note if a checkpoint was written with another scale of the noise than the agent has."""
+    here = getattr(actor, "noise_scale", None)
+    if here is None:
+        return
+    there = ActorDefinition.recorded(loaded["actor_recipe"]).actor["noise_scale"]
+    if there != here:
+        print(
+            f"note: the run of '{checkpoint}' had agent.actor.noise_scale={there:g}, the agent here has {here:g}. Add"
+            f" `agent.actor.noise_scale={there:g}` to act as the run did, or compare both by eval.py --noise_scale."
+        )
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
@@ -89,7 +128,8 @@ def _read(checkpoint: Path) -> dict[str, Any]:
         ) from error
 
 
-def _fingerprint(saved: Mapping[str, Any]) -> str:
+def fingerprint(saved: Mapping[str, Any]) -> str:
+    """Identifies the weights of a training checkpoint's policy."""
     digest = hashlib.sha256(str(saved.get("base_fingerprint", "")).encode())
     for part in _POLICY:
         for name, value in sorted(saved.get(part, {}).items()):

@@ -66,6 +66,10 @@ class Evaluation(BaseModel):
     chunk_length: PositiveInt | None = None
     """Control steps that were executed per decision; None: not kept, in older files."""
 
+    noise_scale: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
+    """How much noise decisions began with (``agent.actor.noise_scale``); None: the policy has no action head, or it was
+    not kept, in older files."""
+
     initial_states: tuple[str, ...] = Field(min_length=1)
     """What tells the initial state of an episode from others, such as its seed or a digest of the state."""
 
@@ -255,6 +259,9 @@ def _caption(rows: Sequence[Row]) -> str:
     chunks = {row.evaluation.chunk_length for row in rows}
     if len(chunks) == 1 and None not in chunks:
         sentences.append(f"Control steps per decision: {chunks.pop()}.")
+    scales = {row.evaluation.noise_scale for row in rows}
+    if len(scales) == 1 and (scale := scales.pop()) is not None:
+        sentences.append(f"Noise scale: {scale:g}.")
     if len(rows) > 2:
         sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
     return " ".join(sentences)

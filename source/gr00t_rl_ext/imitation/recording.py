@@ -140,14 +140,16 @@ def collect(
     running: list[list[list[np.ndarray]]] = [[] for _ in range(env.num_envs)]
     obs = env.get_observations()
     while True:
-        images = _images(obs, spec)
+        images = camera_images(obs, spec)
         state = torch.cat([obs[group] for group in spec.state_groups], dim=1).cpu().numpy().copy()
         label = expert.action(env.unwrapped)
         executed = label
         if noise_std:
             noise = noise_std * torch.randn(label.shape, generator=generator).to(label)
             noise[:, expert.binary] = 0.0
-            executed = (label + noise).clamp(-1.0, 1.0)
+            executed = label + noise
+            if expert.bounded:
+                executed = executed.clamp(-1.0, 1.0)
         obs, _, dones, extras = env.step(executed)
         done = dones > 0
         expert.reset(done)
@@ -163,7 +165,7 @@ def collect(
             running[i] = []
 
 
-def _images(obs: TensorDict, spec: TaskSpec) -> list[np.ndarray]:
-    """Images of each camera, (num_envs, H, W, 3), uint8."""
+def camera_images(obs: TensorDict, spec: TaskSpec) -> list[np.ndarray]:
+    """Copies of the images of each camera, (num_envs, H, W, 3), uint8."""
     groups = [obs[group].cpu().numpy().copy() for group in spec.image_groups]
     return [group[..., c : c + 3] for group in groups for c in range(0, group.shape[-1], 3)]

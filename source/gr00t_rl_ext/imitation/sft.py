@@ -116,6 +116,7 @@ class SftTrainer:
         Returns:
             ``held_out_loss``, by flow matching; ``action_error``, the mean absolute difference of sampled and
             demonstrated actions over all steps of the chunk, in action units; and ``action_error/KEY`` of each key.
+            Actions are sampled from the options' ``noise_scale * N(0, I)``.
         """
         rng = np.random.default_rng(self.options.seed + 1)
         count = min(EVALUATED_FRAMES, len(self.held_out))
@@ -135,10 +136,10 @@ class SftTrainer:
         """Actions (B, H, A) that the policy takes in some frames, in the dataset's units."""
         encoder = chunks.encoder
         obs = encoder.complete(chunks.obs)
+        # drawn with a scale of 0 as well, so that the loss is of the same numbers with every scale
+        noise = self.options.noise_scale * self._noise(rng, len(chunks.actions))
         with encoder.autocast():
-            sampled = self.model.sample(
-                encoder.context(obs), encoder.head_state(obs), self._noise(rng, len(chunks.actions))
-            )
+            sampled = self.model.sample(encoder.context(obs), encoder.head_state(obs), noise)
         return encoder.decode_action(sampled, obs)
 
     def _loss(self, chunks: Chunks, rng: np.random.Generator) -> Tensor:

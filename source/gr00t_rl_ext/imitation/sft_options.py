@@ -32,6 +32,7 @@ class SftOptions:
     max_grad_norm: float = 1.0
     seed: int = 0
     eval_every: int = 200
+    noise_scale: float = 1.0
     save_every: int = 1000
     cameras: Sequence[str] | None = None
     keep_failures: bool = False
@@ -51,6 +52,7 @@ class SftOptions:
             (("steps", "batch_size", "eval_every", "save_every", "horizon"), lambda value: value >= 1, "at least 1"),
             (("learning_rate", "max_grad_norm"), lambda value: value > 0, "a positive number"),
             (("weight_decay", "language_layers", "cache_gib"), lambda value: value >= 0, "0 or more"),
+            (("noise_scale",), lambda value: 0 <= value < math.inf, "a finite number of at least 0"),
             (("warmup", "holdout"), lambda value: 0 <= value < 1, "a share in [0, 1)"),
             (("schedule",), lambda value: value in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
         ):

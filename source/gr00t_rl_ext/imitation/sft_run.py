@@ -110,6 +110,7 @@ class SftRun:
             "frames": f"read in {seconds:.1f} s",
             "steps": f"{options.steps} of {options.batch_size} chunks, learning rate {options.learning_rate:g}"
             f" ({options.schedule})",
+            "measuring": f"every {options.eval_every} steps, actions sampled with noise scale {options.noise_scale:g}",
         }
         trainer = SftTrainer(freezing, frames, measured, options)
         if state is not None:

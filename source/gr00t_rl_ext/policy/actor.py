@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, cast
 
@@ -62,6 +62,9 @@ class Actor(nn.Module, ABC):
 
     scores_steps = True
     """Whether each control step of a decision has a density of its own, or the decision only as a whole."""
+
+    UNRECORDED: ClassVar[Mapping[str, Any]] = {}
+    """Values of those fields of ``agent.actor`` that an older checkpoint does not hold."""
 
     encoder_class: ClassVar[type[Gr00tEncoder]] = Gr00tEncoder
     """What turns observations into what it reads, where it is over GR00T."""
@@ -167,8 +170,16 @@ class Actor(nn.Module, ABC):
     entropy_has_gradient = True
     """Whether an entropy bonus can change the policy."""
 
-    def start_iteration(self, iteration: int) -> None:
-        """An iteration begins, counted from 0. For schedules inside the policy."""
+    def start_iteration(self, iteration: int, total_iterations: int | None) -> None:
+        """An iteration begins. For schedules inside the policy.
+
+        Args:
+            iteration: Counted from 0, those before a resume included.
+            total_iterations: Iterations of the run, counted likewise. None: unknown.
+        """
+
+    def describe_start(self, obs: TensorDict) -> str | None:
+        """What is worth knowing before training, of some encoded observations; None: nothing. Draws nothing."""
 
     def recorded_distribution(self, decisions: Decisions) -> Parameters:
         """The parameters of :meth:`distribution` as they were when the decisions were made: what is recorded first."""
@@ -244,6 +255,9 @@ class HeadActor(Actor):
 
     reads_head = True
 
+    # before it was a field, flow and residual policies began with the noise that GR00T draws
+    UNRECORDED = {"noise_scale": 1.0}
+
     encoder: Gr00tEncoder
 
     def __init__(self, encoder: Gr00tEncoder, options: Any) -> None:
@@ -256,9 +270,13 @@ class HeadActor(Actor):
         self.action_dims = torch.tensor(encoder.action_dims, device=model.device)
         """Dimensions of the head's output that reach the robot."""
 
-    def draw_noise(self, obs: TensorDict) -> Tensor:
-        """What the flow begins with, of torch's global generator: (B, horizon, max_action_dim)."""
-        return torch.randn(obs.batch_size[0], *self.noise_shape, device=self.action_dims.device)
+        self.noise_scale: float = options.noise_scale
+        """``agent.actor.noise_scale``. Evaluations set others."""
+
+    def draw_noise(self, obs: TensorDict, scale: float) -> Tensor:
+        """``scale * N(0, I)``, (B, horizon, max_action_dim). Of torch's global generator, which 0 leaves alone."""
+        shape, device = (obs.batch_size[0], *self.noise_shape), self.action_dims.device
+        return scale * torch.randn(shape, device=device) if scale else torch.zeros(shape, device=device)
 
     def as_jit(self) -> nn.Module:
         """A note in place of the policy, see :class:`ExportedElsewhere`."""

@@ -41,11 +41,20 @@ class ActorDefinition:
     @classmethod
     def of(cls, actor_class: type[Actor], spec: TaskSpec, actor_cfg: Mapping[str, Any]) -> ActorDefinition:
         """The definition of an actor of some class for a task."""
+        # what a checkpoint does not hold may mean another value than the default
+        defaults = {name: getattr(actor_class.OPTIONS, name) for name in actor_class.UNRECORDED}
         return cls(
             f"{actor_class.__module__}:{actor_class.__qualname__}",
             dataclasses.asdict(spec),
-            copy.deepcopy(dict(actor_cfg)),
+            defaults | copy.deepcopy(dict(actor_cfg)),
         )
+
+    @classmethod
+    def recorded(cls, fields: Mapping[str, Any]) -> ActorDefinition:
+        """The definition that a checkpoint holds, of this version or an older one."""
+        definition = cls(**fields)
+        actor_class: Any = resolve_callable(definition.class_name)
+        return dataclasses.replace(definition, actor={**actor_class.UNRECORDED, **definition.actor})
 
     def overrides_for(self, other: Mapping[str, Any], section: str) -> list[str]:
         """Arguments of the command line that give ``agent.actor.<section>`` the values of another definition.

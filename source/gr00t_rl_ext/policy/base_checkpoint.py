@@ -17,6 +17,7 @@ from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import tiny_layout
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
 from gr00t_rl_ext.robot.task_spec import TaskSpec
+from gr00t_rl_ext.starters import STARTER, no_starter, starters, unpacked
 
 
 def base_directory(options: Gr00tOptions, spec: TaskSpec) -> Path:
@@ -25,6 +26,8 @@ def base_directory(options: Gr00tOptions, spec: TaskSpec) -> Path:
     Raises:
         Gr00tCheckpointError: There is none.
     """
+    if options.checkpoint == STARTER:
+        return _starter_directory(spec)
     if options.checkpoint != TINY:
         return resolve_checkpoint(options.checkpoint)
     return tiny_checkpoint(spec, EmbodimentMapping.load(options.mapping) if options.mapping else None)
@@ -47,7 +50,7 @@ def check_base(options: Gr00tOptions) -> None:
     """
     try:
         mapping = EmbodimentMapping.load(options.mapping)
-        if options.checkpoint == TINY:
+        if options.checkpoint in (TINY, STARTER):
             return
         directory = resolve_checkpoint(options.checkpoint)
         checkpoint_version(directory)
@@ -58,6 +61,20 @@ def check_base(options: Gr00tOptions) -> None:
         raise ValueError(f"agent.actor.gr00t: {error}") from error
     except EmbodimentMappingError as error:
         raise ValueError(f"agent.actor.gr00t.mapping: {error}") from error
+
+
+def _starter_directory(spec: TaskSpec) -> Path:
+    found = [s for s in starters() if s.fits(spec.instruction, spec.cameras, spec.state_terms, spec.action_terms)]
+    if found:
+        return unpacked(found[0])
+    same = [s for s in starters() if s.instruction == spec.instruction and s.action_terms == spec.action_terms]
+    if same:
+        raise Gr00tCheckpointError(
+            f"the starter for {same[0].task} sees the cameras {', '.join(same[0].cameras)} and the state"
+            f" {', '.join(same[0].state_terms)}, but the agent observes {', '.join(spec.cameras)} and"
+            f" {', '.join(spec.state_terms)}. Add to the command line: {' '.join(same[0].settings)}"
+        )
+    raise Gr00tCheckpointError(no_starter(f"the task {spec.instruction!r}"))
 
 
 def tiny_checkpoint(spec: TaskSpec, mapping: EmbodimentMapping | None = None) -> Path:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.actor import Actor, FrozenHeadActor, HeadActor
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.robot.embodiment_mapping import mapping_file
@@ -52,9 +52,21 @@ def load_trained(saved: Mapping[str, Any], device: str, **gr00t: Any) -> Actor:
     return actor.eval()
 
 
+def lost_in_gr00t(actor: Actor) -> str | None:
+    """A line on what of a policy that acts through the head GR00T's own inference does not have; None: nothing."""
+    if not isinstance(actor, HeadActor):
+        return None
+    lost = [f"the network in {POLICY_DIRECTORY}/"] if isinstance(actor, FrozenHeadActor) else []
+    if actor.noise_scale != 1.0:
+        lost.append(f"a noise scale of {actor.noise_scale:g}")
+    if not lost:
+        return None
+    return f"GR00T's own inference draws its noise from N(0, 1): what {' and '.join(lost)} gained is lost there"
+
+
 def definition_of(saved: Mapping[str, Any]) -> ActorDefinition:
     """What the actor of a training checkpoint was made from."""
-    return ActorDefinition(**saved["actor_recipe"])
+    return ActorDefinition.recorded(saved["actor_recipe"])
 
 
 def write(actor: Actor, definition: ActorDefinition, directory: Path) -> None:
@@ -98,7 +110,7 @@ def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Actor:
             f"{str(directory)!r} has no {POLICY_DIRECTORY}/{_DEFINITION_FILE}: it is no checkpoint that"
             " scripts/export_gr00t.py wrote."
         )
-    definition = ActorDefinition(**json.loads(file.read_text(encoding="utf-8")))
+    definition = ActorDefinition.recorded(json.loads(file.read_text(encoding="utf-8")))
     definition = definition.with_gr00t(checkpoint=str(directory), **gr00t)
     if definition.actor["gr00t"].get("mapping"):
         definition = definition.with_gr00t(mapping=str(directory / POLICY_DIRECTORY / _MAPPING_FILE))

@@ -58,7 +58,7 @@ class Gr00tFlowActor(HeadActor):
     """GR00T's action head as the policy: each decision is a chain of Euler steps, some of them Gaussian.
 
     What trains is set by ``agent.actor.freezing``: parts of the head, low-rank adapters on its diffusion transformer.
-    The deterministic decision is GR00T's own inference, the ODE from random noise. See
+    The deterministic decision is the ODE from random noise: with a ``noise_scale`` of 1 GR00T's own inference. See
     :mod:`~gr00t_rl_ext.policy.flow_chain` for the chain, its log-probability and the sources.
 
     Args:
@@ -82,7 +82,7 @@ class Gr00tFlowActor(HeadActor):
                 encoder.feature_shape[1], encoder.state_dim, self.noise_shape, tuple(self.flow.noise_hidden_dims)
             )
 
-    def start_iteration(self, iteration: int) -> None:
+    def start_iteration(self, iteration: int, total_iterations: int | None) -> None:
         self.noise_level = self.flow.noise_level_at(iteration)
 
     @property
@@ -104,9 +104,9 @@ class Gr00tFlowActor(HeadActor):
         return lambda x, t: (head.velocity(context, state, x, (t * buckets).long()), noise(pooled, plain_state, t))
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
-        """See :meth:`Actor.decide`. Both kinds of decision start from noise of torch's global generator."""
+        """See :meth:`Actor.decide`. Both kinds of decision start from ``noise_scale * N(0, I)``."""
         with self.encoder.autocast():
-            noise = self.draw_noise(obs)
+            noise = self.draw_noise(obs, self.noise_scale)
             if stochastic:
                 x, chain = sample_chain(self.field(obs), noise, self.flow, self.noise_level)
             else:

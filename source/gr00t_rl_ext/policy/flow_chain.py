@@ -294,7 +294,7 @@ def sample_chain(
 
     Args:
         field: The policy's network.
-        noise: Where the flow starts, standard normal (B, H, A).
+        noise: Where the flow starts, (B, H, A).
         options: Of the policy.
         noise_level: Level a of the noise ``sde``, from :meth:`FlowOptions.noise_level_at`.
         generator: Source of the steps' noise and of which step is random, on the device of ``noise``.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,9 @@ class Gr00tOptions:
     """Which GR00T, and how to load it (``agent.actor.gr00t``)."""
 
     checkpoint: str = TINY
-    """Directory of a GR00T checkpoint, or a hub id such as ``nvidia/GR00T-N1.5-3B``. ``tiny``: a tiny random GR00T,
-    made for the task. It shows the pipeline; it cannot solve anything."""
+    """Directory of a GR00T checkpoint, or a hub id such as ``nvidia/GR00T-N1.5-3B``. ``starter``: the small policy in
+    this package that solves the task some of the time, where there is one. ``tiny``: a tiny random GR00T, made for the
+    task. It shows the pipeline; it cannot solve anything."""
 
     tokenizer: str = ""
     """Directory or hub id of the tokenizer. Empty: the checkpoint's directory."""
@@ -133,8 +135,30 @@ class GaussianActorOptions(AdapterActorOptions):
 
 
 @dataclass
-class FrozenHeadOptions(ActorOptions):
+class HeadActorOptions(ActorOptions):
+    """What actors have that act through GR00T's action head."""
+
+    noise_scale: float = 1.0
+    """How much noise the flow of a decision begins with: ``noise_scale * N(0, I)``. 1 is as GR00T draws it, 0 is the
+    centre of the flow. Flow-SDE keeps the flow's distribution of actions with 1 only."""
+
+    def validate_config(self) -> None:
+        """Raise a :class:`ValueError` for a scale that is negative or not finite."""
+        super().validate_config()
+        if not 0.0 <= self.noise_scale < math.inf:
+            raise ValueError(
+                f"`agent.actor.noise_scale` is {self.noise_scale}; expected a finite number of at least 0: 1 for noise"
+                " as GR00T draws it, 0 for the centre of its flow."
+            )
+
+
+@dataclass
+class FrozenHeadOptions(HeadActorOptions):
     """What actors around a GR00T have that stays as it is."""
+
+    noise_scale: float = 0.0
+    """How much noise the flow begins with. Residual: GR00T's own chunk begins with ``noise_scale * N(0, I)``. Steering:
+    a policy that is played begins with ``mean + noise_scale * std * N(0, I)``; while it trains, the scale is 1."""
 
     num_flow_steps: int = 4
     """Euler steps of GR00T's flow."""
@@ -176,8 +200,17 @@ class NoiseStdOptions:
     std_range: tuple[float, float] = (0.3, 1.5)
     """Smallest and largest standard deviation."""
 
+    final_factor: float = 1.0
+    """What the standard deviation is multiplied by at the end of the run (``agent.max_iterations``). The factor falls
+    linearly from 1: what is learnt then is near what is played, which takes the mean."""
+
     def validate_config(self) -> None:
-        """Raise a :class:`ValueError` for a range without ``init_std`` or GR00T's 1."""
+        """Raise a :class:`ValueError` for a range without ``init_std`` or GR00T's 1, or a noise that grows or ends."""
+        if not 0.0 < self.final_factor <= 1.0:
+            raise ValueError(
+                f"`agent.actor.distribution_cfg.final_factor` is {self.final_factor}; expected a number in (0, 1]."
+                " Without noise nothing is explored; 1 keeps it as it is learned."
+            )
         low, high = self.std_range
         if not (0.0 < low < self.init_std < high and low < 1.0 < high):
             raise ValueError(
@@ -222,7 +255,7 @@ class CategoricalActorOptions(_WithoutDistribution, AdapterActorOptions):
 
 
 @dataclass
-class FlowActorOptions(_WithoutDistribution):
+class FlowActorOptions(_WithoutDistribution, HeadActorOptions):
     """GR00T's flow-matching action head as the policy."""
 
     freezing: FreezingOptions = field(default_factory=lambda: FreezingOptions(train=["projector", "dit"]))

@@ -21,9 +21,9 @@ class Gr00tResidualActor(FrozenHeadActor):
 
     ``x = x_GR00T + N(residual_scale tanh(MLP(features, state, x_GR00T)), std)``, in GR00T's normalised actions, of
     which the demonstrations span [-1, 1]. The last layer begins with weights of 0: the deterministic policy begins as
-    GR00T acts. GR00T's chunk is inferred once per decision, in the rollout, and recorded; an update calls the adapter
-    alone. The chunk is part of what the policy sees: GR00T begins with noise, so that it is random, which does not
-    change the density of the correction.
+    GR00T acts from ``noise_scale * N(0, I)``, by default the centre of its flow. GR00T's chunk is inferred once per
+    decision, in the rollout, and recorded; an update calls the adapter alone. The chunk is part of what the policy
+    sees: where it begins with noise it is random, which does not change the density of the correction.
 
     Sources: Silver et al. 2018 (arXiv 1812.06298), Johannink et al. 2019 (arXiv 1812.03201); over policies that output
     chunks, with the base's action as an input, Ankile et al. 2024 (arXiv 2407.16677).
@@ -58,7 +58,7 @@ class Gr00tResidualActor(FrozenHeadActor):
         nn.init.zeros_(weight)
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
-        chunk = self.run_flow(obs, self.draw_noise(obs))
+        chunk = self.run_flow(obs, self.draw_noise(obs, self.noise_scale))
         base = chunk.index_select(-1, self.action_dims)
         mean, std = self._gaussian(obs, base)
         outcome = torch.normal(mean, std) if stochastic else mean

@@ -12,6 +12,7 @@ from rsl_rl.modules import MLP
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from gr00t_rl_ext.policy import steerability
 from gr00t_rl_ext.policy.actor import Decisions, FrozenHeadActor, Parameters
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
@@ -77,6 +78,7 @@ class NoiseAdapter(nn.Module):
     count: Tensor
     mean: Tensor
     square: Tensor
+    std_factor: Tensor
 
     def __init__(
         self, horizon: int, width: int, state_dim: int, action_dim: int, options: SteeringActorOptions
@@ -94,6 +96,8 @@ class NoiseAdapter(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
         self.register_buffer("mean", torch.zeros(horizon, width))
         self.register_buffer("square", torch.zeros(horizon, width))
+        # in checkpoints, since the noise of a played policy may be scaled with its std
+        self.register_buffer("std_factor", torch.ones(()))
 
     @torch.no_grad()
     def observe(self, tokens: Tensor) -> None:
@@ -110,7 +114,7 @@ class NoiseAdapter(nn.Module):
         tokens = (tokens.float() - self.mean) / (variance.sqrt() + 1e-3)
         outputs = self.mlp(torch.cat((tokens.flatten(1), state.float()), dim=-1)).float().view(-1, *self.shape)
         mean = self.bound * torch.tanh(outputs / self.bound)
-        return mean, self.std().expand_as(mean)
+        return mean, (self.std_factor * self.std()).expand_as(mean)
 
 
 class BoundedStd(nn.Module):
@@ -176,7 +180,8 @@ class Gr00tSteeringActor(FrozenHeadActor):
 
     ``w ~ N(mean, std^2)`` over the robot's whole horizon, in the dimensions of actions that reach it; the others are
     drawn as GR00T draws them. ``actions = decode(F(w; observation))`` with GR00T's own Euler steps F. It begins as
-    GR00T acts: mean 0, std 1. The deterministic policy takes the mean, which is the centre of the noise.
+    GR00T acts: mean 0, std 1. The deterministic policy takes ``mean + noise_scale * std * N(0, I)``, by default the
+    mean, which begins at the centre of the noise.
 
     PPO and GRPO on the noise need no density of the actions, since the flow is a fixed function of the noise. An update
     is one MLP and calls nothing of GR00T.
@@ -193,6 +198,9 @@ class Gr00tSteeringActor(FrozenHeadActor):
 
     OPTIONS = SteeringActorOptions
 
+    # before it was a field, the policy was played at its mean
+    UNRECORDED = {"noise_scale": 0.0}
+
     WHY_FROZEN = "a steering policy decides the noise of a GR00T that stays as it is"
 
     scores_steps = False
@@ -208,18 +216,27 @@ class Gr00tSteeringActor(FrozenHeadActor):
         self._counts = True
         """Whether what is decided on enters the statistics of the tokens: in the first rollout."""
 
-    def start_iteration(self, iteration: int) -> None:
+    def start_iteration(self, iteration: int, total_iterations: int | None) -> None:
         self._counts = iteration == 0
+        final = self.options.distribution_cfg.final_factor
+        if final < 1.0:
+            if total_iterations is None:
+                raise ValueError(
+                    "`agent.actor.distribution_cfg.final_factor` needs the number of iterations of the run,"
+                    " `agent.max_iterations`, which is not known here."
+                )
+            done = min(1.0, iteration / max(1, total_iterations - 1))
+            self.adapter.std_factor.fill_(1.0 - (1.0 - final) * done)
+
+    def describe_start(self, obs: TensorDict) -> str:
+        return steerability.describe(steerability.measure(self, obs))
 
     def decide(self, obs: TensorDict, stochastic: bool) -> tuple[Tensor, Parameters | None]:
         if stochastic and self._counts:
             self.adapter.observe(obs[FEATURES])
         mean, std = self._gaussian(obs)
-        if stochastic:
-            # as GR00T draws it, so that the same generator gives the same chunk at the start
-            noise = self.draw_noise(obs)
-        else:
-            noise = torch.zeros(len(mean), *self.noise_shape, device=mean.device)
+        # as GR00T draws it, so that the same generator gives the same chunk at the start
+        noise = self.draw_noise(obs, 1.0 if stochastic else self.noise_scale)
         horizon = mean.shape[1]
         decided = mean + std * noise[:, :horizon].index_select(-1, self.action_dims)
         noise[:, :horizon] = noise[:, :horizon].index_copy(-1, self.action_dims, decided)

@@ -17,6 +17,7 @@ from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPp
 
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import (
+    BoundedGaussianCfg,
     Gr00tCategoricalActorCfg,
     Gr00tCriticCfg,
     Gr00tFlowActorCfg,
@@ -44,13 +45,30 @@ FLOW_PPO: dict[str, Any] = {
 }
 """PPO of the action head of a model of billions of parameters."""
 
+ADAPTER_PPO: dict[str, Any] = {
+    # of a small network that begins at random, whatever GR00T's size. A KL to what is random would only hold it back
+    "learning_rate": 3.0e-4,
+    "schedule": "linear",
+    "num_learning_epochs": 4,
+    "clip_param": 0.2,
+    "target_kl": 0.15,
+    "kl_to_base_coef": 0.0,
+    "critic_learning_rate": 1.0e-3,
+    "critic_warmup_iterations": 2,
+    "use_clipped_value_loss": False,
+}
+"""PPO of an adapter that learns from scratch."""
+
+WIDE = BoundedGaussianCfg(init_std=0.5, std_range=(0.1, 1.0))
+"""Exploration of an adapter that knows nothing yet, in units of the action range."""
+
 STEERING: dict[str, Any] = {
     # of a small network that begins with 0, whatever GR00T's size
     "learning_rate": 5.0e-4,
     "schedule": "linear",
     "num_learning_epochs": 4,
     "clip_param": 0.2,
-    "target_kl": None,
+    "target_kl": 0.15,
     "kl_to_base_coef": 0.002,
 }
 """PPO and GRPO of the noise that a frozen GR00T begins with. Measured with a model of a million parameters."""
@@ -73,7 +91,8 @@ SMALL_FLOW: dict[str, Any] = {
     # PickAndPlace, from where this one went on to 97 %
     "schedule": "linear",
     "kl_to_base_coef": 0.002,
-    "target_kl": None,
+    # no epoch more after a step as large as the first ones of Adam
+    "target_kl": 0.15,
 }
 """PPO and GRPO of the action head of a model that trains on a CPU, with rates that would ruin one of billions of
 parameters."""
@@ -151,9 +170,9 @@ class Gr00tAdapterPpoRunnerCfg(RunnerCfg):
     """``gr00t_adapter_ppo``: frozen GR00T backbone, Tanh adapter with a Gaussian, critic MLP."""
 
     clip_actions = 1.0
-    actor = Gr00tGaussianActorCfg()
+    actor = Gr00tGaussianActorCfg(distribution_cfg=WIDE)
     critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(**ADAPTER_PPO)
 
 
 @configclass
@@ -198,7 +217,7 @@ class Gr00tCategoricalPpoRunnerCfg(RunnerCfg):
 
     actor = Gr00tCategoricalActorCfg()
     critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg()
+    algorithm = Gr00tPpoAlgorithmCfg(**ADAPTER_PPO)
 
 
 @configclass
@@ -209,8 +228,8 @@ class Gr00tAdapterGrpoRunnerCfg(RunnerCfg):
     init_at_random_ep_len = False
     clip_actions = 1.0
     obs_groups = {"actor": ["rgb", "state"]}
-    actor = Gr00tGaussianActorCfg()
-    algorithm = Gr00tGrpoAlgorithmCfg()
+    actor = Gr00tGaussianActorCfg(distribution_cfg=WIDE)
+    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=3.0e-4, schedule="linear", kl_to_base_coef=0.0)
 
 
 @configclass

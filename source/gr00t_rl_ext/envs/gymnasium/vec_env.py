@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from rsl_rl.env import VecEnv
@@ -161,6 +162,13 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         rewards = arrays["step_rewards"] @ self._step_discount ** np.arange(self._chunk_length)
         rewards, dones = self._tensor(rewards.astype(np.float32)), self._tensor(ended.astype(np.int64))
         return self.get_observations(), rewards, dones, outcome.to_extras()
+
+    def executed(self, actions: torch.Tensor) -> torch.Tensor:
+        space = self._fleet.facts.action_space
+        if not isinstance(space, gym.spaces.Box):
+            return actions
+        low, high = (torch.from_numpy(bound).flatten().to(actions) for bound in (space.low, space.high))
+        return actions.clamp(low, high)
 
     def _outcome(self, ended: np.ndarray) -> Outcome:
         arrays = self._fleet

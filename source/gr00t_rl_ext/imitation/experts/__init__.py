@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gr00t_rl_ext.imitation.experts.cubes import LiftExpert, StackExpert
 from gr00t_rl_ext.imitation.experts.fetch import PickAndPlaceExpert, ReachExpert
+from gr00t_rl_ext.imitation.experts.joint_space import JointStackExpert
 
 
 class Expert(Protocol):
@@ -19,6 +20,9 @@ class Expert(Protocol):
 
     binary: ClassVar[int]
     """Index of the gripper's action, which gets no noise."""
+
+    bounded: ClassVar[bool]
+    """Whether actions are in [-1, 1], which noise shall not leave; else they are as large as the task needs."""
 
     robot_type: ClassVar[str]
     """Name of the robot in the dataset."""
@@ -40,6 +44,7 @@ class Expert(Protocol):
 EXPERTS: dict[str, type[Expert]] = {
     "Isaac-Lift-Cube-Franka-IK-Rel-v0": LiftExpert,
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": StackExpert,
+    "Isaac-Stack-Cube-Franka-v0": JointStackExpert,
     "gym:FetchReach-v4": ReachExpert,
     "gym:FetchReachDense-v4": ReachExpert,
     "gym:FetchPickAndPlace-v4": PickAndPlaceExpert,

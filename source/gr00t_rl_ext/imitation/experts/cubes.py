@@ -130,6 +130,8 @@ class CubeExpert:
     binary: ClassVar[int] = 6
     """Index of the gripper's action, which is 1 or -1."""
 
+    bounded: ClassVar[bool] = True
+
     robot_type: ClassVar[str] = "franka_panda"
 
     groups: ClassVar[tuple[str, ...]] = ()

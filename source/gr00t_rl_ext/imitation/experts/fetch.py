@@ -82,6 +82,7 @@ class FetchExpert:
     law = ServoLaw(gain=1.0, max_move=ACTION_SCALE, action_scale=ACTION_SCALE)
 
     binary: ClassVar[int] = 3
+    bounded: ClassVar[bool] = True
     robot_type: ClassVar[str] = "fetch"
     groups: ClassVar[tuple[str, ...]] = ("privileged",)
 

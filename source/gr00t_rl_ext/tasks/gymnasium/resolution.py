@@ -50,7 +50,7 @@ def resolve(
     experiment = re.sub(r"\W+", "_", f"{agent.removesuffix(ENTRY_POINT)}_{env_id.rpartition(':')[2]}").lower()
     small = agent.removesuffix(ENTRY_POINT) + SMALL
     if agent not in family.agents and small in family.agents:
-        print(f"note: agent {agent} of {task} is now called {small}; the next version knows only the new name.")
+        print(f"note: {task} has recipes for small models only, so that {agent} is {small}.")
         agent = small
     if agent not in family.agents:
         names = [name for name in family.agents if not name.endswith(ENTRY_POINT)]

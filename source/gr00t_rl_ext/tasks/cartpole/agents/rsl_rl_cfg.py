@@ -20,7 +20,7 @@ class Gr00tAdapterPpoRunnerCfg(recipes.Gr00tAdapterPpoRunnerCfg):
 
     experiment_name = "gr00t_adapter_cartpole"
     num_steps_per_env = 32
-    actor = Gr00tGaussianActorCfg(chunk_length=2)
+    actor = Gr00tGaussianActorCfg(chunk_length=2, distribution_cfg=recipes.WIDE)
 
 
 @configclass

@@ -24,7 +24,7 @@ class Gr00tAdapterPpoRunnerCfg(recipes.Gr00tAdapterPpoRunnerCfg):
 
     experiment_name = "gr00t_adapter_lift_cube_franka"
     obs_groups = recipes.CAMERAS
-    algorithm = Gr00tPpoAlgorithmCfg(bootstrap_time_outs=False)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.ADAPTER_PPO, bootstrap_time_outs=False)
 
 
 @configclass

@@ -1,0 +1,97 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""A training checkpoint of another policy is refused by every command before a simulator starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import isaaclab_rl.entrypoints
+import pytest
+import torch
+
+from gr00t_rl_ext.algorithms.checkpoint import FORMAT
+from gr00t_rl_ext.cli import eval as cli_eval
+from gr00t_rl_ext.cli import play, preflight, train
+from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.envs.gymnasium import vec_env
+from gr00t_rl_ext.tasks import recipes
+
+GAUSSIAN = "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor"
+ISAAC = ("--task", "Isaac-Stack-Cube-Franka-v0", "--agent", "gr00t_flow_ppo", "--device", "cpu")
+FETCH = ("--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo_small", "--device", "cpu")
+
+
+def written(file: Path, class_name: str = GAUSSIAN, **changes: Any) -> Path:
+    """The header of a training checkpoint, as a file."""
+    header = {"format": FORMAT, "base_fingerprint": "abc", "base_name": "/models/base", "algorithm": "Gr00tGRPO"}
+    torch.save(header | {"actor_recipe": {"class_name": class_name}} | changes, file)
+    return file
+
+
+@pytest.fixture(autouse=True)
+def without_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To start one would end the test."""
+    for module, name in (
+        *((isaaclab_rl.entrypoints, f"run_{command}_cli") for command in ("train", "play")),
+        (vec_env, "GymnasiumVecEnv"),
+    ):
+        monkeypatch.setattr(module, name, None)
+
+
+@pytest.mark.parametrize("of_run", [True, False], ids=["directory", "file"])
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [(train.main, ISAAC), (play.main, ISAAC), (train.main, FETCH), (play.main, FETCH), (cli_eval.main, FETCH)],
+    ids=["train", "play", "train gym", "play gym", "eval gym"],
+)
+def test_the_agent_that_plays_it_is_named(
+    main: Callable[[list[str]], int],
+    arguments: tuple[str, ...],
+    of_run: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    file = written(tmp_path / "model_3.pt")
+    assert main([*arguments, "--checkpoint", str(tmp_path if of_run else file)]) == 2
+    assert (
+        f"error: The checkpoint '{file}' does not fit the agent. This checkpoint's policy is a Gaussian adapter, which"
+        " gr00t_adapter_grpo or gr00t_adapter_grpo_small plays (before version 0.2 they were called gr00t_grpo and"
+        " gr00t_grpo_small). The policy of the agent here is GR00T's action head.\n"
+    ) in capsys.readouterr().err
+    assert not list((tmp_path / "cwd").iterdir())
+
+
+def test_all_checkpoints_of_an_evaluation_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fits = written(tmp_path / "model_1.pt", "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor")
+    other = written(tmp_path / "model_2.pt", "gr00t_rl_ext.policy.mlp:MlpActor", algorithm="Gr00tPPO")
+    assert cli_eval.main([*FETCH, "--checkpoint", "base", str(fits), str(other)]) == 2
+    error = capsys.readouterr().err
+    assert (
+        f"The checkpoint '{other}' does not fit the agent. This checkpoint's policy is an MLP, which the agent" in error
+    )
+    assert "mlp_ppo plays. The policy of the agent here is GR00T's action head." in error
+
+
+def test_what_cannot_be_told_here_is_left_to_what_loads_it(tmp_path: Path) -> None:
+    agent_cfg = recipes.Gr00tFlowPpoRunnerCfg()
+    preflight.check_plays(agent_cfg, None)
+    preflight.check_plays(agent_cfg, "latest")
+    preflight.check_plays(agent_cfg, "wandb:run/model_1.pt")
+    damaged = tmp_path / "model_1.pt"
+    damaged.write_bytes(b"nothing")
+    preflight.check_plays(agent_cfg, damaged)
+    preflight.check_plays(agent_cfg, written(damaged, "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"))
+    # rsl_rl's own agent, which knows nothing of ours
+    preflight.check_plays(recipes.RslRlMlpPpoRunnerCfg(), written(damaged))
+    preflight.check_plays({"params": {"config": {}}}, damaged)
+    torch.save({"actor_state_dict": {}, "iter": 3}, damaged)
+    preflight.check_plays(recipes.RslRlMlpPpoRunnerCfg(), damaged)
+    with pytest.raises(UsageError, match=r"was not written by gr00t_rl_ext .* use `--agent rsl_rl_cfg_entry_point`"):
+        preflight.check_plays(agent_cfg, damaged)
