@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """Gymnasium-Robotics' FetchReach with a wide target, which a policy that learnt nothing hits in some of the episodes:
-``easy_reach:FetchReach-v9``."""
+``easy_reach:FetchReach-v0``."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class EasyReach(MujocoFetchReachEnv):
         self.distance_threshold = radius
 
 
-gym.register("FetchReach-v9", entry_point=EasyReach, max_episode_steps=20)
+gym.register("FetchReach-v0", entry_point=EasyReach, max_episode_steps=20)

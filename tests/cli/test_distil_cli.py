@@ -25,7 +25,7 @@ from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.sft_run import SftRun
 
-TASK = "gym:easy_reach:FetchReach-v9"
+TASK = "gym:easy_reach:FetchReach-v0"
 SETTINGS = (
     *("env.image_size=[32,32]", "env.success_key=is_success", "env.terminate_on_success=true"),
     *("env.reward=sparse_success", "agent.obs_groups.critic=[rgb,state]"),
@@ -62,7 +62,7 @@ def run_dir(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = ["--task", TASK, "--agent", "gr00t_ppo_small", "--device", "cpu", *short, "env.num_workers=1"]
         command += ["--no-record", "--run_timestamp", "run", *SETTINGS, f"agent.actor.gr00t.checkpoint={base}"]
         assert train.main(command) == 0
-    return cwd / "logs" / "rsl_rl" / "gr00t_ppo_small_fetchreach_v9" / "run"
+    return cwd / "logs" / "rsl_rl" / "gr00t_ppo_small_fetchreach_v0" / "run"
 
 
 def distilled(run: Path, out: Path, *more: str) -> int:

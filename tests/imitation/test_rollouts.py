@@ -34,7 +34,7 @@ DEGREES = "gr00t_rl_ext.tasks.stack.config.franka:mapping_degrees.yaml"
 @pytest.fixture(scope="module")
 def env() -> Iterator[GymnasiumVecEnv]:
     settings: dict[str, Any] = {"success_key": "is_success", "terminate_on_success": True}
-    task = "gym:easy_reach:FetchReach-v9"
+    task = "gym:easy_reach:FetchReach-v0"
     with contextlib.closing(make(task, num_envs=4, num_workers=1, rgb=True, image_size=(32, 48), **settings)) as made:
         yield made
 
