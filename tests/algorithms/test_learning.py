@@ -108,4 +108,4 @@ def test_a_recipe_learns(agent: str) -> None:
     assert task.success() < 0.6
     for _ in range(iterations):
         task.iterate()
-    assert task.success() > 0.8
+    assert task.success() > 0.7
