@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -41,8 +40,7 @@ def evaluate(arguments: Arguments, checkpoint: Path, overrides: Sequence[str], e
     command += ["--device", str(arguments.device), "--episodes", str(episodes), "--half-width", "0.49"]
     command += ["--num_envs", str(min(episodes, _NUM_ENVS[is_gymnasium(arguments.task)]))]
     command += ["--checkpoint", "base", str(checkpoint), "--out", str(out), "--side_by_side"]
-    played = [item for item in overrides if item.lstrip("+~").startswith(summary.PLAYED_TOO)]
-    status = subprocess.run([*command, *played], check=False).returncode
+    status = subprocess.run([*command, *summary.played_with(overrides)], check=False).returncode
     if status:
         return status
     write_summary(out, run_dir / "summary.json")
@@ -79,9 +77,7 @@ def write_summary(evaluation: Path, file: Path) -> None:
         "difference_interval": [compared.interval.low, compared.interval.high],
         "p_value": compared.p_value,
     }
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(file)
+    report.write_whole(file, json.dumps(content, indent=2) + "\n")
 
 
 def _rate(row: Any) -> dict[str, Any]:

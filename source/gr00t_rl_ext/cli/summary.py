@@ -59,6 +59,11 @@ def rows(run_dir: Path, seconds: float) -> dict[str, str]:
     return result
 
 
+def played_with(overrides: Iterable[str]) -> list[str]:
+    """The overrides of a training that a policy is played with as well."""
+    return [item for item in overrides if item.lstrip("+~").startswith(PLAYED_TOO)]
+
+
 def print_summary(seconds: float, places: Mapping[str, object], play: str, overrides: Iterable[str]) -> None:
     """Print what a training run reached, and where things are.
 
@@ -75,8 +80,7 @@ def print_summary(seconds: float, places: Mapping[str, object], play: str, overr
     for label, place in places.items():
         print(f"{label + ':':<12}{place}")
     print(f"{'curves:':<12}tensorboard --logdir {run_dir}")
-    kept = [item for item in overrides if item.lstrip("+~").startswith(PLAYED_TOO)]
-    print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in kept))
+    print(f"{'play:':<12}{play}" + "".join(f" {shell_argument(item)}" for item in played_with(overrides)))
 
 
 def print_table(title: str, content: Mapping[str, str]) -> None:

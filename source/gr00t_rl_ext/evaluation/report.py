@@ -282,7 +282,11 @@ def save(evaluations: Sequence[Evaluation], file: Path) -> None:
         for evaluation in evaluations
     ]
     listed = ",\n".join(f"    {{\n{document}\n    }}" for document in documents)
-    text = f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "evaluations": [\n{listed}\n  ]\n}}\n'
+    write_whole(file, f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "evaluations": [\n{listed}\n  ]\n}}\n')
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a text file, whose folder is made. It is there completely or not at all, or as it was before."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
