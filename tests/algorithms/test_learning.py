@@ -3,26 +3,31 @@
 
 """Each policy learns a small task with the rates and penalties of its shipped recipe.
 
-Whether the first action of a decision shall be above or below what the untrained policy does, is told by the first
-number of the state. A policy that is frozen, or random, is right half of the time.
+Whether the first action of a decision shall be above or below what the untrained policy does, or another choice than
+the first, is told by the first number of the state. A policy that is frozen, or random, is right half of the time.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
 from made_up_experience import extras_of
-from policies import H, Policy
+from policies import DISCRETE_SPEC, HEAD, H, Policy
 from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.options import PpoOptions
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.categorical_actor import Gr00tCategoricalActor
+from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
+from gr00t_rl_ext.tasks.cartpole.agents import rsl_rl_cfg as cartpole_cfg
 from gr00t_rl_ext.tasks.gymnasium.agents import fetch_cfg
 
 NUM_ENVS, NUM_STEPS = 64, 4
@@ -41,7 +46,8 @@ class Sides:
     def __init__(self, alg: Gr00tPPO, seed: int) -> None:
         self.alg, self.generator = alg, torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            self.middle = self.first_action(alg.actor(self.observe())).median()
+            first = self.first_action(alg.actor(self.observe()))
+        self.middle = torch.zeros(()) if alg.actor.encoder.spec.action_choices else first.median()
 
     def observe(self) -> TensorDict:
         black = torch.zeros(NUM_ENVS, 64, 64, 6, dtype=torch.uint8)
@@ -72,22 +78,46 @@ class Sides:
         self.alg.update()
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """A policy and its recipe."""
+
+    actor_class: type[Actor]
+    recipe: Any
+    iterations: int
+    policy: dict[str, Any] = field(default_factory=dict)
+    """Of :class:`Policy`."""
+    actor: dict[str, Any] = field(default_factory=dict)
+    """Fields of ``agent.actor`` that are not the recipe's."""
+
+
+CENTRE = {"noise_scale": 0.0}
+"""A random GR00T passes the noise that its flow begins with on to the actions: nearly all of what they do would be
+that."""
+
 SHIPPED = {
-    "gr00t_ppo_small": (Gr00tSteeringActor, fetch_cfg.Gr00tPpoSmallRunnerCfg(), 60),
-    "gr00t_adapter_ppo_small": (Gr00tGaussianActor, fetch_cfg.Gr00tAdapterPpoSmallRunnerCfg(), 25),
-    "gr00t_residual_ppo_small": (Gr00tResidualActor, fetch_cfg.Gr00tResidualPpoSmallRunnerCfg(), 60),
+    "gr00t_ppo_small": Shipped(Gr00tSteeringActor, fetch_cfg.Gr00tPpoSmallRunnerCfg(), 60),
+    "gr00t_adapter_ppo_small": Shipped(Gr00tGaussianActor, fetch_cfg.Gr00tAdapterPpoSmallRunnerCfg(), 25),
+    "gr00t_categorical_ppo": Shipped(
+        Gr00tCategoricalActor, cartpole_cfg.Gr00tCategoricalPpoRunnerCfg(), 25, {"spec": DISCRETE_SPEC}
+    ),
+    "gr00t_residual_ppo_small": Shipped(Gr00tResidualActor, fetch_cfg.Gr00tResidualPpoSmallRunnerCfg(), 60),
+    "gr00t_flow_ppo_small": Shipped(
+        Gr00tFlowActor, fetch_cfg.Gr00tFlowPpoSmallRunnerCfg(), 40, {"train": HEAD}, CENTRE
+    ),
 }
-"""Agent -> its policy, its recipe, and iterations. Those that train GR00T itself have rates for one that can do a task
-already; docs/results shows what they learn."""
+"""Agent -> what it is."""
+
+FAST = {"gr00t_adapter_ppo_small", "gr00t_categorical_ppo"}
 
 
 @pytest.mark.parametrize(
-    "agent", [pytest.param(agent, marks=[] if "adapter" in agent else pytest.mark.slow) for agent in SHIPPED]
+    "agent", [pytest.param(agent, marks=[] if agent in FAST else pytest.mark.slow) for agent in SHIPPED]
 )
 def test_a_recipe_learns(agent: str) -> None:
-    actor_class, recipe, iterations = SHIPPED[agent]
-    actor = settings(recipe.actor, actor_class.OPTIONS, "gr00t", "freezing", "chunk_length")
-    pair = Policy(actor_class, actor).build()
+    shipped = SHIPPED[agent]
+    actor = settings(shipped.recipe.actor, shipped.actor_class.OPTIONS, "gr00t", "freezing", "chunk_length")
+    pair = Policy(shipped.actor_class, actor | shipped.actor, **shipped.policy).build()
     backbone, seen = pair.encoder.model.backbone, {}
     from_images = backbone.hidden_states
 
@@ -101,11 +131,11 @@ def test_a_recipe_learns(agent: str) -> None:
     backbone.hidden_states = once
     torch.manual_seed(0)
     obs = Sides.observe(type("Any", (), {"generator": torch.Generator().manual_seed(1)})())  # type: ignore[arg-type]
-    options = settings(recipe.algorithm, PpoOptions, "num_mini_batches")
-    alg = Gr00tPPO(pair, obs, NUM_STEPS, max_iterations=iterations, num_mini_batches=4, **options)
+    options = settings(shipped.recipe.algorithm, PpoOptions, "num_mini_batches")
+    alg = Gr00tPPO(pair, obs, NUM_STEPS, max_iterations=shipped.iterations, num_mini_batches=4, **options)
     alg.train_mode()
     task = Sides(alg, seed=0)
     assert task.success() < 0.6
-    for _ in range(iterations):
+    for _ in range(shipped.iterations):
         task.iterate()
     assert task.success() > 0.7

@@ -135,3 +135,32 @@ def test_random_numbers_continue_after_restoring() -> None:
     torch.manual_seed(4)
     checkpoint.restore_rng_state(state)
     assert torch.equal(torch.randn(5), expected)
+
+
+# The scale of the noise
+
+
+@pytest.mark.parametrize(
+    ("recorded", "note"),
+    [
+        ({}, None),
+        # older runs do not hold it, and began with the noise that GR00T draws
+        ({"noise_scale": None}, "=1, the agent here has 0. Add `agent.actor.noise_scale=1` to act as the run did, or"),
+        (
+            {"noise_scale": 0.5},
+            "=0.5, the agent here has 0. Add `agent.actor.noise_scale=0.5` to act as the run did, or",
+        ),
+    ],
+)
+def test_a_scale_that_is_not_that_of_the_run_is_noted(
+    recorded: dict[str, float | None], note: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    algorithm = Gr00tPPO(POLICIES["residual"].build(), observations(N), T, num_mini_batches=1)
+    saved = algorithm.save()
+    actor = saved["actor_recipe"]["actor"] | recorded
+    saved["actor_recipe"]["actor"] = {
+        name: value for name, value in actor.items() if recorded.get(name, 0.0) is not None
+    }
+    algorithm.load(saved, None, strict=True)
+    told = capsys.readouterr().out
+    assert (f"note: the checkpoint's run had agent.actor.noise_scale{note}" in told) if note else "note:" not in told

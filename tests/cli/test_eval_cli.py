@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from gr00t_rl_ext.cli import eval as cli_eval
 from gr00t_rl_ext.cli import train
-from gr00t_rl_ext.evaluation import policies, report
+from gr00t_rl_ext.evaluation import report
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.imitation.video import read_video
 
@@ -239,23 +238,6 @@ def test_each_checkpoint_is_evaluated_with_each_scale(tmp_path: Path, capsys: py
     assert "Noise scale: 1." in (tmp_path / "b.md").read_text()
     (alone,) = report.load(tmp_path / "b.json")
     assert alone == rows[2].model_copy(update={"name": "base"})
-
-
-def test_a_scale_that_is_not_that_of_the_run_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "model_3.pt"
-
-    def noted(recorded: dict[str, float], agent: float) -> str:
-        definition = {"class_name": "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor", "spec": {}}
-        policies.note_other_noise(
-            file, {"actor_recipe": definition | {"actor": recorded}}, SimpleNamespace(noise_scale=agent)
-        )
-        return capsys.readouterr().out
-
-    told = f"note: the run of '{file}' had agent.actor.noise_scale=1, the agent here has 0. Add `agent.actor.noise_sca"
-    assert noted({"noise_scale": 1.0}, 0.0).startswith(told)
-    # an older run does not say so
-    assert noted({}, 0.0).startswith(told)
-    assert noted({}, 1.0) == ""
 
 
 def test_overrides_may_follow_the_scales() -> None:

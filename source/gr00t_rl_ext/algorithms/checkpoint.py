@@ -18,7 +18,7 @@ from torch import nn
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference
 from gr00t_rl_ext.algorithms.update import Updater
-from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 
 FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
@@ -127,6 +127,25 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str |
     )
 
 
+def note_of_other_noise(loaded: dict[str, Any], actor: nn.Module) -> str | None:
+    """A note for the user if the run of a checkpoint had another scale of the noise than the agent; None: it had not.
+
+    Args:
+        loaded: The checkpoint.
+        actor: The agent's.
+    """
+    here = getattr(actor, "noise_scale", None)
+    if here is None:
+        return None
+    there = ActorDefinition.recorded(loaded["actor_recipe"]).actor["noise_scale"]
+    if there == here:
+        return None
+    return (
+        f"note: the checkpoint's run had agent.actor.noise_scale={there:g}, the agent here has {here:g}. Add"
+        f" `agent.actor.noise_scale={there:g}` to act as the run did, or compare both by eval.py --noise_scale."
+    )
+
+
 class Checkpointed:
     """An algorithm that can be saved and resumed."""
 
@@ -190,6 +209,8 @@ class Checkpointed:
         encoder = self.actor_critic.encoder
         check_policy(loaded_dict, self.actor_critic.definition.class_name)
         check_header(loaded_dict, encoder.fingerprint, encoder.base_name)
+        if self.ranks.rank == 0 and (note := note_of_other_noise(loaded_dict, self.actor_critic.actor)):
+            print(note)
         try:
             self.open_stage(loaded_dict["stage"])
             encoder.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])

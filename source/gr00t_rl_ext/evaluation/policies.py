@@ -18,7 +18,6 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
-from gr00t_rl_ext.policy.actor_critic import ActorDefinition
 from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
 _POLICY = ("actor_state_dict", "gr00t_state_dict")
@@ -64,8 +63,6 @@ class Policy:
 def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path | None = None) -> Policy:
     """Build an agent's policy for some environments, and load a checkpoint.
 
-    A note is printed where the agent begins its decisions with another noise than the checkpoint's run did.
-
     Args:
         env: The environments.
         agent_cfg: The agent's config.
@@ -98,24 +95,10 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
                 f"The checkpoint '{checkpoint}' does not fit the agent: {type(error).__name__}: {error} Choose the"
                 " `--task`, `--agent` and overrides that it was trained with."
             ) from error
-        note_other_noise(checkpoint, loaded, algorithm.actor)
     elif origin is not None and "reference_state_dict" in (loaded := _read(origin)):
         algorithm.actor.load_state_dict(loaded["reference_state_dict"])
     saved = algorithm.save()
     return Policy(runner.get_inference_policy(device=env.device), algorithm.actor, fingerprint(saved))
-
-
-def note_other_noise(checkpoint: Path, loaded: Mapping[str, Any], actor: Any) -> None:
-    """Print a note if a checkpoint was written with another scale of the noise than the agent has."""
-    here = getattr(actor, "noise_scale", None)
-    if here is None:
-        return
-    there = ActorDefinition.recorded(loaded["actor_recipe"]).actor["noise_scale"]
-    if there != here:
-        print(
-            f"note: the run of '{checkpoint}' had agent.actor.noise_scale={there:g}, the agent here has {here:g}. Add"
-            f" `agent.actor.noise_scale={there:g}` to act as the run did, or compare both by eval.py --noise_scale."
-        )
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
