@@ -105,6 +105,9 @@ SHIPPED = {
     "gr00t_flow_ppo_small": Shipped(
         Gr00tFlowActor, fetch_cfg.Gr00tFlowPpoSmallRunnerCfg(), 40, {"train": HEAD}, CENTRE
     ),
+    "gr00t_lora_ppo_small": Shipped(
+        Gr00tFlowActor, fetch_cfg.Gr00tLoraPpoSmallRunnerCfg(), 40, {"train": ("dit_lora",)}, CENTRE
+    ),
 }
 """Agent -> what it is."""
 

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""A training checkpoint of another policy is refused by every command before a simulator starts."""
+"""A training checkpoint of another policy, or of other settings, is refused by every command before a simulator
+starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ ISAAC = ("--task", "Isaac-Stack-Cube-Franka-v0", "--agent", "gr00t_flow_ppo", "-
 FETCH = ("--task", "gym:FetchReach-v4", "--agent", "gr00t_flow_ppo_small", "--device", "cpu")
 
 
-def written(file: Path, class_name: str = GAUSSIAN, **changes: Any) -> Path:
-    """The header of a training checkpoint, as a file."""
+def written(file: Path, class_name: str = GAUSSIAN, actor: Mapping[str, Any] | None = None, **changes: Any) -> Path:
+    """The header of a training checkpoint with fields of ``agent.actor``, as a file."""
     header = {"format": FORMAT, "base_fingerprint": "abc", "base_name": "/models/base", "algorithm": "Gr00tGRPO"}
-    torch.save(header | {"actor_recipe": {"class_name": class_name}} | changes, file)
+    recipe = {"class_name": class_name, "spec": {}, "actor": dict(actor or {})}
+    torch.save(header | {"actor_recipe": recipe} | changes, file)
     return file
 
 
@@ -95,3 +97,41 @@ def test_what_cannot_be_told_here_is_left_to_what_loads_it(tmp_path: Path) -> No
     preflight.check_plays(recipes.RslRlMlpPpoRunnerCfg(), damaged)
     with pytest.raises(UsageError, match=r"was not written by gr00t_rl_ext .* use `--agent rsl_rl_cfg_entry_point`"):
         preflight.check_plays(agent_cfg, damaged)
+
+
+@pytest.mark.parametrize("main", [train.main, play.main, cli_eval.main], ids=["train", "play", "eval"])
+def test_other_settings_than_those_it_has_learned_with_are_refused(
+    main: Callable[[list[str]], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    steering = "gr00t_rl_ext.policy.steering:Gr00tSteeringActor"
+    file = written(tmp_path / "model_3.pt", steering, {"num_flow_steps": 4, "noise_bound": 3.0})
+    command = [
+        "--task",
+        "gym:FetchReach-v4",
+        "--agent",
+        "gr00t_ppo_small",
+        "--device",
+        "cpu",
+        "--checkpoint",
+        str(file),
+    ]
+    assert main([*command, "agent.actor.num_flow_steps=2", "agent.actor.noise_bound=1"]) == 2
+    assert (
+        f"error: The checkpoint '{file}' does not fit the agent. This checkpoint's policy was trained with"
+        " agent.actor.num_flow_steps=4 (here 2) and agent.actor.noise_bound=3 (here 1); with another value it is"
+        " another policy. Add to the command line: agent.actor.num_flow_steps=4 agent.actor.noise_bound=3\n"
+    ) in capsys.readouterr().err
+
+
+def test_the_advised_settings_are_accepted(tmp_path: Path) -> None:
+    residual = "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor"
+    file = written(tmp_path / "model_3.pt", residual, {"num_flow_steps": 4, "residual_scale": 1.0})
+    agent_cfg = recipes.Gr00tResidualPpoRunnerCfg()
+    with pytest.raises(UsageError, match=r"Add to the command line: agent.actor.residual_scale=1$"):
+        preflight.check_plays(agent_cfg, file)
+    agent_cfg.actor.residual_scale = 1.0
+    preflight.check_plays(agent_cfg, file)

@@ -67,13 +67,21 @@ def test_the_correction_is_at_most_its_scale_in_normalised_actions(encoder: Gr00
     torch.testing.assert_close(actions, encoder.decode_action(chunk, raw).flatten(1), rtol=0, atol=1e-5)
 
 
+def test_the_correction_can_change_the_sign_of_what_is_at_the_end_of_its_range(encoder: Gr00tEncoder) -> None:
+    """A gripper acts by its sign, and GR00T's is 1 or -1."""
+    actor = make(encoder)
+    shift_mean(actor, -1.0)
+    mean, _ = actor._gaussian(actor.encoder.encode(observations(B)), torch.ones(B, H, 8))
+    assert mean.max() < -0.5
+
+
 def test_decisions_are_drawn_from_what_is_recorded_and_scored(encoder: Gr00tEncoder) -> None:
     actor = make(encoder)
     shift_mean(actor, 0.3)
     obs, decisions = decided(actor)
     mean, std, base, outcome = decisions.recorded
     assert {values.shape for values in decisions.recorded} == {(B, H, 8)}
-    torch.testing.assert_close(mean - base, torch.full_like(mean, 0.3).tanh())
+    torch.testing.assert_close(mean - base, 2.0 * torch.full_like(mean, 0.3).tanh())
     drawn = (outcome - mean) / std
     assert 0.5 < drawn.std() < 1.5
     chunk = torch.zeros(B, H, encoder.model.max_action_dim).index_copy(-1, actor.action_dims, outcome)
@@ -109,7 +117,7 @@ def test_the_correction_sees_what_gr00t_would_do(encoder: Gr00tEncoder) -> None:
 
 
 def test_a_frozen_copy_is_gr00t_with_noise(encoder: Gr00tEncoder) -> None:
-    actor = make(encoder)
+    actor = make(encoder, residual_scale=1.0)
     reference = actor.frozen_copy()
     obs, decisions = decided(actor)
     shift_mean(actor, 0.5)

@@ -38,7 +38,8 @@ def test_rates_that_would_ruin_billions_of_parameters_are_called_small() -> None
         cfg = recipe()
         if "flow_actor" in cfg.actor.class_name:
             small = agent.removesuffix(ENTRY_POINT).endswith(SMALL)
-            assert (cfg.algorithm.learning_rate > 1.0e-5) == small, (task, agent)
+            largest = 1.0e-4 if cfg.actor.freezing.train == ["dit_lora"] else 1.0e-5
+            assert (cfg.algorithm.learning_rate > largest) == small, (task, agent)
             checked += small
     assert checked > 10
 

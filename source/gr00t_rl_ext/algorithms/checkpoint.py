@@ -9,6 +9,7 @@ Everything is a tensor, a number, a string or a container of these, so that ``to
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import nn
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference
 from gr00t_rl_ext.algorithms.update import Updater
+from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 
 FORMAT = 4
@@ -92,6 +94,32 @@ def check_policy(loaded: dict[str, Any], class_name: str) -> None:
         if stem == "gr00t_adapter":
             played += f" (before version 0.2 they were called gr00t_{algorithm} and gr00t_{algorithm}_small)"
     raise ValueError(f"This checkpoint's policy is {kind}{played}. The policy of the agent here is {own}.")
+
+
+def check_settings(loaded: dict[str, Any], actor_class: type[Actor], settings: Mapping[str, Any]) -> None:
+    """Check that an actor has those settings that the policy of a training checkpoint has learned with.
+
+    Args:
+        loaded: A checkpoint of this actor's class.
+        actor_class: Class of the agent's actor.
+        settings: Fields of ``agent.actor`` as the agent has them; those that are missing have their defaults.
+
+    Raises:
+        ValueError: One is another; with what to add to the command line.
+    """
+    recorded = ActorDefinition.recorded(loaded["actor_recipe"]).actor
+    other = {
+        name: (recorded[name], here)
+        for name in actor_class.LEARNED_WITH
+        if name in recorded and recorded[name] != (here := settings.get(name, getattr(actor_class.OPTIONS, name)))
+    }
+    if other:
+        learned = " and ".join(f"agent.actor.{name}={there:g} (here {here:g})" for name, (there, here) in other.items())
+        added = " ".join(f"agent.actor.{name}={there:g}" for name, (there, _) in other.items())
+        raise ValueError(
+            f"This checkpoint's policy was trained with {learned}; with another value it is another policy. Add to the"
+            f" command line: {added}"
+        )
 
 
 def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str | None) -> None:
@@ -207,7 +235,9 @@ class Checkpointed:
         networks = self._networks()
         wanted = dict.fromkeys((*networks, "optimizer", "iteration"), True) if load_cfg is None else load_cfg
         encoder = self.actor_critic.encoder
-        check_policy(loaded_dict, self.actor_critic.definition.class_name)
+        definition = self.actor_critic.definition
+        check_policy(loaded_dict, definition.class_name)
+        check_settings(loaded_dict, type(self.actor_critic.actor), definition.actor)
         check_header(loaded_dict, encoder.fingerprint, encoder.base_name)
         if self.ranks.rank == 0 and (note := note_of_other_noise(loaded_dict, self.actor_critic.actor)):
             print(note)
@@ -215,7 +245,7 @@ class Checkpointed:
             self.open_stage(loaded_dict["stage"])
             encoder.freezing.load_state_dict(loaded_dict["gr00t_state_dict"])
         except ValueError as error:
-            overrides = self.actor_critic.definition.overrides_for(loaded_dict["actor_recipe"], "freezing")
+            overrides = definition.overrides_for(loaded_dict["actor_recipe"], "freezing")
             raise ValueError(f"{error} Add to the command line: {' '.join(overrides)}") from error
         # others hold other networks and optimizer states
         if loaded_dict["algorithm"] != type(self).__name__:

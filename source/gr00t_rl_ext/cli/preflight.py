@@ -59,12 +59,12 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
         checkpoint: A ``model_*.pt`` or the directory of a run. Anything else is left to what finds and loads it.
 
     Raises:
-        UsageError: Its policy is another; the message names the agent that plays it.
+        UsageError: Its policy is another, or has learned with other settings; the message names agent or settings.
     """
     import torch
     from rsl_rl.utils import resolve_callable
 
-    from gr00t_rl_ext.algorithms.checkpoint import check_policy
+    from gr00t_rl_ext.algorithms.checkpoint import check_policy, check_settings
 
     name = getattr(getattr(agent_cfg, "actor", None), "class_name", None)
     if checkpoint is None or not Path(checkpoint).exists() or name is None:
@@ -79,6 +79,7 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
         return
     try:
         check_policy(loaded, f"{actor_class.__module__}:{actor_class.__qualname__}")
+        check_settings(loaded, actor_class, vars(agent_cfg.actor))
     except ValueError as error:
         raise UsageError(f"The checkpoint {str(file)!r} does not fit the agent. {error}") from error
 

@@ -66,6 +66,9 @@ class Actor(nn.Module, ABC):
     UNRECORDED: ClassVar[Mapping[str, Any]] = {}
     """Values of those fields of ``agent.actor`` that an older checkpoint does not hold."""
 
+    LEARNED_WITH: ClassVar[tuple[str, ...]] = ()
+    """Fields of ``agent.actor`` with another value of which what was learned is another policy."""
+
     encoder_class: ClassVar[type[Gr00tEncoder]] = Gr00tEncoder
     """What turns observations into what it reads, where it is over GR00T."""
 
@@ -292,6 +295,8 @@ class FrozenHeadActor(HeadActor):
     Raises:
         ValueError: The task's actions are discrete, or something of GR00T shall train.
     """
+
+    LEARNED_WITH = ("num_flow_steps",)
 
     WHY_FROZEN: ClassVar[str]
     """For the error: what the policy does with GR00T."""

@@ -174,8 +174,9 @@ class FrozenHeadOptions(HeadActorOptions):
 class ResidualActorOptions(AdapterActorOptions, FrozenHeadOptions):
     """GR00T's own action chunk, corrected by the adapter."""
 
-    residual_scale: float = 1.0
-    """Largest correction of the mean, in GR00T's normalised actions, of which the demonstrations span [-1, 1]."""
+    residual_scale: float = 2.0
+    """Largest correction of the mean, in GR00T's normalised actions, of which the demonstrations span [-1, 1]: with 2 a
+    gripper that GR00T closes can be opened."""
 
     distribution_cfg: BoundedStdOptions = field(default_factory=BoundedStdOptions)
     """Noise of the correction, in GR00T's normalised actions."""

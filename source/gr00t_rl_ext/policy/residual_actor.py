@@ -38,6 +38,8 @@ class Gr00tResidualActor(FrozenHeadActor):
 
     OPTIONS = ResidualActorOptions
 
+    LEARNED_WITH = (*FrozenHeadActor.LEARNED_WITH, "residual_scale")
+
     WHY_FROZEN = (
         "a residual policy corrects a GR00T that stays as it is: the chunks that it recorded would not be those of the"
         " GR00T that it learns with"

@@ -198,6 +198,8 @@ class Gr00tSteeringActor(FrozenHeadActor):
 
     OPTIONS = SteeringActorOptions
 
+    LEARNED_WITH = (*FrozenHeadActor.LEARNED_WITH, "noise_bound")
+
     # before it was a field, the policy was played at its mean
     UNRECORDED = {"noise_scale": 0.0}
 

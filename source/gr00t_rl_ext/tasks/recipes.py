@@ -18,6 +18,7 @@ from isaaclab_rl.rsl_rl import RslRlMLPModelCfg, RslRlOnPolicyRunnerCfg, RslRlPp
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import (
     BoundedGaussianCfg,
+    BoundedStdCfg,
     Gr00tCategoricalActorCfg,
     Gr00tCriticCfg,
     Gr00tFlowActorCfg,
@@ -34,6 +35,13 @@ CAMERAS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
 VECTORS = {"actor": ["state", "privileged"], "critic": ["state", "privileged"]}
 """Observation groups of an MLP that is told the same."""
 
+POLICY_WARM_UP: dict[str, Any] = {"learning_rate_warmup_steps": 20}
+"""Adam's first steps are as large as the rate allows, however small the gradient: with them the first update would be
+the largest."""
+
+CRITIC_WARM_UP: dict[str, Any] = {"critic_warmup_epochs": 8}
+"""The critic learns the first rollout before the policy does, instead of rollouts that only it would learn from."""
+
 FLOW_PPO: dict[str, Any] = {
     "learning_rate": 5.0e-6,
     "num_learning_epochs": 4,
@@ -41,9 +49,14 @@ FLOW_PPO: dict[str, Any] = {
     "target_kl": 0.05,
     "huber_delta": 1.0,
     "use_clipped_value_loss": False,
-    "critic_warmup_iterations": 2,
+    **POLICY_WARM_UP,
+    **CRITIC_WARM_UP,
 }
 """PPO of the action head of a model of billions of parameters."""
+
+LORA_PPO: dict[str, Any] = FLOW_PPO | {"learning_rate": 5.0e-5}
+"""The same by low-rank adapters, which want ten times the rate of the weights themselves (Schulman et al. 2025, "LoRA
+Without Regret")."""
 
 ADAPTER_PPO: dict[str, Any] = {
     # of a small network that begins at random, whatever GR00T's size. A KL to what is random would only hold it back
@@ -70,19 +83,26 @@ STEERING: dict[str, Any] = {
     "clip_param": 0.2,
     "target_kl": 0.15,
     "kl_to_base_coef": 0.002,
+    **POLICY_WARM_UP,
 }
 """PPO and GRPO of the noise that a frozen GR00T begins with. Measured with a model of a million parameters."""
 
 STEERING_PPO: dict[str, Any] = STEERING | {
     "critic_schedule": "fixed",
     "critic_learning_rate": 1.0e-3,
-    "critic_warmup_iterations": 2,
+    **CRITIC_WARM_UP,
     "huber_delta": 1.0,
     "use_clipped_value_loss": False,
     # an episode ends with success, so that all failures are time-outs
     "bootstrap_time_outs": False,
 }
 """PPO has a critic besides."""
+
+RESIDUAL_PPO: dict[str, Any] = STEERING_PPO | {"learning_rate": 1.2e-4}
+"""PPO of the correction of a frozen GR00T's actions: likewise of a small network, whatever GR00T's size."""
+
+CORRECTED = BoundedStdCfg(init_std=0.15)
+"""Exploration of that correction, in GR00T's normalised actions."""
 
 SMALL_FLOW: dict[str, Any] = {
     "num_learning_epochs": 4,
@@ -91,8 +111,9 @@ SMALL_FLOW: dict[str, Any] = {
     # PickAndPlace, from where this one went on to 97 %
     "schedule": "linear",
     "kl_to_base_coef": 0.002,
-    # no epoch more after a step as large as the first ones of Adam
+    # no epoch more after a step that is too large
     "target_kl": 0.15,
+    **POLICY_WARM_UP,
 }
 """PPO and GRPO of the action head of a model that trains on a CPU, with rates that would ruin one of billions of
 parameters."""
@@ -100,7 +121,7 @@ parameters."""
 SMALL_FLOW_PPO: dict[str, Any] = SMALL_FLOW | {
     "critic_schedule": "fixed",
     "critic_learning_rate": 1.0e-3,
-    "critic_warmup_iterations": 4,
+    **CRITIC_WARM_UP,
     "huber_delta": 1.0,
     "use_clipped_value_loss": False,
     # an episode ends with success, so that all failures are time-outs
@@ -179,9 +200,9 @@ class Gr00tAdapterPpoRunnerCfg(RunnerCfg):
 class Gr00tResidualPpoRunnerCfg(RunnerCfg):
     """``gr00t_residual_ppo``: frozen GR00T, whose own actions an adapter corrects."""
 
-    actor = Gr00tResidualActorCfg()
+    actor = Gr00tResidualActorCfg(distribution_cfg=CORRECTED)
     critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2)
+    algorithm = Gr00tPpoAlgorithmCfg(**RESIDUAL_PPO)
 
 
 @configclass
@@ -208,7 +229,7 @@ class Gr00tLoraPpoRunnerCfg(RunnerCfg):
 
     actor = Gr00tFlowActorCfg(freezing=Gr00tFreezingCfg(train=["dit_lora"]))
     critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg(**FLOW_PPO)
+    algorithm = Gr00tPpoAlgorithmCfg(**LORA_PPO)
 
 
 @configclass
@@ -239,7 +260,7 @@ class Gr00tFlowGrpoRunnerCfg(RunnerCfg):
     init_at_random_ep_len = False
     obs_groups = {"actor": ["rgb", "state"]}
     actor = Gr00tFlowActorCfg()
-    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4)
+    algorithm = Gr00tGrpoAlgorithmCfg(learning_rate=5.0e-6, num_learning_epochs=4, **POLICY_WARM_UP)
 
 
 @configclass

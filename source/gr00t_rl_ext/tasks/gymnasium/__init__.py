@@ -38,6 +38,7 @@ def _fetch(task: str) -> dict[str, str]:
     return {
         **agents(_FETCH, "gr00t_adapter_ppo_small", "gr00t_residual_ppo_small", "gr00t_ppo_small"),
         **agents(_FETCH, "gr00t_flow_ppo_small", classes=f"{{}}{task}RunnerCfg"),
+        **agents(_FETCH, "gr00t_lora_ppo_small"),
         **agents(_FETCH, "gr00t_adapter_grpo_small", "gr00t_flow_grpo_small", "gr00t_grpo_small"),
         **agents(_FETCH, "mlp_ppo", classes=f"{{}}{task}RunnerCfg"),
         "rsl_rl_cfg_entry_point": f"{_FETCH}:RslRl{task}RunnerCfg",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tSteeringActorCfg
+from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tResidualActorCfg, Gr00tSteeringActorCfg
 from gr00t_rl_ext.tasks import recipes
 
 DECISIONS_PER_EPISODE = 13
@@ -33,7 +33,6 @@ class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
 
     experiment_name = "gr00t_residual_lift_cube_franka"
     obs_groups = recipes.CAMERAS
-    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2, bootstrap_time_outs=False)
 
 
 @configclass
@@ -59,7 +58,7 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
 
     experiment_name = "gr00t_lora_lift_cube_franka"
     obs_groups = recipes.CAMERAS
-    algorithm = Gr00tPpoAlgorithmCfg(**recipes.FLOW_PPO, bootstrap_time_outs=False)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.LORA_PPO, bootstrap_time_outs=False)
 
 
 @configclass
@@ -75,9 +74,7 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
     save_interval = 10
     obs_groups = recipes.CAMERAS
     actor = Gr00tFlowActorCfg(chunk_length=4)
-    algorithm = Gr00tPpoAlgorithmCfg(
-        **recipes.SMALL_FLOW_PPO | {"critic_warmup_iterations": 3}, learning_rate=6.0e-5, num_mini_batches=8
-    )
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.SMALL_FLOW_PPO, learning_rate=6.0e-5, num_mini_batches=8)
 
 
 @configclass
@@ -93,6 +90,19 @@ class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     obs_groups = recipes.CAMERAS
     actor = Gr00tSteeringActorCfg(chunk_length=4)
     algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=8)
+
+
+@configclass
+class Gr00tResidualPpoSmallRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
+    """``gr00t_residual_ppo_small``: with 128 environments, as ``gr00t_ppo_small``. Not measured."""
+
+    experiment_name = "gr00t_residual_lift_cube_franka"
+    num_steps_per_env = 13
+    max_iterations = 60
+    save_interval = 10
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tResidualActorCfg(chunk_length=4, distribution_cfg=recipes.CORRECTED)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.RESIDUAL_PPO, num_mini_batches=8)
 
 
 @configclass

@@ -11,7 +11,7 @@ from __future__ import annotations
 from isaaclab.utils import configclass
 
 from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tSteeringActorCfg
+from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tResidualActorCfg, Gr00tSteeringActorCfg
 from gr00t_rl_ext.tasks import recipes
 
 DECISIONS_PER_EPISODE = 38
@@ -36,7 +36,6 @@ class Gr00tResidualPpoRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
 
     experiment_name = "gr00t_residual_stack_cube_franka"
     obs_groups = recipes.CAMERAS
-    algorithm = Gr00tPpoAlgorithmCfg(critic_warmup_iterations=2, bootstrap_time_outs=False)
 
 
 @configclass
@@ -62,7 +61,7 @@ class Gr00tLoraPpoRunnerCfg(recipes.Gr00tLoraPpoRunnerCfg):
 
     experiment_name = "gr00t_lora_stack_cube_franka"
     obs_groups = recipes.CAMERAS
-    algorithm = Gr00tPpoAlgorithmCfg(**recipes.FLOW_PPO, bootstrap_time_outs=False)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.LORA_PPO, bootstrap_time_outs=False)
 
 
 @configclass
@@ -90,6 +89,19 @@ class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     obs_groups = recipes.CAMERAS
     actor = Gr00tSteeringActorCfg(chunk_length=SMALL_CHUNK)
     algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=8)
+
+
+@configclass
+class Gr00tResidualPpoSmallRunnerCfg(recipes.Gr00tResidualPpoRunnerCfg):
+    """``gr00t_residual_ppo_small``: with 128 environments, as ``gr00t_ppo_small``. Not measured."""
+
+    experiment_name = "gr00t_residual_stack_cube_franka"
+    num_steps_per_env = 16
+    max_iterations = 120
+    save_interval = 5
+    obs_groups = recipes.CAMERAS
+    actor = Gr00tResidualActorCfg(chunk_length=SMALL_CHUNK, distribution_cfg=recipes.CORRECTED)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.RESIDUAL_PPO, num_mini_batches=8)
 
 
 @configclass
