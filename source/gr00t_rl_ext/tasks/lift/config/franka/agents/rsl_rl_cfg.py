@@ -89,7 +89,7 @@ class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     save_interval = 10
     obs_groups = recipes.CAMERAS
     actor = Gr00tSteeringActorCfg(chunk_length=4)
-    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=8)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO | recipes.WARM_UPS, num_mini_batches=8)
 
 
 @configclass

@@ -88,7 +88,7 @@ class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
     save_interval = 5
     obs_groups = recipes.CAMERAS
     actor = Gr00tSteeringActorCfg(chunk_length=SMALL_CHUNK)
-    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO, num_mini_batches=8)
+    algorithm = Gr00tPpoAlgorithmCfg(**recipes.STEERING_PPO | recipes.WARM_UPS, num_mini_batches=8)
 
 
 @configclass
