@@ -127,9 +127,10 @@ def test_other_settings_than_those_it_has_learned_with_are_refused(
     ) in capsys.readouterr().err
 
 
-def test_the_advised_settings_are_accepted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded", [{"num_flow_steps": 4, "residual_scale": 1.0}, {}], ids=["recorded", "older"])
+def test_the_advised_settings_are_accepted(recorded: dict[str, float], tmp_path: Path) -> None:
     residual = "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor"
-    file = written(tmp_path / "model_3.pt", residual, {"num_flow_steps": 4, "residual_scale": 1.0})
+    file = written(tmp_path / "model_3.pt", residual, recorded)
     agent_cfg = recipes.Gr00tResidualPpoRunnerCfg()
     with pytest.raises(UsageError, match=r"Add to the command line: agent.actor.residual_scale=1$"):
         preflight.check_plays(agent_cfg, file)

@@ -61,10 +61,17 @@ def figures_of_one(one: report.Evaluation) -> dict[str, str]:
     return figures
 
 
+def start_of(page: Path, name: str, link: str) -> report.Evaluation:
+    """What the evaluation that a link names is compared with: the first of its file, or of its noise."""
+    all_of_file = load((page.parent / link).resolve())
+    noise = re.search(r", noise .*$", name)
+    return next(one for one in all_of_file if noise is None or one.name.endswith(noise[0]))
+
+
 def figures_of_several(page: Path, links: list[tuple[str, str]]) -> dict[str, str]:
     ends = sorted((measured(evaluation(page, *link)) for link in links), key=float)
-    starts = [load((page.parent / link).resolve())[0] for _, link in links]
-    before = {measured(start) for start in starts if re.search(r"(^base|/model_0)$", start.name)}
+    starts = [start_of(page, *link) for link in links]
+    before = {measured(start) for start in starts if re.search(r"(^base(, noise .*)?|/model_0)$", start.name)}
     return {"Before": " or ".join(before), "Lowest": ends[0], "Highest": ends[-1]}
 
 

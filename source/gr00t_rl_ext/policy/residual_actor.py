@@ -38,6 +38,9 @@ class Gr00tResidualActor(FrozenHeadActor):
 
     OPTIONS = ResidualActorOptions
 
+    # the default before it could change the sign of a gripper
+    UNRECORDED = {**FrozenHeadActor.UNRECORDED, "residual_scale": 1.0}
+
     LEARNED_WITH = (*FrozenHeadActor.LEARNED_WITH, "residual_scale")
 
     WHY_FROZEN = (
