@@ -79,8 +79,8 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
 
 @configclass
 class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
-    """``gr00t_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. The starter goes from 62.0 to 81.5 % in 41
-    iterations. With 8 steps executed from 47.0 to 66.0 %, no better than the flow agent (one seed each,
+    """``gr00t_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. The starter goes from 62.0 to 81.5 % in
+    41 iterations. With 8 steps executed from 47.0 to 66.0 %, no better than the flow agent (one seed each,
     ``docs/results/lift.md``)."""
 
     experiment_name = "gr00t_lift_cube_franka"
