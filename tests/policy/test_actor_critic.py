@@ -102,18 +102,26 @@ def test_the_configs_are_not_changed() -> None:
 
 @pytest.mark.parametrize(
     ("actor_class", "default", "before"),
-    [(Gr00tFlowActor, 1.0, 1.0), (Gr00tResidualActor, 0.0, 1.0), (Gr00tSteeringActor, 0.0, 0.0)],
+    [
+        (Gr00tFlowActor, {"noise_scale": 1.0}, {"noise_scale": 1.0}),
+        (
+            Gr00tResidualActor,
+            {"noise_scale": 0.0, "residual_scale": 2.0},
+            {"noise_scale": 1.0, "residual_scale": 1.0},
+        ),
+        (Gr00tSteeringActor, {"noise_scale": 0.0}, {"noise_scale": 0.0}),
+    ],
 )
-def test_a_checkpoint_that_does_not_hold_the_noise_has_that_of_its_time(
-    actor_class: type[Actor], default: float, before: float
+def test_what_a_checkpoint_does_not_hold_has_the_value_of_its_time(
+    actor_class: type[Actor], default: dict[str, float], before: dict[str, float]
 ) -> None:
     """A residual policy was trained with what GR00T draws. What is written now holds it."""
     new = ActorDefinition.of(actor_class, SPEC, {})
-    assert new.actor == {"noise_scale": default}
+    assert new.actor == default
     assert ActorDefinition.recorded(dataclasses.asdict(new)) == new
     old = dataclasses.replace(new, actor={"chunk_length": 2})
-    assert ActorDefinition.recorded(dataclasses.asdict(old)).actor == {"chunk_length": 2, "noise_scale": before}
-    assert ActorDefinition.of(actor_class, SPEC, {"noise_scale": 0.3}).actor == {"noise_scale": 0.3}
+    assert ActorDefinition.recorded(dataclasses.asdict(old)).actor == {"chunk_length": 2} | before
+    assert ActorDefinition.of(actor_class, SPEC, {"noise_scale": 0.3}).actor == default | {"noise_scale": 0.3}
 
 
 def test_a_policy_without_the_action_head_has_no_noise() -> None:
