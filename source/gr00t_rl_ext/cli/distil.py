@@ -150,11 +150,8 @@ def _check(arguments: argparse.Namespace, settings: RunSettings) -> _Plan:
     from gr00t_rl_ext.gr00t.weights import CheckpointWeights
     from gr00t_rl_ext.imitation.rollouts import Interface
 
-    for name, least in (("episodes", 1), ("base_episodes", 0), ("eval_episodes", 1)):
-        if (value := getattr(arguments, name)) < least:
-            raise UsageError(f"--{name.replace('_', '-')} is {value}; expected at least {least}.")
-    preflight.check_at_least(1, arguments, "num_envs")
-    preflight.check_at_least(0, arguments, "seed")
+    preflight.check_at_least(1, arguments, "episodes", "eval-episodes", "num_envs")
+    preflight.check_at_least(0, arguments, "base-episodes", "seed")
     preflight.check_device(arguments.device)
     if arguments.source == BASE and arguments.base_episodes:
         raise UsageError(
@@ -331,7 +328,7 @@ def _report(arguments: argparse.Namespace, options: SftOptions, work: Distillati
         "evaluation": {"episodes": arguments.eval_episodes, "seed": work.seed, "success": work.success},
         "share_of_gain_kept": share,
     }
-    (out / SUMMARY).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    report.write_whole(out / SUMMARY, json.dumps(content, indent=2) + "\n")
     kept, attempted = (sum(of[key] for of in rollouts.values()) for key in ("kept", "attempted"))
     rows = {"learnt from": f"{kept} episodes that succeeded, of {attempted}"}
     if TRAINED in work.success:

@@ -112,7 +112,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         report.save(evaluations, arguments.out)
         table = arguments.out.with_suffix(".md")
-        table.write_text(report.markdown_table(rows), encoding="utf-8")
+        report.write_whole(table, report.markdown_table(rows))
         print(f"results: {arguments.out}\ntable:   {table}")
     return 0
 

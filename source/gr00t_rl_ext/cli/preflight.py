@@ -65,6 +65,7 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
     from rsl_rl.utils import resolve_callable
 
     from gr00t_rl_ext.algorithms.checkpoint import check_policy, check_settings
+    from gr00t_rl_ext.policy.actor_critic import class_path
 
     name = getattr(getattr(agent_cfg, "actor", None), "class_name", None)
     if checkpoint is None or not Path(checkpoint).exists() or name is None:
@@ -78,16 +79,16 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
     except Exception:  # of pickle, zipfile, torch and the file system
         return
     try:
-        check_policy(loaded, f"{actor_class.__module__}:{actor_class.__qualname__}")
+        check_policy(loaded, class_path(actor_class))
         check_settings(loaded, actor_class, vars(agent_cfg.actor))
     except ValueError as error:
         raise UsageError(f"The checkpoint {str(file)!r} does not fit the agent. {error}") from error
 
 
 def check_at_least(least: int, arguments: Any, *names: str) -> None:
-    """Check that numbers of a command line, as far as they are given, are not too small."""
+    """Check that numbers of a command line, named as they are typed there, are not too small where they are given."""
     for name in names:
-        value = getattr(arguments, name)
+        value = getattr(arguments, name.replace("-", "_"))
         if value is not None and value < least:
             raise UsageError(f"--{name} is {value}; expected at least {least}.")
 

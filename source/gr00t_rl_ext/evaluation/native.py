@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.actor_critic import ActorDefinition
+from gr00t_rl_ext.policy.actor_critic import ActorDefinition, class_path
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.options import FrozenHeadOptions
 
@@ -33,5 +33,5 @@ def native_actor(definition: ActorDefinition, device: str) -> Actor:
         "flow": {"num_eval_steps": definition.actor.get("num_flow_steps", FrozenHeadOptions.num_flow_steps)},
         "noise_scale": 1.0,
     }
-    name = f"{Gr00tFlowActor.__module__}:{Gr00tFlowActor.__qualname__}"
-    return dataclasses.replace(definition, class_name=name, actor=settings).make(device).eval()
+    native = dataclasses.replace(definition, class_name=class_path(Gr00tFlowActor), actor=settings)
+    return native.make(device).eval()

@@ -44,7 +44,7 @@ class ActorDefinition:
         # what a checkpoint does not hold may mean another value than the default
         defaults = {name: getattr(actor_class.OPTIONS, name) for name in actor_class.UNRECORDED}
         return cls(
-            f"{actor_class.__module__}:{actor_class.__qualname__}",
+            class_path(actor_class),
             dataclasses.asdict(spec),
             defaults | copy.deepcopy(dict(actor_cfg)),
         )
@@ -97,6 +97,11 @@ class ActorDefinition:
         if encoder is None:
             encoder = actor_class.load_encoder(TaskSpec(**self.spec), options, device, obs)
         return actor_class(encoder, options).to(device)
+
+
+def class_path(actor_class: type[Actor]) -> str:
+    """Class of an actor as configs and checkpoints name it, ``module:name``."""
+    return f"{actor_class.__module__}:{actor_class.__qualname__}"
 
 
 @dataclass

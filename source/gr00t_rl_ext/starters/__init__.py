@@ -50,7 +50,7 @@ class Starter(BaseModel):
     """Control steps that were executed of each decision when it was measured."""
 
     iterations: int
-    """Of ``gr00t_ppo``, which take about three minutes on two CPU cores."""
+    """Of ``gr00t_ppo`` and ``gr00t_grpo``, unless the command line tells; docs/starters.md has the minutes."""
 
     success_drawn: float
     """Success in % of 200 episodes, with the noise that GR00T draws."""

@@ -58,7 +58,7 @@ LORA_PPO: dict[str, Any] = FLOW_PPO | {"learning_rate": 5.0e-5}
 """The same by low-rank adapters, which want ten times the rate of the weights themselves (Schulman et al. 2025, "LoRA
 Without Regret")."""
 
-ADAPTER_PPO: dict[str, Any] = {
+ADAPTER: dict[str, Any] = {
     # of a small network that begins at random, whatever GR00T's size. A KL to what is random would only hold it back
     "learning_rate": 3.0e-4,
     "schedule": "linear",
@@ -66,11 +66,15 @@ ADAPTER_PPO: dict[str, Any] = {
     "clip_param": 0.2,
     "target_kl": 0.15,
     "kl_to_base_coef": 0.0,
+}
+"""PPO and GRPO of an adapter that learns from scratch."""
+
+ADAPTER_PPO: dict[str, Any] = ADAPTER | {
     "critic_learning_rate": 1.0e-3,
     "critic_warmup_iterations": 2,
     "use_clipped_value_loss": False,
 }
-"""PPO of an adapter that learns from scratch."""
+"""PPO has a critic besides."""
 
 WIDE = BoundedGaussianCfg(init_std=0.5, std_range=(0.1, 1.0))
 """Exploration of an adapter that knows nothing yet, in units of the action range."""

@@ -130,14 +130,7 @@ class Gr00tAdapterGrpoSmallRunnerCfg(recipes.Gr00tAdapterGrpoRunnerCfg):
     # the environments clip
     clip_actions = None
     actor = Gr00tGaussianActorCfg(chunk_length=CHUNK, distribution_cfg=recipes.WIDE)
-    algorithm = Gr00tGrpoAlgorithmCfg(
-        learning_rate=3.0e-4,
-        schedule="linear",
-        num_learning_epochs=4,
-        num_rounds=8,
-        target_kl=0.15,
-        kl_to_base_coef=0.0,
-    )
+    algorithm = Gr00tGrpoAlgorithmCfg(**recipes.ADAPTER, num_rounds=8)
 
 
 @configclass
