@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs": set(),
     "footprint": set(),
     "robot": {"gr00t"},
-    "starters": {"gr00t.checkpoint", "cache"},
+    "starters": {"gr00t", "cache"},
     "policy": {"gr00t", "robot", "cache", "options", "starters"},
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
     "runners": {"algorithms", "policy", "gr00t", "envs.decision"},

@@ -24,6 +24,7 @@ from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.footprint import estimate as memory
 from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, PhaseMemory, _fitting_sizes
 from gr00t_rl_ext.footprint.trace import MemoryTrace
+from gr00t_rl_ext.gr00t.images import ImageRecipe, ImageTransform
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -281,7 +282,7 @@ def test_what_is_cached_between_calls_is_not_fake_afterwards() -> None:
 
     def pixels() -> torch.Tensor:
         inputs = load_encoder().inputs
-        inputs.image_recipe = dataclasses.replace(inputs.image_recipe, interpolation="area")
+        inputs.images = ImageTransform(ImageRecipe((56, 56), "area", edge=56))
         return inputs.pixel_values([torch.full((1, 64, 64, 3), 51, dtype=torch.uint8)] * 2)
 
     with MemoryTrace(), without_reading_weights():

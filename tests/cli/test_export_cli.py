@@ -28,7 +28,7 @@ from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.residual_actor import Gr00tResidualActor
 from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
 
-VERSIONS = ("N1.5", "N1.7")
+VERSIONS = ("N1.5", "N1.6", "N1.7")
 
 
 def train(

@@ -25,6 +25,12 @@ def reference_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
+def n1_6_checkpoint() -> Path:
+    """Tiny N1.6 written by the reference implementation."""
+    return DATA / "gr00t_n1_6_tiny"
+
+
+@pytest.fixture(scope="session")
 def n1_7_checkpoint() -> Path:
     """Tiny N1.7 written by the reference implementation; its outputs are for slot 2."""
     return DATA / "gr00t_n1_7_tiny"

@@ -214,7 +214,6 @@ def test_language_model_head_is_ignored_and_nothing_else(copy: Path):
         ({"image_target_size": [224, 224]}, "image size is 224; expected a multiple of 32 that is at least 256"),
         ({"image_target_size": [256, 320]}, r"image_target_size is \[256, 320\]; expected a square"),
         ({"image_crop_size": [230, 200]}, r"image_crop_size is \[230, 200\]; expected a square"),
-        ({"letter_box_transform": True}, "letter_box_transform is True; only False is supported"),
         ({"state_history_length": 2}, "state_history_length is 2; only 1 is supported"),
         ({"exclude_state": True}, "exclude_state is True; only False is supported"),
     ],

@@ -13,6 +13,18 @@ import pytest
 import torch
 
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, load_embodiment
+from gr00t_rl_ext.gr00t.data_config import DataConfig
+from gr00t_rl_ext.gr00t.embodiment import own_data_config
+
+
+def config(directory: Path, **changes: object) -> DataConfig:
+    """The data config of a tiny checkpoint with some fields changed."""
+    own = own_data_config(directory, "new_embodiment", horizon=16, crop_scale=None)
+    return DataConfig.model_validate(own.model_dump() | changes)
+
+
+def state_modes(directory: Path, **modes: str) -> DataConfig:
+    return config(directory, state_modes=config(directory).state_modes | modes)
 
 
 def test_batch_shapes_and_padding(tiny_checkpoint: Path):
@@ -32,10 +44,11 @@ def test_batch_shapes_and_padding(tiny_checkpoint: Path):
 def test_order_of_keys(tiny_checkpoint: Path):
     given = load_embodiment(tiny_checkpoint, "new_embodiment")
     assert given.state.slices() == {"joint_position": slice(0, 7), "gripper_position": slice(7, 9)}
-    other = load_embodiment(tiny_checkpoint, "new_embodiment", state_keys=["gripper_position", "joint_position"])
+    turned = config(tiny_checkpoint, state_keys=["gripper_position", "joint_position"])
+    other = load_embodiment(tiny_checkpoint, "new_embodiment", data_config=turned)
     assert other.state.slices() == {"gripper_position": slice(0, 2), "joint_position": slice(2, 9)}
-    fewer = load_embodiment(tiny_checkpoint, "new_embodiment", action_keys=["joint_position"])
-    assert fewer.action.raw_dim == 7
+    arm = config(tiny_checkpoint, action_keys=["joint_position"], action_modes={"joint_position": "min_max"})
+    assert load_embodiment(tiny_checkpoint, "new_embodiment", data_config=arm).action.raw_dim == 7
 
 
 def test_cameras(tiny_copy: Path):
@@ -56,8 +69,10 @@ def test_wrong_width_names_the_keys(tiny_checkpoint: Path):
         robot.decode_action(torch.zeros(2, 7))
 
 
-def test_modes_from_arguments(tiny_checkpoint: Path):
-    robot = load_embodiment(tiny_checkpoint, "new_embodiment", modes={"action.gripper_position": "binary"}, slot=5)
+def test_modes_of_a_data_config(tiny_checkpoint: Path):
+    given = config(tiny_checkpoint, action_modes={"joint_position": "none", "gripper_position": "binary"})
+    robot = load_embodiment(tiny_checkpoint, "new_embodiment", data_config=given, slot=5)
+    assert robot.decode_action(torch.full((1, 32), 3.0))[0, 0] == 3.0
     assert robot.slot == 5
     assert robot.decode_action(torch.full((1, 32), 0.7))[0, 7] == 1
 
@@ -66,18 +81,20 @@ def test_modes_from_arguments(tiny_checkpoint: Path):
     ("arguments", "text"),
     [
         ({"tag": "gr2"}, "no statistics for embodiment tag 'gr2' in .*; available are new_embodiment"),
-        ({"state_keys": ["elbow"]}, "has no state key 'elbow'; available are joint_position, gripper_position"),
-        ({"modes": {"state.elbow": "q99"}}, "modes name state.elbow, which new_embodiment .* does not have; available"),
-        ({"modes": {"state.joint_position": "q95"}}, "asks for normalisation mode 'q95'; available are min_max, q99"),
-        (
-            {"modes": {"action.joint_position": "sin_cos"}},
-            "action.joint_position asks for mode 'sin_cos', which has no",
-        ),
+        ({"slot": None, "data_config": "so101"}, "which is neither a file nor the name of a known data config; known"),
     ],
 )
 def test_errors(tiny_checkpoint: Path, arguments: dict, text: str):
     with pytest.raises(Gr00tCheckpointError, match=text):
         load_embodiment(tiny_checkpoint, **{"tag": "new_embodiment"} | arguments)
+
+
+def test_a_data_config_of_another_robot(tiny_checkpoint: Path):
+    with pytest.raises(Gr00tCheckpointError, match="has no state key 'single_arm'; available are joint_position, grip"):
+        load_embodiment(tiny_checkpoint, "new_embodiment", data_config="so100")
+    sines = config(tiny_checkpoint, action_modes={"joint_position": "sin_cos", "gripper_position": "binary"})
+    with pytest.raises(Gr00tCheckpointError, match="action.joint_position asks for mode 'sin_cos', which has no inv"):
+        load_embodiment(tiny_checkpoint, "new_embodiment", data_config=sines)
 
 
 def test_missing_statistics(reference_checkpoint: Path, tiny_copy: Path):
@@ -144,15 +161,15 @@ def edit_statistics(directory: Path, key: str, **changes: object) -> None:
 )
 def test_statistics_that_cannot_be_true(tiny_copy: Path, changes: dict, mode: str, problem: str):
     file = tiny_copy / "experiment_cfg" / "metadata.json"
-    original, modes = file.read_bytes(), {"state.gripper_position": mode}
+    original, given = file.read_bytes(), state_modes(tiny_copy, gripper_position=mode)
     edit_statistics(tiny_copy, "gripper_position", **changes)
     with pytest.raises(Gr00tCheckpointError) as caught:
-        load_embodiment(tiny_copy, "new_embodiment", modes=modes)
+        load_embodiment(tiny_copy, "new_embodiment", data_config=given)
     place = f"of the statistics of state.gripper_position of new_embodiment in {str(file)!r}. Copy the file again from"
     assert f"{problem} {place}" in str(caught.value)
     assert "scripts/sft.py" in str(caught.value)
     file.write_bytes(original)
-    load_embodiment(tiny_copy, "new_embodiment", modes=modes)
+    load_embodiment(tiny_copy, "new_embodiment", data_config=given)
 
 
 def test_what_never_moved_in_the_data_is_no_error(tiny_copy: Path):
@@ -160,7 +177,8 @@ def test_what_never_moved_in_the_data_is_no_error(tiny_copy: Path):
     never = {"min": [0.5, 0.5], "max": [0.5, 0.5], "std": [0.0, 0.0], "mean": [0.5, 0.5]}
     edit_statistics(tiny_copy, "gripper_position", **never)
     for mode, expected in (("min_max", 0.0), ("mean_std", 0.5)):
-        robot = load_embodiment(tiny_copy, "new_embodiment", modes={"state.gripper_position": mode})
+        given = state_modes(tiny_copy, gripper_position=mode)
+        robot = load_embodiment(tiny_copy, "new_embodiment", data_config=given)
         assert robot.state.normalize(torch.full((1, 9), 0.5))[0, 7:].tolist() == [expected] * 2
 
 

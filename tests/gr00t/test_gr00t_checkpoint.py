@@ -108,7 +108,7 @@ def test_config_that_is_no_json(tiny_copy: Path):
 
 
 @pytest.mark.parametrize(
-    ("model_type", "architectures"), [("llama", ["LlamaForCausalLM"]), ("Gr00tN1d6", ["Gr00tN1d6"]), (None, None)]
+    ("model_type", "architectures"), [("llama", ["LlamaForCausalLM"]), ("Gr00tN1d8", ["Gr00tN1d8"]), (None, None)]
 )
 def test_another_kind_of_model(tiny_copy: Path, model_type: str | None, architectures: list[str] | None):
     edit_json(tiny_copy / "config.json", model_type=model_type, architectures=architectures)
@@ -118,6 +118,7 @@ def test_another_kind_of_model(tiny_copy: Path, model_type: str | None, architec
         tiny_copy,
         f"holds a model of another kind: model_type {model_type!r}, architectures {architectures or []}.",
         "Known versions of GR00T: N1.5 (model_type 'gr00t_n1_5', architectures GR00T_N1_5 or GR00TN15); "
+        "N1.6 (model_type 'Gr00tN1d6', architectures Gr00tN1d6); "
         "N1.7 (model_type 'Gr00tN1d7', architectures Gr00tN1d7)",
     )
 

@@ -19,6 +19,7 @@ from gr00t_rl_ext.gr00t import (
     load_gr00t,
     load_tokenizer,
 )
+from gr00t_rl_ext.gr00t.embodiment import own_data_config
 
 
 def make(model: Gr00tModel, **options) -> Gr00tInputs:
@@ -49,11 +50,10 @@ def test_pixel_values_at_native_size(tiny_model: Gr00tModel):
     torch.testing.assert_close(make(tiny_model).pixel_values(images), expected.permute(0, 3, 1, 2), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_resize_keeps_constant_images_and_range(tiny_model: Gr00tModel, interpolation: str):
-    inputs = make(tiny_model, interpolation=interpolation)
-    out = inputs.pixel_values(torch.full((1, 97, 120, 3), 51, dtype=torch.uint8))
-    torch.testing.assert_close(out, torch.full((1, 3, 56, 56), -0.6), rtol=0, atol=1e-5)
+def test_resize_keeps_constant_images_and_range(tiny_model: Gr00tModel):
+    inputs = make(tiny_model)
+    out = inputs.pixel_values(torch.full((1, 97, 120, 3), 52, dtype=torch.uint8))
+    assert set(((out + 1) * 127.5).round().unique().tolist()) <= {51.0, 52.0}
     checkers = (torch.arange(96)[:, None] // 4 + torch.arange(96) // 4) % 2 * 255
     out = inputs.pixel_values(checkers.to(torch.uint8)[None, ..., None].expand(1, 96, 96, 3))
     assert out.abs().max() <= 1
@@ -142,7 +142,6 @@ def test_image_errors(tiny_model: Gr00tModel, images: Tensor | list[Tensor], tex
     [
         ({"num_cameras": 0}, "num_cameras is 0; expected at least 1"),
         ({"crop_scale": 1.5}, r"crop_scale is 1.5; expected a value in \(0, 1\]"),
-        ({"interpolation": "nearest"}, "interpolation is 'nearest'; expected 'bilinear', 'bicubic', 'area' or None"),
         ({"instruction_format": "do it"}, r"instruction_format is 'do it'; it must contain '\{instruction\}'"),
     ],
 )
@@ -158,9 +157,9 @@ def test_parts_that_do_not_belong_together(tiny_model: Gr00tModel, tiny_checkpoi
     robot = load_embodiment(tiny_checkpoint, "new_embodiment", slot=1)
     with pytest.raises(Gr00tCheckpointError, match=r"maps <IMG_CONTEXT> to \d+, the checkpoint to 500"):
         Gr00tInputs(reference_model, robot, tokenizer)
-    too_wide = load_embodiment(
-        tiny_checkpoint, "new_embodiment", slot=1, state_keys=2 * ["joint_position"] + ["gripper_position"] * 2
-    )
+    own = own_data_config(tiny_checkpoint, "new_embodiment", horizon=16, crop_scale=None)
+    twice = own.model_copy(update={"state_keys": [*own.state_keys, *own.state_keys]})
+    too_wide = load_embodiment(tiny_checkpoint, "new_embodiment", slot=1, data_config=twice)
     with pytest.raises(Gr00tCheckpointError, match="18 dimensions exceed max_state_dim = 16"):
         Gr00tInputs(reference_model, too_wide, tokenizer)
 

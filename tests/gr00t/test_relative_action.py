@@ -147,8 +147,8 @@ def test_other_representations_pass(checkpoint: Path, rep: str):
         ([relative(), absolute(), absolute()], "has 3 action_configs for 2 action keys"),
         ([relative(rep="SOMEHOW"), absolute()], "asks for 'SOMEHOW' actions of 'arm'; expected RELATIVE, DELTA or ABS"),
         (
-            [relative(type="EEF", format="XYZ_ROTVEC"), absolute()],
-            "relative actions of 'arm' with type 'EEF' and format 'XYZ_ROTVEC', which is not supported; supported are",
+            [relative(type="EEF", format="EULER"), absolute()],
+            "relative actions of 'arm' with type 'EEF' and format 'EULER', which is not supported; supported are",
         ),
         ([relative(format="XYZ_ROT6D"), absolute()], "type 'NON_EEF' and format 'XYZ_ROT6D', which is not supported"),
         (
@@ -231,7 +231,7 @@ def as_poses(matrices: np.ndarray) -> Tensor:
 
 
 def test_poses_are_composed():
-    pose = RelativeAction("eef", pose=True)
+    pose = RelativeAction("eef", "rotation_6d")
     reference, frame = random_poses(6, seed=0)
     action, target = random_poses(6, 4, seed=1)
     expected = as_poses(np.linalg.inv(frame)[:, None] @ target)
@@ -246,7 +246,7 @@ def test_a_quarter_turn_by_hand():
     """The state is turned by 90 degrees about z and lies at x = 1: its x axis is the world's y axis."""
     turned = torch.tensor([[1.0, 0, 0, 0, -1, 0, 1, 0, 0]])
     ahead = torch.tensor([[[0.5, 0.0, 0.0, 1, 0, 0, 0, 1, 0]]])
-    absolute_pose = RelativeAction("eef", pose=True).to_absolute(ahead, turned)
+    absolute_pose = RelativeAction("eef", "rotation_6d").to_absolute(ahead, turned)
     torch.testing.assert_close(absolute_pose[0, 0], torch.tensor([1.0, 0.5, 0, 0, -1, 0, 1, 0, 0]))
 
 
@@ -254,7 +254,7 @@ def test_rows_are_made_orthonormal():
     """A network's rows are not: the first is normalised, the second made perpendicular to it."""
     crooked = torch.tensor([[[0.0, 0, 0, 2, 0, 0, 3, 4, 0]]])
     home = torch.tensor([[0.0, 0, 0, 1, 0, 0, 0, 1, 0]])
-    fixed = RelativeAction("eef", pose=True).to_absolute(crooked, home)
+    fixed = RelativeAction("eef", "rotation_6d").to_absolute(crooked, home)
     torch.testing.assert_close(fixed[0, 0, 3:], torch.tensor([1.0, 0, 0, 0, 1, 0]))
 
 

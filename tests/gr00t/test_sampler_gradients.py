@@ -20,13 +20,19 @@ STEP = 1e-5
 DIRECTIONS = 2
 
 
-@pytest.mark.parametrize("version", ["N1.5", "N1.7"])
-def test_sampler_gradients_equal_finite_differences(version: str, reference_checkpoint: Path, n1_7_checkpoint: Path):
+@pytest.mark.parametrize("version", ["N1.5", "N1.6", "N1.7"])
+def test_sampler_gradients_equal_finite_differences(
+    version: str, reference_checkpoint: Path, n1_6_checkpoint: Path, n1_7_checkpoint: Path
+):
     """Through all denoising steps; for every parameter of the head, the features, the state and the noise."""
-    checkpoint, slot = (reference_checkpoint, 1) if version == "N1.5" else (n1_7_checkpoint, 2)
+    checkpoints = {"N1.5": (reference_checkpoint, 1), "N1.6": (n1_6_checkpoint, 0), "N1.7": (n1_7_checkpoint, 2)}
+    checkpoint, slot = checkpoints[version]
     head = load_gr00t(checkpoint, slot, torch.float64).action_head.requires_grad_(True)
     io = load_file(checkpoint / "ref_io.safetensors")
-    mask = io["image_mask"][:1] if version == "N1.7" else None
+    if version == "N1.6":
+        io = {name.removeprefix("other_grid."): io[name] for name in io if name.startswith("other_grid.")}
+        io["noise0"] = io["noise"]
+    mask = None if version == "N1.5" else io["image_mask"][:1]
     inputs = {name: io[name][:1].double().requires_grad_() for name in ("backbone_features", "state", "noise0")}
     features, state, noise = inputs.values()
     generator = torch.Generator().manual_seed(0)

@@ -22,7 +22,7 @@ from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 Source = Callable[..., Path]
 
 
-@pytest.fixture(params=["N1.5", "N1.7"])
+@pytest.fixture(params=["N1.5", "N1.6", "N1.7"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     """Writes a checkpoint with its tensors in a data type: N1.5 in two shards, N1.7 in a single file."""
 

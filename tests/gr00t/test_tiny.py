@@ -35,7 +35,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 
-@pytest.fixture(scope="module", params=["N1.5", "N1.7"])
+@pytest.fixture(scope="module", params=["N1.5", "N1.6", "N1.7"])
 def version(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -67,25 +67,31 @@ def test_it_is_small(tiny: Path, model: Gr00tModel):
     assert sum(p.numel() for p in model.parameters()) < 1e6
 
 
-def test_it_has_the_published_keys(version: str, tiny: Path, reference_checkpoint: Path, n1_7_checkpoint: Path):
-    """The same names as the reference's checkpoint, and the LM head, which those leave out."""
+def test_it_has_the_published_keys(
+    version: str, tiny: Path, reference_checkpoint: Path, n1_6_checkpoint: Path, n1_7_checkpoint: Path
+):
+    """The same names as the reference's checkpoint, and the LM head, which some of those leave out."""
     tensors = {key: tensor for file in tiny.glob("*.safetensors") for key, tensor in load_file(file).items()}
     if version == "N1.5":
         reference = set((reference_checkpoint / "keys.txt").read_text().split())
     else:
-        reference = published_keys(load_file(n1_7_checkpoint / "model.safetensors"))
-    (lm_head,) = published_keys(tensors) - reference
-    assert lm_head.endswith("lm_head.weight")
+        directory = n1_6_checkpoint if version == "N1.6" else n1_7_checkpoint
+        reference = published_keys(load_file(directory / "model.safetensors"))
+    (lm_head,) = {key for key in published_keys(tensors) if key.endswith("lm_head.weight")}
+    assert published_keys(tensors) - reference <= {lm_head}
     assert reference - published_keys(tensors) == set()
     (embedding,) = (key for key in tensors if key.endswith("embed_tokens.weight"))
     assert torch.equal(tensors[lm_head], tensors[embedding]), "tied, as in the published language models"
     assert {len(t) for key, t in tensors.items() if key.endswith((".W", ".b"))} == {32}, "embodiment slots"
 
 
-def test_config_has_the_fields_of_the_reference(version: str, tiny: Path, reference_checkpoint: Path, n1_7_checkpoint):
-    reference = {"N1.5": reference_checkpoint, "N1.7": n1_7_checkpoint}[version]
+def test_config_has_the_fields_of_the_reference(
+    version: str, tiny: Path, reference_checkpoint: Path, n1_6_checkpoint: Path, n1_7_checkpoint: Path
+):
+    reference = {"N1.5": reference_checkpoint, "N1.6": n1_6_checkpoint, "N1.7": n1_7_checkpoint}[version]
     ours, theirs = (json.loads((path / "config.json").read_text()) for path in (tiny, reference))
-    assert theirs.keys() - ours.keys() == set()
+    # the last is an old name of "eagle_collator"
+    assert theirs.keys() - ours.keys() - {"collator_overwrite_image_inputs"} == set()
     for section in ("diffusion_model_cfg", "vl_self_attention_cfg"):
         assert theirs.get(section, {}).keys() - ours.get(section, {}).keys() == set()
 
@@ -236,7 +242,7 @@ def test_shape_of_n1_7(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"version": "N1.6"}, "version is 'N1.6'; expected one of N1.5, N1.7"),
+        ({"version": "N1.4"}, "version is 'N1.4'; expected one of N1.5, N1.6, N1.7"),
         ({"deepstack": (0,)}, "the shape of a tiny N1.5 has no deepstack; it has image_size, horizon, max_state_dim"),
         ({"version": "N1.7", "image_size": 240}, "image_size is 240; expected a multiple of 32 that is at least 256"),
         ({"version": "N1.7", "deepstack": (1, 4)}, r"deepstack is \[1, 4\]; expected rising indices of the 4 vision"),
@@ -288,8 +294,8 @@ def test_bytes_do_not_depend_on_the_process(tmp_path: Path):
     program = "import sys; from gr00t_rl_ext.gr00t.tiny.__main__ import main"
     program += "; [main([f'{sys.argv[1]}/{version}', '--version', version]) for version in sys.argv[2:]]"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "source"), "PYTHONHASHSEED": "12345"}
-    subprocess.run([sys.executable, "-c", program, str(tmp_path), "N1.5", "N1.7"], check=True, env=environment)
-    for version in ("N1.5", "N1.7"):
+    subprocess.run([sys.executable, "-c", program, str(tmp_path), "N1.5", "N1.6", "N1.7"], check=True, env=environment)
+    for version in ("N1.5", "N1.6", "N1.7"):
         here = build_tiny_checkpoint(tmp_path / "here" / version, version=version)
         assert contents(tmp_path / version) == contents(here)
 

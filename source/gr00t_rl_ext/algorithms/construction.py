@@ -16,6 +16,7 @@ from gr00t_rl_ext.algorithms.options import WHERE
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
+from gr00t_rl_ext.policy.assumptions import print_assumptions
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 
@@ -79,6 +80,8 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     # the runner's loop reads it anew in every iteration
     cfg["num_steps_per_env"] = alg.steps_per_iteration
     print(alg.actor_critic.describe())
+    if actor_class.over_gr00t:
+        print_assumptions(alg.actor_critic.encoder.inputs, alg.actor_critic.encoder.camera_sizes(obs))
     alg.compile(cfg.get("torch_compile_mode"))
     return alg
 

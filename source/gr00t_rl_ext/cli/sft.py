@@ -65,7 +65,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     model = parser.add_argument_group("model")
     model.add_argument("--embodiment-tag", help=f"Of the robot (default: {SftOptions.embodiment_tag}).")
     model.add_argument("--tokenizer", help="Directory or hub id of the tokenizer (default: the checkpoint's).")
-    model.add_argument("--crop-scale", type=float, help="Side of the centre crop, as agent.actor.gr00t.crop_scale.")
+    model.add_argument(
+        "--data-config", help="Of a GR00T N1.5: name or JSON file, as agent.actor.gr00t.data_config (docs/gr00t.md)."
+    )
+    model.add_argument(
+        "--crop-scale",
+        type=float,
+        help="Side of the centre crop relative to the image (default: the data config's, else the checkpoint's, else"
+        " 0.95; none for `small`).",
+    )
     model.add_argument("--horizon", type=int, help=f"Actions per chunk of `small` (default: {SftOptions.horizon}).")
     model.add_argument(
         "--train",

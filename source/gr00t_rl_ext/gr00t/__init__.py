@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from .checkpoint import Gr00tCheckpointError
     from .embodiment import EMBODIMENT_SLOTS, Embodiment, load_embodiment
     from .inputs import Gr00tInputs, load_tokenizer
-    from .model import GR00T_VERSIONS, Gr00tConfig, Gr00tModel, load_gr00t
+    from .model import Gr00tConfig, Gr00tModel, load_gr00t
     from .tiny import build_tiny_checkpoint
+    from .versions import GR00T_VERSIONS
 
 _EXPORTS = {
     "action_head": ("ActionHead", "ActionHeadConfig", "Gr00tContext"),
@@ -27,8 +28,9 @@ _EXPORTS = {
     "checkpoint": ("Gr00tCheckpointError",),
     "embodiment": ("EMBODIMENT_SLOTS", "Embodiment", "load_embodiment"),
     "inputs": ("Gr00tInputs", "load_tokenizer"),
-    "model": ("GR00T_VERSIONS", "Gr00tConfig", "Gr00tModel", "load_gr00t"),
+    "model": ("Gr00tConfig", "Gr00tModel", "load_gr00t"),
     "tiny": ("build_tiny_checkpoint",),
+    "versions": ("GR00T_VERSIONS",),
 }
 _MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 

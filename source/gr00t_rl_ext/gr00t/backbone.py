@@ -24,6 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
 from .checkpoint import Gr00tCheckpointError
+from .images import ImageRecipe
 from .linear_gelu import linear_gelu
 from .recompute import Recomputing
 
@@ -44,23 +45,6 @@ class Gr00tFeatures:
     padding_mask: Tensor | None = None
     """(B, S) bool, True for positions that only fill up a batch of prompts of different lengths. The head does not see
     them, unlike the padding of ``attention_mask``, to which GR00T's head attends. None: there are none."""
-
-
-@dataclass(frozen=True)
-class ImageRecipe:
-    """How an image becomes the square that the vision model sees. Must be what the checkpoint was fine-tuned with."""
-
-    interpolation: str = "bilinear"
-    """"bilinear" or "bicubic", antialiased, or "area", the mean over the area that a pixel covers."""
-
-    crop_scale: float | None = None
-    """Side of the centre crop relative to the image, in (0, 1]; None: no crop."""
-
-    resize_before_crop: bool = False
-    """Whether the image is resized before the crop as well, rounded to 8 bits, as GR00T N1.7's processor does."""
-
-    square_only: bool = False
-    """Whether the recipe makes squares of square images only."""
 
 
 def image_rows(images: Tensor, image_mask: Tensor) -> Tensor:
@@ -143,11 +127,8 @@ class Backbone(Recomputing, ABC):
     feature_dim: int
     """Width D of the features."""
 
-    image_size: int
-    """Side of the square input image in pixels."""
-
     image_recipe: ImageRecipe
-    """How images are made of that size, as far as the checkpoint says."""
+    """How images are made of the size that the vision model takes, as far as the checkpoint says."""
 
     tokens_per_image: int
     """Image tokens per image in the prompt."""
@@ -163,6 +144,11 @@ class Backbone(Recomputing, ABC):
 
     language_model: Any
     """The language model, of transformers."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input image in pixels."""
+        return self.image_recipe.size[0]
 
     @property
     def language_layers(self) -> nn.ModuleList:

@@ -21,8 +21,11 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model, SiglipVisionConfig, SiglipVisionModel
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
-from .backbone import Backbone, ImageRecipe, attend_patches, perceptron, read_config, read_text_config
+from .backbone import Backbone, read_config, read_text_config
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json, require_supported, required_fields
+from .images import ImageRecipe
+from .prompts import PROMPTS
+from .siglip import patchify, run_layer
 
 EAGLE_CONFIG_FILE = "eagle_config.json"
 """Beside ``config.json`` where a checkpoint's dims are not those of the published one, which keeps no such file."""
@@ -79,7 +82,7 @@ class EagleBackbone(Backbone):
         "backbone.eagle_model.vision_model.vision_model.head.",
         "backbone.eagle_model.language_model.lm_head.",
     )
-    IMAGE_TOKEN: ClassVar[str] = "<IMG_CONTEXT>"
+    IMAGE_TOKEN: ClassVar[str] = PROMPTS["N1.5"].image_token
     PUBLISHED_TOKENIZER: ClassVar[str] = "lerobot/eagle2hg-processor-groot-n1p5"
 
     def __init__(self, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> None:
@@ -99,7 +102,7 @@ class EagleBackbone(Backbone):
             changes = {"attention_dropout": 0.0, "vision_use_head": False}
             vision = read_config(SiglipVisionConfig, "vision_config", eagle, published, attn_implementation, **changes)
             text = read_text_config(Qwen3Config, eagle, published, attn_implementation, backbone["select_layer"])
-            self.image_size, self.patch_size = (int(eagle["vision_config"][k]) for k in ("image_size", "patch_size"))
+            image_size, self.patch_size = (int(eagle["vision_config"][k]) for k in ("image_size", "patch_size"))
             self.vision_select_layer, self.image_token_index = eagle["select_layer"], eagle["image_token_index"]
         depth = vision.num_hidden_layers
         if not -depth - 1 <= self.vision_select_layer <= depth:
@@ -112,8 +115,8 @@ class EagleBackbone(Backbone):
         self.mlp1 = nn.ModuleList([nn.Linear(vision.hidden_size, text.hidden_size)])
         self.language_model = Qwen3Model(text)
         self.feature_dim = text.hidden_size
-        self.image_recipe = ImageRecipe()
-        self.tokens_per_image = (self.image_size // self.patch_size) ** 2
+        self.image_recipe = ImageRecipe((image_size, image_size), truncates=True)
+        self.tokens_per_image = (image_size // self.patch_size) ** 2
         self.vocab_size = text.vocab_size
 
     def materialize_buffers(self, device: torch.device) -> None:
@@ -124,26 +127,20 @@ class EagleBackbone(Backbone):
         self.language_model.rotary_emb = Qwen3RotaryEmbedding(self.language_model.config, device=device)  # pyright: ignore[reportArgumentType]
 
     def prompt(self, instruction: str, num_images: int) -> str:
-        images = "".join(
-            f"<image {index + 1}><img>{self.IMAGE_TOKEN * self.tokens_per_image}</img>" for index in range(num_images)
-        )
-        return (
-            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-            f"<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"
-        )
+        return PROMPTS["N1.5"].text(instruction, num_images, self.tokens_per_image)
 
     def image_features(self, images: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Sequence[Tensor]]:
         vision = self.vision_model
         projection = vision.embeddings.patch_embedding
         # the convolution's stride is its kernel: a linear layer, which is the faster kernel
-        patches = _patchify(images.to(projection.weight.dtype), projection.kernel_size[0])
+        patches = patchify(images.to(projection.weight.dtype), projection.kernel_size[0])
         hidden = F.linear(patches, projection.weight.flatten(1), projection.bias)
         hidden = hidden + vision.embeddings.position_embedding.weight
         layers = vision.encoder.layers
         # hidden states are counted from the embeddings, 0, to the last layer, which -1 names as well
         depth = self.vision_select_layer % (len(layers) + 1)
         for layer in list(layers)[:depth]:
-            hidden = self.run_block(_vision_layer, layer, hidden)
+            hidden = self.run_block(run_layer, layer, hidden)
         if self.vision_select_layer == -1:
             hidden = vision.post_layernorm(hidden)
         return self.mlp1[0](hidden).flatten(0, 1), ()
@@ -165,25 +162,3 @@ class EagleBackbone(Backbone):
 
     def position_ids(self, image_mask: Tensor, attention_mask: Tensor, grid: tuple[int, int]) -> Tensor:
         return torch.arange(image_mask.shape[1], device=image_mask.device)[None]
-
-
-def _patchify(images: Tensor, patch: int) -> Tensor:
-    """Images (N, C, H, W) -> patches (N, H W / patch^2, C x patch x patch), row by row."""
-    rows = images.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
-    return rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-
-
-def _vision_layer(layer: Any, x: Tensor) -> Tensor:
-    """One layer of the vision model, (N, P, width) -> (N, P, width)."""
-    x = x + _image_attention(layer.self_attn, layer.layer_norm1(x))
-    mlp = layer.mlp
-    return x + perceptron(mlp.fc1, mlp.activation_fn, mlp.fc2, layer.layer_norm2(x))
-
-
-def _image_attention(attention: Any, x: Tensor) -> Tensor:
-    """Attention among the patches of each image, (N, P, width) -> (N, P, width)."""
-    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    # one product instead of three: so narrow, it is the faster kernel, and putting the weights together costs little
-    weight, bias = (torch.cat([getattr(layer, name) for layer in projections]) for name in ("weight", "bias"))
-    query, key, value = F.linear(x, weight, bias).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
-    return attention.out_proj(attend_patches(attention, query, key, value, attention.scale))

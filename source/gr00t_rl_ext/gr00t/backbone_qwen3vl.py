@@ -11,14 +11,12 @@ Sources: Qwen3-VL, arXiv 2511.21631; DeepStack, arXiv 2406.04334.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 from torch import Tensor, nn
 from transformers import Qwen3VLTextConfig, Qwen3VLTextModel, Qwen3VLVisionConfig, Qwen3VLVisionModel
 from transformers.models.qwen3_vl.modeling_qwen3_vl import (
@@ -28,7 +26,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 from transformers.vision_utils import get_vision_bilinear_indices_and_weights, get_vision_position_ids
 
-from .backbone import Backbone, ImageRecipe, attend_patches, perceptron, read_config, read_text_config
+from .backbone import Backbone, attend_patches, perceptron, read_config, read_text_config
 from .checkpoint import (
     CONFIG_FILE,
     PROCESSOR_FILE,
@@ -37,6 +35,8 @@ from .checkpoint import (
     require_supported,
     required_fields,
 )
+from .processor_options import read_processor_options
+from .prompts import PROMPTS, formalized
 
 BACKBONE_CONFIG_FILE = "backbone/config.json"
 """In a checkpoint whose backbone does not have the dims of the published one, which keeps no such file."""
@@ -83,48 +83,6 @@ MIN_IMAGE_SIZE = 256
 """Qwen3-VL's image processor enlarges images of fewer than 256 x 256 pixels."""
 
 
-class _ProcessorOptions(BaseModel):
-    """How the processor makes images and words."""
-
-    formalize_language: bool
-    image_target_size: list[int] | None = None
-    image_crop_size: list[int] | None = None
-    shortest_image_edge: int | None = None
-    crop_fraction: float | None = None
-    use_albumentations: bool = Field(
-        True, validation_alias=AliasChoices("use_albumentations", "use_albumentations_transforms")
-    )
-    letter_box_transform: bool = False
-
-    def images(self) -> tuple[int, ImageRecipe]:
-        """Side of the image and how it is made.
-
-        GR00T N1.7 resizes, crops the centre and resizes again. ``shortest_image_edge`` and ``crop_fraction`` take the
-        place of ``image_target_size`` and ``image_crop_size`` where they are set.
-        """
-        require_supported(("letter_box_transform", self.letter_box_transform, False))
-        edge, fraction = self.shortest_image_edge, self.crop_fraction
-        side = self._side("image_target_size") if edge is None else edge
-        if fraction is None:
-            # relative to image_target_size even where shortest_image_edge replaces it
-            fraction = self._side("image_crop_size") / (self.image_target_size or [side])[0]
-        return side, ImageRecipe(
-            interpolation="area" if self.use_albumentations else "bilinear",
-            crop_scale=fraction,
-            resize_before_crop=True,
-            # with an edge only, the aspect ratio is kept, so that other images would not become squares
-            square_only=edge is not None,
-        )
-
-    def _side(self, name: str) -> int:
-        size = getattr(self, name)
-        if size is None:
-            raise KeyError(name)
-        if len(set(size)) != 1:
-            raise Gr00tCheckpointError(f"the checkpoint's {name} is {size}; expected a square")
-        return size[0]
-
-
 class Qwen3VLBackbone(Backbone):
     """Qwen3-VL without final norm and output layer.
 
@@ -140,26 +98,24 @@ class Qwen3VLBackbone(Backbone):
         "backbone.model.lm_head.",
         "backbone.model.model.language_model.norm.",
     )
-    IMAGE_TOKEN: ClassVar[str] = "<|image_pad|>"
+    IMAGE_TOKEN: ClassVar[str] = PROMPTS["N1.7"].image_token
     PUBLISHED_TOKENIZER: ClassVar[str] = "nvidia/Cosmos-Reason2-2B"
 
     def __init__(self, config: Mapping[str, Any], directory: Path, attn_implementation: str) -> None:
         super().__init__(config, directory, attn_implementation)
-        file, processor = directory / BACKBONE_CONFIG_FILE, directory / PROCESSOR_FILE
+        file = directory / BACKBONE_CONFIG_FILE
         qwen = read_json(file) if file.is_file() else PUBLISHED_QWEN3VL_CONFIG
         require_supported(("reproject_vision", config.get("reproject_vision", False), False))
         files = f"{CONFIG_FILE}, {BACKBONE_CONFIG_FILE} or {PROCESSOR_FILE} in {str(directory)!r}"
         with required_fields(files, "the backbone"):
-            # the processor's own file is what GR00T's inference reads; config.json repeats it as of the training run
-            of_processor = read_json(processor).get("processor_kwargs", {}) if processor.is_file() else {}
-            options = _ProcessorOptions.model_validate({**config, **TypeAdapter(dict).validate_python(of_processor)})
+            options = read_processor_options(config, directory)
             published = PUBLISHED_QWEN3VL_CONFIG
             vision = read_config(Qwen3VLVisionConfig, "vision_config", qwen, published, attn_implementation)
             text = read_text_config(Qwen3VLTextConfig, qwen, published, attn_implementation, config["select_layer"])
             self.patch_size = int(qwen["vision_config"]["patch_size"])
             self.temporal_patch_size = int(qwen["vision_config"]["temporal_patch_size"])
             self.image_token_index = qwen["image_token_id"]
-            self.image_size, self.image_recipe = options.images()
+            self.image_recipe = options.image_recipe()
         self.visual = Qwen3VLVisionModel(vision)
         self.language_model = Qwen3VLTextModel(text)
         self.language_model.norm = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
@@ -186,10 +142,8 @@ class Qwen3VLBackbone(Backbone):
         self.language_model.rotary_emb = Qwen3VLTextRotaryEmbedding(self.language_model.config, device=device)
 
     def prompt(self, instruction: str, num_images: int) -> str:
-        if self.formalize_language:
-            instruction = re.sub(r"[^\w\s]", "", instruction.lower())
-        image = f"<|vision_start|>{self.IMAGE_TOKEN * self.tokens_per_image}<|vision_end|>"
-        return f"<|im_start|>user\n{image * num_images}{instruction}<|im_end|>\n"
+        instruction = formalized(instruction) if self.formalize_language else instruction
+        return PROMPTS["N1.7"].text(instruction, num_images, self.tokens_per_image)
 
     def patchify(self, images: Tensor) -> Tensor:
         """Normalised images (N, C, H, W) -> patches (N, H W / p^2, C x T x p x p) in the order of Qwen3-VL's processor.

@@ -4,31 +4,39 @@
 """What a checkpoint knows of a robot: its slot in the action head, the keys of state and action, their statistics.
 
 Statistics stand per embodiment tag in ``experiment_cfg/metadata.json`` as ``statistics.{state,action}.<key>`` (N1.5),
-or in ``statistics.json`` as ``{state,action}.<key>`` (N1.7), with ``min``, ``max``, ``mean``, ``std``, ``q01`` and
-``q99``. A state or action vector is the concatenation of its keys, in the order of that file (N1.5) or of
-``processor_config.json`` (N1.7) unless another is given. N1.7 has its slots in ``embodiment_id.json``.
+or in ``statistics.json`` as ``{state,action}.<key>`` (N1.6, N1.7), with ``min``, ``max``, ``mean``, ``std``, ``q01``
+and ``q99``. A state or action vector is the concatenation of its keys, in the order of a :mod:`data config
+<.data_config>` (N1.5) or of ``processor_config.json``. N1.6 and N1.7 have their slots in ``embodiment_id.json``.
 
-Statistics of N1.7's relative actions stand as ``relative_action.<key>``, one row per step of the chunk.
+Statistics of relative actions stand as ``relative_action.<key>``, one row per step of the chunk.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json, required_fields
-from .normalization import NORMALIZATION_MODES, VectorNormalizer, VectorSpec
-from .processor_config import ProcessorRecipe, read_processor
-from .relative_action import POSE_DIM, RelativeAction
+from .checkpoint import CONFIG_FILE, PROCESSOR_FILE, Gr00tCheckpointError, read_json, required_fields
+from .data_config import (
+    DATA_CONFIG_FILE,
+    NVIDIA_CROP,
+    DataConfig,
+    file_order,
+    own_crop,
+    read_data_config,
+)
+from .normalization import VectorNormalizer
+from .processor_config import read_processor
+from .relative_action import RelativeAction
+from .statistics import normalizer_of, rotations_of
 
 METADATA_FILE = "experiment_cfg/metadata.json"
 STATISTICS_FILE = "statistics.json"
@@ -89,6 +97,23 @@ class Embodiment:
 
     video_keys: tuple[str, ...] = ()
     """Cameras in the order that the checkpoint was fine-tuned with; empty where it does not say."""
+
+    origin: str = ""
+    """Where it is written how numbers and images are processed: "processor" (its file), "checkpoint" (recorded), a data
+    config's name or file, "gr00t_rl_ext" (which wrote the checkpoint before it recorded this), or "guess"."""
+
+    data_config: DataConfig | None = None
+    """How they are, of N1.5; the other versions have it in their processor's file."""
+
+    is_guess: bool = False
+    """Whether nobody told, so that ``data_config`` is what is usual."""
+
+    is_plain: bool = True
+    """Whether numbers and images are processed as before there were data configs: all keys in the order of the file, by
+    minimum and maximum, and images not cropped unless this project recorded a crop."""
+
+    camera_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Width and height in pixels of cameras in the data, as far as the checkpoint says."""
 
     def to(self, device: torch.device | str) -> Embodiment:
         return dataclasses.replace(self, state=self.state.to(device), action=self.action.to(device))
@@ -172,33 +197,32 @@ def load_embodiment(
     tag: str,
     *,
     slot: int | None = None,
-    state_keys: Sequence[str] | None = None,
-    action_keys: Sequence[str] | None = None,
-    modes: Mapping[str, str] | None = None,
+    data_config: str | DataConfig | None = None,
     device: torch.device | str = "cpu",
 ) -> Embodiment:
-    """Read an embodiment from a checkpoint's statistics.
+    """Read an embodiment from a checkpoint.
 
     Args:
         directory: Local directory of the checkpoint.
         tag: Embodiment tag.
-        slot: Slot in the action head. None: the checkpoint's slot of the tag (N1.7), or the published one (N1.5).
-        state_keys: State keys in order. None: all, in the checkpoint's order.
-        action_keys: Action keys in order. None: likewise.
-        modes: ``"state.<key>"`` or ``"action.<key>"`` -> normalisation mode. Must be those that the checkpoint was
-            fine-tuned with. Keys that are not named have the checkpoint's mode (N1.7), or "min_max" (N1.5).
+        slot: Slot in the action head. None: the checkpoint's slot of the tag (N1.6, N1.7), or the published one (N1.5).
+        data_config: How an N1.5 was fine-tuned to process its numbers: a :class:`DataConfig`, or what
+            :func:`~.data_config.read_data_config` takes. None: what the checkpoint records; of one that records
+            nothing, all keys by minimum and maximum in the order of its file, which is a guess unless this project
+            wrote it.
         device: Where the normalisers compute.
 
     Raises:
-        Gr00tCheckpointError: The statistics are missing or lack the tag, a key or a value.
+        Gr00tCheckpointError: The statistics are missing or lack the tag, a key or a value, or do not fit the data
+            config.
     """
     directory = Path(directory)
     file = statistics_files(directory)[0]
     if not file.is_file():
         raise Gr00tCheckpointError(
-            f"{str(directory)!r} has no statistics ({METADATA_FILE} for N1.5, {STATISTICS_FILE} for N1.7), which "
-            "normalising states and actions needs. GR00T's fine-tuning writes that file beside the weights: copy it "
-            "from there"
+            f"{str(directory)!r} has no statistics ({METADATA_FILE} for N1.5, {STATISTICS_FILE} for N1.6 and N1.7), "
+            "which normalising states and actions needs. GR00T's fine-tuning writes that file beside the weights: copy "
+            "it from there"
         )
     metadata = read_json(file)
     if tag not in metadata:
@@ -218,43 +242,119 @@ def load_embodiment(
     source = f"{tag} in {str(file)!r}"
     with required_fields(repr(str(file)), f"embodiment {tag!r}"):
         robot = _Robot.model_validate({"statistics": metadata[tag]} if by_processor else metadata[tag])
-    statistics = {"state": robot.statistics.state or {}, "action": robot.statistics.action or {}}
+    slot = slots[tag] if slot is None else slot
     if by_processor:
-        recipe = read_processor(directory / PROCESSOR_FILE, tag)
-    else:
-        modes_of = {name: dict.fromkeys(of_keys, "min_max") for name, of_keys in statistics.items()}
-        recipe = ProcessorRecipe(modes_of, None, {}, tuple(robot.modalities.video or ()))
-    relative = {key: value for key, value in recipe.relative.items() if action_keys is None or key in action_keys}
+        if data_config is not None:
+            raise Gr00tCheckpointError(
+                f"a data config was given, but {str(directory)!r} tells in {PROCESSOR_FILE} how its numbers are "
+                "processed; leave the data config out"
+            )
+        return _by_processor(directory, tag, slot, robot, source, device)
+    return _by_data_config(directory, tag, slot, robot, source, data_config, device)
+
+
+def _by_processor(
+    directory: Path, tag: str, slot: int, robot: _Robot, source: str, device: torch.device | str
+) -> Embodiment:
+    """The embodiment of an N1.6 or N1.7."""
+    recipe = read_processor(directory / PROCESSOR_FILE, tag)
+    statistics = {"state": robot.statistics.state or {}, "action": dict(robot.statistics.action or {})}
     of_relative = robot.statistics.relative_action or {}
-    if missing := [key for key in relative if key not in of_relative]:
+    if missing := [key for key in recipe.relative if key not in of_relative]:
         raise Gr00tCheckpointError(
             f"{source} has no relative_action.{missing[0]}, the statistics of actions relative to the state; available "
             f"are {', '.join(of_relative) or 'none'}. GR00T's fine-tuning writes them: copy statistics.json from there"
         )
-    statistics["action"] |= {key: of_relative[key] for key in relative}
-    modes, vectors = modes or {}, {}
-    for modality, keys in (("state", state_keys), ("action", action_keys)):
-        default = recipe.modes[modality]
-        asked = [
-            (key, modes.get(f"{modality}.{key}", default.get(key, "min_max")))
-            for key in (default if keys is None else keys)
-        ]
-        vectors[modality] = _vector(statistics[modality], modality, asked, source, device)
-    known = {f"{modality}.{spec.key}" for modality, vector in vectors.items() for spec in vector.specs}
-    if unknown := sorted(set(modes) - known):
-        raise Gr00tCheckpointError(
-            f"modes name {', '.join(unknown)}, which {source} does not have; available are {', '.join(sorted(known))}"
+    statistics["action"] |= {key: of_relative[key] for key in recipe.relative}
+    vectors = {
+        modality: normalizer_of(
+            statistics[modality], modality, list(recipe.modes[modality].items()), {}, source, device
         )
-    _check_relative(relative, of_relative, recipe.action_horizon, vectors, source)
+        for modality in ("state", "action")
+    }
+    _check_relative(recipe.relative, of_relative, recipe.action_horizon, vectors, source)
     return Embodiment(
         tag,
-        slots[tag] if slot is None else slot,
+        slot,
         vectors["state"],
         vectors["action"],
         recipe.action_horizon,
-        relative,
+        recipe.relative,
         recipe.video_keys,
+        "processor",
     )
+
+
+def _by_data_config(
+    directory: Path,
+    tag: str,
+    slot: int,
+    robot: _Robot,
+    source: str,
+    given: str | DataConfig | None,
+    device: torch.device | str,
+) -> Embodiment:
+    """The embodiment of an N1.5."""
+    video = robot.modalities.video or {}
+    keys = {"state": [*(robot.statistics.state or ())], "action": [*(robot.statistics.action or ())], "video": [*video]}
+    is_own, crop_scale = own_crop(directory)
+    is_guess = False
+    if given is not None:
+        config = read_data_config(given) if isinstance(given, str) else given
+        origin = given if isinstance(given, str) else "given"
+    elif (directory / DATA_CONFIG_FILE).is_file():
+        config, origin = read_data_config(str(directory / DATA_CONFIG_FILE)), "checkpoint"
+    else:
+        is_guess = not is_own
+        origin = "guess" if is_guess else "gr00t_rl_ext"
+        crop_scale = NVIDIA_CROP if is_guess else crop_scale
+        config = file_order(tag, keys, horizon=read_horizon(directory), crop_scale=crop_scale)
+    plain = file_order(tag, keys, horizon=config.action_horizon, crop_scale=config.crop_scale if is_own else None)
+    vectors = {}
+    for modality, statistics in (("state", robot.statistics.state), ("action", robot.statistics.action)):
+        modes, targets = getattr(config, f"{modality}_modes"), getattr(config, f"{modality}_target_rotations")
+        asked = [(key, modes[key]) for key in getattr(config, f"{modality}_keys")]
+        rotations = rotations_of(targets, getattr(robot.modalities, modality) or {}, modality, source)
+        vectors[modality] = normalizer_of(statistics or {}, modality, asked, rotations, source, device)
+    sizes = {
+        name: tuple(of["resolution"]) for name, of in video.items() if isinstance(of, Mapping) and "resolution" in of
+    }
+    return Embodiment(
+        tag,
+        slot,
+        vectors["state"],
+        vectors["action"],
+        None if is_guess or is_own else config.action_horizon,
+        {},
+        tuple(config.video_keys),
+        origin,
+        config,
+        is_guess,
+        config.digest() == plain.digest(),
+        {name: size for name, size in sizes.items() if len(size) == 2 and all(size)},
+    )
+
+
+def own_data_config(directory: Path, tag: str, *, horizon: int, crop_scale: float | None) -> DataConfig:
+    """The data config of an N1.5 that this project writes: all keys of its metadata in order, by minimum and maximum.
+
+    Args:
+        directory: Of the checkpoint.
+        tag: Embodiment tag.
+        horizon: Actions per chunk.
+        crop_scale: Side of the centre crop relative to the image; None: no crop.
+    """
+    of_tag = read_json(directory / METADATA_FILE)[tag]
+    keys = {name: [*of_tag["statistics"][name]] for name in ("state", "action")}
+    keys["video"] = [*of_tag["modalities"].get("video", {})]
+    return file_order(tag, keys, horizon=horizon, crop_scale=crop_scale)
+
+
+def read_horizon(directory: Path) -> int:
+    """Actions per chunk of an N1.5 by its config; 16, as all published ones have, where it has none."""
+    file = directory / CONFIG_FILE
+    head = read_json(file).get("action_head_cfg", {}) if file.is_file() else {}
+    return head.get("action_horizon", 16)
 
 
 def _check_relative(
@@ -278,90 +378,9 @@ def _check_relative(
                 f"action.{key} of {source} is relative to the state key {value.state_key!r}, which is not part of the "
                 f"state; the state has {', '.join(states)}"
             )
-        expected = POSE_DIM if value.pose else states[value.state_key]
+        expected = value.width or states[value.state_key]
         if not actions[key] == states[value.state_key] == expected:
             raise Gr00tCheckpointError(
                 f"action.{key} of {source} has {actions[key]} dimensions and is relative to state.{value.state_key}, "
                 f"which has {states[value.state_key]}; expected {expected} of both"
             )
-
-
-def _vector(
-    statistics: Mapping[str, Any],
-    modality: str,
-    modes: Sequence[tuple[str, str]],
-    source: str,
-    device: torch.device | str,
-) -> VectorNormalizer:
-    if not statistics:
-        raise Gr00tCheckpointError(
-            f"{source} has no statistics for the {modality}; expected statistics.{modality}.<key>"
-        )
-    specs, values = [], {}
-    for key, mode in modes:
-        if key not in statistics:
-            raise Gr00tCheckpointError(f"{source} has no {modality} key {key!r}; available are {', '.join(statistics)}")
-        if mode not in NORMALIZATION_MODES:
-            raise Gr00tCheckpointError(
-                f"{modality}.{key} asks for normalisation mode {mode!r}; available are {', '.join(NORMALIZATION_MODES)}"
-            )
-        if modality == "action" and NORMALIZATION_MODES[mode].denormalize is None:
-            raise Gr00tCheckpointError(
-                f"action.{key} asks for mode {mode!r}, which has no inverse: it fits states only"
-            )
-        entry = statistics[key]
-        if not isinstance(entry, Mapping):
-            raise Gr00tCheckpointError(f"{modality}.{key} of {source} is {entry!r}; expected its statistics by name")
-        if missing := [name for name in NORMALIZATION_MODES[mode].statistics if name not in entry]:
-            raise Gr00tCheckpointError(
-                f"{modality}.{key} of {source} lacks {', '.join(missing)}, which mode {mode!r} needs; it has "
-                f"{', '.join(entry)}"
-            )
-        # the range is of use with every mode, and a mode without statistics tells nothing of the width
-        names = dict.fromkeys([*NORMALIZATION_MODES[mode].statistics, *(n for n in ("min", "max") if n in entry)])
-        values[key] = _statistics_of(entry, list(names) or list(entry)[:1], modality, f"{modality}.{key} of {source}")
-        specs.append(VectorSpec(key, np.shape(next(iter(values[key].values())))[-1], mode))
-    return VectorNormalizer(specs, values, device)
-
-
-_NUMBERS = {
-    "state": TypeAdapter(list[float], config=_STRICT),
-    "action": TypeAdapter(list[float] | list[list[float]], config=_STRICT),
-}
-
-
-def _statistics_of(entry: Mapping[str, Any], names: Sequence[str], modality: str, where: str) -> dict[str, np.ndarray]:
-    """Some of a key's statistics, (dim,) each; those of actions may be (steps, dim), one row per step of the chunk."""
-    found = {}
-    for name in names:
-        try:
-            with np.errstate(over="ignore"):
-                found[name] = np.array(_NUMBERS[modality].validate_python(entry[name]), dtype=np.float32)
-        except ValueError:  # of pydantic, or of numpy for rows of different lengths
-            found[name] = np.empty(0)
-        if not found[name].size:
-            raise Gr00tCheckpointError(f"{name} of {where} is {entry[name]!r}; expected one number per dimension")
-    widths = {name: value.shape[-1] for name, value in found.items()}
-    if len(set(widths.values())) > 1:
-        raise Gr00tCheckpointError(
-            f"the statistics of {where} differ in width: {', '.join(f'{n} {w}' for n, w in widths.items())}. Copy the "
-            "file again from the checkpoint it came from"
-        )
-    problems = {f"{name} is not finite": ~np.isfinite(value) for name, value in found.items()}
-    for low, high in (("min", "max"), ("q01", "q99")):
-        if low in found and high in found:
-            problems[f"{low} is greater than {high}"] = found[low] > found[high]
-    if "std" in found:
-        problems["std is negative"] = found["std"] < 0
-        if "min" in found and "max" in found:
-            moves = ~np.isclose(found["min"], found["max"])
-            problems["std is 0 although min and max differ"] = (found["std"] == 0) & moves
-    for problem, wrong in problems.items():
-        if wrong.any():
-            places = ", ".join(str(place[-1]) for place in np.argwhere(wrong)[:6])
-            raise Gr00tCheckpointError(
-                f"{problem} in dimension {places} of the statistics of {where}. Copy the file again from the "
-                "checkpoint it came from. If it is like this there, the data set holds such values: take them out, and "
-                "compute the statistics anew, as GR00T's fine-tuning and scripts/sft.py do"
-            )
-    return found

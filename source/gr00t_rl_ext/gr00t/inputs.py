@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .checkpoint import Gr00tCheckpointError
+from .data_config import DataConfig
 from .embodiment import Embodiment, load_embodiment
-from .model import GR00T_VERSIONS, Gr00tModel
+from .images import ImageTransform
+from .model import Gr00tModel
+from .versions import GR00T_VERSIONS
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 """Either of them marks a directory that holds a tokenizer."""
@@ -69,9 +70,7 @@ class Gr00tInputs:
         tokenizer: From :func:`load_tokenizer`.
         num_cameras: Images per observation, in a fixed order.
         crop_scale: Side of the centre crop relative to the image, in (0, 1]. Must be what the checkpoint was fine-tuned
-            with. None: as the checkpoint says, which N1.7's do; N1.5's do not, and are not cropped for. GR00T's own
-            data configs for N1.5 use 0.95.
-        interpolation: "bilinear" or "bicubic", antialiased, or "area". None: as the checkpoint says, else "bilinear".
+            with. None: as its data config (N1.5) or its processor's file says.
         instruction_format: How the instruction enters the prompt. Checkpoints fine-tuned through LeRobot have seen it
             as ``"['{instruction}']"``.
 
@@ -87,15 +86,12 @@ class Gr00tInputs:
         *,
         num_cameras: int = 1,
         crop_scale: float | None = None,
-        interpolation: str | None = None,
         instruction_format: str = "{instruction}",
     ) -> None:
         if num_cameras < 1:
             raise ValueError(f"num_cameras is {num_cameras}; expected at least 1")
         if crop_scale is not None and not 0 < crop_scale <= 1:
             raise ValueError(f"crop_scale is {crop_scale}; expected a value in (0, 1], or None for no crop")
-        if interpolation not in (None, "bilinear", "bicubic", "area"):
-            raise ValueError(f"interpolation is {interpolation!r}; expected 'bilinear', 'bicubic', 'area' or None")
         if "{instruction}" not in instruction_format:
             raise ValueError(f"instruction_format is {instruction_format!r}; it must contain '{{instruction}}'")
         if embodiment.slot != model.embodiment_slot:
@@ -132,13 +128,19 @@ class Gr00tInputs:
         self.max_action_dim = model.max_action_dim
         self.action_horizon = model.action_horizon
         self.num_cameras = num_cameras
-        asked = {"crop_scale": crop_scale, "interpolation": interpolation}
-        self.image_recipe = dataclasses.replace(
-            backbone.image_recipe, **{name: value for name, value in asked.items() if value is not None}
-        )
+        recipe, config = backbone.image_recipe, embodiment.data_config
+        if config is not None:
+            if config.resize not in (None, recipe.size):
+                raise Gr00tCheckpointError(
+                    f"the data config resizes images to {config.resize[0]} x {config.resize[1]}, the model takes "
+                    f"{recipe.size[0]} x {recipe.size[1]}: they do not belong together"
+                )
+            recipe = dataclasses.replace(recipe, crop_scale=config.crop_scale)
+        if crop_scale is not None:
+            recipe = dataclasses.replace(recipe, crop_scale=crop_scale, crop_pixels=None)
+        self.images = ImageTransform(recipe)
         self.instruction_format = instruction_format
         self._prompts: dict[str, Tensor] = {}
-        self._area_weights = functools.lru_cache(maxsize=16)(_area_weights)
 
     @classmethod
     def from_checkpoint(
@@ -147,14 +149,16 @@ class Gr00tInputs:
         embodiment_tag: str,
         *,
         tokenizer: str | Path | PreTrainedTokenizerBase | None = None,
+        data_config: str | DataConfig | None = None,
         **options: Any,
     ) -> Gr00tInputs:
         """Inputs for ``model``, with statistics and tokenizer from the checkpoint it was loaded from.
 
-        The embodiment's slot is the model's. ``options`` go to the constructor.
+        The embodiment's slot is the model's; ``data_config`` as in :func:`load_embodiment`. ``options`` go to the
+        constructor.
         """
-        source = model.config.source
-        embodiment = load_embodiment(source, embodiment_tag, slot=model.embodiment_slot, device=model.device)
+        source, slot = model.config.source, model.embodiment_slot
+        embodiment = load_embodiment(source, embodiment_tag, slot=slot, data_config=data_config, device=model.device)
         return cls(model, embodiment, load_tokenizer(source, tokenizer), **options)
 
     def __call__(
@@ -202,34 +206,7 @@ class Gr00tInputs:
                 f"images have dtype {images.dtype} and shape {tuple(images.shape)}; expected uint8 (N, H, W, 3): "
                 "colour without alpha, 0 to 255"
             )
-        recipe = self.image_recipe
-        if recipe.square_only and images.shape[1] != images.shape[2]:
-            raise ValueError(
-                f"images have shape {tuple(images.shape)}; the checkpoint keeps the aspect ratio "
-                "(shortest_image_edge), and only square images are supported then"
-            )
-        x = images.to(self.device).permute(0, 3, 1, 2).float() / 255
-        if recipe.resize_before_crop:
-            x = _round_to_8_bits(self._resize(x))
-        if recipe.crop_scale is not None:
-            # half a pixel is rounded as by the libraries that GR00T uses: albumentations, which has "area", rounds down
-            half = (lambda rest: rest // 2) if recipe.interpolation == "area" else (lambda rest: round(rest / 2))
-            height, width = (int(side * recipe.crop_scale) for side in x.shape[-2:])
-            top, left = (half(full - part) for full, part in zip(x.shape[-2:], (height, width), strict=True))
-            x = x[..., top : top + height, left : left + width]
-        x = self._resize(x)
-        return self.backbone.normalize_images(_round_to_8_bits(x) if recipe.resize_before_crop else x)
-
-    def _resize(self, x: Tensor) -> Tensor:
-        """Images (N, C, H, W) in [0, 1] -> (N, C, image_size, image_size)."""
-        size, interpolation = self.backbone.image_size, self.image_recipe.interpolation
-        if x.shape[-2:] == (size, size):
-            return x
-        if interpolation == "area":
-            rows, columns = (self._area_weights(side, size, x.device) for side in x.shape[-2:])
-            return rows @ x @ columns.T
-        x = F.interpolate(x, (size, size), mode=interpolation, align_corners=False, antialias=True)
-        return x.clamp(0, 1)  # bicubic weights overshoot
+        return self.backbone.normalize_images(self.images(images.to(self.device)))
 
     def prompt(self, instruction: str | Sequence[str], batch_size: int) -> tuple[Tensor, Tensor]:
         """Prompt ids and attention mask, both (B, S), the mask all ones.
@@ -300,19 +277,3 @@ class Gr00tInputs:
         """
         state = None if raw_state is None else raw_state.to(self.device)
         return self.embodiment.decode_action(normalized, state)
-
-
-def _area_weights(length: int, size: int, device: torch.device) -> Tensor:
-    """Share of each of ``length`` pixels in each of ``size`` new ones, (size, length): OpenCV's ``INTER_AREA``.
-
-    New pixel i covers [i s, (i + 1) s] with s = length / size, and takes the mean over that interval.
-    """
-    scale = length / size
-    left = torch.arange(size, dtype=torch.float64)[:, None] * scale
-    pixel = torch.arange(length, dtype=torch.float64)
-    overlap = torch.minimum(left + scale, pixel + 1) - torch.maximum(left, pixel)
-    return (overlap.clamp(min=0) / scale).to(device, torch.float32)
-
-
-def _round_to_8_bits(x: Tensor) -> Tensor:
-    return (x * 255).round() / 255

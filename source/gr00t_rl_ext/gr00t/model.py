@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
 from .backbone import Backbone, Gr00tFeatures
-from .backbone_eagle import EagleBackbone
-from .backbone_qwen3vl import Qwen3VLBackbone
 from .checkpoint import (
     CONFIG_FILE,
     Gr00tCheckpointError,
@@ -31,36 +29,10 @@ from .checkpoint import (
     resolve_checkpoint,
 )
 from .dit import ATTENTION_IMPLEMENTATIONS
-from .embodiment import EMBODIMENT_SLOTS, embodiment_slots, embodiment_tags
+from .embodiment import embodiment_slots, embodiment_tags
 from .recompute import Recomputing
+from .versions import GR00T_VERSIONS
 from .weights import FLOAT_TYPES, CheckpointEntry, CheckpointWeights, check_finite, check_keys, check_types
-
-
-@dataclass(frozen=True)
-class Gr00tVersion:
-    """How a version of GR00T is recognised and what it is made of."""
-
-    model_type: str
-    """``model_type`` in the checkpoint's config.json."""
-
-    architectures: tuple[str, ...]
-    """Accepted entries of ``architectures`` in config.json."""
-
-    backbone: type[Backbone]
-    """Vision-language backbone."""
-
-    head_section: str | None
-    """Field of config.json that describes the action head; None where its fields stand at the top level."""
-
-    slots: Mapping[str, int]
-    """Embodiment tag -> slot, where the checkpoints do not say it themselves."""
-
-
-GR00T_VERSIONS: Mapping[str, Gr00tVersion] = {
-    "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg", EMBODIMENT_SLOTS),
-    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None, {}),
-}
-"""Versions that can be loaded. A new one is a row here and a file with its backbone."""
 
 
 @dataclass(frozen=True)
@@ -310,9 +282,10 @@ def meta_gr00t(directory: Path, attn_implementation: str = "sdpa") -> Gr00tModel
     """
     raw, version = read_json(directory / CONFIG_FILE), checkpoint_version(directory)
     spec = GR00T_VERSIONS[version]
-    head = ActionHeadConfig.from_checkpoint(raw if spec.head_section is None else raw.get(spec.head_section, {}))
+    config = {**spec.defaults, **raw}
+    head = ActionHeadConfig.from_checkpoint(config if spec.head_section is None else config.get(spec.head_section, {}))
     with torch.device("meta"):
-        backbone = spec.backbone(raw, directory, attn_implementation)
+        backbone = spec.backbone(config, directory, attn_implementation)
         action_head = ActionHead(head, attn_implementation)
     if backbone.feature_dim != head.feature_dim:
         raise Gr00tCheckpointError(
@@ -327,7 +300,7 @@ def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dt
     source = str(weights.directory)
     expected = {entry.key for entry in entries.values()}
     check_types(weights, expected & weights.keys())
-    check_keys(expected, weights.keys(), model.backbone.UNUSED_PREFIXES, source)
+    check_keys(expected, weights.keys(), (*model.backbone.UNUSED_PREFIXES, *ActionHead.UNUSED_PREFIXES), source)
     state = {}
     for name, entry in entries.items():
         if weights.shape(entry.key) != entry.shape:

@@ -11,12 +11,15 @@ The rules of the modes, those for dimensions without spread included, were read 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .rotations import ROTATIONS, convert
 
 Statistics = Mapping[str, Tensor]
 """Name of a statistic -> its value per dimension, (D,), or per step of a chunk and dimension, (H, D)."""
@@ -87,6 +90,7 @@ NORMALIZATION_MODES: Mapping[str, NormalizationMode] = {
     "q99": NormalizationMode(("q01", "q99"), _normalize_q99, lambda y, s: _from_unit_range(y, s["q01"], s["q99"])),
     "mean_std": NormalizationMode(("mean", "std"), _normalize_mean_std, lambda y, s: y * s["std"] + s["mean"]),
     "binary": NormalizationMode((), lambda x, _: (x > 0.5).to(x.dtype), lambda y, _: (y > 0.5).to(y.dtype)),
+    "none": NormalizationMode((), lambda x, _: x, lambda y, _: y),
     "sin_cos": NormalizationMode((), lambda x, _: torch.cat([x.sin(), x.cos()], dim=-1), None, expansion=2),
     "min_max_bounded": _clipped(_bounded("min", "max")),
     "min_max_bounded_output": _bounded("min", "max"),
@@ -111,6 +115,24 @@ class VectorSpec:
     mode: str = "min_max"
     """Entry of :data:`NORMALIZATION_MODES`."""
 
+    rotation: tuple[str, str] | None = None
+    """Representation of a rotation that the raw key has, and the one that is normalised, entries of
+    ``rotations.ROTATIONS``. None: the key is no rotation, or stays as it is."""
+
+    @property
+    def width(self) -> int:
+        """Normalised dimensions."""
+        dim = self.dim if self.rotation is None else ROTATIONS[self.rotation[1]]
+        return dim * NORMALIZATION_MODES[self.mode].expansion
+
+    def bounds(self) -> Statistics | None:
+        """Fixed bounds by which a converted rotation is normalised; None: by the key's statistics."""
+        if self.rotation is None:
+            return None
+        is_angle = self.rotation[1].startswith(("axis_angle", "euler"))
+        high = torch.full((ROTATIONS[self.rotation[1]],), math.pi if is_angle else 1.0)
+        return {"min": -high, "max": high}
+
 
 class VectorNormalizer:
     """Normalises a vector made of keys.
@@ -129,13 +151,17 @@ class VectorNormalizer:
     ) -> None:
         self.specs = tuple(specs)
         self.raw_dim = sum(spec.dim for spec in self.specs)
-        self.dim = sum(spec.dim * NORMALIZATION_MODES[spec.mode].expansion for spec in self.specs)
+        self.dim = sum(spec.width for spec in self.specs)
         self.device = device
         self._statistics = {
             key: {name: torch.as_tensor(value, dtype=torch.float32, device=device) for name, value in of_key.items()}
             for key, of_key in statistics.items()
         }
-        read = [self._statistics[s.key][name] for s in self.specs for name in NORMALIZATION_MODES[s.mode].statistics]
+        self._scales = dict(self._statistics)
+        for spec in self.specs:
+            if (bounds := spec.bounds()) is not None:
+                self._scales[spec.key] = {name: value.to(device) for name, value in bounds.items()}
+        read = [self._scales[s.key][name] for s in self.specs for name in NORMALIZATION_MODES[s.mode].statistics]
         self.max_steps = min((value.shape[0] for value in read if value.ndim == 2), default=None)
         """Steps that the statistics describe, in the second last axis; None where they hold for any number."""
 
@@ -156,7 +182,7 @@ class VectorNormalizer:
                 ends = torch.stack([s[name] for name in names[0]])
             elif "std" in s:
                 ends = torch.stack([s["mean"] - 3 * s["std"], s["mean"] + 3 * s["std"]])
-            low, high = mode.normalize(ends, s) if mode.expansion == 1 else ends
+            low, high = mode.normalize(ends, s) if spec.width == spec.dim and spec.rotation is None else ends
             limits.append(torch.where(low == high, torch.nan, ends))
         return torch.cat(limits, dim=-1)
 
@@ -175,7 +201,11 @@ class VectorNormalizer:
                 f"got {x.shape[-1]} values in {tuple(x.shape)}; expected {self.raw_dim}: {self.describe()}"
             )
         self._check_steps(x)
-        return torch.cat([mode.normalize(part, statistics) for mode, part, statistics in self._parts(x)], dim=-1)
+        out = []
+        for spec, part, statistics in self._parts(x, [spec.dim for spec in self.specs]):
+            part = part if spec.rotation is None else convert(part, *spec.rotation)
+            out.append(NORMALIZATION_MODES[spec.mode].normalize(part, statistics))
+        return torch.cat(out, dim=-1)
 
     def denormalize(self, y: Tensor) -> Tensor:
         """Normalised (..., at least dim), padding last -> raw (..., raw_dim), float32."""
@@ -183,19 +213,20 @@ class VectorNormalizer:
             raise ValueError(f"got {y.shape[-1]} values in {tuple(y.shape)}; expected {self.dim}: {self.describe()}")
         self._check_steps(y)
         out = []
-        for mode, part, statistics in self._parts(y[..., : self.raw_dim]):
-            if mode.denormalize is None:
+        for spec, part, statistics in self._parts(y[..., : self.dim], [spec.width for spec in self.specs]):
+            denormalize = NORMALIZATION_MODES[spec.mode].denormalize
+            if denormalize is None:
                 raise ValueError(f"this vector cannot be denormalised, a mode has no inverse: {self.describe()}")
-            out.append(mode.denormalize(part, statistics))
+            part = denormalize(part, statistics)
+            out.append(part if spec.rotation is None else convert(part, *reversed(spec.rotation)))
         return torch.cat(out, dim=-1)
 
-    def _parts(self, x: Tensor) -> Iterator[tuple[NormalizationMode, Tensor, Statistics]]:
-        """Mode, columns and statistics of each key; statistics that have rows, for the steps of ``x`` (..., H, D)."""
-        columns = x.float().split([spec.dim for spec in self.specs], dim=-1)
-        for spec, part in zip(self.specs, columns, strict=True):
-            statistics = self._statistics[spec.key].items()
+    def _parts(self, x: Tensor, widths: Sequence[int]) -> Iterator[tuple[VectorSpec, Tensor, Statistics]]:
+        """Columns and statistics of each key; statistics that have rows, for the steps of ``x`` (..., H, D)."""
+        for spec, part in zip(self.specs, x.float().split(list(widths), dim=-1), strict=True):
+            statistics = self._scales[spec.key].items()
             rows = {name: value if value.ndim == 1 else value[: x.shape[-2]] for name, value in statistics}
-            yield NORMALIZATION_MODES[spec.mode], part, rows
+            yield spec, part, rows
 
     def _check_steps(self, x: Tensor) -> None:
         if self.max_steps is not None and (x.ndim < 2 or x.shape[-2] > self.max_steps):
@@ -205,4 +236,5 @@ class VectorNormalizer:
             )
 
     def describe(self) -> str:
-        return ", ".join(f"{spec.key} ({spec.dim}, {spec.mode})" for spec in self.specs)
+        turned = {spec.key: "" if spec.rotation is None else f", {' to '.join(spec.rotation)}" for spec in self.specs}
+        return ", ".join(f"{spec.key} ({spec.dim}, {spec.mode}{turned[spec.key]})" for spec in self.specs)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from .checkpoint import Gr00tCheckpointError, read_json, required_fields
-from .relative_action import RelativeAction
+from .relative_action import POSE_FORMATS, RelativeAction
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ def _relative_actions(options: _Options, action: _Vector, source: str) -> dict[s
             )
         if representation != "RELATIVE" or not options.use_relative_action:
             continue
-        if (kind, layout) not in (("NON_EEF", "DEFAULT"), ("EEF", "XYZ_ROT6D")):
+        if (kind, layout) != ("NON_EEF", "DEFAULT") and (kind != "EEF" or layout not in POSE_FORMATS):
             raise Gr00tCheckpointError(
                 f"{source} asks for relative actions of {key!r} with type {config.type!r} and format "
                 f"{config.format!r}, which is not supported; supported are NON_EEF with DEFAULT (joint values) and "
-                "EEF with XYZ_ROT6D (position and two rows of the rotation matrix). Choose an embodiment without, or "
-                "fine-tune the checkpoint without"
+                f"EEF with {' or '.join(POSE_FORMATS)} (position, and two rows of the rotation matrix or a rotation "
+                "vector). Choose an embodiment without, or fine-tune the checkpoint without"
             )
-        relative[key] = RelativeAction(config.state_key or key, pose=kind == "EEF")
+        relative[key] = RelativeAction(config.state_key or key, POSE_FORMATS.get(layout))
     return relative

@@ -19,6 +19,8 @@ import torch
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import Embodiment, Gr00tCheckpointError, Gr00tModel, build_tiny_checkpoint, load_embodiment
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, read_json
+from gr00t_rl_ext.gr00t.data_config import recorded_crop
+from gr00t_rl_ext.gr00t.embodiment import own_data_config
 from gr00t_rl_ext.gr00t.metadata import Camera, robot_metadata, set_robot_metadata
 from gr00t_rl_ext.gr00t.tiny import SMALL, small_image_size
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
@@ -70,22 +72,28 @@ def dataset_metadata(dataset: DemonstrationDataset, cameras: Sequence[str], tag:
     return metadata
 
 
-def dataset_embodiment(model: Gr00tModel, metadata: Mapping[str, Any], tag: str) -> Embodiment:
+def dataset_embodiment(model: Gr00tModel, metadata: Mapping[str, Any], options: SftOptions) -> Embodiment:
     """The robot in a model's slot, with statistics of a dataset.
 
     Raises:
-        Gr00tCheckpointError: The model is not a GR00T N1.5, whose statistics alone can be set from a dataset.
+        Gr00tCheckpointError: The model is not a GR00T N1.5, whose statistics alone can be set from a dataset, or the
+            data config does not fit the dataset.
     """
+    directory, tag = model.config.source, options.embodiment_tag
     if model.version != "N1.5":
         raise Gr00tCheckpointError(
-            f"{str(model.config.source)!r} is a GR00T {model.version}: its statistics belong to a processor config and"
+            f"{str(directory)!r} is a GR00T {model.version}: its statistics belong to a processor config and"
             " cannot be set from a dataset here. Use --keep-statistics with statistics that describe the dataset's"
             " robot, which GR00T's own fine-tuning writes."
         )
     with tempfile.TemporaryDirectory() as scratch:
         set_robot_metadata(Path(scratch), tag, metadata)
+        config = options.data_config
+        if config is None:
+            crop = recorded_crop(directory) if options.crop_scale is None else options.crop_scale
+            config = own_data_config(Path(scratch), tag, horizon=model.action_horizon, crop_scale=crop)
         # without a slot, which must be a published one: nobody could load the checkpoint otherwise
-        return load_embodiment(scratch, tag)
+        return load_embodiment(scratch, tag, data_config=config)
 
 
 def check_same_robot(embodiment: Embodiment, dataset: DemonstrationDataset) -> None:

@@ -41,6 +41,7 @@ class SftOptions:
     embodiment_tag: str = "new_embodiment"
     tokenizer: str | None = None
     crop_scale: float | None = None
+    data_config: str | None = None
     horizon: int = 16
     train: Sequence[str] = ("projector", "dit")
     language_layers: int = 0

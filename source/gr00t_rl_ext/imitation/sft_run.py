@@ -14,6 +14,7 @@ from typing import Any
 
 from gr00t_rl_ext.gr00t import Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t, load_tokenizer
 from gr00t_rl_ext.gr00t.checkpoint import new_directory, resolve_checkpoint
+from gr00t_rl_ext.gr00t.data_config import DataConfig
 from gr00t_rl_ext.gr00t.metadata import set_robot_metadata
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
@@ -29,7 +30,7 @@ from gr00t_rl_ext.progress import progress_bar
 
 DETERMINING = (
     *("steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay", "max_grad_norm", "seed"),
-    *("holdout", "keep_statistics", "embodiment_tag", "crop_scale", "train", "language_layers"),
+    *("holdout", "keep_statistics", "embodiment_tag", "crop_scale", "data_config", "train", "language_layers"),
 )
 """Options that a run goes on with as it began, beside dataset, checkpoint and cameras."""
 
@@ -46,6 +47,9 @@ class SftRun:
 
     metadata: Mapping[str, Any] | None
     """Of the robot; None: those of the checkpoint."""
+
+    data_config: DataConfig | None
+    """How numbers and images are processed, of an N1.5."""
 
     facts: Mapping[str, str]
     """What is trained on what, for a table."""
@@ -77,13 +81,17 @@ class SftRun:
         model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype_of("auto", device), device=device)
         metadata = None
         if options.keep_statistics:
-            embodiment = load_embodiment(directory, tag, slot=model.embodiment_slot)
+            slot = model.embodiment_slot
+            embodiment = load_embodiment(directory, tag, slot=slot, data_config=options.data_config)
             sft_checkpoint.check_same_robot(embodiment, dataset)
         else:
             metadata = sft_checkpoint.dataset_metadata(dataset, cameras, tag)
-            embodiment = sft_checkpoint.dataset_embodiment(model, metadata, tag)
+            embodiment = sft_checkpoint.dataset_embodiment(model, metadata, options)
         tokenizer = load_tokenizer(directory, options.tokenizer)
         inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=len(cameras), crop_scale=options.crop_scale)
+        config = embodiment.data_config
+        if config is not None:
+            config = config.model_copy(update={"crop_scale": inputs.images.recipe.crop_scale, "video_keys": cameras})
         freezing = _freezing(model, options)
         base = fingerprint(directory)
         settings = {name: getattr(options, name) for name in DETERMINING}
@@ -115,7 +123,7 @@ class SftRun:
         trainer = SftTrainer(freezing, frames, measured, options)
         if state is not None:
             trainer.load_state_dict(state)
-        return cls(options, trainer, dataset, settings, metadata, facts, curve)
+        return cls(options, trainer, dataset, settings, metadata, config, facts, curve)
 
     @property
     def num_parameters(self) -> int:
@@ -197,6 +205,8 @@ class SftRun:
             self.trainer.model.save_pretrained(target)
             if self.metadata is not None:
                 set_robot_metadata(target, self.options.embodiment_tag, self.metadata)
+            if self.data_config is not None:
+                self.data_config.write(target)
             sft_checkpoint.write_run(target, self.settings, self.trainer.state_dict(), self.curve)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, build_tiny_checkpoint, load_tokenizer
 from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
-from gr00t_rl_ext.gr00t.embodiment import load_embodiment, statistics_files
+from gr00t_rl_ext.gr00t.embodiment import Embodiment, load_embodiment, statistics_files
 from gr00t_rl_ext.gr00t.model import checkpoint_version
 from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import tiny_layout
@@ -34,11 +34,23 @@ def base_directory(options: Gr00tOptions, spec: TaskSpec) -> Path:
 
 
 def base_fingerprint(options: Gr00tOptions, spec: TaskSpec) -> str:
-    """Identifies the checkpoint and the mapping, through which the policy sees the robot."""
-    base = fingerprint(base_directory(options, spec))
-    if not options.mapping:
-        return base
-    return hashlib.sha256(f"{base}:{EmbodimentMapping.load(options.mapping).digest()}".encode()).hexdigest()
+    """Identifies the checkpoint, and the data config and the mapping through which the policy sees the robot."""
+    directory = base_directory(options, spec)
+    parts = [fingerprint(directory)]
+    embodiment = robot_of(directory, options)
+    # fingerprints from before there were data configs stay what they are
+    if embodiment.data_config is not None and not embodiment.is_plain:
+        parts.append(embodiment.data_config.digest())
+    if options.mapping:
+        parts.append(EmbodimentMapping.load(options.mapping).digest())
+    return parts[0] if len(parts) == 1 else hashlib.sha256(":".join(parts).encode()).hexdigest()
+
+
+def robot_of(directory: Path, options: Gr00tOptions) -> Embodiment:
+    """The robot that the options choose, without a model."""
+    return load_embodiment(
+        directory, options.embodiment_tag, slot=options.embodiment_slot, data_config=options.data_config or None
+    )
 
 
 def check_base(options: Gr00tOptions) -> None:
@@ -54,7 +66,7 @@ def check_base(options: Gr00tOptions) -> None:
             return
         directory = resolve_checkpoint(options.checkpoint)
         checkpoint_version(directory)
-        embodiment = load_embodiment(directory, options.embodiment_tag, slot=options.embodiment_slot)
+        embodiment = robot_of(directory, options)
         load_tokenizer(directory, options.tokenizer or None)
         mapping.check_checkpoint(embodiment)
     except Gr00tCheckpointError as error:

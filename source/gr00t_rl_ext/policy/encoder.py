@@ -117,6 +117,7 @@ class Gr00tEncoder:
             tokenizer=options.tokenizer or None,
             num_cameras=len(mapping.video) or spec.num_cameras,
             crop_scale=options.crop_scale,
+            data_config=options.data_config or None,
         )
         _check_widths(inputs, spec, mapping)
         _check_cameras(inputs, spec, mapping)
@@ -261,6 +262,14 @@ class Gr00tEncoder:
         input_ids, _ = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
         pixel_values = self.inputs.pixel_values([cameras[index] for index in self.mapping.camera_order])
         return {"pixel_values": pixel_values, "input_ids": input_ids}
+
+    def camera_sizes(self, obs: TensorDict) -> dict[str, tuple[int, int]]:
+        """Camera as the checkpoint calls it -> width and height in pixels of the task's images; empty where it calls
+        them nothing."""
+        shapes = [obs[group].shape[1:] for group in self.spec.image_groups]
+        sizes = [(width, height) for height, width, channels in shapes for _ in range(channels // 3)]
+        names = self.inputs.embodiment.video_keys
+        return {name: sizes[index] for name, index in zip(names, self.mapping.camera_order, strict=False)}
 
     def _hidden_states(self, obs: TensorDict, layer: int) -> torch.Tensor:
         self.calls += 1

@@ -45,7 +45,12 @@ class Gr00tOptions:
 
     crop_scale: float | None = None
     """Side of the centre crop relative to the image, in (0, 1]. Must be what the checkpoint was fine-tuned with. None:
-    as the checkpoint tells, which N1.7's do; N1.5's do not, and get no crop. GR00T's data configs for N1.5 use 0.95."""
+    as ``data_config`` or the checkpoint's processor tells."""
+
+    data_config: str = ""
+    """How an N1.5 was fine-tuned to process its numbers and images: the name of a published data config, such as
+    ``libero_goal``, or a JSON file like these. Empty: as the checkpoint records; what this project did not write
+    records nothing, and is guessed. N1.6 and N1.7 need none. See :mod:`~gr00t_rl_ext.gr00t.data_config`."""
 
     mapping: str = ""
     """YAML file that tells how the task's observations, cameras and actions correspond to the checkpoint's keys, and in

@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from gr00t_rl_ext.cache import cache_directory
-from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, new_directory
+from gr00t_rl_ext.gr00t.checkpoint import new_directory
 
 STARTER = "starter"
 """Value of ``agent.actor.gr00t.checkpoint`` that stands for the task's starter."""
@@ -80,12 +80,18 @@ def starter_of(task: str) -> Starter | None:
 
 def unpacked(starter: Starter) -> Path:
     """Directory of a starter's checkpoint, in the user's cache; unpacked on first use."""
+    # not above, since they import torch
+    from gr00t_rl_ext.gr00t.data_config import DATA_CONFIG_FILE
+    from gr00t_rl_ext.gr00t.embodiment import own_data_config, read_horizon
+
     archive = _FOLDER / f"{starter.name}.tar.xz"
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
     directory = cache_directory() / "starters" / f"{starter.name}-{digest}"
-    if not (directory / CONFIG_FILE).is_file():
+    if not (directory / DATA_CONFIG_FILE).is_file():
         with new_directory(directory, may_replace=lambda _: True) as scratch, tarfile.open(archive) as packed:
             packed.extractall(scratch, filter="data")
+            horizon = read_horizon(scratch)
+            own_data_config(scratch, "new_embodiment", horizon=horizon, crop_scale=None).write(scratch)
     return directory
 
 

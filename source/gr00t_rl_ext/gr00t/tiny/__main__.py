@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights (default: %(default)s)")
     parser.add_argument(
-        "--image-size", type=int, help="side in pixels (default: 56 for N1.5, 64 if small, 256 for N1.7)"
+        "--image-size", type=int, help="side in pixels (default: 56 for N1.5, 64 if small, 56 for N1.6, 256 for N1.7)"
     )
-    parser.add_argument("--horizon", type=int, help="actions per chunk (default: 16 for N1.5, 40 for N1.7)")
+    parser.add_argument("--horizon", type=int, help="actions per chunk (default: 16 for N1.5 and N1.6, 40 for N1.7)")
     args = parser.parse_args(argv)
     asked = {"image_size": args.image_size, "horizon": args.horizon}
     if args.size == "small" and args.version != "N1.5":

@@ -19,13 +19,14 @@ from torch import Tensor
 from ..checkpoint import CONFIG_FILE, INDEX_FILE, new_directory, read_json
 from ..model import meta_gr00t
 from .n1_5 import TinyN15
+from .n1_6 import TinyN16
 from .n1_7 import TinyN17
 from .spec import VOCAB_SIZE, TinyRobot, TinyShape
 
 GENERATOR = "gr00t_rl_ext.gr00t.tiny"
 """Marks, in config.json, a checkpoint that this module wrote and may overwrite."""
 
-TINY_SHAPES: Mapping[str, type[TinyShape]] = {"N1.5": TinyN15, "N1.7": TinyN17}
+TINY_SHAPES: Mapping[str, type[TinyShape]] = {"N1.5": TinyN15, "N1.6": TinyN16, "N1.7": TinyN17}
 """Version -> the shapes that its tiny checkpoint may have."""
 
 DEFAULT_STATE_KEYS: Mapping[str, int] = {"joint_position": 7, "gripper_position": 2}
@@ -72,7 +73,8 @@ def build_tiny_checkpoint(
         state_keys: With ``action_keys``, ``ranges`` and ``video_keys``: of the robot, see :class:`~.spec.TinyRobot`.
         embodiment_tag: Tag of the statistics; with N1.5 a published one, so that its slot is known.
         num_shards: Weight files.
-        **shape: Fields of the version's shape, :class:`~.n1_5.TinyN15` or :class:`~.n1_7.TinyN17`: ``horizon``,
+        **shape: Fields of the version's shape, :class:`~.n1_5.TinyN15`, :class:`~.n1_6.TinyN16`
+            or :class:`~.n1_7.TinyN17`: ``horizon``,
             ``image_size``, layers and widths.
 
     Returns:

@@ -14,7 +14,16 @@ from ..backbone import Backbone
 from ..backbone_qwen3vl import BACKBONE_CONFIG_FILE, MIN_IMAGE_SIZE, Qwen3VLBackbone
 from ..checkpoint import CONFIG_FILE, PROCESSOR_FILE, read_json
 from ..embodiment import SLOTS_FILE, STATISTICS_FILE
-from .spec import NUM_SLOTS, VOCAB_SIZE, TinyRobot, TinyShape, attention_fields, transformer_fields, with_changes
+from .spec import (
+    NUM_SLOTS,
+    VOCAB_SIZE,
+    TinyRobot,
+    TinyShape,
+    absolute_modalities,
+    attention_fields,
+    transformer_fields,
+    with_changes,
+)
 
 TEMPLATE = Path(__file__).with_suffix(".json")
 """File name -> the JSON of a tiny checkpoint with the default shape."""
@@ -122,16 +131,7 @@ class TinyN17(TinyShape):
             PROCESSOR_FILE: {"processor_kwargs": images | options},
         }
         files = with_changes(read_json(TEMPLATE), changes)
-        absolute = {"rep": "ABSOLUTE", "type": "NON_EEF", "format": "DEFAULT", "state_key": None}
-        modalities = {
-            "video": {"delta_indices": [0], "modality_keys": list(robot.video_keys), "action_configs": None},
-            "state": {"delta_indices": [0], "modality_keys": list(robot.state_keys), "action_configs": None},
-            "action": {
-                "delta_indices": list(range(self.horizon)),
-                "modality_keys": list(robot.action_keys),
-                "action_configs": [absolute] * len(robot.action_keys),
-            },
-        }
+        modalities = absolute_modalities(robot, self.horizon)
         files[PROCESSOR_FILE]["processor_kwargs"]["modality_configs"] = {robot.embodiment_tag: modalities}
         return files | {
             STATISTICS_FILE: {robot.embodiment_tag: robot.statistics()},

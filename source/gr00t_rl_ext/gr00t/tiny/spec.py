@@ -180,3 +180,17 @@ def transformer_fields(layers: int, width: int, heads: int) -> dict[str, int]:
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
     }
+
+
+def absolute_modalities(robot: TinyRobot, horizon: int) -> dict[str, Any]:
+    """What the processor of N1.6 or N1.7 says of a robot whose actions are absolute."""
+    absolute = {"rep": "ABSOLUTE", "type": "NON_EEF", "format": "DEFAULT", "state_key": None}
+    return {
+        "video": {"delta_indices": [0], "modality_keys": list(robot.video_keys), "action_configs": None},
+        "state": {"delta_indices": [0], "modality_keys": list(robot.state_keys), "action_configs": None},
+        "action": {
+            "delta_indices": list(range(horizon)),
+            "modality_keys": list(robot.action_keys),
+            "action_configs": [absolute] * len(robot.action_keys),
+        },
+    }
