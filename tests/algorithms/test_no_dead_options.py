@@ -181,6 +181,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
     "gr00t.dtype": (GAUSSIAN, "bfloat16"),
     "gr00t.attn_implementation": (GAUSSIAN, "eager"),
     "gr00t.crop_scale": (GAUSSIAN, 0.5),
+    "gr00t.data_config": (GAUSSIAN, "/nowhere.json"),
     "gr00t.mapping": (GAUSSIAN, "/nowhere.yaml"),
     # agent.actor.freezing
     "freezing.train": (FLOW, ["dit"]),
@@ -197,7 +198,7 @@ TABLE: dict[str, tuple[Settings, Any]] = {
 actors' are named by their policy, because they share one."""
 
 SEEN_BY_AN_ERROR = (
-    *("gr00t.checkpoint", "gr00t.tokenizer", "gr00t.embodiment_tag", "gr00t.mapping"),
+    *("gr00t.checkpoint", "gr00t.tokenizer", "gr00t.embodiment_tag", "gr00t.data_config", "gr00t.mapping"),
     "algorithm.max_skipped_steps",
 )
 """Fields whose other value is refused, or ends the run."""

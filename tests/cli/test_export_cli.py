@@ -19,7 +19,7 @@ from tiny_policy import OBS_GROUPS, SPEC, observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.cli.export import main
-from gr00t_rl_ext.gr00t import Gr00tModel, build_tiny_checkpoint, load_gr00t
+from gr00t_rl_ext.gr00t import Gr00tModel, build_tiny_checkpoint, load_embodiment, load_gr00t
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy import export
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
@@ -203,6 +203,22 @@ def test_a_mapping_travels_along(base_n1_5: Path, tmp_path: Path) -> None:
 def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     assert main([str(item) for item in argv]) == 2
     return capsys.readouterr().err
+
+
+def test_a_data_config_travels_along(base_n1_5: Path, tmp_path: Path) -> None:
+    """The export reads its numbers and images as the run did, whatever becomes of the file that told how."""
+    plain = load_embodiment(base_n1_5, "new_embodiment").data_config
+    assert plain is not None
+    modes = plain.action_modes | {next(iter(SPEC.action_terms)): "mean_std"}
+    plain.model_copy(update={"action_modes": modes, "crop_scale": 0.9}).write(tmp_path)
+    file = tmp_path / "experiment_cfg" / "data_config.json"
+    checkpoint = train(tmp_path / "run", base_n1_5, data_config=str(file), crop_scale=0.8)
+    assert main([str(checkpoint), str(tmp_path / "out")]) == 0
+    file.unlink()
+    exported = export.gr00t_of(export.load_exported(tmp_path / "out", "cpu")).inputs
+    assert exported.embodiment.origin == "checkpoint"
+    assert exported.embodiment.action.specs[0].mode == "mean_std"
+    assert exported.images.recipe.crop_scale == 0.8
 
 
 def test_what_cannot_be_exported_is_refused(

@@ -11,20 +11,23 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from n1_7_robot import TAG, n1_7_robot
+from scipy.spatial.transform import Rotation
 from tensordict import TensorDict
 from tiny_policy import actor_critic
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Embodiment, build_tiny_checkpoint
 from gr00t_rl_ext.gr00t.normalization import VectorNormalizer, VectorSpec
+from gr00t_rl_ext.gr00t.rotations import ROTATIONS, convert, from_matrix, matrix_of
 from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
 from gr00t_rl_ext.policy.encoder import FEATURES, Gr00tEncoder
 from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping, tiny_layout
-from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
+from gr00t_rl_ext.robot.embodiment_mapping import REPRESENTATIONS, EmbodimentMapping, EmbodimentMappingError
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 SPEC = TaskSpec(
@@ -168,6 +171,67 @@ def test_quaternions_are_exact() -> None:
     assert torch.equal(bound.action(random(5, 3, 8))[..., 3:7], random(5, 3, 8)[..., [1, 2, 3, 0]])
 
 
+def turned(kind: str, count: int, seed: int = 0) -> Tensor:
+    """Random rotations as a unit names them."""
+    name = REPRESENTATIONS[kind]
+    quaternions = torch.randn(count, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return from_matrix(name, matrix_of("quaternion_wxyz", quaternions)).float()
+
+
+@pytest.mark.parametrize("kind", REPRESENTATIONS)
+def test_rotations_of_the_state(kind: str) -> None:
+    """Isaac Lab's xyzw become any representation, as scipy has it."""
+    width = ROTATIONS[REPRESENTATIONS[kind]]
+    robot = embodiment({"position": 3, "rotation": width}, {"arm": 7, "hand": 1})
+    state = {
+        "position": {"term": "eef_pose", "slice": [0, 3], "from": "m", "to": "mm"},
+        "rotation": {"term": "eef_pose", "slice": [3, 7], "from": "xyzw", "to": kind},
+    }
+    bound = bind({"state": state, "unused": {"state": ["joint_position"]}}, robot)
+    raw = random(6, 16)
+    raw[:, 12:] = turned("xyzw", 6)
+    found = bound.state(raw)
+    assert found.shape == (6, 3 + width)
+    torch.testing.assert_close(found[:, :3], 1000 * raw[:, 9:12])
+    expected = Rotation.from_quat(raw[:, 12:].numpy()).as_matrix()
+    matrices = matrix_of(REPRESENTATIONS[kind], found[:, 3:]).numpy()
+    assert np.abs(matrices - expected).max() < 1e-5
+
+
+def test_a_rotation_whose_numbers_are_keys_of_their_own() -> None:
+    robot = embodiment({"x": 1, "roll": 1, "pitch": 1, "yaw": 1}, {"arm": 7, "hand": 1})
+    rotation = {"term": "eef_pose", "slice": [3, 7], "from": "xyzw", "to": "axis_angle"}
+    state = {"x": {"term": "eef_pose", "slice": [0, 1]}} | {
+        key: rotation | {"take": [number, number + 1]} for number, key in enumerate(("roll", "pitch", "yaw"))
+    }
+    bound = bind({"state": state, "unused": {"state": ["joint_position"]}}, robot)
+    raw = random(6, 16)
+    raw[:, 12:] = turned("xyzw", 6)
+    expected = Rotation.from_quat(raw[:, 12:].numpy()).as_rotvec()
+    assert np.abs(bound.state(raw)[:, 1:].numpy() - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["rotation_6d", "wxyz", "euler_xyz_degrees", "axis_angle"])
+def test_rotations_of_the_actions(kind: str) -> None:
+    """Of a task that takes scaled turns as axis times angle, both ways."""
+    width = ROTATIONS[REPRESENTATIONS[kind]]
+    robot = embodiment({"arm": 16}, {"hand": 1, "pose": 3 + width})
+    arm = [
+        {"key": "pose", "slice": [0, 3], "scale": 0.5},
+        {"key": "pose", "slice": [3, 3 + width], "from": kind, "to": "axis_angle", "scale": 0.5, "offset": 0.25},
+    ]
+    spec = dataclasses.replace(SPEC, action_terms={"arm_action": 6, "gripper_action": 1})
+    bound = bind({"action": {"arm_action": arm, "gripper_action": "hand"}}, robot, spec)
+    turn = torch.tensor([[0.3, -0.2, 0.5]])
+    raw = torch.cat([torch.tensor([[1.0, 0.1, 0.2, 0.3]]), convert(turn, "axis_angle", REPRESENTATIONS[kind])], dim=-1)
+    expected = torch.cat([torch.tensor([[0.2, 0.4, 0.6]]), (turn - 0.25) / 0.5, torch.tensor([[1.0]])], dim=-1)
+    torch.testing.assert_close(bound.action(raw), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(bound.inverse_action(bound.action(raw)), raw, rtol=0, atol=1e-4)
+    assert sorted(bound.action_index or ()) == list(range(4 + width)), "all of the pose decides"
+    chunk = raw.expand(2, 5, -1)
+    torch.testing.assert_close(bound.action(chunk)[1, 4], expected[0], rtol=0, atol=1e-5)
+
+
 def test_keys_that_the_task_does_not_have() -> None:
     robot = embodiment({"arm": 7}, {"waist": 3, "arm": 7, "hand": 1})
     action = {"arm_action": "arm", "gripper_action": "hand"}
@@ -281,8 +345,8 @@ JOINTS = {"term": "joint_position", "slice": [0, 7]}
         ),
         (
             changed("state", rotation={"term": "eef_pose", "from": "xyzw", "to": "wxyz"}),
-            "state.rotation: xyzw to wxyz is about the 4 numbers of a quaternion, but eef_pose has 7; give the"
-            " quaternion's"
+            "state.rotation: xyzw to wxyz is about the 4 numbers of a rotation, but eef_pose has 7; give the"
+            " rotation's"
             " `slice`",
         ),
         (

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gr00t_rl_ext.robot.embodiment_mapping import UNITS, EmbodimentMapping, EmbodimentMappingError
+from gr00t_rl_ext.robot.embodiment_mapping import ROTATION, UNITS, EmbodimentMapping, EmbodimentMappingError
 
-UNIT_LIST = "units are rad, deg (angle); m, cm, mm (length); fraction, percent (ratio); wxyz, xyzw (quaternion)"
-STATE_FIELDS = "slice, from, to, scale, offset, term"
+UNIT_LIST = "units are rad, deg (angle); m, cm, mm (length); fraction, percent (ratio); wxyz, xyzw, axis_angle"
+STATE_FIELDS = "slice, from, to, scale, offset, take, term"
 
 
 def load(tmp_path: Path, text: str) -> EmbodimentMapping:
@@ -72,7 +72,8 @@ def test_factors(tmp_path: Path, source: str, target: str, factor: float) -> Non
 
 def test_every_unit_and_its_inverse() -> None:
     """In the first unit of its kind: 1 m = 100 cm, and so on."""
-    assert {name: 1 / size for name, (_, size) in UNITS.items()} == pytest.approx(
+    measures = {name: 1 / size for name, (kind, size) in UNITS.items() if kind != ROTATION or name in ("wxyz", "xyzw")}
+    assert measures == pytest.approx(
         {"rad": 1, "deg": 57.29577951308232, "m": 1, "cm": 100, "mm": 1000}
         | {"fraction": 1, "percent": 100, "wxyz": 1, "xyzw": 1}
     )
@@ -143,7 +144,23 @@ def test_a_file_that_does_not_exist(path: str) -> None:
         ("state: {a: {term: b, offset: []}}", "state.a.offset: expected at least one entry"),
         (
             "state: {a: {term: b, from: xyzw, to: wxyz, scale: 2}}",
-            "state.a: a quaternion has neither `scale` nor `offset`",
+            "state.a: a rotation as xyzw has neither `scale` nor `offset`",
+        ),
+        (
+            "action: {a: {key: b, from: axis_angle, to: rotation_6d, scale: 2}}",
+            "action.a: a rotation as rotation_6d has neither `scale` nor `offset`",
+        ),
+        (
+            "state: {a: {term: b, from: xyzw, to: axis_angle, take: [2, 4]}}",
+            "state.a: `take` is [2, 4], but a rotation as axis_angle has 3 numbers",
+        ),
+        (
+            "action: {a: {key: b, from: wxyz, to: axis_angle, take: [0, 1]}}",
+            "action.a: `take` chooses among the numbers of a rotation of the state; give `from` and `to`",
+        ),
+        (
+            "state: {a: {term: b, take: [0, 1]}}",
+            "state.a: `take` chooses among the numbers of a rotation of the state; give `from` and `to`",
         ),
     ],
 )

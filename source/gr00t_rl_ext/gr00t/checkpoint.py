@@ -149,7 +149,7 @@ def require_supported(*fields: tuple[str, Any, Any]) -> None:
         if value != supported:
             raise Gr00tCheckpointError(
                 f"the checkpoint's {name} is {value!r}; only {supported!r} is supported, as in every published GR00T "
-                "N1.5 and N1.7 checkpoint"
+                "N1.5, N1.6 and N1.7 checkpoint"
             )
 
 

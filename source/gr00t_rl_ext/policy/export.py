@@ -79,8 +79,13 @@ def write(actor: Actor, definition: ActorDefinition, directory: Path) -> None:
         definition: What it was made from.
         directory: Empty, or does not exist.
     """
+    inputs = gr00t_of(actor).inputs
     gr00t_of(actor).freezing.merge().save_pretrained(directory)
     (directory / POLICY_DIRECTORY).mkdir()
+    if (config := inputs.embodiment.data_config) is not None:
+        # with it the checkpoint acts the same elsewhere, wherever it was read from here
+        config.model_copy(update={"crop_scale": inputs.images.recipe.crop_scale}).write(directory)
+        definition = definition.with_gr00t(data_config="", crop_scale=None)
     # what trained is part of the weights now
     settings = {name: value for name, value in definition.actor.items() if name != "freezing"}
     definition = dataclasses.replace(definition, actor=settings)

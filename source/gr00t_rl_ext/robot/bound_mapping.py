@@ -3,7 +3,8 @@
 
 """An embodiment mapping bound to a task and a checkpoint: every width is checked, and what remains is tensor code.
 
-Each direction is one gather and one multiply-add over the last axis, on the tensors' device.
+Each direction is one gather and one multiply-add over the last axis, on the tensors' device, and the conversion of what
+is a rotation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Embodiment
+from gr00t_rl_ext.gr00t.rotations import ROTATIONS, convert
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, Part, describe
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
@@ -33,6 +35,100 @@ def _affine(rows: Sequence[_Row], device: torch.device | str) -> Callable[[Tenso
     """``y_i = x[index_i] * scale_i + offset_i`` over the last axis."""
     index, scale, offset = (torch.tensor(column, device=device) for column in zip(*rows, strict=True))
     return lambda x: torch.addcmul(offset, x.float().index_select(-1, index), scale)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Adjacent numbers of a target, made from numbers of the source."""
+
+    numbers: tuple[int, ...]
+    """Places in the joined sources, in the order of the target or, of a rotation, of its representation there."""
+
+    factor: float
+    """Of the quantity, from the source's unit to the target's."""
+
+    scale: tuple[float, ...]
+    """Of the task's numbers: quantity = number x scale + offset."""
+
+    offset: tuple[float, ...]
+    """Likewise."""
+
+    rotation: tuple[str, str] | None = None
+    """Representations in source and target, where they are not the same."""
+
+    take: tuple[int, int] | None = None
+    """First and one past the last number that are taken of a converted rotation; None: all."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of the target."""
+        return _width(len(self.numbers), self.rotation, self.take)
+
+
+def _width(count: int, rotation: tuple[str, str] | None, take: tuple[int, int] | None) -> int:
+    """Numbers that so many become."""
+    if take is not None:
+        return take[1] - take[0]
+    return count if rotation is None else ROTATIONS[rotation[1]]
+
+
+def _has_rotation(segments: Sequence[_Segment]) -> bool:
+    return any(segment.rotation is not None for segment in segments)
+
+
+def _converted(segments: Sequence[_Segment], x: Tensor, *, back: bool = False) -> Tensor:
+    """Convert what is a rotation in numbers that lie segment by segment, (..., D) -> (..., D')."""
+    if not _has_rotation(segments):
+        return x
+    widths = [segment.width if back else len(segment.numbers) for segment in segments]
+    out = []
+    for segment, part in zip(segments, x.split(widths, dim=-1), strict=True):
+        if segment.rotation is not None:
+            part = convert(part, *(reversed(segment.rotation) if back else segment.rotation))
+            part = part if segment.take is None else part[..., slice(*segment.take)]
+        out.append(part)
+    return torch.cat(out, dim=-1)
+
+
+def _to_checkpoint(segments: Sequence[_Segment], device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    """From the task's numbers to the checkpoint's state."""
+    rows = [
+        (number, scale * segment.factor, offset * segment.factor)
+        for segment in segments
+        for number, scale, offset in zip(segment.numbers, segment.scale, segment.offset, strict=True)
+    ]
+    gather = _affine(rows, device)
+    return lambda x: _converted(segments, gather(x))
+
+
+def _to_task(segments: Sequence[_Segment], device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    """From the checkpoint's actions to the task's numbers."""
+    pairs = [pair for segment in segments for pair in zip(segment.scale, segment.offset, strict=True)]
+    sources = [(number, segment.factor) for segment in segments for number in segment.numbers]
+    if not _has_rotation(segments):
+        rows = zip(sources, pairs, strict=True)
+        return _affine([(number, f / scale, -offset / scale) for (number, f), (scale, offset) in rows], device)
+    gather = _affine([(number, factor, 0.0) for number, factor in sources], device)
+    scaled = _affine([(place, 1 / scale, -offset / scale) for place, (scale, offset) in enumerate(pairs)], device)
+    return lambda x: scaled(_converted(segments, gather(x)))
+
+
+def _from_task(segments: Sequence[_Segment], raw_dim: int, device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    """The inverse of :func:`_to_task`; numbers that the task does not have are 0."""
+    pairs = [pair for segment in segments for pair in zip(segment.scale, segment.offset, strict=True)]
+    sources = [(number, segment.factor) for segment in segments for number in segment.numbers]
+    places = {number: (place, factor) for place, (number, factor) in enumerate(sources)}
+    rows: list[_Row] = [(0, 0.0, 0.0)] * raw_dim
+    if not _has_rotation(segments):
+        for number, (place, factor) in places.items():
+            scale, offset = pairs[place]
+            rows[number] = (place, scale / factor, offset / factor)
+        return _affine(rows, device)
+    quantities = _affine([(place, scale, offset) for place, (scale, offset) in enumerate(pairs)], device)
+    for number, (place, factor) in places.items():
+        rows[number] = (place, 1 / factor, 0.0)
+    spread = _affine(rows, device)
+    return lambda x: spread(_converted(segments, quantities(x), back=True))
 
 
 @dataclass(frozen=True)
@@ -53,7 +149,7 @@ class BoundMapping:
     (``unused.action``) are 0: no data of this task says what they are."""
 
     action_index: tuple[int, ...] | None = None
-    """Dimension of the checkpoint's raw actions that each of the task's is made from; None: by position."""
+    """Dimensions of the checkpoint's raw actions that the task's are made from; None: by position."""
 
 
 def bind_mapping(
@@ -74,14 +170,12 @@ def bind_mapping(
     mapping.check_task(spec.state_terms, spec.cameras, spec.action_terms)
     maps: dict[str, Any] = {"camera_order": _camera_order(mapping, spec, embodiment)}
     if mapping.state:
-        maps["state"] = _affine(_state_rows(mapping, spec, embodiment), device)
+        maps["state"] = _to_checkpoint(_state_segments(mapping, spec, embodiment), device)
     if mapping.action:
-        rows = _action_rows(mapping, spec, embodiment)
-        of_number = {number: (place, 1 / scale, -offset / scale) for place, (number, scale, offset) in enumerate(rows)}
-        unknown = (0, 0.0, 0.0)
-        inverse = [of_number.get(number, unknown) for number in range(embodiment.action.raw_dim)]
-        maps |= {"action": _affine(rows, device), "inverse_action": _affine(inverse, device)}
-        maps["action_index"] = tuple(number for number, _, _ in rows)
+        segments = _action_segments(mapping, spec, embodiment)
+        maps["action"] = _to_task(segments, device)
+        maps["inverse_action"] = _from_task(segments, embodiment.action.raw_dim, device)
+        maps["action_index"] = tuple(number for segment in segments for number in segment.numbers)
     return BoundMapping(**maps)
 
 
@@ -107,51 +201,50 @@ def _check_unused(
         )
 
 
-def _state_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Row]:
+def _state_segments(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Segment]:
     used = {part.term for parts in mapping.state.values() for part in parts}
     _check_unused(mapping, "state", used, spec.state_terms)
-    rows: list[_Row] = []
+    segments: list[_Segment] = []
     for key in embodiment.state.specs:
         place, expected = f"state.{key.key}", f"the checkpoint's key has {key.dim}"
-        numbers = _numbers_of(mapping, place, mapping.state[key.key], spec.state_terms, key.dim, expected)
-        rows += [(number, scale * factor, offset * factor) for number, factor, scale, offset in numbers]
-    return rows
+        segments += _segments_of(mapping, place, mapping.state[key.key], spec.state_terms, key.dim, expected)
+    return segments
 
 
-def _action_rows(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Row]:
+def _action_segments(mapping: EmbodimentMapping, spec: TaskSpec, embodiment: Embodiment) -> list[_Segment]:
     keys = {key.key: key.dim for key in embodiment.action.specs}
     names = [(key, number) for key, dim in keys.items() for number in range(dim)]
-    rows: list[_Row] = []
+    segments: list[_Segment] = []
     taken: dict[int, str] = {}
     for term, width in spec.action_terms.items():
         place, expected = f"action.{term}", f"the task's term has {width}"
-        for at, factor, scale, offset in _numbers_of(mapping, place, mapping.action[term], keys, width, expected):
+        of_term = _segments_of(mapping, place, mapping.action[term], keys, width, expected)
+        for at in (number for segment in of_term for number in segment.numbers):
             if at in taken:
                 key, number = names[at]
                 raise mapping.error(
                     place, f"{key}[{number}] is used twice, here and in {taken[at]}; each number drives one"
                 )
             taken[at] = place
-            # the quantity is (number of the task) x scale + offset
-            rows.append((at, factor / scale, -offset / scale))
+        segments += of_term
     for key, dim in keys.items():
         rest = [number for at, (name, number) in enumerate(names) if name == key and at not in taken]
         if rest and key not in mapping.unused.action:
             raise mapping.error(
                 "action", f"of the checkpoint's key {key!r} ({dim}), the numbers {rest} are not used; use all of them"
             )
-    return rows
+    return segments
 
 
-def _numbers_of(
+def _segments_of(
     mapping: EmbodimentMapping,
     place: str,
     parts: Sequence[Part],
     widths: Mapping[str, int],
     width: int,
     expected: str,
-) -> list[tuple[int, float, float, float]]:
-    """What the numbers of a target are made from, in order: number in the joined sources, factor, scale, offset.
+) -> list[_Segment]:
+    """What the numbers of a target are made from, in order.
 
     Args:
         mapping: For errors, as ``place`` and ``expected``.
@@ -160,45 +253,55 @@ def _numbers_of(
         width: Of the target.
     """
     starts = dict(zip(widths, accumulate(widths.values(), initial=0), strict=False))
-    found = []
+    found: list[_Segment] = []
     for part in parts:
-        numbers = _numbers(mapping, place, part, widths[part.source])
+        numbers, rotation = _numbers(mapping, place, part, widths[part.source])
+        # scale and offset are of the task's numbers: the source's of a state, the target's of an action
+        own = len(numbers) if rotation is None or part.kind == "term" else ROTATIONS[rotation[1]]
         columns = []
         for name, given in (("scale", part.scale), ("offset", part.offset)):
-            if len(given) not in (1, len(numbers)):
+            if len(given) not in (1, own):
                 raise mapping.error(
                     place,
-                    f"`{name}` has {len(given)} values for the {len(numbers)} numbers of {_shown(part)}; give one for"
+                    f"`{name}` has {len(given)} values for the {own} numbers of {_shown(part)}; give one for"
                     " all, or one each",
                 )
-            columns.append(given * len(numbers) if len(given) == 1 else given)
-        rows = zip(numbers, *columns, strict=True)
-        found += [(starts[part.source] + number, part.factor(), scale, offset) for number, scale, offset in rows]
-    if len(found) != width:
+            columns.append(tuple(given) * own if len(given) == 1 else tuple(given))
+        places = tuple(starts[part.source] + number for number in numbers)
+        found.append(_Segment(places, part.factor(), *columns, rotation=rotation, take=part.take))
+    total = sum(segment.width for segment in found)
+    if total != width:
         given = " + ".join(map(_shown, parts))
-        raise mapping.error(place, f"{given} gives {len(found)} numbers, but {expected}; adjust the slices")
+        raise mapping.error(place, f"{given} gives {total} numbers, but {expected}; adjust the slices")
     return found
 
 
-def _numbers(mapping: EmbodimentMapping, place: str, part: Part, width: int) -> list[int]:
-    """Places of a part's numbers in its source, of ``width`` numbers, in the target's order."""
+def _numbers(
+    mapping: EmbodimentMapping, place: str, part: Part, width: int
+) -> tuple[list[int], tuple[str, str] | None]:
+    """Places of a part's numbers in its source, of ``width`` numbers, and the rotation that they are converted as.
+
+    Orders of a quaternion are orders of the places, so that nothing of it is computed.
+    """
     start, stop = part.slice or (0, width)
     if stop > width:
         raise mapping.error(
             place, f"the slice [{start}, {stop}] exceeds the {part.kind} {part.source!r}, which has {width} numbers"
         )
-    numbers = list(range(start, stop))
-    if not part.is_quaternion:
-        return numbers
-    if len(numbers) != 4:
+    numbers, rotation = list(range(start, stop)), part.rotation
+    if rotation is None:
+        return numbers, None
+    if len(numbers) != ROTATIONS[rotation[0]]:
         raise mapping.error(
             place,
-            f"{part.from_} to {part.to} is about the 4 numbers of a quaternion, but {_shown(part)} has {len(numbers)};"
-            " give the quaternion's `slice`",
+            f"{part.from_} to {part.to} is about the {ROTATIONS[rotation[0]]} numbers of a rotation, but {_shown(part)}"
+            f" has {len(numbers)}; give the rotation's `slice`",
         )
     assert part.from_ is not None
     assert part.to is not None
-    return [numbers[part.from_.index(axis)] for axis in part.to]
+    if {part.from_, part.to} <= {"wxyz", "xyzw"} and part.take is None:
+        return [numbers[part.from_.index(axis)] for axis in part.to], None
+    return numbers, None if rotation[0] == rotation[1] and part.take is None else rotation
 
 
 def _shown(part: Part) -> str:
@@ -235,16 +338,17 @@ def tiny_layout(mapping: EmbodimentMapping, spec: TaskSpec) -> dict[str, Any]:
         state = dict.fromkeys(mapping.state, 0)
         for key, parts in mapping.state.items():
             for part in parts:
-                state[key] += len(_numbers(mapping, f"state.{key}", part, spec.state_terms[part.term]))
+                numbers, rotation = _numbers(mapping, f"state.{key}", part, spec.state_terms[part.term])
+                state[key] += _width(len(numbers), rotation, part.take)
                 widen(f"state.{key}", part.to)
     if mapping.action:
         action = dict.fromkeys((part.key for parts in mapping.action.values() for part in parts), 1)
         action |= dict.fromkeys(mapping.unused.action, 1)
         for term, parts in mapping.action.items():
-            sliced = [part.slice for part in parts if part.slice is not None]
+            sliced = [(part.slice[1] - part.slice[0], part.rotation) for part in parts if part.slice is not None]
             if len(parts) > len(sliced) + 1:
                 raise mapping.error(f"action.{term}", "a tiny checkpoint needs the `slice` of all parts but one")
-            rest = spec.action_terms[term] - sum(stop - start for start, stop in sliced)
+            rest = spec.action_terms[term] - sum(_width(count, rotation, None) for count, rotation in sliced)
             for part in parts:
                 action[part.key] = max(action[part.key], part.slice[1] if part.slice else rest)
                 widen(f"action.{part.key}", part.from_)

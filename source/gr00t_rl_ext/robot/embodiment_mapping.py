@@ -19,6 +19,11 @@ file is YAML with four sections, each of which may be left out, which means "by 
 
 A whole term or key is just its name, several parts are a list. ``scale`` and ``offset`` belong to the task's numbers,
 as in Isaac Lab's action terms: quantity = number x scale + offset, in the task's unit.
+
+A rotation is converted between any two of its representations, which are units as well::
+
+      eef_rotation: {term: eef_pose, slice: [3, 7], from: xyzw, to: rotation_6d}
+      roll: {term: eef_pose, slice: [3, 7], from: xyzw, to: axis_angle, take: [0, 1]}
 :mod:`~gr00t_rl_ext.robot.bound_mapping` checks the file against a task and a checkpoint.
 """
 
@@ -44,9 +49,17 @@ from pydantic import (
 )
 
 from gr00t_rl_ext.gr00t import Embodiment
+from gr00t_rl_ext.gr00t.rotations import ROTATIONS
 
-QUATERNION = "quaternion"
-"""Kind of the units that are orders of a quaternion's four numbers."""
+ROTATION = "rotation"
+"""Kind of the units that are representations of a rotation."""
+
+REPRESENTATIONS: dict[str, str] = {
+    "wxyz": "quaternion_wxyz",
+    "xyzw": "quaternion_xyzw",
+    **{name: name for name in ROTATIONS if not name.startswith("quaternion")},
+}
+"""Unit -> entry of ``rotations.ROTATIONS``. Isaac Lab 3.0 writes quaternions as xyzw."""
 
 UNITS: dict[str, tuple[str, float]] = {
     "rad": ("angle", 1.0),
@@ -56,10 +69,9 @@ UNITS: dict[str, tuple[str, float]] = {
     "mm": ("length", 0.001),
     "fraction": ("ratio", 1.0),
     "percent": ("ratio", 0.01),
-    "wxyz": (QUATERNION, 1.0),
-    "xyzw": (QUATERNION, 1.0),
+    **dict.fromkeys(REPRESENTATIONS, (ROTATION, 1.0)),
 }
-"""Unit -> its kind, and its size in the first unit of that kind. Isaac Lab 3.0 writes quaternions as xyzw."""
+"""Unit -> its kind, and its size in the first unit of that kind."""
 
 
 class EmbodimentMappingError(ValueError):
@@ -128,6 +140,10 @@ class Part(_Section):
     offset: _Numbers = (0.0,)
     """Likewise, in the task's unit."""
 
+    take: Annotated[tuple[int, int], AfterValidator(_ordered)] | None = None
+    """First and one past the last number that is taken of a converted rotation, where its numbers are keys of their
+    own; of the parts of ``state`` only. None: all."""
+
     kind: ClassVar[str]
     """Name of the field with the source."""
 
@@ -137,9 +153,11 @@ class Part(_Section):
         return getattr(self, self.kind)
 
     @property
-    def is_quaternion(self) -> bool:
-        """Whether the conversion is one of orders."""
-        return self.from_ is not None and UNITS[self.from_][0] == QUATERNION
+    def rotation(self) -> tuple[str, str] | None:
+        """Representations of a rotation that is converted, entries of ``rotations.ROTATIONS``; None: it is none."""
+        if self.from_ is None or self.to is None or UNITS[self.from_][0] != ROTATION:
+            return None
+        return REPRESENTATIONS[self.from_], REPRESENTATIONS[self.to]
 
     def factor(self) -> float:
         """What the source's quantity is multiplied with to be in the target's unit."""
@@ -156,8 +174,17 @@ class Part(_Section):
                 raise ValueError(
                     f"{self.from_!r} ({kinds[0]}) cannot become {self.to!r} ({kinds[1]}); units are {describe_units()}"
                 )
-        if self.is_quaternion and (self.scale, self.offset) != ((1.0,), (0.0,)):
-            raise ValueError("a quaternion has neither `scale` nor `offset`")
+        # of the task's side, which they belong to
+        ours = self.from_ if self.kind == "term" else self.to
+        is_fixed = self.rotation is not None and ours is not None and not ours.startswith(("axis_angle", "euler"))
+        if is_fixed and (self.scale, self.offset) != ((1.0,), (0.0,)):
+            raise ValueError(f"a rotation as {ours} has neither `scale` nor `offset`")
+        if self.take is not None and (self.rotation is None or self.kind != "term"):
+            raise ValueError("`take` chooses among the numbers of a rotation of the state; give `from` and `to`")
+        if self.take is not None and self.rotation is not None:
+            width = ROTATIONS[self.rotation[1]]
+            if self.take[1] > width:
+                raise ValueError(f"`take` is {list(self.take)}, but a rotation as {self.to} has {width} numbers")
         return self
 
 
