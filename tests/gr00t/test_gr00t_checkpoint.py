@@ -61,6 +61,12 @@ def test_unused_keys_are_optional(tiny_copy: Path):
     load_gr00t(tiny_copy)
 
 
+def test_the_critic_of_rlinf_is_not_read(tiny_copy: Path):
+    critic = {"action_head.value_head.0.weight": torch.ones(2, 2)}
+    edit_tensors(tiny_copy, 0, lambda tensors: tensors.update(critic))
+    assert load_gr00t(tiny_copy).version == "N1.5"
+
+
 def test_no_such_directory(tmp_path: Path):
     fails(tmp_path / "nowhere", "no such directory", "nowhere", "'nvidia/GR00T-N1.5-3B'")
     fails(str(tmp_path / "nowhere"), "no such directory")

@@ -314,13 +314,36 @@ def test_slots_come_from_the_checkpoint(checkpoint: Path):
     assert load_gr00t(checkpoint, embodiment_tag="new_embodiment").embodiment_slot == 10
     assert load_gr00t(checkpoint, embodiment_tag=TAG).embodiment_slot == SLOT
     assert load_gr00t(checkpoint, 1, embodiment_tag=TAG).embodiment_slot == 1
+    (checkpoint / "embodiment_id.json").write_text(json.dumps({"libero_sim": 7}))
+    assert load_gr00t(checkpoint, embodiment_tag="libero_sim").embodiment_slot == 7
+    # where the file lacks a tag, the published slots count
+    assert load_gr00t(checkpoint, embodiment_tag="unitree_g1_sonic").embodiment_slot == 11
+    assert load_gr00t(checkpoint, embodiment_tag="robocasa_panda").embodiment_slot == 10
     (checkpoint / "embodiment_id.json").unlink()
     with pytest.raises(
-        Gr00tCheckpointError, match=f"has statistics for {TAG}. Pass embodiment_slot; known slots are none"
+        Gr00tCheckpointError, match=f"has statistics for {TAG}. Pass embodiment_slot; known slots are simpler_env_"
     ):
-        load_gr00t(checkpoint, embodiment_tag="new_embodiment")
-    with pytest.raises(Gr00tCheckpointError, match="has no published slot; published are none"):
+        load_gr00t(checkpoint, embodiment_tag="another_robot")
+    with pytest.raises(Gr00tCheckpointError, match="has no published slot; published are simpler_env_google: 0, sim"):
         load_embodiment(checkpoint, TAG)
+
+
+def test_a_processor_in_a_folder(checkpoint: Path, tmp_path: Path):
+    """Fine-tuning writes it there, and saving keeps it there."""
+
+    def crop(options: dict) -> None:
+        options.update(image_crop_size=[200, 200])
+
+    processor_options(checkpoint, crop)
+    (checkpoint / "processor").mkdir()
+    for name in ("processor_config.json", "statistics.json", "embodiment_id.json"):
+        (checkpoint / name).rename(checkpoint / "processor" / name)
+    model = load_gr00t(checkpoint, dtype=torch.float32, embodiment_tag=TAG)
+    assert (model.embodiment_slot, model.backbone.image_recipe.crop_scale) == (SLOT, 200 / 256)
+    assert load_embodiment(checkpoint, TAG).action_horizon == 5
+    model.save_pretrained(tmp_path / "out")
+    assert (tmp_path / "out" / "processor" / "statistics.json").is_file()
+    assert load_embodiment(tmp_path / "out", TAG).action_horizon == 5
 
 
 def test_missing_files(checkpoint: Path, model: Gr00tModel):

@@ -132,7 +132,7 @@ def test_arguments(tmp_path: Path):
         state_keys={"arm": 3},
         action_keys={"arm": 3, "hand": 2},
         ranges={"state.arm": (-2.0, 4.0)},
-        embodiment_tag="so100",
+        embodiment_tag="gr1",
         image_size=28,
         horizon=5,
         max_state_dim=8,
@@ -141,11 +141,11 @@ def test_arguments(tmp_path: Path):
         num_shards=3,
     )
     model = load_gr00t(path)
-    assert model.embodiment_slot == 2
+    assert model.embodiment_slot == 24
     assert (model.max_state_dim, model.max_action_dim, model.action_horizon) == (8, 6, 5)
     assert (model.config.action_head.num_inference_timesteps, model.backbone.tokens_per_image) == (2, 4)
     assert len(list(path.glob("*.safetensors"))) == 3
-    assert load_embodiment(path, "so100").state.normalize(torch.tensor([[1.0, 4.0, -2.0]])).tolist() == [[0, 1, -1]]
+    assert load_embodiment(path, "gr1").state.normalize(torch.tensor([[1.0, 4.0, -2.0]])).tolist() == [[0, 1, -1]]
 
 
 def test_shape_of_n1_5(tmp_path: Path):

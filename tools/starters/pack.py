@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import gr00t_rl_ext.starters
 from gr00t_rl_ext.gr00t.action_head import ActionHead
 from gr00t_rl_ext.gr00t.checkpoint import SINGLE_FILE, copy_checkpoint, weight_files
-from gr00t_rl_ext.gr00t.embodiment import EMBODIMENT_SLOTS
+from gr00t_rl_ext.gr00t.slots import EMBODIMENT_SLOTS
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 
 

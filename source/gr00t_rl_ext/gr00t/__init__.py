@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from .action_head import ActionHead, ActionHeadConfig, Gr00tContext
     from .backbone import Gr00tFeatures
     from .checkpoint import Gr00tCheckpointError
-    from .embodiment import EMBODIMENT_SLOTS, Embodiment, load_embodiment
+    from .embodiment import Embodiment, load_embodiment
     from .inputs import Gr00tInputs, load_tokenizer
     from .model import Gr00tConfig, Gr00tModel, load_gr00t
+    from .slots import EMBODIMENT_SLOTS
     from .tiny import build_tiny_checkpoint
     from .versions import GR00T_VERSIONS
 
@@ -26,9 +27,10 @@ _EXPORTS = {
     "action_head": ("ActionHead", "ActionHeadConfig", "Gr00tContext"),
     "backbone": ("Gr00tFeatures",),
     "checkpoint": ("Gr00tCheckpointError",),
-    "embodiment": ("EMBODIMENT_SLOTS", "Embodiment", "load_embodiment"),
+    "embodiment": ("Embodiment", "load_embodiment"),
     "inputs": ("Gr00tInputs", "load_tokenizer"),
     "model": ("Gr00tConfig", "Gr00tModel", "load_gr00t"),
+    "slots": ("EMBODIMENT_SLOTS",),
     "tiny": ("build_tiny_checkpoint",),
     "versions": ("GR00T_VERSIONS",),
 }

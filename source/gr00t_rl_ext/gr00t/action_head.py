@@ -190,8 +190,9 @@ class ActionHead(nn.Module):
     )
     """Linear layers that a checkpoint holds once per embodiment, as ``W`` (slots, in, out) and ``b`` (slots, out)."""
 
-    UNUSED_PREFIXES = ("action_head.mask_token",)
-    """Checkpoint keys that are legal and not read: what stands for a state that N1.6's training drops."""
+    UNUSED_PREFIXES = ("action_head.mask_token", "action_head.value_head.", "value_head.")
+    """Checkpoint keys that are legal and not read: what stands for a state that N1.6's training drops, and RLinf's
+    critic."""
 
     def __init__(self, config: ActionHeadConfig, attn_implementation: str = "sdpa") -> None:
         super().__init__()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .hub import HubError, HubId
+
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 PROCESSOR_FILE = "processor_config.json"
+PROCESSOR_FOLDER = "processor"
 
 COMPANION_PATTERNS = (
     "*.json",
@@ -30,6 +32,7 @@ COMPANION_PATTERNS = (
     "LICENSE*",
     "experiment_cfg/*",
     "backbone/*.json",
+    f"{PROCESSOR_FOLDER}/*.json",
 )
 """Files beside the weights that belong to a checkpoint: configs, statistics, tokenizer."""
 
@@ -44,11 +47,12 @@ class Gr00tCheckpointError(ValueError):
     """A checkpoint cannot be used; the message says what was given, what was expected and how to fix it."""
 
 
-def resolve_checkpoint(path: str | Path) -> Path:
+def resolve_checkpoint(path: str | Path, *, weights: bool = True) -> Path:
     """Directory of a checkpoint given as a local directory or a Hugging Face hub id.
 
-    Hub access follows huggingface_hub's environment: ``HF_HOME``, ``HF_TOKEN``, and with ``HF_HUB_OFFLINE=1`` only the
-    local cache is read.
+    Args:
+        path: The directory, or what :meth:`HubId.parse` takes.
+        weights: Whether the weights are needed; without them, only the small files of a hub id are downloaded.
 
     Raises:
         Gr00tCheckpointError: Neither a directory nor a hub id that can be reached, or a directory without config.json,
@@ -62,27 +66,24 @@ def resolve_checkpoint(path: str | Path) -> Path:
             f"{str(path)!r} is a file; expected the directory of a GR00T checkpoint, which holds {CONFIG_FILE} and "
             f"{SINGLE_FILE} or its shards"
         )
-    if isinstance(path, Path) or not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", path):
+    hub_id = None if isinstance(path, Path) else HubId.parse(path)
+    if hub_id is None:
         raise Gr00tCheckpointError(
             f"no such directory: {str(path)!r}. Expected a local directory with a GR00T checkpoint or a hub id such as "
-            "'nvidia/GR00T-N1.5-3B'; check the spelling and, for a relative path, the working directory"
+            "'nvidia/GR00T-N1.5-3B', with a folder and a revision where it needs them ('OWNER/NAME/FOLDER@REVISION'); "
+            "check the spelling and, for a relative path, the working directory"
         )
-    return _require_config(_download(path))
-
-
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+    wanted = [*(["*.safetensors"] if weights else []), *COMPANION_PATTERNS]
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=["*.safetensors", *COMPANION_PATTERNS]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        offline = " HF_HUB_OFFLINE is set, so only the local cache was searched." if constants.HF_HUB_OFFLINE else ""
-        raise Gr00tCheckpointError(
-            f"{hub_id!r} is no local directory, and the hub repository of that name cannot be reached "
-            f"({type(error).__name__}).{offline} Give a local directory, or download the checkpoint where there is a "
-            f"network ('hf download {hub_id}'; for a gated repository log in with 'hf auth login' first)"
-        ) from error
+        return _require_config(hub_id.download(wanted))
+    except HubError as error:
+        raise Gr00tCheckpointError(str(error)) from error
+
+
+def processor_directory(directory: Path) -> Path:
+    """Where a checkpoint of N1.6 or N1.7 keeps its processor's files, which fine-tuning puts into a folder."""
+    folder = directory / PROCESSOR_FOLDER
+    return folder if (folder / PROCESSOR_FILE).is_file() and not (directory / PROCESSOR_FILE).is_file() else directory
 
 
 def _require_config(directory: Path) -> Path:

@@ -24,7 +24,14 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from .checkpoint import CONFIG_FILE, PROCESSOR_FILE, Gr00tCheckpointError, read_json, required_fields
+from .checkpoint import (
+    CONFIG_FILE,
+    PROCESSOR_FILE,
+    Gr00tCheckpointError,
+    processor_directory,
+    read_json,
+    required_fields,
+)
 from .data_config import (
     DATA_CONFIG_FILE,
     NVIDIA_CROP,
@@ -36,22 +43,11 @@ from .data_config import (
 from .normalization import VectorNormalizer
 from .processor_config import read_processor
 from .relative_action import RelativeAction
+from .slots import published_slots, shown, slot_of
 from .statistics import normalizer_of, rotations_of
 
 METADATA_FILE = "experiment_cfg/metadata.json"
 STATISTICS_FILE = "statistics.json"
-SLOTS_FILE = "embodiment_id.json"
-
-EMBODIMENT_SLOTS: Mapping[str, int] = {
-    "new_embodiment": 31,
-    "agibot_genie1": 26,
-    "gr1": 24,
-    "oxe_droid": 17,
-    "unitree_g1": 3,
-    "so100": 2,
-}
-"""Embodiment tag -> slot in the published GR00T N1.5 checkpoints. ``new_embodiment`` is untrained in the base model."""
-
 
 _STRICT = ConfigDict(strict=True)
 
@@ -181,15 +177,10 @@ def embodiment_tags(directory: Path) -> list[str]:
 
 def statistics_files(directory: Path) -> tuple[Path, ...]:
     """Files that say how states and actions are normalised, the statistics first. They may be missing."""
-    if (directory / STATISTICS_FILE).is_file():
-        return directory / STATISTICS_FILE, directory / PROCESSOR_FILE
+    processor = processor_directory(directory)
+    if (processor / STATISTICS_FILE).is_file():
+        return processor / STATISTICS_FILE, processor / PROCESSOR_FILE
     return (directory / METADATA_FILE,)
-
-
-def embodiment_slots(directory: Path, default: Mapping[str, int]) -> Mapping[str, int]:
-    """Embodiment tag -> slot, as the checkpoint says, ``default`` where it does not."""
-    file = directory / SLOTS_FILE
-    return read_json(file) if file.is_file() else default
 
 
 def load_embodiment(
@@ -232,17 +223,17 @@ def load_embodiment(
             "embodiment first"
         )
     by_processor = file.name == STATISTICS_FILE
-    slots = embodiment_slots(directory, {} if by_processor else EMBODIMENT_SLOTS)
-    if slot is None and tag not in slots:
-        raise Gr00tCheckpointError(
-            f"embodiment tag {tag!r} has no published slot; published are "
-            f"{', '.join(f'{name}: {index}' for name, index in slots.items()) or 'none'}. Pass the slot that the "
-            "checkpoint was fine-tuned with"
-        )
+    if slot is None:
+        slots = published_slots(directory)
+        slot = slot_of(tag, slots)
+        if slot is None:
+            raise Gr00tCheckpointError(
+                f"embodiment tag {tag!r} has no published slot; published are {shown(slots)}. Pass the slot that the "
+                "checkpoint was fine-tuned with"
+            )
     source = f"{tag} in {str(file)!r}"
     with required_fields(repr(str(file)), f"embodiment {tag!r}"):
         robot = _Robot.model_validate({"statistics": metadata[tag]} if by_processor else metadata[tag])
-    slot = slots[tag] if slot is None else slot
     if by_processor:
         if data_config is not None:
             raise Gr00tCheckpointError(
@@ -257,7 +248,7 @@ def _by_processor(
     directory: Path, tag: str, slot: int, robot: _Robot, source: str, device: torch.device | str
 ) -> Embodiment:
     """The embodiment of an N1.6 or N1.7."""
-    recipe = read_processor(directory / PROCESSOR_FILE, tag)
+    recipe = read_processor(processor_directory(directory) / PROCESSOR_FILE, tag)
     statistics = {"state": robot.statistics.state or {}, "action": dict(robot.statistics.action or {})}
     of_relative = robot.statistics.relative_action or {}
     if missing := [key for key in recipe.relative if key not in of_relative]:

@@ -29,8 +29,9 @@ from .checkpoint import (
     resolve_checkpoint,
 )
 from .dit import ATTENTION_IMPLEMENTATIONS
-from .embodiment import embodiment_slots, embodiment_tags
+from .embodiment import embodiment_tags
 from .recompute import Recomputing
+from .slots import published_slots, shown, slot_of
 from .versions import GR00T_VERSIONS
 from .weights import FLOAT_TYPES, CheckpointEntry, CheckpointWeights, check_finite, check_keys, check_types
 
@@ -264,9 +265,9 @@ def load_gr00t(
     device = torch.empty(0, device=device).device
     directory = resolve_checkpoint(path)
     model = meta_gr00t(directory, attn_implementation)
-    slots = embodiment_slots(directory, GR00T_VERSIONS[model.version].slots)
+    slots = published_slots(directory)
     if embodiment_slot is None and embodiment_tag is not None:
-        embodiment_slot = slots.get(embodiment_tag)
+        embodiment_slot = slot_of(embodiment_tag, slots)
     slot = _choose_slot(embodiment_slot, model.config.action_head.num_slots, directory, slots)
     model.config = dataclasses.replace(model.config, embodiment_slot=slot, source_states=file_states(directory))
     _load_weights(model, CheckpointWeights(directory, device), dtype)
@@ -335,16 +336,16 @@ def checkpoint_version(directory: Path) -> str:
 
 
 def _choose_slot(slot: int | None, num_slots: int, directory: Path, slots: Mapping[str, int]) -> int:
-    known = ", ".join(f"{tag}: {index}" for tag, index in slots.items()) or "none"
+    known = shown(slots)
     if slot is None:
         tags = embodiment_tags(directory)
-        if len(tags) != 1 or tags[0] not in slots:
+        slot = slot_of(tags[0], slots) if len(tags) == 1 else None
+        if slot is None:
             found = f"statistics for {', '.join(tags)}" if tags else "no statistics"
             raise Gr00tCheckpointError(
                 f"embodiment_slot is None, which needs a checkpoint with statistics of exactly one known embodiment; "
                 f"{str(directory)!r} has {found}. Pass embodiment_slot; known slots are {known}"
             )
-        slot = slots[tags[0]]
     if not 0 <= slot < num_slots:
         raise Gr00tCheckpointError(
             f"embodiment_slot is {slot}, but {str(directory)!r} has {num_slots} slots: expected 0 to {num_slots - 1}. "

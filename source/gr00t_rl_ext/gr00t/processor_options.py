@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter
 
-from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, read_json
+from .checkpoint import PROCESSOR_FILE, Gr00tCheckpointError, processor_directory, read_json
 from .images import ImageRecipe
 
 
@@ -64,6 +64,6 @@ class ProcessorOptions(BaseModel):
 def read_processor_options(config: Mapping[str, Any], directory: Path) -> ProcessorOptions:
     """The options of the checkpoint in ``directory`` whose config.json is ``config``."""
     # the processor's own file is what GR00T's inference reads; config.json repeats it as of the training run
-    file = directory / PROCESSOR_FILE
+    file = processor_directory(directory) / PROCESSOR_FILE
     of_processor = read_json(file).get("processor_kwargs", {}) if file.is_file() else {}
     return ProcessorOptions.model_validate({**config, **TypeAdapter(dict).validate_python(of_processor)})

@@ -13,7 +13,6 @@ from .backbone import Backbone
 from .backbone_eagle import EagleBackbone
 from .backbone_eagle3 import Eagle3Backbone
 from .backbone_qwen3vl import Qwen3VLBackbone
-from .embodiment import EMBODIMENT_SLOTS
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,9 @@ class Gr00tVersion:
     head_section: str | None
     """Field of config.json that describes the action head; None where its fields stand at the top level."""
 
-    slots: Mapping[str, int]
-    """Embodiment tag -> slot, where the checkpoints do not say it themselves."""
-
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Fields of config.json -> what GR00T takes where they are missing."""
 
-
-N1_6_SLOTS: Mapping[str, int] = {
-    "oxe_google": 0,
-    "oxe_widowx": 1,
-    "libero_panda": 2,
-    "unitree_g1": 8,
-    "new_embodiment": 10,
-    "robocasa_panda_omron": 13,
-    "oxe_droid": 16,
-    "gr1": 20,
-    "behavior_r1_pro": 24,
-}
-"""Embodiment tag -> slot in the published GR00T N1.6 checkpoints."""
 
 N1_6_DEFAULTS: Mapping[str, Any] = {
     "backbone_model_type": "eagle",
@@ -85,8 +68,8 @@ N1_6_DEFAULTS: Mapping[str, Any] = {
 """Values of ``Gr00tN1d6Config`` in NVIDIA/Isaac-GR00T, as far as they say what the network computes."""
 
 GR00T_VERSIONS: Mapping[str, Gr00tVersion] = {
-    "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg", EMBODIMENT_SLOTS),
-    "N1.6": Gr00tVersion("Gr00tN1d6", ("Gr00tN1d6",), Eagle3Backbone, None, N1_6_SLOTS, N1_6_DEFAULTS),
-    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None, {}),
+    "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg"),
+    "N1.6": Gr00tVersion("Gr00tN1d6", ("Gr00tN1d6",), Eagle3Backbone, None, N1_6_DEFAULTS),
+    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None),
 }
 """Versions that can be loaded. A new one is a row here and a file with its backbone."""

@@ -64,7 +64,7 @@ def check_base(options: Gr00tOptions) -> None:
         mapping = EmbodimentMapping.load(options.mapping)
         if options.checkpoint in (TINY, STARTER):
             return
-        directory = resolve_checkpoint(options.checkpoint)
+        directory = resolve_checkpoint(options.checkpoint, weights=False)
         checkpoint_version(directory)
         embodiment = robot_of(directory, options)
         load_tokenizer(directory, options.tokenizer or None)

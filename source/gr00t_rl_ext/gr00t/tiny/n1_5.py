@@ -16,8 +16,9 @@ from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionP
 from ..backbone import Backbone
 from ..backbone_eagle import EAGLE_CONFIG_FILE, EagleBackbone
 from ..checkpoint import CONFIG_FILE, read_json
-from ..embodiment import EMBODIMENT_SLOTS, METADATA_FILE
+from ..embodiment import METADATA_FILE
 from ..metadata import Camera, robot_metadata
+from ..slots import EMBODIMENT_SLOTS
 from .spec import VOCAB_SIZE, TinyRobot, TinyShape, attention_fields, transformer_fields, with_changes
 
 TEMPLATE = Path(__file__).with_suffix(".json")

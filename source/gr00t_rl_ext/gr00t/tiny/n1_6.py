@@ -17,8 +17,8 @@ from ..backbone import Backbone
 from ..backbone_eagle import EAGLE_CONFIG_FILE
 from ..backbone_eagle3 import MERGE, Eagle3Backbone
 from ..checkpoint import CONFIG_FILE, PROCESSOR_FILE, read_json
-from ..embodiment import SLOTS_FILE, STATISTICS_FILE
-from ..versions import N1_6_SLOTS
+from ..embodiment import STATISTICS_FILE
+from ..slots import N1_6_SLOTS, SLOTS_FILE
 from .n1_5 import TinyN15
 from .spec import (
     NUM_SLOTS,

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from ..backbone import Backbone
 from ..backbone_qwen3vl import BACKBONE_CONFIG_FILE, MIN_IMAGE_SIZE, Qwen3VLBackbone
 from ..checkpoint import CONFIG_FILE, PROCESSOR_FILE, read_json
-from ..embodiment import SLOTS_FILE, STATISTICS_FILE
+from ..embodiment import STATISTICS_FILE
+from ..slots import SLOTS_FILE
 from .spec import (
     NUM_SLOTS,
     VOCAB_SIZE,
