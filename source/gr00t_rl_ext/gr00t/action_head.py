@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 
-from .checkpoint import require_supported, required_fields
+from .checkpoint import Gr00tCheckpointError, require_supported, required_fields
 from .dit import DiffusionTransformer, KeyValue, TransformerConfig, VisionLanguageSelfAttention
 
 
@@ -94,10 +94,10 @@ class ActionHeadConfig:
         """
         with required_fields("the checkpoint's config.json", "the action head"):
             dit, vl = head["diffusion_model_cfg"], head.get("vl_self_attention_cfg")
+            _check_transformer("diffusion_model_cfg", dit, {"norm_type": "ada_norm"})
+            if vl:
+                _check_transformer("vl_self_attention_cfg", vl, {})
             require_supported(
-                ("diffusion_model_cfg.positional_embeddings", dit.get("positional_embeddings"), None),
-                ("vl_self_attention_cfg.positional_embeddings", (vl or {}).get("positional_embeddings"), None),
-                ("diffusion_model_cfg.norm_type", dit["norm_type"], "ada_norm"),
                 ("state_history_length", head.get("state_history_length", 1), 1),
                 ("exclude_state", head.get("exclude_state", False), False),
                 ("use_tactile", head.get("use_tactile", False), False),
@@ -113,6 +113,45 @@ class ActionHeadConfig:
                 else None,
             }
             return TypeAdapter(cls).validate_python({**head, **derived})
+
+
+def _check_transformer(section: str, fields: Mapping[str, Any], needed: Mapping[str, Any]) -> None:
+    """Refuse a section that asks for another network than this package builds.
+
+    Args:
+        section: Its name.
+        fields: What it holds.
+        needed: Fields that it must have, and their only value.
+    """
+    # GR00T's default, where a config does not tell, is not what the published checkpoints have
+    require_supported(
+        (f"{section}.positional_embeddings", fields.get("positional_embeddings", "sinusoidal"), None),
+        *((f"{section}.{name}", fields.get(name, value), value) for name, value in _ONLY_VALUES.items()),
+        *((f"{section}.{name}", fields[name], value) for name, value in needed.items()),
+    )
+    known = {field.name for field in dataclasses.fields(TransformerConfig)}
+    known |= {"positional_embeddings", *_ONLY_VALUES, *_WITHOUT_EFFECT, *needed}
+    if unknown := sorted(set(fields) - known):
+        raise Gr00tCheckpointError(
+            f"the checkpoint's {section} has {', '.join(unknown)}, which this package does not know; it knows "
+            f"{', '.join(sorted(known))}. The network may be another one than is built here"
+        )
+
+
+_ONLY_VALUES: Mapping[str, Any] = {
+    "activation_fn": "gelu-approximate",
+    "attention_bias": True,
+    "norm_elementwise_affine": False,
+    "norm_eps": 1e-5,
+}
+"""Fields of a stack of transformer blocks, and the only value that this package builds; GR00T's defaults."""
+
+_WITHOUT_EFFECT = (
+    *("dropout", "final_dropout"),  # there is none here, see dit.py
+    *("compute_dtype", "upcast_attention"),  # what it is loaded in decides
+    *("num_embeds_ada_norm", "max_num_positional_embeddings"),  # of embeddings that no published checkpoint has
+)
+"""Fields that change nothing of what is computed here."""
 
 
 @dataclass(frozen=True)

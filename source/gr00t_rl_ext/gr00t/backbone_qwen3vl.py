@@ -105,7 +105,10 @@ class Qwen3VLBackbone(Backbone):
         super().__init__(config, directory, attn_implementation)
         file = directory / BACKBONE_CONFIG_FILE
         qwen = read_json(file) if file.is_file() else PUBLISHED_QWEN3VL_CONFIG
-        require_supported(("reproject_vision", config.get("reproject_vision", False), False))
+        require_supported(
+            ("backbone_model_type", config.get("backbone_model_type", "qwen"), "qwen"),
+            ("reproject_vision", config.get("reproject_vision", False), False),
+        )
         files = f"{CONFIG_FILE}, {BACKBONE_CONFIG_FILE} or {PROCESSOR_FILE} in {str(directory)!r}"
         with required_fields(files, "the backbone"):
             options = read_processor_options(config, directory)

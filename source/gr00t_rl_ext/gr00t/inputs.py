@@ -19,6 +19,7 @@ from .data_config import DataConfig
 from .embodiment import Embodiment, load_embodiment
 from .images import ImageTransform
 from .model import Gr00tModel
+from .prompts import template_difference
 from .versions import GR00T_VERSIONS
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
@@ -54,7 +55,8 @@ def load_tokenizer(
         if (Path(tokenizer) / "tokenizer.json").is_file():
             # not AutoTokenizer: it may look for a class in the checkpoint's config.json, which transformers can't read
             return PreTrainedTokenizerFast.from_pretrained(tokenizer)
-        return AutoTokenizer.from_pretrained(tokenizer)
+        # foreign code is never run, nor is the user asked whether it may: the tokens are the same without
+        return AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise Gr00tCheckpointError(
             f"no tokenizer can be loaded from {str(tokenizer)!r} ({type(error).__name__}). {fix}"
@@ -114,6 +116,8 @@ class Gr00tInputs:
                 f"{backbone.image_token_index}: they do not belong together. GR00T {model.version} uses "
                 f"{backbone.PUBLISHED_TOKENIZER!r}"
             )
+        if (difference := template_difference(tokenizer, model.version)) is not None:
+            print(difference)
         horizon = embodiment.action_horizon
         if horizon is not None and horizon > model.action_horizon:
             raise Gr00tCheckpointError(

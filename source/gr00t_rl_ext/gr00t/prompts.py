@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 """What Eagle's chat template begins with."""
@@ -53,3 +54,29 @@ PROMPTS: Mapping[str, Prompt] = {
     "N1.7": Prompt("<|image_pad|>", _n1_7),
 }
 """Version -> its prompt."""
+
+
+def template_difference(tokenizer: Any, version: str) -> str | None:
+    """A note where a tokenizer's own chat template gives another prompt than this package; None: it does not.
+
+    Only N1.7's prompts are made by the template of a tokenizer. NVIDIA's comes from a gated repository; tokenizers that
+    are said to be the same can be compared.
+
+    Args:
+        tokenizer: Of transformers.
+        version: Key of :data:`PROMPTS`.
+    """
+    if version != "N1.7" or not getattr(tokenizer, "chat_template", None):
+        return None
+    content = [{"type": "image"}, {"type": "text", "text": "lift the cube"}]
+    theirs = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=False
+    )
+    ours = PROMPTS[version].text("lift the cube", 1, 1)
+    if theirs == ours:
+        return None
+    return (
+        "warning: the tokenizer's chat template gives another prompt than GR00T N1.7 is known to be trained with.\n"
+        f"  Used here: {ours!r}\n  The template: {theirs!r}\n"
+        "  If the checkpoint was fine-tuned with that template, its policy sees other words than it learned."
+    )

@@ -58,6 +58,7 @@ N1_6_DEFAULTS: Mapping[str, Any] = {
         "num_attention_heads": 32,
         "attention_head_dim": 48,
         "norm_type": "ada_norm",
+        "positional_embeddings": None,
         "output_dim": 1024,
         "interleave_self_attention": True,
     },
