@@ -221,6 +221,24 @@ def test_a_data_config_travels_along(base_n1_5: Path, tmp_path: Path) -> None:
     assert exported.images.recipe.crop_scale == 0.8
 
 
+def test_a_tag_that_gr00ts_own_code_does_not_know(
+    base_n1_5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = base_n1_5 / "experiment_cfg" / "metadata.json"
+    own = json.loads(file.read_text())["new_embodiment"]
+    file.write_text(json.dumps({"so100": own, "libero_franka": own}))
+    checkpoint = train(tmp_path / "run", base_n1_5, embodiment_tag="so100", embodiment_slot=31)
+    assert main([str(checkpoint), str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "embodiment tag 'so100', which GR00T N1.5's own code refuses to read; it knows new_embodiment, agib" in error
+    assert not (tmp_path / "out").exists()
+    checkpoint = train(tmp_path / "other", base_n1_5, embodiment_tag="libero_franka")
+    assert main([str(checkpoint), str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "embodiment tag libero_franka: RLinf's code knows it, NVIDIA's does not" in printed
+    assert "data config: experiment_cfg/data_config.json" in printed
+
+
 def test_what_cannot_be_exported_is_refused(
     base_n1_5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

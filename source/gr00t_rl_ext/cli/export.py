@@ -76,7 +76,7 @@ def _export(arguments: argparse.Namespace) -> int:
     with new_directory(arguments.out) as directory:
         actor = export.load_trained(saved, arguments.device, **changes)
         parts = ", ".join(export.gr00t_of(actor).freezing.parts)
-        lost = export.lost_in_gr00t(actor)
+        notes = [*export.for_gr00t(actor), *filter(None, [export.lost_in_gr00t(actor)])]
         expected = export.actions(actor, obs)
         export.write(actor, definition, directory)
         del actor  # two models at once may be more than the memory holds
@@ -103,8 +103,8 @@ def _export(arguments: argparse.Namespace) -> int:
             )
     print(f"wrote {arguments.out.resolve()}")
     print(f"the actor's own networks, which GR00T's format has no place for: {export.POLICY_DIRECTORY}/")
-    if lost is not None:
-        print(lost)
+    if notes:
+        print("\n".join(notes))
     return 0
 
 

@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 from torch import Tensor
 
+from gr00t_rl_ext.gr00t.data_config import DATA_CONFIG_FILE, data_config_names
+from gr00t_rl_ext.gr00t.slots import EMBODIMENT_SLOTS, NVIDIA_N1_5_TAGS, RLINF_N1_5_TAGS
 from gr00t_rl_ext.policy.actor import Actor, FrozenHeadActor, HeadActor
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
@@ -78,8 +80,12 @@ def write(actor: Actor, definition: ActorDefinition, directory: Path) -> None:
         actor: From :func:`load_trained`.
         definition: What it was made from.
         directory: Empty, or does not exist.
+
+    Raises:
+        ValueError: GR00T's own code would not read the statistics.
     """
     inputs = gr00t_of(actor).inputs
+    _check_tag(gr00t_of(actor).model.version, inputs.embodiment.tag)
     gr00t_of(actor).freezing.merge().save_pretrained(directory)
     (directory / POLICY_DIRECTORY).mkdir()
     if (config := inputs.embodiment.data_config) is not None:
@@ -95,6 +101,31 @@ def write(actor: Actor, definition: ActorDefinition, directory: Path) -> None:
     (directory / POLICY_DIRECTORY / _DEFINITION_FILE).write_text(text + "\n", encoding="utf-8")
     weights = {name: value.contiguous() for name, value in actor.state_dict().items()}
     save_file(weights, directory / POLICY_DIRECTORY / _WEIGHTS_FILE)
+
+
+def _check_tag(version: str, tag: str) -> None:
+    """Refuse a tag that the schema of GR00T N1.5 does not know."""
+    if version == "N1.5" and tag not in EMBODIMENT_SLOTS:
+        raise ValueError(
+            f"The statistics are of embodiment tag {tag!r}, which GR00T N1.5's own code refuses to read; it knows"
+            f" {', '.join(NVIDIA_N1_5_TAGS)} (RLinf's knows {', '.join(RLINF_N1_5_TAGS)} as well). Nothing was written."
+            " Fine-tune the checkpoint under one of them, such as new_embodiment, and train from there."
+        )
+
+
+def for_gr00t(actor: Actor) -> list[str]:
+    """Lines on how GR00T's own code reads an exported checkpoint as it was read here."""
+    embodiment = gr00t_of(actor).inputs.embodiment
+    lines = []
+    if embodiment.data_config is not None:
+        name = f" ({embodiment.origin})" if embodiment.origin in data_config_names() else ""
+        lines.append(
+            f"data config: {DATA_CONFIG_FILE}{name}. NVIDIA's Gr00tPolicy takes modality_config and modality_transform of"
+            " a data config class: give it one with these keys, modes and rotations, and this crop"
+        )
+    if embodiment.tag in RLINF_N1_5_TAGS:
+        lines.append(f"embodiment tag {embodiment.tag}: RLinf's code knows it, NVIDIA's does not")
+    return lines
 
 
 def load_exported(directory: str | Path, device: str, **gr00t: Any) -> Actor:
