@@ -120,8 +120,8 @@ def for_gr00t(actor: Actor) -> list[str]:
     if embodiment.data_config is not None:
         name = f" ({embodiment.origin})" if embodiment.origin in data_config_names() else ""
         lines.append(
-            f"data config: {DATA_CONFIG_FILE}{name}. NVIDIA's Gr00tPolicy takes modality_config and modality_transform of"
-            " a data config class: give it one with these keys, modes and rotations, and this crop"
+            f"data config: {DATA_CONFIG_FILE}{name}. NVIDIA's Gr00tPolicy takes modality_config and modality_transform"
+            " of a data config class: give it one with these keys, modes and rotations, and this crop"
         )
     if embodiment.tag in RLINF_N1_5_TAGS:
         lines.append(f"embodiment tag {embodiment.tag}: RLinf's code knows it, NVIDIA's does not")
