@@ -62,7 +62,7 @@ class Setting:
     """Entry of :data:`TRAINED`."""
 
     version: str = "N1.5"
-    """"N1.5" or "N1.7"."""
+    """"N1.5", "N1.6" or "N1.7"."""
 
     shape: Mapping[str, Any] | None = None
     """Arguments of :func:`~random_gr00t.random_gr00t`. None: the published shape."""
@@ -170,7 +170,7 @@ def most_environments(model: MemoryModel, sizes: BatchSizes, card: float) -> int
 def main(arguments: Sequence[str] | None = None) -> None:
     """Estimate, measure if asked to, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", default="N1.5", choices=("N1.5", "N1.7"))
+    parser.add_argument("--version", default="N1.5", choices=("N1.5", "N1.6", "N1.7"))
     parser.add_argument("--trained", nargs="+", default=list(TRAINED), choices=TRAINED)
     parser.add_argument("--num_envs", type=int, default=256)
     parser.add_argument("--num_steps", type=int, default=8, help="Decisions per environment and iteration.")

@@ -42,10 +42,10 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 
 SIZES = ("tiny", *SHAPES)
 
-TEXT_TOKENS = {"N1.5": 40, "N1.7": 30}
-"""Tokens of a prompt with one image, beside the image's: 296 and 94 in all at the published image size."""
+TEXT_TOKENS = {"N1.5": 40, "N1.6": 36, "N1.7": 30}
+"""Tokens of a prompt with one image, beside the image's: 296, 117 and 94 in all at the published image size."""
 
-CROP_SCALE = {"N1.5": None, "N1.7": 230 / 256}
+CROP_SCALE = {"N1.5": 0.95, "N1.6": 0.95, "N1.7": 230 / 256}
 """Centre crop that the published checkpoints ask for."""
 
 TRAINED = ("projector", "dit")
@@ -83,7 +83,7 @@ def random_encoder(
 
     Args:
         size: Entry of :data:`SIZES`.
-        version: "N1.5" or "N1.7".
+        version: "N1.5", "N1.6" or "N1.7".
         num_cameras: Images per observation.
         dtype: Of what is frozen.
         device: Where it lives.

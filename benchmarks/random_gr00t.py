@@ -33,7 +33,7 @@ def random_gr00t(
     On fake tensors it takes no memory, at any size.
 
     Args:
-        version: "N1.5" or "N1.7".
+        version: "N1.5", "N1.6" or "N1.7".
         sixteenths: Its widths are ``sixteenths / 16`` of the published ones.
         depth: Its layers are this share of the published ones, at least 1 each.
         image_size: Side of N1.5's image in pixels. None: the published one.
@@ -41,7 +41,7 @@ def random_gr00t(
         device: Where it lives.
     """
     files = scaled_configs(version, sixteenths)
-    {"N1.5": _reshape_n1_5, "N1.7": _reshape_n1_7}[version](files, depth, image_size)
+    {"N1.5": _reshape_n1_5, "N1.6": _reshape_n1_6, "N1.7": _reshape_n1_7}[version](files, depth, image_size)
     with tempfile.TemporaryDirectory() as directory:
         write_configs(Path(directory), files)
         model = meta_gr00t(Path(directory))
@@ -59,7 +59,8 @@ def _scale(section: dict[str, Any], field: str, depth: float) -> None:
 
 def _reshape_head(head: dict[str, Any], depth: float) -> None:
     _scale(head["diffusion_model_cfg"], "num_layers", depth)
-    _scale(head["vl_self_attention_cfg"], "num_layers", depth)
+    if "vl_self_attention_cfg" in head:
+        _scale(head["vl_self_attention_cfg"], "num_layers", depth)
 
 
 def _reshape_n1_5(files: dict[str, Any], depth: float, image_size: int | None) -> None:
@@ -68,6 +69,16 @@ def _reshape_n1_5(files: dict[str, Any], depth: float, image_size: int | None) -
     _scale(config["backbone_cfg"], "select_layer", depth)
     _scale(vision, "num_hidden_layers", depth)
     vision["image_size"] = image_size or vision["image_size"]
+
+
+def _reshape_n1_6(files: dict[str, Any], depth: float, image_size: int | None) -> None:
+    if image_size is not None:
+        raise ValueError(f"image_size is {image_size}; GR00T N1.6's images have the published size here: pass None")
+    config = files[CONFIG_FILE]
+    config["select_layer"] = 16
+    _reshape_head(config, depth)
+    _scale(config, "select_layer", depth)
+    _scale(files[EAGLE_CONFIG_FILE]["vision_config"], "num_hidden_layers", depth)
 
 
 def _reshape_n1_7(files: dict[str, Any], depth: float, image_size: int | None) -> None:

@@ -493,7 +493,7 @@ def write_json(args: argparse.Namespace, runs: Any) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", nargs="+", default=["N1.5"], choices=("N1.5", "N1.7"))
+    parser.add_argument("--version", nargs="+", default=["N1.5"], choices=("N1.5", "N1.6", "N1.7"))
     parser.add_argument("--size", nargs="+", default=["tiny", "scaled"], choices=SIZES)
     parser.add_argument("--batch_sizes", nargs="+", type=positive, default=[1, 4, 16], help="Environments per call.")
     parser.add_argument("--chunk", type=positive, default=16, help="Control steps that a decision is executed for.")

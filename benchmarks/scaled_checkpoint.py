@@ -29,6 +29,7 @@ from transformers import PreTrainedTokenizerBase
 
 from gr00t_rl_ext.gr00t import GR00T_VERSIONS, Gr00tCheckpointError
 from gr00t_rl_ext.gr00t.backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG
+from gr00t_rl_ext.gr00t.backbone_eagle3 import PUBLISHED_EAGLE3_CONFIG
 from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
 from gr00t_rl_ext.gr00t.checkpoint import CONFIG_FILE, INDEX_FILE, SINGLE_FILE
 from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE
@@ -88,13 +89,13 @@ def add_embodiment(directory: Path, statistics: Path, tokenizer: PreTrainedToken
 
 def sixteenths_for(version: str, num_parameters: float) -> int:
     """The scale whose checkpoint has about ``num_parameters`` stored values."""
-    published = {"N1.5": 2_724_163_520, "N1.7": 3_144_016_000}[version]
+    published = {"N1.5": 2_724_163_520, "N1.6": 2_960_729_840, "N1.7": 3_144_016_000}[version]
     return max(1, min(16, round(16 * math.sqrt(num_parameters / published))))
 
 
 def scaled_configs(version: str, sixteenths: int) -> dict[str, dict[str, Any]]:
     """The configs by file name."""
-    return {"N1.5": _n1_5_configs, "N1.7": _n1_7_configs}[version](sixteenths)
+    return {"N1.5": _n1_5_configs, "N1.6": _n1_6_configs, "N1.7": _n1_7_configs}[version](sixteenths)
 
 
 def write_configs(directory: Path, files: Mapping[str, Any]) -> None:
@@ -192,6 +193,25 @@ def _n1_5_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
             sixteenths, 16, action_dim=32, action_horizon=16, max_state_dim=64, num_target_vision_tokens=32
         ),
     }
+    return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: eagle}
+
+
+def _n1_6_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
+    published = PUBLISHED_EAGLE3_CONFIG
+    vision = {
+        "hidden_size": 72 * sixteenths,
+        "intermediate_size": 269 * sixteenths,
+        "num_attention_heads": sixteenths,
+    }
+    eagle = {
+        **published,
+        "image_token_index": 1,
+        "text_config": _llm(published["text_config"], sixteenths),
+        "vision_config": {**published["vision_config"], **vision},
+    }
+    head = _head(sixteenths, 32, action_horizon=50, max_action_dim=128, max_state_dim=128)
+    del head["vl_self_attention_cfg"]
+    config = {"architectures": ["Gr00tN1d6"], "model_type": "Gr00tN1d6", **head}
     return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: eagle}
 
 

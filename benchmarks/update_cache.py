@@ -298,7 +298,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
-    parser.add_argument("--version", default="N1.5", choices=("N1.5", "N1.7"))
+    parser.add_argument("--version", default="N1.5", choices=("N1.5", "N1.6", "N1.7"))
     parser.add_argument("--size", default="shallow", choices=SIZES)
     parser.add_argument("--num_envs", type=positive, default=8)
     parser.add_argument("--num_steps", type=positive, default=4, help="Decisions per environment.")

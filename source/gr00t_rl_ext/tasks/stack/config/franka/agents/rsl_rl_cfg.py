@@ -80,7 +80,8 @@ class Gr00tFlowPpoSmallRunnerCfg(recipes.Gr00tFlowPpoRunnerCfg):
 
 @configclass
 class Gr00tPpoSmallRunnerCfg(recipes.Gr00tPpoRunnerCfg):
-    """``gr00t_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. Not measured."""
+    """``gr00t_ppo_small``: with 128 environments, as ``gr00t_flow_ppo_small``. From 70.5 to 88.0 % in 160 iterations
+    (``docs/results/stack.md``)."""
 
     experiment_name = "gr00t_stack_cube_franka"
     num_steps_per_env = 16
