@@ -39,7 +39,7 @@ def test_everything_but_our_own_arguments_is_passed_on() -> None:
 
 def test_the_small_profile_fills_only_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "task_presets", lambda task: {"small_cameras", "ovphysx"})
-    arguments = parse("--task", TASK, "--num_envs", "2")
+    arguments = parse("--task", TASK, "--agent", "gr00t_adapter_ppo", "--num_envs", "2")
     arguments.device = "cpu"
     profile.apply(profile.choose(arguments, recipes.Gr00tAdapterPpoRunnerCfg()), arguments)
     assert arguments.num_envs == 2
@@ -94,9 +94,12 @@ def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:
     arguments = parse("--task", TASK, "--device", "cpu", "agent.actor.gr00t.checkpoint=checkpoints/mine")
     assert profile.choose(arguments, recipes.Gr00tAdapterGrpoRunnerCfg()) is profile.SMALL_GROUPS
     assert not profile.SMALL_GROUPS.overrides
+    # a config that names a checkpoint itself keeps it, although the task has a starter
     cfg = recipes.Gr00tFlowGrpoRunnerCfg()
     cfg.actor.gr00t.checkpoint = "checkpoints/mine"
     assert profile.choose(parse("--task", TASK, "--device", "cpu"), cfg) is profile.SMALL_GROUPS
+    cfg.actor.gr00t.checkpoint = "tiny"
+    assert profile.choose(parse("--task", TASK, "--device", "cpu"), cfg).name == "starter"
 
 
 def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +145,7 @@ def test_a_task_without_the_preset_keeps_its_cameras(monkeypatch: pytest.MonkeyP
 
 
 def test_profiles_by_device() -> None:
-    arguments = parse("--task", TASK)
+    arguments = parse("--task", TASK, "--agent", "gr00t_adapter_ppo")
     arguments.device = "cuda:0"
     assert profile.choose(arguments, recipes.Gr00tAdapterPpoRunnerCfg()) is profile.FULL
     arguments.device = "cpu"

@@ -346,7 +346,7 @@ def test_recipes_are_those_that_ours_reads(tmp_path: Path):
     modes = {name: {spec.mode for spec in inputs.embodiment.state.specs} for name, inputs in robots.items()}
     assert modes["min and max"] == {"min_max_bounded"}
     assert modes["96 px"] == {"q99_bounded"}
-    assert robots["crop fraction"].image_recipe.crop_scale == 0.95
+    assert robots["crop fraction"].images.recipe.crop_scale == 0.95
     assert robots["crop fraction"].backbone.image_size == 288
     with pytest.raises(ValueError, match="state"):
         robots["relative pose"].decode_action(torch.zeros(2, 16, 132))

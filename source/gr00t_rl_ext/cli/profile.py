@@ -66,8 +66,12 @@ STEERING = ("gr00t_ppo", "gr00t_grpo")
 """Agents that begin with the task's starter where no checkpoint is named."""
 
 
-def starter_profile(arguments: Arguments) -> Profile | None:
+def starter_profile(arguments: Arguments, agent_cfg: Any = None) -> Profile | None:
     """The profile of a run that begins with the task's starter; None for another run.
+
+    Args:
+        arguments: The command line.
+        agent_cfg: Of the agent, which may name a checkpoint itself.
 
     Raises:
         UsageError: The task has none, and one was asked for.
@@ -80,7 +84,7 @@ def starter_profile(arguments: Arguments) -> Profile | None:
             return None
         if starter is None:
             raise UsageError(no_starter(str(arguments.task)))
-    elif starter is None or agent.removesuffix(SMALL) not in STEERING:
+    elif starter is None or agent.removesuffix(SMALL) not in STEERING or _names_a_checkpoint(agent_cfg):
         return None
     seen = map(with_quoted_names, starter.settings)
     overrides = (f"{CHECKPOINT}={STARTER}", *seen, *_as_small(str(arguments.task), agent))
@@ -93,6 +97,11 @@ def starter_profile(arguments: Arguments) -> Profile | None:
         overrides=overrides,
         evaluated=EPISODES,
     )
+
+
+def _names_a_checkpoint(agent_cfg: Any) -> bool:
+    gr00t = gr00t_config(agent_cfg)
+    return gr00t is not None and gr00t.checkpoint not in (TINY, STARTER)
 
 
 def _as_small(task: str, agent: str) -> tuple[str, ...]:
@@ -121,7 +130,7 @@ def _flat(node: Any, path: str = "agent") -> dict[str, Any]:
 
 def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
     """That of the task's starter, else a small profile on a CPU, and the full one on a GPU."""
-    if (starter := starter_profile(arguments)) is not None:
+    if (starter := starter_profile(arguments, agent_cfg)) is not None:
         return starter
     if arguments.device != "cpu":
         return FULL
