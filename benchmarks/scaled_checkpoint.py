@@ -172,19 +172,21 @@ def _llm(published: Mapping[str, Any], sixteenths: int) -> dict[str, Any]:
     }
 
 
-def _n1_5_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
-    published = PUBLISHED_EAGLE_CONFIG
+def _eagle(published: Mapping[str, Any], sixteenths: int) -> dict[str, Any]:
     vision = {
         "hidden_size": 72 * sixteenths,
         "intermediate_size": 269 * sixteenths,
         "num_attention_heads": sixteenths,
     }
-    eagle = {
+    return {
         **published,
         "image_token_index": 1,
         "text_config": _llm(published["text_config"], sixteenths),
         "vision_config": {**published["vision_config"], **vision},
     }
+
+
+def _n1_5_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
     config = {
         "architectures": ["GR00T_N1_5"],
         "model_type": "gr00t_n1_5",
@@ -193,26 +195,14 @@ def _n1_5_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
             sixteenths, 16, action_dim=32, action_horizon=16, max_state_dim=64, num_target_vision_tokens=32
         ),
     }
-    return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: eagle}
+    return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: _eagle(PUBLISHED_EAGLE_CONFIG, sixteenths)}
 
 
 def _n1_6_configs(sixteenths: int) -> dict[str, dict[str, Any]]:
-    published = PUBLISHED_EAGLE3_CONFIG
-    vision = {
-        "hidden_size": 72 * sixteenths,
-        "intermediate_size": 269 * sixteenths,
-        "num_attention_heads": sixteenths,
-    }
-    eagle = {
-        **published,
-        "image_token_index": 1,
-        "text_config": _llm(published["text_config"], sixteenths),
-        "vision_config": {**published["vision_config"], **vision},
-    }
     head = _head(sixteenths, 32, action_horizon=50, max_action_dim=128, max_state_dim=128)
     del head["vl_self_attention_cfg"]
     config = {"architectures": ["Gr00tN1d6"], "model_type": "Gr00tN1d6", **head}
-    return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: eagle}
+    return {CONFIG_FILE: config, EAGLE_CONFIG_FILE: _eagle(PUBLISHED_EAGLE3_CONFIG, sixteenths)}
 
 
 def _n1_7_configs(sixteenths: int) -> dict[str, dict[str, Any]]:

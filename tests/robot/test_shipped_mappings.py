@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def test_rlinfs_stacking(tmp_path: Path) -> None:
     file.write_text(json.dumps({"isaaclab_franka": json.loads(file.read_text())["new_embodiment"]}))
     robot = load_embodiment(directory, "isaaclab_franka", slot=31, data_config="isaaclab_franka")
     mapping = EmbodimentMapping.load("gr00t_rl_ext.tasks.stack.config.franka:mapping_rlinf.yaml")
-    bound = bind_mapping(mapping, dataclasses.replace(IK_REL, cameras=("table_cam", "wrist_cam")), robot)
+    bound = bind_mapping(mapping, IK_REL, robot)
     turn = Rotation.from_rotvec([0.2, -0.4, 1.0])
     fingers = torch.tensor([-0.01, -0.02])
     pose = torch.cat([torch.tensor([0.4, 0.1, 0.3]), torch.from_numpy(turn.as_quat()).float()])

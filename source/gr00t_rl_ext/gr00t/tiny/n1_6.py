@@ -16,20 +16,10 @@ from transformers.models.siglip2.modeling_siglip2 import Siglip2MultiheadAttenti
 from ..backbone import Backbone
 from ..backbone_eagle import EAGLE_CONFIG_FILE
 from ..backbone_eagle3 import MERGE, Eagle3Backbone
-from ..checkpoint import CONFIG_FILE, PROCESSOR_FILE, read_json
-from ..embodiment import STATISTICS_FILE
-from ..slots import N1_6_SLOTS, SLOTS_FILE
+from ..checkpoint import read_json
+from ..slots import N1_6_SLOTS
 from .n1_5 import TinyN15
-from .spec import (
-    NUM_SLOTS,
-    VOCAB_SIZE,
-    TinyRobot,
-    TinyShape,
-    absolute_modalities,
-    attention_fields,
-    transformer_fields,
-    with_changes,
-)
+from .spec import VOCAB_SIZE, TinyRobot, TinyShape, attention_fields, transformer_fields
 
 TEMPLATE = Path(__file__).with_suffix(".json")
 """File name -> the JSON of a tiny checkpoint with the default shape."""
@@ -98,23 +88,14 @@ class TinyN16(TinyShape):
             "vision_config": transformer_fields(self.vision_layers, self.vision_width, self.vision_heads)
             | {"patch_size": PATCH},
         }
-        options = {
-            "max_action_dim": self.max_action_dim,
-            "max_action_horizon": self.horizon,
-            "max_state_dim": self.max_state_dim,
-        }
-        changes: dict[str, dict[str, Any]] = {
-            CONFIG_FILE: self.head_fields(width) | images | config,
-            EAGLE_CONFIG_FILE: eagle,
-            PROCESSOR_FILE: {"processor_kwargs": images | options},
-        }
-        files = with_changes(read_json(TEMPLATE), changes)
-        modalities = absolute_modalities(robot, self.horizon)
-        files[PROCESSOR_FILE]["processor_kwargs"]["modality_configs"] = {robot.embodiment_tag: modalities}
-        return files | {
-            STATISTICS_FILE: {robot.embodiment_tag: robot.statistics()},
-            SLOTS_FILE: {robot.embodiment_tag: NUM_SLOTS - 1} | dict(N1_6_SLOTS),
-        }
+        return self.files_with_processor(
+            read_json(TEMPLATE),
+            robot,
+            backbone={EAGLE_CONFIG_FILE: eagle},
+            head=config,
+            images=images,
+            slots=N1_6_SLOTS,
+        )
 
     def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:
         assert isinstance(backbone, Eagle3Backbone)

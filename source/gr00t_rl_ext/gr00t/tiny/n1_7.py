@@ -12,19 +12,8 @@ from typing import Any, ClassVar
 
 from ..backbone import Backbone
 from ..backbone_qwen3vl import BACKBONE_CONFIG_FILE, MIN_IMAGE_SIZE, Qwen3VLBackbone
-from ..checkpoint import CONFIG_FILE, PROCESSOR_FILE, read_json
-from ..embodiment import STATISTICS_FILE
-from ..slots import SLOTS_FILE
-from .spec import (
-    NUM_SLOTS,
-    VOCAB_SIZE,
-    TinyRobot,
-    TinyShape,
-    absolute_modalities,
-    attention_fields,
-    transformer_fields,
-    with_changes,
-)
+from ..checkpoint import read_json
+from .spec import VOCAB_SIZE, TinyRobot, TinyShape, attention_fields, transformer_fields
 
 TEMPLATE = Path(__file__).with_suffix(".json")
 """File name -> the JSON of a tiny checkpoint with the default shape."""
@@ -121,23 +110,14 @@ class TinyN17(TinyShape):
             "vision_end_token_id": token_ids["<|vision_end|>"],
             "vision_start_token_id": token_ids["<|vision_start|>"],
         }
-        options = {
-            "max_action_dim": self.max_action_dim,
-            "max_action_horizon": self.horizon,
-            "max_state_dim": self.max_state_dim,
-        }
-        changes: dict[str, dict[str, Any]] = {
-            CONFIG_FILE: self.head_fields(width) | images | config,
-            BACKBONE_CONFIG_FILE: backbone,
-            PROCESSOR_FILE: {"processor_kwargs": images | options},
-        }
-        files = with_changes(read_json(TEMPLATE), changes)
-        modalities = absolute_modalities(robot, self.horizon)
-        files[PROCESSOR_FILE]["processor_kwargs"]["modality_configs"] = {robot.embodiment_tag: modalities}
-        return files | {
-            STATISTICS_FILE: {robot.embodiment_tag: robot.statistics()},
-            SLOTS_FILE: {robot.embodiment_tag: NUM_SLOTS - 1} | dict(SLOTS),
-        }
+        return self.files_with_processor(
+            read_json(TEMPLATE),
+            robot,
+            backbone={BACKBONE_CONFIG_FILE: backbone},
+            head=config,
+            images=images,
+            slots=SLOTS,
+        )
 
     def unused_shapes(self, backbone: Backbone) -> dict[str, tuple[int, ...]]:
         lm_head, final_norm = Qwen3VLBackbone.UNUSED_PREFIXES

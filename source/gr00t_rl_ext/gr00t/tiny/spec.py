@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..backbone import Backbone
+from ..checkpoint import CONFIG_FILE, PROCESSOR_FILE
+from ..embodiment import STATISTICS_FILE
+from ..slots import SLOTS_FILE
 
 VOCAB_SIZE = 512
 """Rows of the token embedding; the tokenizer fits in."""
@@ -158,6 +161,43 @@ class TinyShape(ABC):
             "num_inference_timesteps": self.num_inference_timesteps,
         }
 
+    def files_with_processor(
+        self,
+        template: Mapping[str, Any],
+        robot: TinyRobot,
+        *,
+        backbone: Mapping[str, Mapping[str, Any]],
+        head: Mapping[str, Any],
+        images: Mapping[str, Any],
+        slots: Mapping[str, int],
+    ) -> dict[str, dict[str, Any]]:
+        """Files of a version whose checkpoint brings its processor, N1.6 or N1.7.
+
+        Args:
+            template: File name -> content with the default shape.
+            robot: The robot that the statistics describe.
+            backbone: File name -> fields of the backbone's config that differ.
+            head: Fields of ``config.json`` that only this version has, or that the versions do not share.
+            images: Fields on images, which ``config.json`` and the processor both have.
+            slots: Tag -> slot of the published tags. A tag that is none of them has the last slot.
+        """
+        options = {
+            "max_action_dim": self.max_action_dim,
+            "max_action_horizon": self.horizon,
+            "max_state_dim": self.max_state_dim,
+        }
+        changes = {
+            CONFIG_FILE: self.head_fields(self.text_width) | dict(images) | dict(head),
+            PROCESSOR_FILE: {"processor_kwargs": dict(images) | options},
+        }
+        files = with_changes(template, changes | dict(backbone))
+        modalities = _absolute_modalities(robot, self.horizon)
+        files[PROCESSOR_FILE]["processor_kwargs"]["modality_configs"] = {robot.embodiment_tag: modalities}
+        return files | {
+            STATISTICS_FILE: {robot.embodiment_tag: robot.statistics()},
+            SLOTS_FILE: {robot.embodiment_tag: NUM_SLOTS - 1} | dict(slots),
+        }
+
 
 def with_changes(template: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A config with the values of some fields replaced, in sections as well."""
@@ -182,7 +222,7 @@ def transformer_fields(layers: int, width: int, heads: int) -> dict[str, int]:
     }
 
 
-def absolute_modalities(robot: TinyRobot, horizon: int) -> dict[str, Any]:
+def _absolute_modalities(robot: TinyRobot, horizon: int) -> dict[str, Any]:
     """What the processor of N1.6 or N1.7 says of a robot whose actions are absolute."""
     absolute = {"rep": "ABSOLUTE", "type": "NON_EEF", "format": "DEFAULT", "state_key": None}
     return {
