@@ -47,7 +47,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     _drop_unsupported(alg_class, alg_cfg)
     # before anything is loaded
     options = read(alg_class.OPTIONS, alg_cfg, WHERE)
-    obs_groups = _require_obs_groups(cfg["obs_groups"], alg_class)
+    obs_groups = required_obs_groups(cfg["obs_groups"], alg_class)
     critic_class, critic_cfg = _resolve(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=actor_class.over_gr00t)
 
@@ -91,8 +91,16 @@ def _resolve(section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return resolve_class(section)
 
 
-def _require_obs_groups(obs_groups: dict[str, list[str]], alg_class: Any) -> dict[str, list[str]]:
-    """The observation groups of actor and critic, or of the actor where there is no critic."""
+def required_obs_groups(obs_groups: dict[str, list[str]], alg_class: Any) -> dict[str, list[str]]:
+    """The observation groups of actor and critic, or of the actor where there is no critic.
+
+    Args:
+        obs_groups: ``agent.obs_groups``.
+        alg_class: Class of the algorithm, which knows whether there is a critic.
+
+    Raises:
+        ValueError: Some are not named.
+    """
     needed = ("actor", "critic") if alg_class.HAS_CRITIC else ("actor",)
     missing = [name for name in needed if not obs_groups.get(name)]
     if missing:

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""``scripts/rsl_rl/eval.py``: checkpoints compared on the same initial states."""
+"""``scripts/rsl_rl/eval.py``: checkpoints, and a server's policy, compared on the same initial states."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="How much noise decisions begin with: 1 as GR00T draws it, 0 the centre of its flow. Each checkpoint is"
         " evaluated with each scale (default: the agent's agent.actor.noise_scale).",
     )
+    parser.add_argument(
+        "--server",
+        metavar="HOST:PORT",
+        help="Policy server in GR00T's protocol, such as scripts/serve.py or NVIDIA's. Its policy is evaluated after"
+        " the checkpoints, if there are any. --agent tells what it sees and how many of its steps are executed.",
+    )
+    parser.add_argument("--api-token", help="What the server wants to be told.")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, help="Seconds that its answer may take (default: %(default)s)."
+    )
     parser.add_argument("--episodes", type=int, default=200, help="Of each checkpoint (default: %(default)s).")
     parser.add_argument("--num_envs", type=int, default=16, help="Environments at once (default: %(default)s).")
     parser.add_argument("--seed", type=int, default=0, help="Of initial states and policies (default: %(default)s).")
@@ -81,13 +92,23 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from gr00t_rl_ext.cli import preflight
-    from gr00t_rl_ext.evaluation import comparison, report
+    from gr00t_rl_ext.evaluation import comparison, remote, report
+    from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
+    from gr00t_rl_ext.serving.client import PolicyClient
 
     prepare_assets(arguments.task, arguments.assets)
     checkpoints = check(arguments)
     scales = noise_scales(arguments.noise_scale)
+    client = None
+    if arguments.server is not None:
+        client = PolicyClient(arguments.server, api_token=arguments.api_token, timeout_s=arguments.timeout)
+
+    def mapping_of(agent_cfg: Any) -> EmbodimentMapping:
+        return EmbodimentMapping.load(getattr(getattr(agent_cfg.actor, "gr00t", None), "mapping", ""))
 
     def check_agent(agent_cfg: Any) -> None:
+        if client is not None:
+            remote.check_mapping(client.keys(), mapping_of(agent_cfg))
         for checkpoint in checkpoints.values():
             preflight.check_plays(agent_cfg, checkpoint)
         if scales and not hasattr(getattr(agent_cfg, "actor", None), "noise_scale"):
@@ -97,7 +118,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
                 " gr00t_ppo or gr00t_flow_ppo."
             )
 
-    with environments(arguments, check_agent) as (env, agent_cfg):
+    with client or contextlib.nullcontext(), environments(arguments, check_agent) as (env, agent_cfg):
+        others = {}
+        if client is not None:
+            others[f"server {client.address}"] = lambda: remote.load_remote(
+                env, agent_cfg, client, mapping_of(agent_cfg)
+            )
         evaluations = comparison.evaluate_all(
             env,
             agent_cfg,
@@ -105,6 +131,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             **{name: getattr(arguments, name) for name in ("task", "agent", "episodes", "seed", "videos")},
             side_by_side=arguments.side_by_side,
             noise_scales=scales,
+            remote=others,
             folder=arguments.out and arguments.out.with_suffix(""),
         )
     rows = report.summarise(evaluations)
@@ -138,8 +165,17 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
     for option in ("videos", "side_by_side"):
         if getattr(arguments, option) and arguments.out is None:
             raise UsageError(f"--{option} needs --out, beside which it is written.")
-    if not arguments.checkpoint:
-        raise UsageError("--checkpoint is missing: name at least one model_*.pt, directory of a run, or base.")
+    if not arguments.checkpoint and arguments.server is None:
+        raise UsageError(
+            "--checkpoint is missing: name at least one model_*.pt, directory of a run, or base. Or name a policy"
+            " server with --server."
+        )
+    if not arguments.checkpoint and arguments.noise_scale:
+        raise UsageError("--noise_scale is of checkpoints, and none is given: a server decides its noise itself.")
+    if arguments.server is None and arguments.api_token is not None:
+        raise UsageError("--api-token is given without --server, which it is for.")
+    if not 0 < arguments.timeout < math.inf:
+        raise UsageError(f"--timeout is {arguments.timeout}; expected a positive number of seconds.")
     arguments.num_envs = min(arguments.num_envs, arguments.episodes)
     checkpoints = {item: None if item == BASE else _checkpoint(item) for item in arguments.checkpoint}
     comparison.check_tasks([path for path in checkpoints.values() if path is not None], arguments.task)

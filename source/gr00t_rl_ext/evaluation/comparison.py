@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,12 @@ def evaluate_all(
     episodes: int,
     seed: int,
     noise_scales: Sequence[float] = (),
+    remote: Mapping[str, Callable[[], Policy]] | None = None,
     videos: int = 0,
     side_by_side: bool = False,
     folder: Path | None = None,
 ) -> list[Evaluation]:
-    """Evaluate checkpoints one after the other, in the same environments.
+    """Evaluate checkpoints, and policies from elsewhere, one after the other in the same environments.
 
     Each policy is built once and draws the same random numbers, whatever they are scaled by.
 
@@ -65,6 +67,7 @@ def evaluate_all(
         seed: Of initial states and policies.
         noise_scales: How much noise decisions begin with (``agent.actor.noise_scale``): each checkpoint is evaluated
             with each. Empty: as the agent says. Needs an agent with an action head.
+        remote: Name -> what makes a policy that is no checkpoint here. They are evaluated last, as they are.
         videos: Successes and failures to film of each evaluation, as many of both.
         side_by_side: Whether to film an episode of the first and of the last evaluation next to each other.
         folder: Where videos are written; needed for some.
@@ -75,11 +78,17 @@ def evaluate_all(
     origin = next((path for path in checkpoints.values() if path is not None), None)
     evaluations: list[Evaluation] = []
     first: Episodes | None = None
-    for checkpoint_name, checkpoint in checkpoints.items():
-        policy = load_policy(env, agent_cfg, checkpoint, origin)
+    makers: dict[str, Callable[[], Policy]] = {
+        name: functools.partial(load_policy, env, agent_cfg, checkpoint, origin)
+        for name, checkpoint in checkpoints.items()
+    }
+    remote = remote or {}
+    for policy_name, make in (makers | dict(remote)).items():
+        policy = make()
         finished: dict[str, Episodes] = {}
-        for scale in noise_scales or (None,):
-            name = f"{checkpoint_name}, noise {scale:g}" if len(noise_scales) > 1 else checkpoint_name
+        scales = (None,) if policy_name in remote else noise_scales or (None,)
+        for scale in scales:
+            name = f"{policy_name}, noise {scale:g}" if len(scales) > 1 else policy_name
             policy.start(scale)
             ran, evaluation = evaluate(env, policy, name, first, task=task, agent=agent, episodes=episodes, seed=seed)
             first = first or ran

@@ -64,7 +64,7 @@ class DataConfig(BaseModel):
     """Keys of the actions in order."""
 
     language_key: str = "annotation.human.task_description"
-    """Key of the instruction in GR00T's own datasets; not read here."""
+    """Key of the instruction in GR00T's own datasets, and of its policy servers."""
 
     state_modes: dict[str, Mode]
     """State key -> how it is normalised; "none": not at all."""

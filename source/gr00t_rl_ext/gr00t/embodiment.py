@@ -111,6 +111,9 @@ class Embodiment:
     camera_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Width and height in pixels of cameras in the data, as far as the checkpoint says."""
 
+    language_key: str = ""
+    """What the data calls the instruction; empty where nobody says."""
+
     def to(self, device: torch.device | str) -> Embodiment:
         return dataclasses.replace(self, state=self.state.to(device), action=self.action.to(device))
 
@@ -273,6 +276,7 @@ def _by_processor(
         recipe.relative,
         recipe.video_keys,
         "processor",
+        language_key=recipe.language_key,
     )
 
 
@@ -323,6 +327,7 @@ def _by_data_config(
         is_guess,
         config.digest() == plain.digest(),
         {name: size for name, size in sizes.items() if len(size) == 2 and all(size)},
+        config.language_key,
     )
 
 

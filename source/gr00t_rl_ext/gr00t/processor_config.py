@@ -32,6 +32,9 @@ class ProcessorRecipe:
     video_keys: tuple[str, ...]
     """Cameras in order; empty where the file does not say."""
 
+    language_key: str
+    """Key of the instruction; empty where the file does not say."""
+
 
 class _Fields(BaseModel):
     model_config = ConfigDict(strict=True)
@@ -58,10 +61,15 @@ class _Vector(_Fields):
     action_configs: list[_ActionConfig] | None = None
 
 
+class _Language(_Fields):
+    modality_keys: list[str] = []
+
+
 class _Modalities(_Fields):
     state: _Vector
     action: _Vector
     video: _Video = _Video(delta_indices=[0])
+    language: _Language = _Language()
 
 
 class _Options(_Fields):
@@ -130,7 +138,8 @@ def read_processor(file: Path, tag: str) -> ProcessorRecipe:
         "state": {key: of_state[key] for key in state.modality_keys},
         "action": {key: of_action[key] for key in action.modality_keys},
     }
-    return ProcessorRecipe(modes, len(action.delta_indices), relative, tuple(video.modality_keys))
+    (language_key, *_) = (*modalities.language.modality_keys, "")
+    return ProcessorRecipe(modes, len(action.delta_indices), relative, tuple(video.modality_keys), language_key)
 
 
 def _relative_actions(options: _Options, action: _Vector, source: str) -> dict[str, RelativeAction]:
