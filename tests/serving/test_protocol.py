@@ -187,7 +187,10 @@ def test_policies_that_cannot_be_asked_are_refused(changes: dict[str, Any], mess
     ("answer", "message"),
     [
         ("done", "the server answered str 'done'; expected a map of actions"),
-        ([{"leg": np.zeros((2, 4, 7))}, {}], "answered the actions leg, but its modality config names arm, gripper: it"),
+        (
+            [{"leg": np.zeros((2, 4, 7))}, {}],
+            "answered the actions leg, but its modality config names arm, gripper: it",
+        ),
         (
             [{"arm": np.zeros((2, 4, 6)), "gripper": np.zeros((2, 4, 1))}, {}],
             "action.arm of shape (2, 4, 6); expected (2, steps, 7)",

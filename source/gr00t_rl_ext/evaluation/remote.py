@@ -108,10 +108,10 @@ class RemotePolicy:
         self._client, self._spec = client, spec
         keys = client.keys()
         whole, self.origins = completed(mapping, keys, spec)
-        widths = tiny_layout(whole, spec)["state_keys"]
-        self._state_widths = {key: widths[key] for key in keys.state}
         # until an answer tells what actions look like
         without = whole.model_copy(update={"action": {}, "unused": whole.unused.model_copy(update={"action": ()})})
+        widths = tiny_layout(without, spec)["state_keys"]
+        self._state_widths = {key: widths[key] for key in keys.state}
         self._mapping: BoundMapping = bind_mapping(without, spec, _robot(keys, self._state_widths, {}))
         answer = client.act(self._observation(obs), {"seed": 0})
         self.action_widths = {key: value.shape[2] for key, value in answer.items()}
