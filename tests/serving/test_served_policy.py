@@ -99,10 +99,10 @@ def test_a_seed_decides_the_noise_and_leaves_the_generator_alone() -> None:
     assert not np.array_equal(first["arm"], other["arm"])
 
 
-def test_gr00t_s_own_inference_is_served_whole(tmp_path: Path) -> None:
-    base = build_tiny_checkpoint(
-        tmp_path / "base", state_keys=SPEC.state_terms, action_keys=SPEC.action_terms, video_keys=SPEC.cameras
-    )
+@pytest.mark.parametrize("version", ["N1.5", "N1.6", "N1.7"])
+def test_gr00t_s_own_inference_is_served_whole(version: str, tmp_path: Path) -> None:
+    keys = {"state_keys": SPEC.state_terms, "action_keys": SPEC.action_terms, "video_keys": SPEC.cameras}
+    base = build_tiny_checkpoint(tmp_path / "base", version=version, **keys)
     served = load_native(str(base), "cpu", {})
     assert served.keys.video == SPEC.cameras
     assert (served.keys.state, served.keys.action) == (SPEC.state_terms, SPEC.action_terms)
