@@ -100,7 +100,10 @@ def test_a_run_becomes_a_gr00t_checkpoint(
     ]
     assert any(changed)
     assert json.loads((out / "sft" / "settings.json").read_text())["train"] == ["full"]
-    assert "--keep-statistics --train full --steps 2 --batch-size 8 --learning-rate 0.01" in told["fine_tuning"]
+    assert (
+        "--keep-statistics --train full --recipe small --steps 2 --batch-size 8 --learning-rate 0.01"
+        in told["fine_tuning"]
+    )
     # the comparison
     evaluations = report.load(out / "distil_evaluations.json")
     assert [one.name for one in evaluations] == ["base", "trained", "distilled"]

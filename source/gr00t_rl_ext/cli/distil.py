@@ -20,8 +20,8 @@ from gr00t_rl_ext.cli.arguments import as_typed, parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
 from gr00t_rl_ext.cli.run_settings import RunSettings
-from gr00t_rl_ext.cli.sft import MAX_SMALL_PARAMETERS, PARTS
-from gr00t_rl_ext.imitation.sft_options import SftOptions
+from gr00t_rl_ext.cli.sft import PARTS
+from gr00t_rl_ext.imitation.sft_options import MAX_SMALL_PARAMETERS, SftOptions
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.distillation import Distillation
@@ -282,6 +282,9 @@ def sft_options(arguments: argparse.Namespace, definition: ActorDefinition, base
         embodiment_tag=gr00t.get("embodiment_tag", SftOptions.embodiment_tag),
         tokenizer=gr00t.get("tokenizer") or None,
         crop_scale=gr00t.get("crop_scale"),
+        data_config=gr00t.get("data_config") or None,
+        # the actions to learn are a policy's own, of which there may be as many as it takes
+        recipe="small",
         device=arguments.device or default_device(),
         **chosen,
     )
@@ -290,8 +293,11 @@ def sft_options(arguments: argparse.Namespace, definition: ActorDefinition, base
 def sft_command(options: SftOptions, out: Path) -> str:
     """The command that fine-tunes alike on the episodes that are there."""
     words = ["scripts/sft.py", "--dataset", str(options.dataset), "--checkpoint", options.checkpoint, "--out", str(out)]
-    words += ["--keep-statistics", "--train", *options.train]
-    for name in ("steps", "batch_size", "learning_rate", "seed", "embodiment_tag", "tokenizer", "crop_scale", "device"):
+    words += ["--keep-statistics", *(["--train", *options.train] if options.train else [])]
+    for name in (
+        *("recipe", "steps", "batch_size", "learning_rate", "seed", "embodiment_tag", "tokenizer", "crop_scale"),
+        *("data_config", "device"),
+    ):
         if (value := getattr(options, name)) is not None:
             words += [f"--{name.replace('_', '-')}", f"{value}"]
     return shlex.join(words)

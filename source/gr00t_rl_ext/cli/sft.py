@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 from gr00t_rl_ext.cache import prepare_caches
 from gr00t_rl_ext.cli.arguments import is_gymnasium
 from gr00t_rl_ext.cli.handler import default_device, guarded
-from gr00t_rl_ext.imitation.sft_options import SMALL_NAME, SftOptions
+from gr00t_rl_ext.imitation.sft_options import MAX_SMALL_PARAMETERS, RECIPES, SMALL_NAME, SftOptions
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.sft_run import SftRun
 
 PARTS = ("projector", "dit", "vl_self_attention", "language", "full")
 """What can be trained, of :data:`gr00t_rl_ext.policy.stages.PARTS`."""
-
-MAX_SMALL_PARAMETERS = 50_000_000
-"""The agents for small models are for no more parameters than these."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,11 +73,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     model.add_argument("--horizon", type=int, help=f"Actions per chunk of `small` (default: {SftOptions.horizon}).")
     model.add_argument(
+        "--recipe",
+        help=f"{RECIPES[0]}: with dropout, random crops and colours, as GR00T's authors fine-tune it. {RECIPES[1]}:"
+        f" without (default: {RECIPES[0]} for models of more than {MAX_SMALL_PARAMETERS // 10**6} million parameters).",
+    )
+    model.add_argument(
         "--train",
         nargs="+",
         choices=PARTS,
         metavar="PART",
-        help=f"What trains, of {', '.join(PARTS)} (default: projector dit; full for `small`).",
+        help=f"What trains, of {', '.join(PARTS)} (default: projector dit, and vl_self_attention with the recipe"
+        f" {RECIPES[0]}; full for `small`).",
     )
     model.add_argument("--language-layers", type=int, help="How many of the last layers `language` means.")
     learning = parser.add_argument_group("training")

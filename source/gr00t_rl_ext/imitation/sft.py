@@ -1,13 +1,14 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Supervised fine-tuning of GR00T's action head by flow matching, as its authors train it."""
+"""Supervised fine-tuning of GR00T by flow matching."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t import Gr00tModel
+from gr00t_rl_ext.imitation.recipe import SMALL, AugmentedImages, Recipe, Regularization
 from gr00t_rl_ext.imitation.sft_options import SftOptions
 from gr00t_rl_ext.imitation.training_data import Chunks, TrainingData
 from gr00t_rl_ext.policy.freezing import Freezing
@@ -64,9 +66,12 @@ class SftTrainer:
         train: Frames to train on.
         held_out: Frames to measure on.
         options: How to train.
+        recipe: What is done to samples and layers in a step. Evaluations are without.
     """
 
-    def __init__(self, freezing: Freezing, train: TrainingData, held_out: TrainingData, options: SftOptions) -> None:
+    def __init__(
+        self, freezing: Freezing, train: TrainingData, held_out: TrainingData, options: SftOptions, recipe: Recipe
+    ) -> None:
         self.freezing = freezing
         self.model = freezing.model
         self.train = train
@@ -75,6 +80,9 @@ class SftTrainer:
         self.times = TimeDistribution.of(self.model)
         self.steps_done = 0
         self._rng = np.random.default_rng(options.seed)
+        self._regularization = Regularization(recipe, self.model)
+        inputs = train.parts[0].encoder.inputs
+        self._images = AugmentedImages(inputs.images.recipe) if recipe.augments else None
         self._parameters = list(freezing.parameters().values())
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=options.learning_rate, betas=(0.95, 0.999), weight_decay=options.weight_decay
@@ -94,8 +102,9 @@ class SftTrainer:
         total = 0.0
         for chunks in self.train.chunks(rows, self._horizon):
             share = len(chunks.actions) / options.batch_size
-            loss = share * self._loss(chunks, self._rng)
-            loss.backward()
+            with self._as_in_training(chunks):
+                loss = share * self._loss(chunks, self._rng)
+                loss.backward()
             total += float(loss.detach())
         if not math.isfinite(total):
             advice = (
@@ -108,6 +117,23 @@ class SftTrainer:
         self._optimizer.step()
         self.steps_done += 1
         return total
+
+    @contextmanager
+    def _as_in_training(self, chunks: Chunks) -> Iterator[None]:
+        """The recipe acts on some chunks while the block runs."""
+        if self._regularization.recipe.name == SMALL:
+            yield
+            return
+        inputs = chunks.encoder.inputs
+        seen = inputs.images
+        if self._images is not None:
+            self._images.draw(self._rng, len(chunks.actions))
+            inputs.images = self._images
+        try:
+            with self._regularization.active(self._rng):
+                yield
+        finally:
+            inputs.images = seen
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

@@ -186,6 +186,8 @@ def read_run(out: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Any], li
         raise ValueError(
             f"The run in {str(beside)!r} cannot be read ({reason}). Start it again without --resume."
         ) from error
+    # before it was a setting, there was this one
+    former.setdefault("recipe", "small")
     now = json.loads(json.dumps(settings))
     different = [
         f"{name} {now.get(name)!r}, then {former.get(name)!r}"

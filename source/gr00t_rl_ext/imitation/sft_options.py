@@ -16,6 +16,12 @@ SMALL_NAME = "small"
 SCHEDULES = ("cosine", "constant")
 """Learning rate after the warm-up."""
 
+MAX_SMALL_PARAMETERS = 50_000_000
+"""A small model has no more than these. It has recipes of its own, here and in reinforcement learning."""
+
+RECIPES = ("nvidia", "small")
+"""Names of :mod:`~gr00t_rl_ext.imitation.recipe`."""
+
 
 @dataclass(frozen=True)
 class SftOptions:
@@ -43,7 +49,8 @@ class SftOptions:
     crop_scale: float | None = None
     data_config: str | None = None
     horizon: int = 16
-    train: Sequence[str] = ("projector", "dit")
+    recipe: str | None = None
+    train: Sequence[str] | None = None
     language_layers: int = 0
     cache_gib: float = 8.0
     device: str = "cpu"
@@ -56,11 +63,12 @@ class SftOptions:
             (("noise_scale",), lambda value: 0 <= value < math.inf, "a finite number of at least 0"),
             (("warmup", "holdout"), lambda value: 0 <= value < 1, "a share in [0, 1)"),
             (("schedule",), lambda value: value in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
+            (("recipe",), lambda value: value is None or value in RECIPES, f"one of {', '.join(RECIPES)}"),
         ):
             for name in names:
                 if not fits(value := getattr(self, name)):
                     raise ValueError(f"--{name.replace('_', '-')} is {value!r}; expected {expected}.")
-        if "language" in self.train and not self.language_layers:
+        if "language" in (self.train or ()) and not self.language_layers:
             raise ValueError("--train names language, but --language-layers is 0: set the number of its last layers.")
         if self.checkpoint == SMALL_NAME and self.keep_statistics:
             raise ValueError("--keep-statistics needs a checkpoint that has some; `small` gets those of the dataset.")

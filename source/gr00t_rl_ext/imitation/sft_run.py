@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from gr00t_rl_ext.gr00t.data_config import DataConfig
 from gr00t_rl_ext.gr00t.metadata import set_robot_metadata
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
+from gr00t_rl_ext.imitation.recipe import recipe_for
 from gr00t_rl_ext.imitation.sft import SftTrainer
 from gr00t_rl_ext.imitation.sft_options import SMALL_NAME, SftOptions
 from gr00t_rl_ext.imitation.training_data import GIB, TrainingData
@@ -30,7 +32,7 @@ from gr00t_rl_ext.progress import progress_bar
 
 DETERMINING = (
     *("steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay", "max_grad_norm", "seed"),
-    *("holdout", "keep_statistics", "embodiment_tag", "crop_scale", "data_config", "train", "language_layers"),
+    *("holdout", "keep_statistics", "embodiment_tag", "crop_scale", "data_config", "language_layers"),
 )
 """Options that a run goes on with as it began, beside dataset, checkpoint and cameras."""
 
@@ -92,9 +94,11 @@ class SftRun:
         config = embodiment.data_config
         if config is not None:
             config = config.model_copy(update={"crop_scale": inputs.images.recipe.crop_scale, "video_keys": cameras})
-        freezing = _freezing(model, options)
+        recipe = recipe_for(model, options.recipe)
+        options = dataclasses.replace(options, recipe=recipe.name, train=tuple(options.train or recipe.train))
+        freezing = _freezing(model, options, keeps_images=recipe.augments)
         base = fingerprint(directory)
-        settings = {name: getattr(options, name) for name in DETERMINING}
+        settings = {name: getattr(options, name) for name in (*DETERMINING, "recipe", "train")}
         settings |= {"dataset": training_data.digest(dataset), "checkpoint": base, "cameras": cameras}
         state, curve = (None, []) if resume is None else sft_checkpoint.read_run(resume, settings)
         encoder = Gr00tEncoder(freezing, inputs, training_data.spec_of(dataset, cameras, ""), base)
@@ -115,12 +119,13 @@ class SftRun:
             "GR00T": f"{model.version}, {_count(model) / 1e6:.2f} M parameters, from {options.checkpoint}",
             "chunk": f"{encoder.action_horizon} actions of {embodiment.action.raw_dim} numbers",
             "training": freezing.describe(),
+            "recipe": recipe.describe(),
             "frames": f"read in {seconds:.1f} s",
             "steps": f"{options.steps} of {options.batch_size} chunks, learning rate {options.learning_rate:g}"
             f" ({options.schedule})",
             "measuring": f"every {options.eval_every} steps, actions sampled with noise scale {options.noise_scale:g}",
         }
-        trainer = SftTrainer(freezing, frames, measured, options)
+        trainer = SftTrainer(freezing, frames, measured, options, recipe)
         if state is not None:
             trainer.load_state_dict(state)
         return cls(options, trainer, dataset, settings, metadata, config, facts, curve)
@@ -210,10 +215,10 @@ class SftRun:
             sft_checkpoint.write_run(target, self.settings, self.trainer.state_dict(), self.curve)
 
 
-def _freezing(model: Gr00tModel, options: SftOptions) -> Freezing:
-    opened = FreezingOptions(train=list(options.train), language_layers=options.language_layers)
+def _freezing(model: Gr00tModel, options: SftOptions, *, keeps_images: bool) -> Freezing:
+    opened = FreezingOptions(train=list(options.train or ()), language_layers=options.language_layers)
     try:
-        return Freezing(model, opened, reads_head=True)
+        return Freezing(model, opened, reads_head=True, keeps_images=keeps_images)
     except ValueError as error:
         # it speaks of the settings of RL, of which these two are ours as well
         raise ValueError(f"--train and --language-layers cannot be used so: {error}") from error

@@ -89,15 +89,24 @@ class Freezing:
         options: What to train and when.
         reads_head: Whether the policy acts through the action head. Else it reads the backbone's features only, and
             parts of the head cannot train.
+        keeps_images: Whether images are kept in any case, because they are seen otherwise each time.
 
     Raises:
         ValueError: An option does not fit the model.
     """
 
-    def __init__(self, model: Gr00tModel, options: FreezingOptions | None = None, *, reads_head: bool = False) -> None:
+    def __init__(
+        self,
+        model: Gr00tModel,
+        options: FreezingOptions | None = None,
+        *,
+        reads_head: bool = False,
+        keeps_images: bool = False,
+    ) -> None:
         self.model = model.requires_grad_(False).eval()
         self.options = FreezingOptions() if options is None else options
         self.reads_head = reads_head
+        self.keeps_images = keeps_images
         self.stages = self.options.stages(reads_head)
         self.frozen_dtype = next(model.parameters()).dtype
         """Data type of what does not train."""
@@ -161,7 +170,7 @@ class Freezing:
     @property
     def depth(self) -> Depth:
         """What is kept of a decision."""
-        if "full" in self.parts or self.cut < self.model.backbone.first_cut:
+        if self.keeps_images or "full" in self.parts or self.cut < self.model.backbone.first_cut:
             return Depth.IMAGES
         # below VL self-attention, the cut is after the last layer
         recomputed = {"language", "language_lora", "vl_self_attention"}
