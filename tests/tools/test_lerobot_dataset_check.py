@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tools.layered_environment import OracleError
 from tools.lerobot import dataset_command
-from tools.lerobot.environment import OracleError
 
 from gr00t_rl_ext.imitation import layout
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset

@@ -18,8 +18,9 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 from safetensors.torch import load_file, save_file
-from tools.lerobot import command, environment
-from tools.lerobot.environment import OracleError, missing_pins, oracle_python, read_pins
+from tools import layered_environment as environment
+from tools.layered_environment import OracleError, missing_pins, read_pins
+from tools.lerobot import LOCK, command
 from tools.lerobot.models import (
     SIZES,
     STAGES,
@@ -38,6 +39,10 @@ from gr00t_rl_ext.gr00t import build_tiny_checkpoint, load_gr00t
 ROOT = Path(__file__).parents[2]
 
 
+def oracle_python() -> Path:
+    return environment.oracle_python(LOCK, "lerobot-oracle")
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small N1.7. Not to be changed."""
@@ -49,9 +54,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_lock_holds_pins_that_meet_what_is_asked_for():
-    pins = {pin.name: pin for pin in read_pins(environment.LOCK)}
+    pins = {pin.name: pin for pin in read_pins(LOCK)}
     assert all(str(pin.specifier).startswith("==") and pin.marker is None for pin in pins.values())
-    lines = environment.LOCK.with_suffix(".in").read_text().splitlines()
+    lines = LOCK.with_suffix(".in").read_text().splitlines()
     asked = [Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0].strip()]
     assert {"lerobot", "torch", "transformers"} <= {requirement.name for requirement in asked}
     for requirement in asked:
@@ -60,7 +65,7 @@ def test_the_lock_holds_pins_that_meet_what_is_asked_for():
 
 def test_torch_and_transformers_are_the_projects():
     project = {pin.name: pin for pin in read_pins(ROOT / "requirements.lock")}
-    pins = {pin.name: pin for pin in read_pins(environment.LOCK)}
+    pins = {pin.name: pin for pin in read_pins(LOCK)}
     for name in ("torch", "torchvision", "transformers", "tokenizers", "safetensors", "peft"):
         assert pins[name] == project[name]
     assert not [name for name in pins if name.startswith(("nvidia-", "cuda-", "triton"))]
@@ -82,7 +87,7 @@ def installations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[
     monkeypatch.setenv("GR00T_RL_EXT_CACHE", str(tmp_path / "cache"))
     calls: list[list[str]] = []
 
-    def install(python: Path, requirements: Sequence[Requirement]) -> None:
+    def install(python: Path, requirements: Sequence[Requirement], lock: Path) -> None:
         calls.append([str(requirement) for requirement in requirements])
         (packages,) = python.parents[1].glob("lib/python3*/site-packages")
         (packages / "packaging.py").write_text("mine = True")
@@ -132,9 +137,8 @@ def test_other_pins_are_another_environment(
 ):
     first = oracle_python()
     other = tmp_path / "other.lock"
-    other.write_text(environment.LOCK.read_text().replace("lerobot==0.6.1", "lerobot==0.6.2"))
-    monkeypatch.setattr(environment, "LOCK", other)
-    assert oracle_python() != first
+    other.write_text(LOCK.read_text().replace("lerobot==0.6.1", "lerobot==0.6.2"))
+    assert environment.oracle_python(other, "lerobot-oracle") != first
     assert [("lerobot==0.6.2" in call) for call in installations] == [False, True]
 
 
@@ -157,7 +161,7 @@ def test_uv_is_tried_before_pip(monkeypatch: pytest.MonkeyPatch, uv: str | None)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: uv)
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(OracleError, match="cannot be installed. PyPI must be reachable") as error:
-        environment._install(Path("python"), [Requirement("a==1")])
+        environment._install(Path("python"), [Requirement("a==1")], LOCK)
     assert commands == [*([uv] if uv else []), sys.executable]
     assert all(f"{name} says no" in str(error.value) for name in commands)
 
@@ -259,7 +263,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
             assert jobs["observations"] == []
             return {"lerobot": "0"}
 
-        monkeypatch.setattr(command, "oracle_python", lambda: Path("python"))
+        monkeypatch.setattr(command, "oracle_python", lambda *_: Path("python"))
         monkeypatch.setattr(command, "run_reference", run_reference)
 
     return put
@@ -311,7 +315,7 @@ def test_an_error_of_lerobots_process_is_shown(monkeypatch: pytest.MonkeyPatch, 
     script = tmp_path / "reference.py"
     script.write_text("raise RuntimeError('weights do not fit')")
     monkeypatch.setattr(command, "REFERENCE", script)
-    with pytest.raises(OracleError, match="(?s)LeRobot's process ended with 1:.*weights do not fit"):
+    with pytest.raises(OracleError, match="(?s)reference.py ended with 1:.*weights do not fit"):
         command.run_reference(Path(sys.executable), {"models": [], "observations": []}, tmp_path)
 
 

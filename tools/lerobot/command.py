@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tools.layered_environment import OracleError, oracle_python, run_in_environment
+
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError
 from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.gr00t.model import checkpoint_version
 
-from . import observations
-from .environment import OracleError, oracle_python, run_in_environment
+from . import LOCK, observations
 from .models import STAGES, ModelCase, checkpoint_cases, tiny_cases, trained_case
 from .observations import ObservationCase, checkpoint_observations, tiny_observations
 from .table import Row, table
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             version = checkpoint_version(resolve_checkpoint(args.checkpoint))
             if version != "N1.7":
                 raise OracleError(f"{str(args.checkpoint)!r} holds a GR00T {version}; LeRobot has GR00T N1.7 only")
-        python = oracle_python()
+        python = oracle_python(LOCK, "lerobot-oracle")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             if args.checkpoint is None:

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from tools.layered_environment import OracleError, oracle_python, run_in_environment
 
 from gr00t_rl_ext.imitation import layout
 from gr00t_rl_ext.imitation.dataset import Demonstration, DemonstrationDataset
 
-from .environment import OracleError, oracle_python, run_in_environment
+from . import LOCK
 from .table import Row, largest_difference, table
 
 REFERENCE = Path(__file__).with_name("dataset_reference.py")
@@ -53,7 +54,7 @@ def read_with_lerobot(dataset: Path, episodes: int, folder: Path) -> tuple[dict[
     cache.mkdir()
     job = folder / "job.json"
     job.write_text(json.dumps({"dataset": str(copy), "outputs": str(outputs), "episodes": episodes}), encoding="utf-8")
-    versions = run_in_environment(oracle_python(), REFERENCE, job, cache)
+    versions = run_in_environment(oracle_python(LOCK, "lerobot-oracle"), REFERENCE, job, cache)
     return json.loads((outputs / "facts.json").read_text(encoding="utf-8")), versions
 
 

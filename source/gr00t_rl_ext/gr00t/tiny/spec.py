@@ -233,4 +233,9 @@ def _absolute_modalities(robot: TinyRobot, horizon: int) -> dict[str, Any]:
             "modality_keys": list(robot.action_keys),
             "action_configs": [absolute] * len(robot.action_keys),
         },
+        "language": {
+            "delta_indices": [0],
+            "modality_keys": ["annotation.human.task_description"],
+            "action_configs": None,
+        },
     }

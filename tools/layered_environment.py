@@ -1,11 +1,11 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The environment that LeRobot runs in: a layer over the project's, made once per user and never changed.
+"""Environments that other people's code runs in: layers over the project's, made once per user and never changed.
 
-``requirements.lock`` pins LeRobot and all it needs. What the project's interpreter has at the pinned version (torch,
-transformers and 50 more) is taken from there, by a path that comes after the layer's own packages; the rest is
-installed into the layer. The project's environment is only read.
+A file of pins names the code and all it needs. What the project's interpreter has at the pinned version (torch and
+more) is taken from there, by a path that comes after the layer's own packages; the rest is installed into the layer.
+The project's environment is only read.
 """
 
 from __future__ import annotations
@@ -30,26 +30,28 @@ from packaging.requirements import Requirement
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t.checkpoint import new_directory
 
-LOCK = Path(__file__).with_name("requirements.lock")
-
 ONLY_FROM_PROJECT = ("torch", "torchvision")
-"""Packages that are never installed into the layer: the lock leaves out the CUDA libraries that they need."""
+"""Packages that are never installed into a layer: the pins leave out the CUDA libraries that they need."""
 
 
 class OracleError(RuntimeError):
-    """LeRobot cannot be run; the message says why and what to do."""
+    """The other code cannot be run; the message says why and what to do."""
 
 
-def oracle_python() -> Path:
-    """Interpreter of the environment with LeRobot, which is made if there is none.
+def oracle_python(lock: Path, name: str) -> Path:
+    """Interpreter of an environment, which is made if there is none.
 
     It appears complete or not at all, under a name that is a hash of the pins and of the interpreter below, so that
     neither an interrupted installation nor one for other versions is ever used.
 
+    Args:
+        lock: File of pins.
+        name: What it is for, such as ``lerobot-oracle``.
+
     Raises:
         OracleError: It cannot be made.
     """
-    pins = read_pins(LOCK)
+    pins = read_pins(lock)
     installed = {pin.name: _installed_version(pin.name) for pin in pins}
     missing = missing_pins(pins, installed)
     if unfit := [pin for pin in missing if pin.name in ONLY_FROM_PROJECT]:
@@ -61,17 +63,17 @@ def oracle_python() -> Path:
     shared = sorted({str(metadata.distribution(pin.name).locate_file("")) for pin in pins if pin not in missing})
     identity = [sys.version, sys.executable, shared, [str(pin) for pin in pins], [str(pin) for pin in missing]]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
-    target = cache_directory() / "lerobot-oracle" / digest
+    target = cache_directory() / name / digest
     python = target / "bin" / "python"
     if not python.exists():
         with _one_at_a_time(target.parent):
             if not python.exists():
-                _make(target, missing, shared)
+                _make(target, missing, shared, lock)
     return python
 
 
 def run_in_environment(python: Path, script: Path, *arguments: Path) -> dict[str, str]:
-    """Run a script with LeRobot; returns the JSON of its last line, the versions of its packages.
+    """Run a script in a layer; returns the JSON of its last line, such as the versions of its packages.
 
     Raises:
         OracleError: Its process failed.
@@ -80,7 +82,7 @@ def run_in_environment(python: Path, script: Path, *arguments: Path) -> dict[str
     command = [python, "-I", "-B", script, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise OracleError(f"LeRobot's process ended with {result.returncode}:\n{result.stderr[-4000:]}")
+        raise OracleError(f"{script.name} ended with {result.returncode}:\n{result.stderr[-4000:]}")
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -115,22 +117,22 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _make(target: Path, missing: Sequence[Requirement], shared: Sequence[str]) -> None:
+def _make(target: Path, missing: Sequence[Requirement], shared: Sequence[str], lock: Path) -> None:
     print(
-        f"[oracle] Making the environment with LeRobot in {target} (once): {len(missing)} packages ...",
+        f"[oracle] Making the environment in {target} (once): {len(missing)} packages ...",
         file=sys.stderr,
         flush=True,
     )
     started = time.perf_counter()
     with new_directory(target) as layer:
         venv.EnvBuilder(with_pip=False, symlinks=True).create(layer)
-        _install(layer / "bin" / "python", missing)
+        _install(layer / "bin" / "python", missing, lock)
         (packages,) = layer.glob("lib/python3*/site-packages")
         (packages / "project.pth").write_text("\n".join(shared) + "\n", encoding="utf-8")
     print(f"[oracle] Ready after {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
-def _install(python: Path, requirements: Sequence[Requirement]) -> None:
+def _install(python: Path, requirements: Sequence[Requirement], lock: Path) -> None:
     """Install exactly these; with uv where it works, else with the project's pip."""
     own = Path(sys.executable).parent
     uv = shutil.which("uv", path=os.pathsep.join([str(own), os.environ.get("PATH", os.defpath)]))
@@ -149,6 +151,6 @@ def _install(python: Path, requirements: Sequence[Requirement]) -> None:
                 return
             failures.append(f"$ {' '.join(command)}\n{(result.stdout + result.stderr)[-2000:]}")
     raise OracleError(
-        "the packages of tools/lerobot/requirements.lock cannot be installed. PyPI must be reachable: set a proxy "
+        f"the packages of {lock} cannot be installed. PyPI must be reachable: set a proxy "
         "(HTTPS_PROXY) or a mirror (PIP_INDEX_URL, UV_DEFAULT_INDEX) and run it again\n" + "\n".join(failures)
     )

@@ -1,0 +1,155 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""scripts/gr00t_oracle.py: what it refuses, what it hands over, what it prints; live where there is a checkout.
+
+``GR00T_N1_6_CHECKOUT=DIR ./isaaclab.sh -t -m slow tests/tools/test_gr00t_oracle.py`` runs it against NVIDIA's package.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tools.gr00t_oracle import command, exact_attention
+from tools.layered_environment import OracleError, read_pins
+
+from gr00t_rl_ext.gr00t import load_gr00t
+from gr00t_rl_ext.serving.served_policy import load_native
+
+ROOT = Path(__file__).parents[2]
+
+
+def checkout(folder: Path, version: str) -> Path:
+    """What tells NVIDIA's checkouts apart."""
+    mark = folder / command.MARKS[version]
+    mark.parent.mkdir(parents=True)
+    mark.touch() if mark.suffix else mark.mkdir()
+    return folder
+
+
+def test_a_checkout_tells_its_version(tmp_path: Path) -> None:
+    assert command.version_of(checkout(tmp_path / "a", "N1.6")) == "N1.6"
+    with pytest.raises(OracleError, match=r"is of GR00T N1.5, which this command cannot run; it can N1.6\. `python -m"):
+        command.version_of(checkout(tmp_path / "b", "N1.5"))
+    with pytest.raises(OracleError, match=r"it can N1.6\. scripts/lerobot_oracle.py compares N1.7 live with LeRobot's"):
+        command.version_of(checkout(tmp_path / "c", "N1.7"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "is no checkout of NVIDIA/Isaac-GR00T: it has none of gr00t/model/gr00t_n1.py"),
+        (["CHECKOUT", "--checkpoint", "n1_5"], "the checkpoint is a GR00T N1.5, the checkout is of N1.6"),
+        (["CHECKOUT", "--checkpoint", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["CHECKOUT", "--device", "gpu"], "gpu"),
+    ],
+)
+def test_what_cannot_be_compared(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"CHECKOUT": str(checkout(tmp_path / "x", "N1.6")), "n1_5": str(ROOT / "tests/data/gr00t_n1_5_tiny")}
+    assert command.main([places.get(item, item) for item in arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_sizes() -> None:
+    assert command.parse(["x", "--image-size", "3x4", "50x60"]).image_size == [(3, 4), (50, 60)]
+    for wrong in ("3", "0x4", "ax4", "3x4x5"):
+        with pytest.raises(SystemExit):
+            command.parse(["x", "--image-size", wrong])
+
+
+def test_both_sides_get_the_same_weights_and_observations(tmp_path: Path) -> None:
+    own, theirs = command.random_checkpoint(tmp_path, "N1.6", 3)
+    first, second = (load_gr00t(place).state_dict() for place in (own, theirs))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert json.loads((theirs / "config.json").read_text())["use_flash_attention"] is True
+    policy = load_native(str(own), "cpu", {})
+    given = command.observations(policy, (12, 16), 5)
+    assert given["video.front"].shape == (2, 1, 12, 16, 3)
+    assert given["state.arm"].shape == (2, 1, 5)
+    low, high = policy.encoder.inputs.embodiment.state.limits().numpy()
+    assert (low[:5] <= given["state.arm"]).all()
+    assert (given["state.arm"] <= high[:5]).all()
+    actions = command.ours(policy, given)
+    assert {key: value.shape for key, value in actions.items()} == {"arm": (2, 16, 5), "gripper": (2, 16, 1)}
+    # the noise is the one that was given, and each observation has its own
+    again = command.ours(policy, given)
+    assert all(np.array_equal(actions[key], again[key]) for key in actions)
+    other = command.ours(policy, given | {"noise": given["noise"][::-1].copy()})
+    assert not np.allclose(other["arm"], actions["arm"])
+
+
+def test_the_table_and_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = command.parse(["x"])
+    mine = {"8x8": {"arm": np.full((1, 2, 3), 2.0)}}
+    close, far = ({"8x8": {"arm": np.full((1, 2, 3), value)}} for value in (2.0001, 2.001))
+    versions = {"torch": "2.11.0"}
+    assert command.report(arguments, "N1.6", versions, mine, close) == 0
+    assert "agrees" in capsys.readouterr().out
+    assert command.report(arguments, "N1.6", versions, mine, far) == 1
+    printed = capsys.readouterr().out
+    assert "differs" in printed
+    assert "torch 2.11.0" in printed
+    nan = {"8x8": {"arm": np.full((1, 2, 3), np.nan)}}
+    assert command.report(arguments, "N1.6", versions, nan, close) == 1
+    with pytest.raises(OracleError, match="they cannot be compared"):
+        command.report(arguments, "N1.6", versions, {"8x8": {"leg": mine["8x8"]["arm"]}}, close)
+
+
+def test_the_pins_have_the_project_s_torch() -> None:
+    project = {pin.name: pin for pin in read_pins(ROOT / "requirements.lock")}
+    pins = {pin.name: pin for pin in read_pins(command.COMPARED["N1.6"])}
+    assert str(pins["torch"].specifier) == str(project["torch"].specifier)
+    assert str(pins["transformers"].specifier) == "==4.51.3", "NVIDIA's"
+
+
+# Exact attention
+
+
+def naive(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool, scale: float) -> torch.Tensor:
+    """(S, heads, D) each; grouped keys are repeated."""
+    k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+    scores = torch.einsum("qhd,khd->hqk", q, k) * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -torch.inf)
+    return torch.einsum("hqk,khd->qhd", scores.softmax(-1), v)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_packed_sequences_do_not_see_each_other(causal: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(9, 4, 8, generator=generator)
+    k, v = torch.randn(2, 9, 2, 8, generator=generator)
+    ends = torch.tensor([0, 5, 9], dtype=torch.int32)
+    out = exact_attention.attend_packed(q, k, v, ends, ends, 5, 5, softmax_scale=0.3, causal=causal)
+    for start, stop in ((0, 5), (5, 9)):
+        expected = naive(q[start:stop], k[start:stop], v[start:stop], causal, 0.3)
+        torch.testing.assert_close(out[start:stop], expected)
+
+
+def test_padding_is_taken_out_and_put_back() -> None:
+    x = torch.arange(24.0).view(2, 4, 3)
+    mask = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 1]])
+    tokens, places, ends, longest, lengths = exact_attention.unpad(x, mask)
+    assert tokens.shape == (5, 3)
+    assert (ends.tolist(), longest, lengths.tolist()) == ([0, 2, 5], 3, [2, 3])
+    assert torch.equal(exact_attention.pad(tokens, places, 2, 4), x * mask[..., None])
+
+
+@pytest.mark.slow
+def test_live() -> None:
+    place = os.environ.get("GR00T_N1_6_CHECKOUT")
+    if not place:
+        pytest.skip("GR00T_N1_6_CHECKOUT names no checkout of NVIDIA/Isaac-GR00T")
+    program = [sys.executable, str(ROOT / "scripts" / "gr00t_oracle.py"), place, "--image-size", "128x128"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("agrees") == 2

@@ -1,0 +1,250 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The command: NVIDIA's policy and ours decide on the same observations with the same noise; a table of differences."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from tools.layered_environment import OracleError, oracle_python, run_in_environment
+
+from gr00t_rl_ext.gr00t import build_tiny_checkpoint
+from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+from gr00t_rl_ext.gr00t.inputs import TOKENIZER_FILES
+from gr00t_rl_ext.gr00t.model import checkpoint_version
+from gr00t_rl_ext.serving.protocol import Observation
+from gr00t_rl_ext.serving.served_policy import ServedPolicy, load_native
+
+REFERENCE = Path(__file__).with_name("reference.py")
+
+MARKS = {"N1.5": "gr00t/model/gr00t_n1.py", "N1.6": "gr00t/model/gr00t_n1d6", "N1.7": "gr00t/model/gr00t_n1d7"}
+"""Version -> what only its branch has."""
+
+COMPARED = {"N1.6": Path(__file__).with_name("requirements_n1_6.lock")}
+"""Version that can be compared -> pins of its package."""
+
+TOKENIZER = "gr00t/model/modules/nvidia/Eagle-Block2A-2B-v2"
+"""Where N1.6's checkout has the tokenizer that a checkpoint comes without."""
+
+TOLERANCE = 1e-4
+"""Largest difference, relative to the largest action of the key."""
+
+INSTRUCTIONS = ("pick up the red cube", "open the drawer and put the cup inside")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 if all differences are within the tolerance, 1 if not, 2 if nothing could be compared.
+    """
+    arguments = parse(argv)
+    try:
+        return _compare(arguments)
+    except (OracleError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line."""
+    parser = argparse.ArgumentParser(
+        prog="gr00t_oracle.py",
+        description="Compare this package with NVIDIA's own for GR00T, live: the same observations and the same noise"
+        " go into both policies, in float32, and the actions that come out are compared. It makes an environment of its"
+        f" own for NVIDIA's package (minutes, once). Versions that can be compared: {', '.join(COMPARED)}.",
+    )
+    parser.add_argument(
+        "checkout",
+        type=Path,
+        metavar="CHECKOUT",
+        help="a checkout of NVIDIA/Isaac-GR00T, of the branch to compare with",
+    )
+    parser.add_argument(
+        "--checkpoint", help="directory or hub id of a real checkpoint (default: a tiny one with random weights)"
+    )
+    parser.add_argument("--embodiment-tag", default="new_embodiment", help="its embodiment (default: %(default)s)")
+    parser.add_argument("--tokenizer", help="its tokenizer (default: the checkout's)")
+    parser.add_argument("--device", default="cpu", help="where both compute (default: %(default)s)")
+    parser.add_argument(
+        "--image-size",
+        type=size_of,
+        nargs="+",
+        default=[(128, 128), (120, 160)],
+        metavar="HxW",
+        help="sizes of the random images, a case each (default: 128x128 120x160)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        help="largest difference, as a share of a key's largest action (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of weights, observations and noise")
+    return parser.parse_args(argv)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Height and width of ``HxW``."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HEIGHTxWIDTH, such as 120x160")
+    return int(height), int(width)
+
+
+def version_of(checkout: Path) -> str:
+    """The version of GR00T that a checkout is of.
+
+    Raises:
+        OracleError: It is none, or of a version that cannot be compared.
+    """
+    found = [version for version, mark in MARKS.items() if (checkout / mark).exists()]
+    if not found:
+        raise OracleError(
+            f"{str(checkout)!r} is no checkout of NVIDIA/Isaac-GR00T: it has none of {', '.join(MARKS.values())}."
+            " Clone it, and check out the branch of the version (n1.5-release, n1.6-release, main)."
+        )
+    if found[-1] not in COMPARED:
+        others = "scripts/lerobot_oracle.py compares N1.7 live with LeRobot's. " if found[-1] == "N1.7" else ""
+        raise OracleError(
+            f"{str(checkout)!r} is of GR00T {found[-1]}, which this command cannot run; it can"
+            f" {', '.join(COMPARED)}. {others}`python -m gr00t_rl_ext.gr00t.conformance tests/data` compares all"
+            " versions with recorded outputs of NVIDIA's code."
+        )
+    return found[-1]
+
+
+def random_checkpoint(folder: Path, version: str, seed: int) -> tuple[Path, Path]:
+    """A tiny checkpoint with random weights: as ours reads it, and as NVIDIA's code does."""
+    own = build_tiny_checkpoint(
+        folder / "ours",
+        version=version,
+        seed=seed,
+        state_keys={"arm": 5, "gripper": 1},
+        action_keys={"arm": 5, "gripper": 1},
+        video_keys=("front", "wrist"),
+    )
+    for file in own.glob("*.safetensors"):
+        rounded = {name: value.bfloat16().float() for name, value in load_file(file).items()}
+        save_file(rounded, file, metadata={"format": "pt"})
+    theirs = folder / "theirs"
+    shutil.copytree(own, theirs)
+    config = theirs / "config.json"
+    # NVIDIA's backbone asks for both
+    flags = {"use_flash_attention": True, "load_bf16": True}
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | flags), encoding="utf-8")
+    return own, theirs
+
+
+def observations(policy: ServedPolicy, size: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
+    """Random observations within the checkpoint's statistics, and noise, as the reference reads them."""
+    rng, batch = np.random.default_rng(seed), len(INSTRUCTIONS)
+    model, state = policy.encoder.model, policy.encoder.inputs.embodiment.state
+    low, high = state.limits().nan_to_num(0.0).cpu().numpy()
+    raw = low + rng.random((batch, state.raw_dim)) * (high - low)
+    arrays = {f"state.{key}": raw[:, None, at].astype(np.float32) for key, at in state.slices().items()}
+    for key in policy.keys.video:
+        arrays[f"video.{key}"] = rng.integers(0, 256, (batch, 1, *size, 3), dtype=np.uint8)
+    arrays["instructions"] = np.array(INSTRUCTIONS)
+    arrays["noise"] = rng.standard_normal((batch, model.action_horizon, model.max_action_dim)).astype(np.float32)
+    return arrays
+
+
+def ours(policy: ServedPolicy, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Our actions (B, H, D) by key, each observation on its own, so that each gets its noise."""
+    actor: Any = policy.actor
+    parts = []
+    for row, text in enumerate(given["instructions"]):
+        noise = torch.from_numpy(given["noise"][row : row + 1]).to(policy.encoder.model.device)
+        actor.draw_noise = lambda obs, scale, noise=noise: noise
+        video = {key: given[f"video.{key}"][row : row + 1, 0] for key in policy.keys.video}
+        state = {key: given[f"state.{key}"][row : row + 1, 0] for key in policy.keys.state}
+        parts.append(policy.act(Observation(video, state, (str(text),))))
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from gr00t_rl_ext.cli import preflight
+
+    preflight.check_device(arguments.device)
+    checkout = arguments.checkout.expanduser().resolve()
+    version = version_of(checkout)
+    tokenizer = arguments.tokenizer
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.checkpoint is None:
+            own, theirs = random_checkpoint(folder, version, arguments.seed)
+        else:
+            own = theirs = resolve_checkpoint(arguments.checkpoint).resolve()
+            if (found := checkpoint_version(own)) != version:
+                raise OracleError(f"the checkpoint is a GR00T {found}, the checkout is of {version}")
+            if tokenizer is None and not any((own / file).is_file() for file in TOKENIZER_FILES):
+                tokenizer = str(checkout / TOKENIZER)
+        python = oracle_python(COMPARED[version], f"gr00t-oracle-{version}")
+        fields = {"embodiment_tag": arguments.embodiment_tag, "dtype": "float32", "tokenizer": tokenizer or ""}
+        policy = load_native(str(own), arguments.device, fields)
+        cases, mine = [], {}
+        for height, width in arguments.image_size:
+            given = observations(policy, (height, width), arguments.seed)
+            case = f"{height}x{width}"
+            mine[case] = ours(policy, given)
+            files = {"observations": folder / f"{case}.npz", "out": folder / f"{case}_actions.npz"}
+            np.savez(files["observations"], **given)
+            cases.append({name: str(file) for name, file in files.items()})
+        del policy  # two models of billions of parameters may be more than the memory holds
+        job = {"checkout": str(checkout), "checkpoint": str(theirs), "tag": arguments.embodiment_tag, "cases": cases}
+        (folder / "job.json").write_text(json.dumps(job | {"device": arguments.device}), encoding="utf-8")
+        versions = run_in_environment(python, REFERENCE, folder / "job.json")
+        reference = {}
+        for name, case in zip(mine, cases, strict=True):
+            with np.load(case["out"], allow_pickle=False) as file:
+                reference[name] = {key: file[key] for key in file.files}
+    return report(arguments, version, versions, mine, reference)
+
+
+def report(
+    arguments: argparse.Namespace,
+    version: str,
+    versions: Mapping[str, str],
+    mine: Mapping[str, Mapping[str, np.ndarray]],
+    reference: Mapping[str, Mapping[str, np.ndarray]],
+) -> int:
+    """Print the table of some cases. Returns 0 if all differences are within the tolerance, else 1.
+
+    Raises:
+        OracleError: Both decide other keys, or other numbers of steps.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    what = arguments.checkpoint or "random weights"
+    packages = ", ".join(f"{name} {number}" for name, number in versions.items())
+    table = Table(title=f"GR00T {version}, {what}: ours and NVIDIA's ({packages})", title_justify="left")
+    for name in ("images", "action", "steps", "largest", "difference", "bound", ""):
+        table.add_column(name, justify="left" if name in ("images", "action", "") else "right", no_wrap=True)
+    good = True
+    for case, actions in mine.items():
+        shapes = [{key: value.shape for key, value in of.items()} for of in (actions, reference[case])]
+        if shapes[0] != shapes[1]:
+            raise OracleError(f"ours decides {shapes[0]}, NVIDIA's {shapes[1]}: they cannot be compared")
+        for key, value in actions.items():
+            theirs = reference[case][key]
+            largest, difference = float(np.abs(theirs).max()), float(np.abs(value - theirs).max())
+            bound = arguments.tolerance * largest
+            agrees = difference <= bound
+            good = good and agrees
+            cells = (str(value.shape[1]), f"{largest:.3g}", f"{difference:.1e}", f"{bound:.1e}")
+            table.add_row(case, key, *cells, "agrees" if agrees else "differs")
+    Console(width=None if Console().is_terminal else 120).print(table)
+    return 0 if good else 1
