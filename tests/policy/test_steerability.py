@@ -63,13 +63,14 @@ def test_training_begins_with_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_gr00t_that_noise_hardly_moves_is_warned_of() -> None:
-    steady = {"arm": PartSteerability(0.012, 0.001), "gripper": PartSteerability(0.04, 0.0)}
+    steady = {"arm": PartSteerability(0.025, 0.001), "gripper": PartSteerability(0.09, 0.0)}
     assert describe(steady).splitlines() == [
         "Steerability: what 16 noises make of one state. Actions of the demonstrations span [-1, 1].",
         "  part       std  signs flipped",
-        "  arm      0.012  0.1%",
-        "  gripper  0.040  0.0%",
-        "Warning: noise hardly changes what this GR00T does (std below 0.05 in every part). Steering can only choose"
-        " among what it does: train GR00T itself, with the agent gr00t_flow_ppo or gr00t_lora_ppo.",
+        "  arm      0.025  0.1%",
+        "  gripper  0.090  0.0%",
+        "Warning: noise hardly changes what this GR00T does (std below 0.1 in every part). Steering can only choose among"
+        " what it does, and gained nothing with such a policy. Train GR00T itself, with the agent gr00t_flow_ppo or"
+        " gr00t_lora_ppo; or correct what it does, with gr00t_residual_ppo.",
     ]
-    assert "Warning" not in describe(steady | {"gripper": PartSteerability(0.06, 0.0)})
+    assert "Warning" not in describe(steady | {"gripper": PartSteerability(0.152, 0.0)})
