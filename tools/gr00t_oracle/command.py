@@ -31,11 +31,23 @@ REFERENCE = Path(__file__).with_name("reference.py")
 MARKS = {"N1.5": "gr00t/model/gr00t_n1.py", "N1.6": "gr00t/model/gr00t_n1d6", "N1.7": "gr00t/model/gr00t_n1d7"}
 """Version -> what only its branch has."""
 
-COMPARED = {"N1.6": Path(__file__).with_name("requirements_n1_6.lock")}
+COMPARED = {
+    "N1.5": Path(__file__).with_name("requirements_n1_5.lock"),
+    "N1.6": Path(__file__).with_name("requirements_n1_6.lock"),
+}
 """Version that can be compared -> pins of its package."""
 
-TOKENIZER = "gr00t/model/modules/nvidia/Eagle-Block2A-2B-v2"
-"""Where N1.6's checkout has the tokenizer that a checkpoint comes without."""
+TOKENIZERS = {
+    "N1.5": "gr00t/model/backbone/eagle2_hg_model",
+    "N1.6": "gr00t/model/modules/nvidia/Eagle-Block2A-2B-v2",
+}
+"""Where a version's checkout has the tokenizer that a checkpoint comes without."""
+
+RANDOM_DATA_CONFIG = "so100"
+"""Of the random checkpoint of N1.5."""
+
+SIZES = [(128, 128), (120, 160)]
+"""Of images, where a checkpoint takes any."""
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest action of the key."""
@@ -75,15 +87,25 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--checkpoint", help="directory or hub id of a real checkpoint (default: a tiny one with random weights)"
     )
     parser.add_argument("--embodiment-tag", default="new_embodiment", help="its embodiment (default: %(default)s)")
+    parser.add_argument(
+        "--data-config",
+        help="of an N1.5: name or JSON file, as agent.actor.gr00t.data_config (default of the random one:"
+        f" {RANDOM_DATA_CONFIG})",
+    )
+    parser.add_argument(
+        "--their-data-config",
+        metavar="NAME",
+        help="what NVIDIA's code calls that data config: a name, or MODULE:CLASS (default: the same)",
+    )
     parser.add_argument("--tokenizer", help="its tokenizer (default: the checkout's)")
     parser.add_argument("--device", default="cpu", help="where both compute (default: %(default)s)")
     parser.add_argument(
         "--image-size",
         type=size_of,
         nargs="+",
-        default=[(128, 128), (120, 160)],
         metavar="HxW",
-        help="sizes of the random images, a case each (default: 128x128 120x160)",
+        help="sizes of the random images, a case each (default: of N1.5 the checkpoint's own, which NVIDIA's policy"
+        " asks for; else 128x128 120x160)",
     )
     parser.add_argument(
         "--tolerance",
@@ -127,23 +149,19 @@ def version_of(checkout: Path) -> str:
 
 def random_checkpoint(folder: Path, version: str, seed: int) -> tuple[Path, Path]:
     """A tiny checkpoint with random weights: as ours reads it, and as NVIDIA's code does."""
-    own = build_tiny_checkpoint(
-        folder / "ours",
-        version=version,
-        seed=seed,
-        state_keys={"arm": 5, "gripper": 1},
-        action_keys={"arm": 5, "gripper": 1},
-        video_keys=("front", "wrist"),
-    )
+    robot: dict[str, Any] = {name: {"single_arm": 5, "gripper": 1} for name in ("state_keys", "action_keys")}
+    robot |= {"video_keys": ("front", "wrist")} if version == "N1.6" else {"video_keys": ("webcam",), "image_size": 224}
+    own = build_tiny_checkpoint(folder / "ours", version=version, seed=seed, **robot)
     for file in own.glob("*.safetensors"):
         rounded = {name: value.bfloat16().float() for name, value in load_file(file).items()}
         save_file(rounded, file, metadata={"format": "pt"})
     theirs = folder / "theirs"
     shutil.copytree(own, theirs)
-    config = theirs / "config.json"
-    # NVIDIA's backbone asks for both
-    flags = {"use_flash_attention": True, "load_bf16": True}
-    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | flags), encoding="utf-8")
+    if version == "N1.6":
+        config = theirs / "config.json"
+        # NVIDIA's backbone asks for both
+        flags = {"use_flash_attention": True, "load_bf16": True}
+        config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | flags), encoding="utf-8")
     return own, theirs
 
 
@@ -170,7 +188,9 @@ def ours(policy: ServedPolicy, given: Mapping[str, np.ndarray]) -> dict[str, np.
         actor.draw_noise = lambda obs, scale, noise=noise: noise
         video = {key: given[f"video.{key}"][row : row + 1, 0] for key in policy.keys.video}
         state = {key: given[f"state.{key}"][row : row + 1, 0] for key in policy.keys.state}
-        parts.append(policy.act(Observation(video, state, (str(text),))))
+        # N1.5's policy makes an array of what its clients send, and a text of the array
+        told = f"['{text}']" if policy.encoder.model.version == "N1.5" else str(text)
+        parts.append(policy.act(Observation(video, state, (told,))))
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
@@ -180,7 +200,13 @@ def _compare(arguments: argparse.Namespace) -> int:
     preflight.check_device(arguments.device)
     checkout = arguments.checkout.expanduser().resolve()
     version = version_of(checkout)
-    tokenizer = arguments.tokenizer
+    tokenizer, data_config = arguments.tokenizer, arguments.data_config
+    if version == "N1.5" and data_config is None:
+        if arguments.checkpoint is not None:
+            raise OracleError("--data-config is missing: an N1.5 does not tell how its numbers are processed")
+        data_config = RANDOM_DATA_CONFIG
+    if version != "N1.5" and data_config is not None:
+        raise OracleError(f"--data-config is for N1.5; a GR00T {version} tells by itself how numbers are processed")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.checkpoint is None:
@@ -190,12 +216,15 @@ def _compare(arguments: argparse.Namespace) -> int:
             if (found := checkpoint_version(own)) != version:
                 raise OracleError(f"the checkpoint is a GR00T {found}, the checkout is of {version}")
             if tokenizer is None and not any((own / file).is_file() for file in TOKENIZER_FILES):
-                tokenizer = str(checkout / TOKENIZER)
+                tokenizer = str(checkout / TOKENIZERS[version])
         python = oracle_python(COMPARED[version], f"gr00t-oracle-{version}")
         fields = {"embodiment_tag": arguments.embodiment_tag, "dtype": "float32", "tokenizer": tokenizer or ""}
+        fields["data_config"] = data_config or ""
         policy = load_native(str(own), arguments.device, fields)
         cases, mine = [], {}
-        for height, width in arguments.image_size:
+        own_sizes = policy.encoder.inputs.embodiment.camera_sizes.values()
+        sizes = [(height, width) for width, height in dict.fromkeys(own_sizes)] if version == "N1.5" else []
+        for height, width in arguments.image_size or sizes or SIZES:
             given = observations(policy, (height, width), arguments.seed)
             case = f"{height}x{width}"
             mine[case] = ours(policy, given)
@@ -204,7 +233,12 @@ def _compare(arguments: argparse.Namespace) -> int:
             cases.append({name: str(file) for name, file in files.items()})
         del policy  # two models of billions of parameters may be more than the memory holds
         job = {"checkout": str(checkout), "checkpoint": str(theirs), "tag": arguments.embodiment_tag, "cases": cases}
-        (folder / "job.json").write_text(json.dumps(job | {"device": arguments.device}), encoding="utf-8")
+        job |= {
+            "version": version,
+            "data_config": arguments.their_data_config or data_config,
+            "device": arguments.device,
+        }
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         versions = run_in_environment(python, REFERENCE, folder / "job.json")
         reference = {}
         for name, case in zip(mine, cases, strict=True):

@@ -87,6 +87,7 @@ def install() -> None:
             "flash_attn_varlen_func": attend_packed,
             "flash_attn_varlen_qkvpacked_func": None,
         },
+        "flash_attn.flash_attn_interface": {"flash_attn_varlen_qkvpacked_func": None},
         "flash_attn.bert_padding": {
             "index_first_axis": lambda x, places: x[places],
             "pad_input": pad,
@@ -97,7 +98,8 @@ def install() -> None:
     }
     for name, content in contents.items():
         module = ModuleType(name)
-        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        module.__path__ = []
         vars(module).update(content)
         sys.modules[name] = module
 

@@ -3,8 +3,8 @@
 
 """NVIDIA's side: its own policy, from a checkout, decides on given observations with given noise.
 
-Runs in an environment of its own: ``reference.py JOB``, where JOB is a JSON file with ``checkout``, ``checkpoint``,
-``tag``, ``device`` and ``cases``, each with ``observations`` and ``out`` (files of numpy). The last line that it prints
+Runs in an environment of its own: ``reference.py JOB``, where JOB is a JSON file with ``version``, ``checkout``,
+``checkpoint``, ``tag``, ``data_config`` (of N1.5), ``device`` and ``cases``, each with ``observations`` and ``out`` (files of numpy). The last line that it prints
 is the versions used.
 
 The policy computes in float32: NVIDIA's code rounds to bfloat16, by which nothing could be compared. flash_attn is
@@ -16,9 +16,10 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import exact_attention
 
-EAGLE = "Eagle"
-"""Part of the path of the backbone's config in the checkout."""
+EAGLE = "eagle"
+"""Part of the path of the backbone's config in the checkout, whatever its case."""
 
 
 def main() -> None:
@@ -37,18 +38,65 @@ def main() -> None:
     exact_attention.install()
     checkpoint = Path(job["checkpoint"])
     _use_own_backbone(checkpoint)
-    policy = _policy(job, checkpoint)
+    policy, decide = (_n1_5 if job["version"] == "N1.5" else _n1_6)(job)
     for case in job["cases"]:
         given = dict(np.load(case["observations"], allow_pickle=False))
         # one by one: what a batch pads changes what NVIDIA's code does with the shorter instructions
-        decided = [_decide(policy, given, row) for row in range(len(given["noise"]))]
+        decided = [decide(policy, given, row) for row in range(len(given["noise"]))]
         np.savez(case["out"], **{key: np.concatenate([actions[key] for actions in decided]) for key in decided[0]})
     names = ("torch", "transformers", "diffusers")
     print(json.dumps({name: importlib.import_module(name).__version__ for name in names}))
 
 
-def _policy(job: dict[str, Any], checkpoint: Path) -> Any:
-    """Its policy, in float32."""
+Decide = Callable[[Any, Mapping[str, np.ndarray], int], dict[str, np.ndarray]]
+"""A policy, observations and the row of one -> its actions (1, H, D) by key."""
+
+
+def _n1_5(job: Mapping[str, Any]) -> tuple[Any, Decide]:
+    """N1.5's policy, with the data config that the job names."""
+    _without_pytorch3d()
+    if not torch.cuda.is_available():
+        # asked for the kernels of flash_attn
+        torch.cuda.get_device_capability = lambda *_: (9, 0)
+    import gr00t.model.policy as module
+    from gr00t.experiment import data_config
+
+    module.COMPUTE_DTYPE = torch.float32
+    name = job["data_config"]
+    load = getattr(data_config, "load_data_config", data_config.DATA_CONFIG_MAP.__getitem__)
+    config = load(name)
+    policy = module.Gr00tPolicy(
+        model_path=job["checkpoint"],
+        embodiment_tag=job["tag"],
+        modality_config=config.modality_config(),
+        modality_transform=config.transform(),
+        device=job["device"],
+    )
+    policy.model.float()
+    (language,) = config.modality_config()["language"].modality_keys
+
+    def decide(policy: Any, given: Mapping[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
+        observation = {key: value[row] for key, value in given.items() if key.startswith(("video.", "state."))}
+        observation[language] = [str(given["instructions"][row])]
+        with _drawing(torch.from_numpy(given["noise"][row : row + 1])):
+            actions = policy.get_action(observation)
+        return {key.removeprefix("action."): np.asarray(value)[None] for key, value in actions.items()}
+
+    return policy, decide
+
+
+def _without_pytorch3d() -> None:
+    """Where it is not installed, do without: only data configs with rotations call it, and they fail then."""
+    try:
+        import pytorch3d.transforms  # noqa: F401
+    except ImportError:
+        package, transforms = ModuleType("pytorch3d"), ModuleType("pytorch3d.transforms")
+        package.transforms = transforms
+        sys.modules |= {"pytorch3d": package, "pytorch3d.transforms": transforms}
+
+
+def _n1_6(job: Mapping[str, Any]) -> tuple[Any, Decide]:
+    """N1.6's policy, in float32."""
     import gr00t.policy.gr00t_policy as module
     from gr00t.data.embodiment_tags import EmbodimentTag
 
@@ -60,26 +108,25 @@ def _policy(job: dict[str, Any], checkpoint: Path) -> Any:
 
     torch.nn.Module.to = move_only
     try:
-        policy = module.Gr00tPolicy(EmbodimentTag(job["tag"]), str(checkpoint), device=job["device"])
+        policy = module.Gr00tPolicy(EmbodimentTag(job["tag"]), job["checkpoint"], device=job["device"])
     finally:
         torch.nn.Module.to = move
     policy.model.float()
     module._rec_to_dtype = lambda value, dtype: value
-    return policy
+    (language,) = policy.modality_configs["language"].modality_keys
 
+    def decide(policy: Any, given: Mapping[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
+        observation: dict[str, Any] = {"video": {}, "state": {}}
+        for name, values in given.items():
+            modality, _, key = name.partition(".")
+            if modality in observation:
+                observation[modality][key] = values[row : row + 1]
+        observation["language"] = {language: [[str(given["instructions"][row])]]}
+        with _drawing(torch.from_numpy(given["noise"][row : row + 1])):
+            actions, _ = policy.get_action(observation)
+        return actions
 
-def _decide(policy: Any, given: Mapping[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
-    """Its actions (1, H, D) by key on one of the observations."""
-    observation: dict[str, Any] = {"video": {}, "state": {}}
-    for name, values in given.items():
-        modality, _, key = name.partition(".")
-        if modality in observation:
-            observation[modality][key] = values[row : row + 1]
-    (key,) = policy.modality_configs["language"].modality_keys
-    observation["language"] = {key: [[str(given["instructions"][row])]]}
-    with _drawing(torch.from_numpy(given["noise"][row : row + 1])):
-        actions, _ = policy.get_action(observation)
-    return actions
+    return policy, decide
 
 
 @contextmanager
@@ -115,7 +162,7 @@ def _use_own_backbone(checkpoint: Path) -> None:
 
     def config(path: Any, *args: Any, **kwargs: Any) -> Any:
         found = config_of(path, *args, **kwargs)
-        if EAGLE not in str(path) or not dims.is_file():
+        if EAGLE not in str(path).lower() or not dims.is_file():
             return found
         own, fields = json.loads(dims.read_text(encoding="utf-8")), found.to_dict()
         parts = ("vision_config", "text_config")
@@ -125,7 +172,7 @@ def _use_own_backbone(checkpoint: Path) -> None:
         return type(found)(**fields)
 
     def processor(path: Any, *args: Any, **kwargs: Any) -> Any:
-        if EAGLE not in str(path):
+        if EAGLE not in str(path).lower():
             return processor_of(path, *args, **kwargs)
         # the checkout's own code, without the question whether it may run
         found = processor_of(path, *args, **{"trust_remote_code": True, **kwargs})
@@ -135,6 +182,7 @@ def _use_own_backbone(checkpoint: Path) -> None:
             template = found.tokenizer.chat_template
             found.tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), **special)
             found.tokenizer.chat_template = template
+            found.tokenizer.model_input_names = ["input_ids", "attention_mask"]
         return found
 
     transformers.AutoConfig.from_pretrained = config
