@@ -4,8 +4,8 @@
 """NVIDIA's side: its own policy, from a checkout, decides on given observations with given noise.
 
 Runs in an environment of its own: ``reference.py JOB``, where JOB is a JSON file with ``version``, ``checkout``,
-``checkpoint``, ``tag``, ``data_config`` (of N1.5), ``device`` and ``cases``, each with ``observations`` and ``out`` (files of numpy). The last line that it prints
-is the versions used.
+``checkpoint``, ``tag``, ``data_config`` (of N1.5), ``device`` and ``cases``, each with ``observations`` and ``out``
+(files of numpy). The last line that it prints is the versions used.
 
 The policy computes in float32: NVIDIA's code rounds to bfloat16, by which nothing could be compared. flash_attn is
 replaced by exact attention.
