@@ -57,18 +57,19 @@ def test_the_envelopes_are_those_of_the_packages() -> None:
 def test_modality_configs_travel_as_text_or_as_a_map(as_text: bool) -> None:
     config = ModalityConfig(("video.front",), (0,), as_text)
     on_the_wire = msgpack.unpackb(pack(config))
+    # of N1.5 to N1.7, and of N1.7 since it has msgpack-numpy
     assert on_the_wire["__ModalityConfig_class__"] is True
+    assert on_the_wire["__ModalityConfig__"] is True
     fields = on_the_wire["as_json"]
     assert isinstance(fields, str) == as_text
     assert (json.loads(fields) if as_text else fields) == {"delta_indices": [0], "modality_keys": ["video.front"]}
     assert unpack(pack(config))[0] == config
 
 
-def test_fields_of_later_versions_are_passed_over() -> None:
+@pytest.mark.parametrize("mark", ["__ModalityConfig_class__", "__ModalityConfig__"])
+def test_fields_of_later_versions_are_passed_over(mark: str) -> None:
     fields = {"delta_indices": [0], "modality_keys": ["a"], "action_configs": None, "sin_cos_embedding_keys": ["a"]}
-    assert unpack(msgpack.packb({"__ModalityConfig_class__": True, "as_json": fields}))[0] == ModalityConfig(
-        ("a",), (0,)
-    )
+    assert unpack(msgpack.packb({mark: True, "as_json": fields}))[0] == ModalityConfig(("a",), (0,))
 
 
 class Executes:

@@ -23,7 +23,8 @@ MSGPACK_NUMPY = "msgpack_numpy"
 
 ENVELOPES = (NPY, MSGPACK_NUMPY)
 
-_MODALITY = "__ModalityConfig_class__"
+_MODALITY = ("__ModalityConfig_class__", "__ModalityConfig__")
+"""Marks of a modality config: of N1.5, N1.6 and N1.7 of spring 2026, and of N1.7 since. No client minds the other."""
 
 
 class WireError(ValueError):
@@ -55,7 +56,7 @@ def pack(message: Any, envelope: str = NPY) -> bytes:
     def encode(value: Any) -> Any:
         if isinstance(value, ModalityConfig):
             fields = {"delta_indices": list(value.delta_indices), "modality_keys": list(value.modality_keys)}
-            return {_MODALITY: True, "as_json": json.dumps(fields) if value.as_text else fields}
+            return dict.fromkeys(_MODALITY, True) | {"as_json": json.dumps(fields) if value.as_text else fields}
         if isinstance(value, np.ndarray) and envelope == NPY:
             buffer = io.BytesIO()
             np.save(buffer, value, allow_pickle=False)
@@ -80,7 +81,7 @@ def unpack(data: bytes) -> tuple[Any, str | None]:
         if b"nd" in value:
             found.append(MSGPACK_NUMPY)
             return _from_msgpack_numpy(value)
-        if _MODALITY in value:
+        if any(mark in value for mark in _MODALITY):
             return _modality(value.get("as_json"))
         return value
 
