@@ -28,7 +28,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
     "runners": {"algorithms", "policy", "gr00t", "envs.decision"},
     "imitation": {"evaluation", "policy", "robot", "gr00t", "envs", "cache", "progress"},
-    "evaluation": {"imitation.video", "runners", "algorithms", "policy", "gr00t", "envs", "progress"},
+    "serving": {"policy", "robot", "gr00t", "algorithms.checkpoint"},
+    "evaluation": {
+        "serving",
+        "robot",
+        "imitation.video",
+        "runners",
+        "algorithms",
+        "policy",
+        "gr00t",
+        "envs",
+        "progress",
+    },
     "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "algorithms.baseline", "robot"},
 }
 """Folder -> what it may import besides itself, by prefix. ``cli`` may import everything, and nothing imports it."""

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VERSION = "2.7.4"
-"""What it claims to be."""
+CLAIMED = "2.7.4"
+"""Version that it claims to be."""
 
 
 def attend(
@@ -82,7 +82,7 @@ def install() -> None:
     """Make it the package flash_attn of this process, and transformers believe that there is one."""
     contents: dict[str, dict[str, Any]] = {
         "flash_attn": {
-            "__version__": VERSION,
+            "__version__": CLAIMED,
             "flash_attn_func": attend,
             "flash_attn_varlen_func": attend_packed,
             "flash_attn_varlen_qkvpacked_func": None,
