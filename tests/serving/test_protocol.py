@@ -148,6 +148,10 @@ def changed(form: str, **changes: Any) -> Any:
         (changed(FLAT, annotation__task=None), "has no instruction under annotation.task; it has none"),
         (changed(FLAT, annotation__task=["a", "b", "c"]), "expected a text for each of 2 observations"),
         (changed(FLAT, annotation__task=[1, 2]), "annotation.task is list [1, 2]; expected a text for each"),
+        (
+            changed(FLAT, annotation__task=["a", "b" * 2001]),
+            "annotation.task has an instruction of 2001 characters; expected at most 2000",
+        ),
         (changed(FLAT) | {"options": [1]}, "`options` is list [1]; expected a map or nothing"),
     ],
 )

@@ -88,6 +88,18 @@ def test_each_observation_is_told_its_own_instruction() -> None:
     assert not np.allclose(together["arm"], other["arm"])
 
 
+def test_prompts_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gr00t_rl_ext.gr00t.inputs.MAX_PROMPTS", 3)
+    served = ServedPolicy(POLICIES["gaussian"].build().actor.eval())
+    request = as_requested(POLICIES["gaussian"].build().actor, 1)
+    first = served.act(dataclasses.replace(request, instructions=("text 0",)))
+    for number in range(8):
+        served.act(dataclasses.replace(request, instructions=(f"text {number}",)))
+        assert len(served.encoder.inputs._prompts) <= 3
+    again = served.act(dataclasses.replace(request, instructions=("text 0",)))
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+
+
 def test_a_seed_decides_the_noise_and_leaves_the_generator_alone() -> None:
     served = ServedPolicy(POLICIES["flow, lora"].build().actor.eval())
     request = as_requested(POLICIES["flow, lora"].build().actor, 2)

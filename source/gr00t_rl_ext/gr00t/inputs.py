@@ -26,6 +26,10 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 """Either of them marks a directory that holds a tokenizer."""
 
 
+MAX_PROMPTS = 1000
+"""Tokenized instructions that are kept: a policy server may be told any number of them."""
+
+
 def load_tokenizer(
     checkpoint: str | Path, tokenizer: str | Path | PreTrainedTokenizerBase | None = None
 ) -> PreTrainedTokenizerBase:
@@ -253,6 +257,8 @@ class Gr00tInputs:
                     f"the tokenizer gives token {int(ids.max())} for {instruction!r}; the checkpoint's embedding has "
                     f"{self.backbone.vocab_size} rows: they do not belong together"
                 )
+            if len(self._prompts) == MAX_PROMPTS:
+                self._prompts.clear()
             self._prompts[instruction] = ids
         return self._prompts[instruction]
 

@@ -28,6 +28,9 @@ from gr00t_rl_ext.serving.wire import ModalityConfig
 DEFAULT_PORT = 5555
 """Where GR00T's own servers listen."""
 
+MAX_INSTRUCTION = 2000
+"""Characters of an instruction. A client must not occupy the server with a novel."""
+
 DEFAULT_LANGUAGE_KEY = "annotation.human.task_description"
 """Key of the instruction where a checkpoint names none."""
 
@@ -283,6 +286,8 @@ def _instructions(language: Mapping[str, Any], key: str, batch: int) -> tuple[st
     texts = [item[0] if isinstance(item, Sequence) and not isinstance(item, str) and item else item for item in texts]
     if not texts or not all(isinstance(text, str) for text in texts) or len(texts) not in (1, batch):
         raise RequestError(f"{key} is {_shown(value)}; expected a text for each of {batch} observations")
+    if (longest := max(map(len, texts))) > MAX_INSTRUCTION:
+        raise RequestError(f"{key} has an instruction of {longest} characters; expected at most {MAX_INSTRUCTION}")
     return tuple(map(str, texts * batch if len(texts) == 1 else texts))
 
 
