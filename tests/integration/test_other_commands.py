@@ -98,6 +98,8 @@ def test_the_printed_play_command_of_a_task_without_a_recorder(tmp_path: Path) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # shells let what they start in the background ignore it, and the tests may be in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not list(tmp_path.glob("logs/rsl_rl/*/*/exported/policy.onnx")):
