@@ -109,7 +109,11 @@ def test_the_printed_play_command_of_a_task_without_a_recorder(tmp_path: Path) -
         assert played.poll() is None, "it goes on"
     finally:
         played.send_signal(signal.SIGINT)
-        printed, _ = played.communicate(timeout=60)
+        try:
+            printed, _ = played.communicate(timeout=60)
+        finally:
+            # else it would play, and slow all others, for ever
+            played.kill()
     assert "Traceback" not in printed, printed[-3000:]
 
 

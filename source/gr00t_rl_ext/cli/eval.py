@@ -103,12 +103,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.server is not None:
         client = PolicyClient(arguments.server, api_token=arguments.api_token, timeout_s=arguments.timeout)
 
-    def mapping_of(agent_cfg: Any) -> EmbodimentMapping:
-        return EmbodimentMapping.load(getattr(getattr(agent_cfg.actor, "gr00t", None), "mapping", ""))
+    mapping = EmbodimentMapping()
 
     def check_agent(agent_cfg: Any) -> None:
+        nonlocal mapping
         if client is not None:
-            remote.check_mapping(client.keys(), mapping_of(agent_cfg))
+            mapping = EmbodimentMapping.load(getattr(getattr(agent_cfg.actor, "gr00t", None), "mapping", ""))
+            remote.check_mapping(client.keys(), mapping)
         for checkpoint in checkpoints.values():
             preflight.check_plays(agent_cfg, checkpoint)
         if scales and not hasattr(getattr(agent_cfg, "actor", None), "noise_scale"):
@@ -121,9 +122,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     with client or contextlib.nullcontext(), environments(arguments, check_agent) as (env, agent_cfg):
         others = {}
         if client is not None:
-            others[f"server {client.address}"] = lambda: remote.load_remote(
-                env, agent_cfg, client, mapping_of(agent_cfg)
-            )
+            others[f"server {client.address}"] = lambda: remote.load_remote(env, agent_cfg, client, mapping)
         evaluations = comparison.evaluate_all(
             env,
             agent_cfg,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded
+from gr00t_rl_ext.serving.protocol import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.serving.served_policy import ServedPolicy
@@ -45,7 +46,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         " checkpoint (directory or hub id)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=5555, help="its port; 0 for any (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="its port; 0 for any (default: %(default)s)")
     parser.add_argument("--api-token", help="what clients must tell (default: nothing)")
     parser.add_argument("--plain", action="store_true", help="of an export, GR00T alone as its own inference runs it")
     parser.add_argument("--noise_scale", type=float, help="how much noise decisions begin with (default: the policy's)")
@@ -150,7 +151,7 @@ def gr00t_fields(overrides: Sequence[str]) -> dict[str, Any]:
 def load(arguments: argparse.Namespace, changes: dict[str, Any]) -> tuple[ServedPolicy, str]:
     """The policy that the command line names, and what it is."""
     from gr00t_rl_ext.cli.export import read_model
-    from gr00t_rl_ext.cli.run_directory import latest_checkpoint
+    from gr00t_rl_ext.cli.run_directory import latest_checkpoint, model_file
     from gr00t_rl_ext.policy import export
     from gr00t_rl_ext.serving.served_policy import ServedPolicy, load_native, load_trained
 
@@ -160,10 +161,9 @@ def load(arguments: argparse.Namespace, changes: dict[str, Any]) -> tuple[Served
     if arguments.plain and not is_export:
         raise UsageError(f"--plain is for a checkpoint that export_gr00t.py wrote; {arguments.policy!r} is none.")
     if path.is_file() or (path.is_dir() and latest_checkpoint(path) is not None):
-        file = latest_checkpoint(path) if path.is_dir() else path
-        assert file is not None
+        file = model_file(path)
         served = load_trained(file, read_model(file), device, changes)
-        return served, f"{type(served.actor).__name__} of {file.resolve()}"
+        return served, f"{type(served.actor).__name__} of {file}"
     if is_export and not arguments.plain:
         served = ServedPolicy(export.load_exported(path, device, **changes))
         return served, f"{type(served.actor).__name__} exported to {path.resolve()}"

@@ -147,7 +147,7 @@ _ONLY_VALUES: Mapping[str, Any] = {
 """Fields of a stack of transformer blocks, and the only value that this package builds; GR00T's defaults."""
 
 _WITHOUT_EFFECT = (
-    *("dropout", "final_dropout"),  # there is none here, see dit.py
+    *("dropout", "final_dropout"),  # there is none here, see dit.py; fine-tuning reads them
     *("compute_dtype", "upcast_attention"),  # what it is loaded in decides
     *("num_embeds_ada_norm", "max_num_positional_embeddings"),  # of embeddings that no published checkpoint has
 )

@@ -62,7 +62,7 @@ class Gr00tConfig:
 class Gr00tModel(nn.Module):
     """Vision-language backbone and action head, for one embodiment.
 
-    ``train()`` and ``eval()`` compute the same: no dropout acts anywhere. Parameters come frozen from
+    ``train()`` and ``eval()`` compute the same: it has no dropout. Parameters come frozen from
     :func:`load_gr00t`; whoever trains some of them says which.
     """
 

@@ -25,7 +25,7 @@ class Recomputing(nn.Module):
     def run_block(self, block: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """``block(*args, **kwargs)``, recomputed in the backward pass where that is asked for."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            # no dropout acts anywhere, so there is no random state to restore
+            # the model has no dropout, and fine-tuning, which adds some, recomputes nothing: there is no random state
             out = checkpoint(block, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
             assert isinstance(out, Tensor)
             return out

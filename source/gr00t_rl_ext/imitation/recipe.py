@@ -152,6 +152,8 @@ class Regularization:
                 self._mask_token = weights.read(_MASK_TOKEN).to(model.device)
         device = model.device
         self._generator = torch.Generator(device if device.type == "cuda" else "cpu")
+        # once: a large model has thousands of modules to look through
+        self._hooked = list(self._hooks())
 
     @contextmanager
     def active(self, rng: np.random.Generator) -> Iterator[None]:
@@ -161,7 +163,7 @@ class Regularization:
             rng: Decides what is dropped; it draws one number, whatever the recipe.
         """
         self._generator.manual_seed(int(rng.integers(2**62)))
-        hooks = [layer.register_forward_hook(hook) for layer, hook in self._hooks()]
+        hooks = [layer.register_forward_hook(hook) for layer, hook in self._hooked]
         try:
             yield
         finally:

@@ -58,13 +58,13 @@ class ServedPolicy:
             cameras = tuple(encoder.spec.cameras[at] for at in mapping.camera_order)
         state, action = ({spec.key: spec.dim for spec in vector.specs} for vector in (robot.state, robot.action))
         language = robot.language_key or DEFAULT_LANGUAGE_KEY
-        self._to_raw = (lambda actions: actions) if isinstance(actor, HeadActor) else mapping.inverse_action
-        index = mapping.action_index
-        self.undecided = () if isinstance(actor, HeadActor) else _without(robot, index)
+        # the head decides in the checkpoint's keys, an adapter in the task's numbers
+        by_head = isinstance(actor, HeadActor)
+        self._to_raw = (lambda actions: actions) if by_head else mapping.inverse_action
+        self.undecided = () if by_head else _without(robot, mapping.action_index)
         """Keys of actions that the policy does not decide: they are answered as 0."""
 
-        own = BoundMapping(tuple(range(len(cameras))), action_index=index)
-        encoder.mapping = own
+        encoder.mapping = BoundMapping(tuple(range(len(cameras))), action_index=mapping.action_index)
         # one group for each camera, whose images may differ in size
         encoder.spec = self._spec = dataclasses.replace(
             encoder.spec, image_groups=tuple(f"video.{key}" for key in cameras), cameras=cameras, state_groups=(_STATE,)
@@ -87,8 +87,8 @@ class ServedPolicy:
         Returns:
             Key -> actions (B, H, D), float32, in the checkpoint's units.
         """
-        batch, device = len(observation.instructions), self.encoder.model.device
-        raw = torch.empty(0)
+        device, action = self.encoder.model.device, self.encoder.inputs.embodiment.action
+        raw = torch.empty(len(observation.instructions), self.horizon, action.raw_dim)
         # as GR00T does, each is told its own; those of one text are decided together
         for text in dict.fromkeys(observation.instructions):
             rows = [n for n, other in enumerate(observation.instructions) if other == text]
@@ -104,12 +104,8 @@ class ServedPolicy:
                 if seed is not None:
                     torch.manual_seed(seed)
                 chunk = self.actor(TensorDict(obs, batch_size=[len(rows)]))
-            decided = self._to_raw(chunk.view(len(rows), self.horizon, -1)).float().cpu()
-            if not len(raw):
-                raw = torch.empty(batch, *decided.shape[1:])
-            raw[rows] = decided
-        at = self.encoder.inputs.embodiment.action.slices()
-        return {key: raw[..., at[key]].numpy() for key in self.keys.action}
+            raw[rows] = self._to_raw(chunk.view(len(rows), self.horizon, -1)).float().cpu()
+        return {key: raw[..., at].numpy() for key, at in action.slices().items()}
 
 
 def load_trained(file: Path, saved: dict[str, Any], device: str, changes: Mapping[str, Any]) -> ServedPolicy:
