@@ -6,6 +6,7 @@
 - ``requirements_*.lock``: what NVIDIA's code needs, beside torch and what else the project has;
 - ``../layered_environment``: makes the environment that it runs in, once per user;
 - ``exact_attention``: stands in for the package flash_attn, which needs a GPU;
+- ``exact_rotations``: stands in for the package pytorch3d, which no registry has;
 - ``reference``: runs in that environment and knows nothing of ours;
 - ``command``: the command.
 

@@ -20,7 +20,9 @@ from safetensors.torch import load_file, save_file
 from tools.layered_environment import OracleError, oracle_python, run_in_environment
 
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
-from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+from gr00t_rl_ext.gr00t.backbone_qwen3vl import BACKBONE_CONFIG_FILE, PUBLISHED_QWEN3VL_CONFIG
+from gr00t_rl_ext.gr00t.checkpoint import PROCESSOR_FILE, resolve_checkpoint
+from gr00t_rl_ext.gr00t.embodiment import METADATA_FILE, STATISTICS_FILE
 from gr00t_rl_ext.gr00t.inputs import TOKENIZER_FILES
 from gr00t_rl_ext.gr00t.model import checkpoint_version
 from gr00t_rl_ext.serving.protocol import Observation
@@ -31,20 +33,53 @@ REFERENCE = Path(__file__).with_name("reference.py")
 MARKS = {"N1.5": "gr00t/model/gr00t_n1.py", "N1.6": "gr00t/model/gr00t_n1d6", "N1.7": "gr00t/model/gr00t_n1d7"}
 """Version -> what only its branch has."""
 
-COMPARED = {
-    "N1.5": Path(__file__).with_name("requirements_n1_5.lock"),
-    "N1.6": Path(__file__).with_name("requirements_n1_6.lock"),
+PINS = {
+    version: Path(__file__).with_name(f"requirements_{version.lower().replace('.', '_')}.lock") for version in MARKS
 }
-"""Version that can be compared -> pins of its package."""
+"""Version -> pins of its package."""
 
 TOKENIZERS = {
     "N1.5": "gr00t/model/backbone/eagle2_hg_model",
     "N1.6": "gr00t/model/modules/nvidia/Eagle-Block2A-2B-v2",
 }
-"""Where a version's checkout has the tokenizer that a checkpoint comes without."""
+"""Where a version's checkout has the tokenizer that a checkpoint comes without. N1.7's is a repository of the hub."""
 
-RANDOM_DATA_CONFIG = "so100"
-"""Of the random checkpoint of N1.5."""
+Dims = Mapping[str, int]
+"""Key -> dimensions."""
+
+RANDOM_N1_5: Mapping[str, tuple[Dims, Dims, tuple[str, ...]]] = {
+    "so100": ({"single_arm": 5, "gripper": 1}, {"single_arm": 5, "gripper": 1}, ("webcam",)),
+    "single_panda_gripper": (
+        {
+            "end_effector_position_relative": 3,
+            "end_effector_rotation_relative": 4,
+            "gripper_qpos": 2,
+            "base_position": 3,
+            "base_rotation": 4,
+        },
+        {
+            "end_effector_position": 3,
+            "end_effector_rotation": 3,
+            "gripper_close": 1,
+            "base_motion": 4,
+            "control_mode": 1,
+        },
+        ("left_view", "right_view", "wrist_view"),
+    ),
+}
+"""Data config -> state, actions and cameras of a random N1.5. The second has rotations and binary actions."""
+
+RANDOM: Mapping[str, Dims] = {
+    "N1.6": {"single_arm": 5, "gripper": 1},
+    "N1.7": {"eef_9d": 9, "gripper_position": 1, "joint_position": 7},
+}
+"""Version -> state and actions of a random checkpoint."""
+
+RELATIVE = {
+    "eef_9d": {"type": "EEF", "format": "XYZ_ROT6D"},
+    "joint_position": {"type": "NON_EEF", "format": "DEFAULT"},
+}
+"""Those keys of N1.7's whose actions are relative to the state, as those of its base checkpoint for DROID are."""
 
 SIZES = [(128, 128), (120, 160)]
 """Of images, where a checkpoint takes any."""
@@ -75,13 +110,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="gr00t_oracle.py",
         description="Compare this package with NVIDIA's own for GR00T, live: the same observations and the same noise"
         " go into both policies, in float32, and the actions that come out are compared. It makes an environment of its"
-        f" own for NVIDIA's package (minutes, once). Versions that can be compared: {', '.join(COMPARED)}.",
+        f" own for NVIDIA's package (minutes, once). Versions that can be compared: {', '.join(MARKS)}.",
     )
     parser.add_argument(
         "checkout",
         type=Path,
         metavar="CHECKOUT",
-        help="a checkout of NVIDIA/Isaac-GR00T, of the branch to compare with",
+        help="a checkout of NVIDIA/Isaac-GR00T, of the branch to compare with (n1.5-release, n1.6-release, main)",
     )
     parser.add_argument(
         "--checkpoint", help="directory or hub id of a real checkpoint (default: a tiny one with random weights)"
@@ -90,14 +125,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data-config",
         help="of an N1.5: name or JSON file, as agent.actor.gr00t.data_config (default of the random one:"
-        f" {RANDOM_DATA_CONFIG})",
+        f" {next(iter(RANDOM_N1_5))}; it can be of {', '.join(RANDOM_N1_5)})",
     )
     parser.add_argument(
         "--their-data-config",
         metavar="NAME",
         help="what NVIDIA's code calls that data config: a name, or MODULE:CLASS (default: the same)",
     )
-    parser.add_argument("--tokenizer", help="its tokenizer (default: the checkout's)")
+    parser.add_argument(
+        "--tokenizer",
+        help="its tokenizer: directory or hub id (default: the checkpoint's, the checkout's, of N1.7 the gated one)",
+    )
     parser.add_argument("--device", default="cpu", help="where both compute (default: %(default)s)")
     parser.add_argument(
         "--image-size",
@@ -129,7 +167,7 @@ def version_of(checkout: Path) -> str:
     """The version of GR00T that a checkout is of.
 
     Raises:
-        OracleError: It is none, or of a version that cannot be compared.
+        OracleError: It is none.
     """
     found = [version for version, mark in MARKS.items() if (checkout / mark).exists()]
     if not found:
@@ -137,21 +175,21 @@ def version_of(checkout: Path) -> str:
             f"{str(checkout)!r} is no checkout of NVIDIA/Isaac-GR00T: it has none of {', '.join(MARKS.values())}."
             " Clone it, and check out the branch of the version (n1.5-release, n1.6-release, main)."
         )
-    if found[-1] not in COMPARED:
-        others = "scripts/lerobot_oracle.py compares N1.7 live with LeRobot's. " if found[-1] == "N1.7" else ""
-        raise OracleError(
-            f"{str(checkout)!r} is of GR00T {found[-1]}, which this command cannot run; it can"
-            f" {', '.join(COMPARED)}. {others}`python -m gr00t_rl_ext.gr00t.conformance tests/data` compares all"
-            " versions with recorded outputs of NVIDIA's code."
-        )
     return found[-1]
 
 
-def random_checkpoint(folder: Path, version: str, seed: int) -> tuple[Path, Path]:
+def random_checkpoint(folder: Path, version: str, seed: int, data_config: str | None = None) -> tuple[Path, Path]:
     """A tiny checkpoint with random weights: as ours reads it, and as NVIDIA's code does."""
-    robot: dict[str, Any] = {name: {"single_arm": 5, "gripper": 1} for name in ("state_keys", "action_keys")}
-    robot |= {"video_keys": ("front", "wrist")} if version == "N1.6" else {"video_keys": ("webcam",), "image_size": 224}
+    state, action, cameras = (
+        RANDOM_N1_5[data_config] if data_config else (RANDOM[version], RANDOM[version], ("front", "wrist"))
+    )
+    robot: dict[str, Any] = {"state_keys": state, "action_keys": action, "video_keys": cameras}
+    robot |= {"image_size": 224} if version == "N1.5" else {}
     own = build_tiny_checkpoint(folder / "ours", version=version, seed=seed, **robot)
+    if version == "N1.5":
+        _make_quaternions(own)
+    if version == "N1.7":
+        _make_relative(own)
     for file in own.glob("*.safetensors"):
         rounded = {name: value.bfloat16().float() for name, value in load_file(file).items()}
         save_file(rounded, file, metadata={"format": "pt"})
@@ -163,6 +201,40 @@ def random_checkpoint(folder: Path, version: str, seed: int) -> tuple[Path, Path
         flags = {"use_flash_attention": True, "load_bf16": True}
         config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | flags), encoding="utf-8")
     return own, theirs
+
+
+def _make_quaternions(checkpoint: Path) -> None:
+    """Let the metadata of a tiny N1.5 tell which parts of its state are rotations, as NVIDIA's do."""
+    file = checkpoint / METADATA_FILE
+    metadata = json.loads(file.read_text(encoding="utf-8"))
+    for robot in metadata.values():
+        for key, field in robot["modalities"]["state"].items():
+            if "rotation" in key:
+                field["rotation_type"] = "quaternion"
+    file.write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def _make_relative(checkpoint: Path) -> None:
+    """Let a tiny N1.7 decide actions relative to the state, whose statistics differ from step to step."""
+    processor, statistics = (checkpoint / name for name in (PROCESSOR_FILE, STATISTICS_FILE))
+    fields, numbers = (json.loads(file.read_text(encoding="utf-8")) for file in (processor, statistics))
+    options = fields["processor_kwargs"]
+    options["use_relative_action"] = True
+    ((tag, robot),) = options["modality_configs"].items()
+    action = robot["action"]
+    for key, config in zip(action["modality_keys"], action["action_configs"], strict=True):
+        if key in RELATIVE:
+            config.update({"rep": "RELATIVE", "state_key": key, **RELATIVE[key]})
+    steps = len(action["delta_indices"])
+    numbers[tag]["relative_action"] = {
+        key: {
+            name: [[value * (1 + step) / steps for value in values] for step in range(steps)]
+            for name, values in numbers[tag]["action"][key].items()
+        }
+        for key in RELATIVE
+    }
+    processor.write_text(json.dumps(fields), encoding="utf-8")
+    statistics.write_text(json.dumps(numbers), encoding="utf-8")
 
 
 def observations(policy: ServedPolicy, size: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
@@ -204,20 +276,25 @@ def _compare(arguments: argparse.Namespace) -> int:
     if version == "N1.5" and data_config is None:
         if arguments.checkpoint is not None:
             raise OracleError("--data-config is missing: an N1.5 does not tell how its numbers are processed")
-        data_config = RANDOM_DATA_CONFIG
+        data_config = next(iter(RANDOM_N1_5))
     if version != "N1.5" and data_config is not None:
         raise OracleError(f"--data-config is for N1.5; a GR00T {version} tells by itself how numbers are processed")
+    if version == "N1.5" and arguments.checkpoint is None and data_config not in RANDOM_N1_5:
+        raise OracleError(
+            f"there are no random weights for --data-config {data_config}, only for {', '.join(RANDOM_N1_5)}; give"
+            " --checkpoint for others"
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.checkpoint is None:
-            own, theirs = random_checkpoint(folder, version, arguments.seed)
+            own, theirs = random_checkpoint(folder, version, arguments.seed, data_config)
         else:
             own = theirs = resolve_checkpoint(arguments.checkpoint).resolve()
             if (found := checkpoint_version(own)) != version:
                 raise OracleError(f"the checkpoint is a GR00T {found}, the checkout is of {version}")
             if tokenizer is None and not any((own / file).is_file() for file in TOKENIZER_FILES):
-                tokenizer = str(checkout / TOKENIZERS[version])
-        python = oracle_python(COMPARED[version], f"gr00t-oracle-{version}")
+                tokenizer = str(checkout / TOKENIZERS[version]) if version in TOKENIZERS else None
+        python = oracle_python(PINS[version], f"gr00t-oracle-{version}")
         fields = {"embodiment_tag": arguments.embodiment_tag, "dtype": "float32", "tokenizer": tokenizer or ""}
         fields["data_config"] = data_config or ""
         policy = load_native(str(own), arguments.device, fields)
@@ -238,6 +315,8 @@ def _compare(arguments: argparse.Namespace) -> int:
             "data_config": arguments.their_data_config or data_config,
             "device": arguments.device,
         }
+        if version == "N1.7":
+            job |= qwen_parts(theirs, tokenizer, folder)
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         versions = run_in_environment(python, REFERENCE, folder / "job.json")
         reference = {}
@@ -245,6 +324,17 @@ def _compare(arguments: argparse.Namespace) -> int:
             with np.load(case["out"], allow_pickle=False) as file:
                 reference[name] = {key: file[key] for key in file.files}
     return report(arguments, version, versions, mine, reference)
+
+
+def qwen_parts(checkpoint: Path, tokenizer: str | None, folder: Path) -> dict[str, str | None]:
+    """What an N1.7's backbone and tokenizer are made from; NVIDIA's code has neither."""
+    dims = checkpoint / BACKBONE_CONFIG_FILE
+    if not dims.is_file():
+        dims = folder / "backbone.json"
+        dims.write_text(json.dumps(PUBLISHED_QWEN3VL_CONFIG), encoding="utf-8")
+    if tokenizer is None and any((checkpoint / file).is_file() for file in TOKENIZER_FILES):
+        tokenizer = str(checkpoint)
+    return {"backbone": str(dims), "tokenizer": tokenizer}
 
 
 def report(

@@ -4,11 +4,12 @@
 """NVIDIA's side: its own policy, from a checkout, decides on given observations with given noise.
 
 Runs in an environment of its own: ``reference.py JOB``, where JOB is a JSON file with ``version``, ``checkout``,
-``checkpoint``, ``tag``, ``data_config`` (of N1.5), ``device`` and ``cases``, each with ``observations`` and ``out``
-(files of numpy). The last line that it prints is the versions used.
+``checkpoint``, ``tag``, ``data_config`` (of N1.5), ``backbone`` (of N1.7: its dimensions), ``tokenizer`` (of N1.7),
+``device`` and ``cases``, each with ``observations`` and ``out`` (files of numpy). The last line that it prints is the
+versions used.
 
 The policy computes in float32: NVIDIA's code rounds to bfloat16, by which nothing could be compared. flash_attn is
-replaced by exact attention.
+replaced by exact attention, and pytorch3d by scipy where it is not installed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,28 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 import exact_attention
+import exact_rotations
 
 EAGLE = "eagle"
 """Part of the path of the backbone's config in the checkout, whatever its case."""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% for part in message.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
+    "{% endfor %}<|im_end|>\n{% endfor %}"
+)
+"""What Qwen3-VL's template makes of a user's message, for a tokenizer that comes without a template."""
 
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     sys.path.insert(0, job["checkout"])
     exact_attention.install()
-    checkpoint = Path(job["checkpoint"])
-    _use_own_backbone(checkpoint)
+    if job["version"] == "N1.7":
+        _use_own_qwen(job)
+    else:
+        _use_own_eagle(Path(job["checkpoint"]))
     policy, decide = (_n1_5 if job["version"] == "N1.5" else _n1_6)(job)
     for case in job["cases"]:
         given = dict(np.load(case["observations"], allow_pickle=False))
@@ -54,7 +65,7 @@ Decide = Callable[[Any, Mapping[str, np.ndarray], int], dict[str, np.ndarray]]
 
 def _n1_5(job: Mapping[str, Any]) -> tuple[Any, Decide]:
     """N1.5's policy, with the data config that the job names."""
-    _without_pytorch3d()
+    exact_rotations.install()
     if not torch.cuda.is_available():
         # asked for the kernels of flash_attn
         torch.cuda.get_device_capability = lambda *_: (9, 0)
@@ -85,18 +96,8 @@ def _n1_5(job: Mapping[str, Any]) -> tuple[Any, Decide]:
     return policy, decide
 
 
-def _without_pytorch3d() -> None:
-    """Where it is not installed, do without: only data configs with rotations call it, and they fail then."""
-    try:
-        import pytorch3d.transforms  # noqa: F401
-    except ImportError:
-        package, transforms = ModuleType("pytorch3d"), ModuleType("pytorch3d.transforms")
-        package.transforms = transforms
-        sys.modules |= {"pytorch3d": package, "pytorch3d.transforms": transforms}
-
-
 def _n1_6(job: Mapping[str, Any]) -> tuple[Any, Decide]:
-    """N1.6's policy, in float32."""
+    """The policy of N1.6 and N1.7, in float32."""
     import gr00t.policy.gr00t_policy as module
     from gr00t.data.embodiment_tags import EmbodimentTag
 
@@ -150,7 +151,60 @@ def _drawing(noise: torch.Tensor) -> Iterator[None]:
         raise RuntimeError(f"NVIDIA's policy drew its noise {len(given)} times; expected once, of shape {noise.shape}")
 
 
-def _use_own_backbone(checkpoint: Path) -> None:
+def _use_own_qwen(job: Mapping[str, Any]) -> None:
+    """Make N1.7's backbone from its dimensions, and its processor from a tokenizer.
+
+    NVIDIA's code fetches both from a gated repository of the hub, before it loads the backbone's weights from the
+    checkpoint. Without a tokenizer its processor still comes from there.
+    """
+    import transformers
+
+    dims = json.loads(Path(job["backbone"]).read_text(encoding="utf-8"))
+    # as transformers 4 has it
+    rope = dict(dims["text_config"].pop("rope_parameters"))
+    dims["text_config"] |= {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope}
+
+    def backbone(*_: Any, **__: Any) -> Any:
+        config = transformers.Qwen3VLConfig(**dims)
+        config._attn_implementation = "sdpa"
+        return transformers.Qwen3VLForConditionalGeneration(config)
+
+    transformers.Qwen3VLForConditionalGeneration.from_pretrained = backbone
+    if job["tokenizer"] is None:
+        return
+
+    def processor(*_: Any, **__: Any) -> Any:
+        tokenizer = _tokenizer(job["tokenizer"], transformers.Qwen2TokenizerFast)
+        images = transformers.Qwen2VLImageProcessorFast(
+            size={"shortest_edge": 65536, "longest_edge": 16777216},
+            patch_size=16,
+            temporal_patch_size=2,
+            merge_size=2,
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+        )
+        videos = transformers.Qwen3VLVideoProcessor()
+        template = tokenizer.chat_template or CHAT_TEMPLATE
+        return transformers.Qwen3VLProcessor(images, tokenizer, videos, chat_template=template)
+
+    transformers.Qwen3VLProcessor.from_pretrained = processor
+
+
+def _tokenizer(place: str, kind: Callable[..., Any]) -> Any:
+    """A tokenizer of a directory or of the hub; one that transformers 5 wrote, which 4 does not read, as this kind."""
+    import transformers
+
+    config = Path(place) / "tokenizer_config.json"
+    own = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    if own.get("tokenizer_class") != "TokenizersBackend":
+        return transformers.AutoTokenizer.from_pretrained(place)
+    special = {name: own[name] for name in ("pad_token", "eos_token") if own.get(name)}
+    tokenizer = kind(tokenizer_file=str(Path(place) / "tokenizer.json"), **special)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return tokenizer
+
+
+def _use_own_eagle(checkpoint: Path) -> None:
     """Let a small checkpoint of ours have the backbone's dimensions and the tokenizer that lie beside its weights.
 
     NVIDIA keeps both in its code. A published checkpoint has neither file, so that nothing changes for it.
@@ -177,12 +231,9 @@ def _use_own_backbone(checkpoint: Path) -> None:
         # the checkout's own code, without the question whether it may run
         found = processor_of(path, *args, **{"trust_remote_code": True, **kwargs})
         if tokenizer.is_file():
-            own = json.loads((checkpoint / "tokenizer_config.json").read_text(encoding="utf-8"))
-            special = {name: own[name] for name in ("pad_token", "eos_token") if own.get(name)}
             template = found.tokenizer.chat_template
-            found.tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), **special)
+            found.tokenizer = _tokenizer(str(checkpoint), transformers.PreTrainedTokenizerFast)
             found.tokenizer.chat_template = template
-            found.tokenizer.model_input_names = ["input_ids", "attention_mask"]
         return found
 
     transformers.AutoConfig.from_pretrained = config
