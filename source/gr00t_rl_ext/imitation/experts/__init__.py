@@ -13,6 +13,7 @@ from torch import Tensor
 from gr00t_rl_ext.imitation.experts.cubes import LiftExpert, StackExpert
 from gr00t_rl_ext.imitation.experts.fetch import PickAndPlaceExpert, ReachExpert
 from gr00t_rl_ext.imitation.experts.joint_space import JointStackExpert
+from gr00t_rl_ext.imitation.experts.task_space import PoseStackExpert
 
 
 class Expert(Protocol):
@@ -44,6 +45,7 @@ class Expert(Protocol):
 EXPERTS: dict[str, type[Expert]] = {
     "Isaac-Lift-Cube-Franka-IK-Rel-v0": LiftExpert,
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": StackExpert,
+    "Isaac-Stack-Cube-Franka-IK-Abs-v0": PoseStackExpert,
     "Isaac-Stack-Cube-Franka-v0": JointStackExpert,
     "gym:FetchReach-v4": ReachExpert,
     "gym:FetchReachDense-v4": ReachExpert,

@@ -12,6 +12,7 @@ _AGENTS = f"{__name__}.agents.rsl_rl_cfg"
 for _task_id, _env_cfg in {
     "Isaac-Stack-Cube-Franka-v0": "FrankaStackCubeEnvCfg",
     "Isaac-Stack-Cube-Franka-IK-Rel-v0": "FrankaStackCubeIkRelEnvCfg",
+    "Isaac-Stack-Cube-Franka-IK-Abs-v0": "FrankaStackCubeIkAbsEnvCfg",
 }.items():
     gym.register(
         id=_task_id,

@@ -91,3 +91,17 @@ class FrankaStackCubeIkRelEnvCfg(stack_ik_rel_env_cfg.FrankaCubeStackEnvCfg):
         _add_franka(self)
         # devices of the stock teleoperation task
         self.teleop_devices = type(self.teleop_devices)()
+
+
+@configclass
+class FrankaStackCubeIkAbsEnvCfg(FrankaStackCubeIkRelEnvCfg):
+    """Pose of the point between the fingertips in the robot's base frame, as ``eef_pose`` observes it, by differential
+    inverse kinematics, and a binary gripper: 8 actions, position [m], quaternion (x, y, z, w) and gripper."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        arm = self.actions.arm_action
+        arm.controller.use_relative_mode = False
+        arm.scale = 1.0
+        # the stock task with relative poses has 0.107, by which a command to stay would move the hand 3.6 mm
+        arm.body_offset = replace(arm.body_offset, pos=self.scene.ee_frame.target_frames[0].offset.pos)
