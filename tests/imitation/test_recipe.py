@@ -176,7 +176,22 @@ def test_the_small_recipe_draws_nothing(models: dict[str, Gr00tModel]) -> None:
     assert isinstance(recipe, Recipe)
 
 
+def test_images_alone(models: dict[str, Gr00tModel]) -> None:
+    recipe = recipe_for(models["N1.5"], "augment")
+    assert (recipe.dropout, recipe.state_dropout, recipe.augments) == ({}, 0.0, True)
+    assert recipe.train == ("projector", "dit")
+
+
 # Runs
+
+
+def test_a_run_with_other_images_in_each_step(tmp_path: Path) -> None:
+    data, base = sft_runs.dataset(tmp_path / "data"), sft_runs.tiny(tmp_path / "base")
+    plain, augmented = (sft_runs.run(data, base, recipe=name) for name in ("small", "augment"))
+    assert augmented.facts["recipe"] == "augment: random crop and colours, no dropout"
+    assert "keeps images" in augmented.facts["training"]
+    assert augmented.trainer.evaluate() == pytest.approx(plain.trainer.evaluate(), rel=1e-5)
+    assert augmented.trainer.step() != plain.trainer.step()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

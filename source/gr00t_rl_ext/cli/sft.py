@@ -75,7 +75,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     model.add_argument(
         "--recipe",
         help=f"{RECIPES[0]}: with dropout, random crops and colours, as GR00T's authors fine-tune it. {RECIPES[1]}:"
-        f" without (default: {RECIPES[0]} for models of more than {MAX_SMALL_PARAMETERS // 10**6} million parameters).",
+        f" with random crops and colours alone. {RECIPES[2]}: without (default: {RECIPES[0]} for models of more than"
+        f" {MAX_SMALL_PARAMETERS // 10**6} million parameters, else {RECIPES[2]}).",
     )
     model.add_argument(
         "--train",

@@ -29,8 +29,7 @@ from gr00t_rl_ext.gr00t.images import ImageRecipe, ImageTransform
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.imitation.sft_options import MAX_SMALL_PARAMETERS, RECIPES
 
-NVIDIA, SMALL = RECIPES
-
+NVIDIA, AUGMENT, SMALL = RECIPES
 
 COLOR_JITTER = {"brightness": 0.3, "contrast": 0.4, "saturation": 0.5, "hue": 0.08}
 """Of all data configs of N1.5, and of the examples of N1.6 and N1.7."""
@@ -63,6 +62,8 @@ class Recipe:
         """What it does, for a table."""
         if self.name == SMALL:
             return "small: no dropout, images as in evaluations"
+        if self.name == AUGMENT:
+            return "augment: random crop and colours, no dropout"
         rates = ", ".join(f"{stack.split('.')[1]} {rate:g}" for stack, rate in self.dropout.items() if rate)
         return f"nvidia: dropout ({rates or 'none'}; state {self.state_dropout:g}), random crop and colours"
 
@@ -72,13 +73,13 @@ def recipe_for(model: Gr00tModel, name: str | None = None) -> Recipe:
 
     Args:
         model: Whose config tells the probabilities.
-        name: :data:`NVIDIA` or :data:`SMALL`. None: the first for models of more than
-            :data:`~.sft_options.MAX_SMALL_PARAMETERS`.
+        name: One of :data:`~.sft_options.RECIPES`. None: the first for models of more than
+            :data:`~.sft_options.MAX_SMALL_PARAMETERS`, else the last.
     """
     if name is None:
         name = NVIDIA if sum(parameter.numel() for parameter in model.parameters()) > MAX_SMALL_PARAMETERS else SMALL
-    if name == SMALL:
-        return Recipe(SMALL, ("projector", "dit"), {}, {}, 0.0, False)
+    if name != NVIDIA:
+        return Recipe(name, ("projector", "dit"), {}, {}, 0.0, name == AUGMENT)
     raw = model.config.raw
     head = raw.get("action_head_cfg", raw)
     stacks = {"action_head.model": "diffusion_model_cfg", "action_head.vl_self_attention": "vl_self_attention_cfg"}

@@ -19,7 +19,7 @@ SCHEDULES = ("cosine", "constant")
 MAX_SMALL_PARAMETERS = 50_000_000
 """A small model has no more than these. It has recipes of its own, here and in reinforcement learning."""
 
-RECIPES = ("nvidia", "small")
+RECIPES = ("nvidia", "augment", "small")
 """Names of :mod:`~gr00t_rl_ext.imitation.recipe`."""
 
 
