@@ -286,13 +286,15 @@ JOINTS = {"term": "joint_position", "slice": [0, 7]}
         # missing
         (
             {"state": {"arm": JOINTS, "hand": "joint_position"}},
-            "state: nothing is said of the checkpoint's rotation; its state keys are arm (7), rotation (4),"
+            "state: nothing is said of rotation, which the checkpoint's embodiment 'robot' has;"
+            " its state keys are arm (7), rotation (4),"
             " hand (1). Add "
             "what corresponds to them",
         ),
         (
             {"video": {"front": "table_cam"}},
-            "video: nothing is said of the checkpoint's wrist; its video keys are wrist, front. Add what",
+            "video: nothing is said of wrist, which the checkpoint's embodiment 'robot' has;"
+            " its video keys are wrist, front. Add what",
         ),
         (
             {"action": {"arm_action": "arm"}, "unused": {"action": ["hand"]}},
@@ -302,7 +304,8 @@ JOINTS = {"term": "joint_position", "slice": [0, 7]}
         ),
         (
             {"action": {"arm_action": "arm", "gripper_action": {"key": "arm", "slice": [0, 1]}}},
-            "action: nothing is said of the checkpoint's hand; its action keys are hand (1), arm (7). Add what"
+            "action: nothing is said of hand, which the checkpoint's embodiment 'robot' has;"
+            " its action keys are hand (1), arm (7). Add what"
             " corresponds"
             " to them, or name them in `unused.action`",
         ),

@@ -34,7 +34,8 @@ def check_mapping(keys: PolicyKeys, mapping: EmbodimentMapping) -> None:
     Raises:
         EmbodimentMappingError: It names keys that the policy does not have, or lacks some.
     """
-    mapping.check_checkpoint(_robot(keys, dict.fromkeys(keys.state, 1), dict.fromkeys(keys.action, 1)))
+    names = (dict.fromkeys(part) for part in (keys.state, keys.video, keys.action))
+    mapping.check_keys("the server's policy", *names)
 
 
 def completed(mapping: EmbodimentMapping, keys: PolicyKeys, spec: TaskSpec) -> tuple[EmbodimentMapping, dict[str, str]]:

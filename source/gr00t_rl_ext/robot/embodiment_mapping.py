@@ -280,16 +280,28 @@ class EmbodimentMapping(_Section):
         Raises:
             EmbodimentMappingError: A key is unknown, or one is missing.
         """
-        states, actions = ({spec.key: spec.dim for spec in v.specs} for v in (embodiment.state, embodiment.action))
+        state, action = ({spec.key: spec.dim for spec in v.specs} for v in (embodiment.state, embodiment.action))
+        self.check_keys(
+            f"the checkpoint's embodiment {embodiment.tag!r}", state, dict.fromkeys(embodiment.video_keys), action
+        )
+
+    def check_keys(
+        self,
+        owner: str,
+        state: Mapping[str, int | None],
+        video: Mapping[str, int | None],
+        action: Mapping[str, int | None],
+    ) -> None:
+        """:meth:`check_checkpoint` for keys that are somebody's, with their widths where these are known."""
         for section, keys, used, unused in (
-            ("state", states, list(self.state), ()),
-            ("video", dict.fromkeys(embodiment.video_keys), list(self.video), ()),
-            ("action", actions, [part.key for parts in self.action.values() for part in parts], self.unused.action),
+            ("state", state, list(self.state), ()),
+            ("video", video, list(self.video), ()),
+            ("action", action, [part.key for parts in self.action.values() for part in parts], self.unused.action),
         ):
             # a checkpoint may not name its cameras; then the order of the file counts
             if not used or not keys:
                 continue
-            what = f"the checkpoint's embodiment {embodiment.tag!r} has no {section} key"
+            what = f"{owner} has no {section} key"
             self._check_known(section, used, what, keys)
             self._check_known(f"unused.{section}", unused, what, keys)
             if both := [key for key in unused if key in used]:
@@ -297,7 +309,7 @@ class EmbodimentMapping(_Section):
             if missing := [key for key in keys if key not in used and key not in unused]:
                 raise self.error(
                     section,
-                    f"nothing is said of the checkpoint's {', '.join(missing)}; its {section} keys are "
+                    f"nothing is said of {', '.join(missing)}, which {owner} has; its {section} keys are "
                     f"{describe(keys)}. Add what corresponds to them"
                     + (", or name them in `unused.action`" if section == "action" else ""),
                 )
