@@ -13,6 +13,7 @@ import pytest
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
 from gr00t_rl_ext.cli import profile, summary
+from gr00t_rl_ext.starters import Starter, starters
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.stack.config.franka.agents import rsl_rl_cfg as stack
 
@@ -100,6 +101,36 @@ def test_the_small_profile_compares_a_policy_of_the_user_by_success() -> None:
     assert profile.choose(parse("--task", TASK, "--device", "cpu"), cfg) is profile.SMALL_GROUPS
     cfg.actor.gr00t.checkpoint = "tiny"
     assert profile.choose(parse("--task", TASK, "--device", "cpu"), cfg).name == "starter"
+
+
+@pytest.mark.parametrize("starter", starters(), ids=lambda starter: starter.name)
+@pytest.mark.parametrize("agent", ["gr00t_ppo", "gr00t_ppo_small"])
+def test_a_run_executes_as_many_steps_of_its_starter_as_it_was_measured_with(agent: str, starter: Starter) -> None:
+    arguments = parse("--task", starter.task, "--agent", agent)
+    chosen = profile.starter_profile(arguments)
+    assert chosen is not None
+    assert [item for item in chosen.overrides if "chunk_length" in item] == [
+        f"agent.actor.chunk_length={starter.chunk_length}"
+    ]
+    profile.apply(chosen, told := parse("--task", starter.task, "--agent", agent, "agent.actor.chunk_length=6"))
+    assert told.overrides_under("agent.actor.chunk_length=") == ["agent.actor.chunk_length=6"]
+
+
+@pytest.mark.parametrize(
+    ("task", "agent", "taken"),
+    [
+        ("Isaac-Lift-Cube-Franka-IK-Rel-v0", "gr00t_grpo", True),
+        ("Isaac-Lift-Cube-Franka-IK-Rel-v0", "gr00t_grpo_small", True),
+        ("gym:FetchPickAndPlace-v4", "gr00t_grpo", True),
+        # no recipe for small models: rounds of half an episode, with settings for billions of parameters
+        (TASK, "gr00t_grpo", False),
+        (TASK, "gr00t_flow_ppo", False),
+    ],
+)
+def test_which_agents_begin_with_a_starter(task: str, agent: str, taken: bool) -> None:
+    assert (profile.starter_profile(parse("--task", task, "--agent", agent)) is not None) == taken
+    asked = parse("--task", task, "--agent", agent, "agent.actor.gr00t.checkpoint=starter")
+    assert profile.starter_profile(asked) is not None
 
 
 def test_the_small_profile_compares_returns_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

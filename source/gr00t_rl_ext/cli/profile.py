@@ -62,8 +62,10 @@ EPISODES = 200
 
 CHECKPOINT = "agent.actor.gr00t.checkpoint"
 
+CHUNK = "agent.actor.chunk_length"
+
 STEERING = ("gr00t_ppo", "gr00t_grpo")
-"""Agents that begin with the task's starter where no checkpoint is named."""
+"""Agents that begin with the task's starter where no checkpoint is named, if they have a recipe for small models."""
 
 
 def starter_profile(arguments: Arguments, agent_cfg: Any = None) -> Profile | None:
@@ -84,10 +86,13 @@ def starter_profile(arguments: Arguments, agent_cfg: Any = None) -> Profile | No
             return None
         if starter is None:
             raise UsageError(no_starter(str(arguments.task)))
-    elif starter is None or agent.removesuffix(SMALL) not in STEERING or _names_a_checkpoint(agent_cfg):
+    elif starter is None or not _begins_with_it(starter.task, agent) or _names_a_checkpoint(agent_cfg):
         return None
     seen = map(with_quoted_names, starter.settings)
-    overrides = (f"{CHECKPOINT}={STARTER}", *seen, *_as_small(str(arguments.task), agent))
+    # as it was measured, whatever a recipe for other checkpoints says
+    chunk = f"{CHUNK}={starter.chunk_length}"
+    small = [item for item in _as_small(starter.task, agent) if not item.startswith(f"{CHUNK}=")]
+    overrides = (f"{CHECKPOINT}={STARTER}", *seen, chunk, *small)
     in_isaac_lab = not is_gymnasium(arguments.task)
     return Profile(
         "starter",
@@ -97,6 +102,18 @@ def starter_profile(arguments: Arguments, agent_cfg: Any = None) -> Profile | No
         overrides=overrides,
         evaluated=EPISODES,
     )
+
+
+def _begins_with_it(task: str, agent: str) -> bool:
+    """Whether an agent takes the task's starter without being asked: it steers, and has a recipe for small models."""
+    steers = agent.removesuffix(SMALL) in STEERING
+    return steers and (is_gymnasium(task) or agent.endswith(SMALL) or _has_small_recipe(task, agent))
+
+
+def _has_small_recipe(task: str, agent: str) -> bool:
+    import gymnasium as gym
+
+    return f"{agent}{SMALL}" in gym.spec(task).kwargs
 
 
 def _names_a_checkpoint(agent_cfg: Any) -> bool:
@@ -109,10 +126,9 @@ def _as_small(task: str, agent: str) -> tuple[str, ...]:
     if is_gymnasium(task) or agent.endswith(SMALL):
         # the agents of Gymnasium's tasks are such recipes
         return ()
-    import gymnasium as gym
     from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
 
-    if f"{agent}{SMALL}" not in gym.spec(task).kwargs:
+    if not _has_small_recipe(task, agent):
         return ()
     with contextlib.redirect_stdout(io.StringIO()):
         cfgs: list[Any] = [load_cfg_from_registry(task, name) for name in (agent, f"{agent}{SMALL}")]

@@ -215,7 +215,8 @@ class Gr00tPpoRunnerCfg(RunnerCfg):
 
     actor = Gr00tSteeringActorCfg()
     critic = Gr00tCriticCfg()
-    algorithm = Gr00tPpoAlgorithmCfg(**STEERING_PPO)
+    # Fetch's recipe, which was measured without them, is the exception
+    algorithm = Gr00tPpoAlgorithmCfg(**STEERING_PPO | WARM_UPS)
 
 
 @configclass

@@ -16,8 +16,15 @@ gym.register(
     kwargs={
         "env_cfg_entry_point": f"{__name__}.env_cfg:FrankaLiftCubeIkRelEnvCfg",
         "rsl_rl_cfg_entry_point": f"{_AGENTS}:RslRlMlpPpoRunnerCfg",
-        **agents(_AGENTS, "gr00t_ppo", "gr00t_ppo_small", "gr00t_grpo", "gr00t_adapter_ppo", "gr00t_adapter_grpo"),
-        **agents(_AGENTS, "gr00t_flow_ppo", "gr00t_flow_ppo_small", "gr00t_flow_grpo"),
+        **agents(_AGENTS, "gr00t_ppo", "gr00t_ppo_small", "gr00t_grpo", "gr00t_grpo_small"),
+        **agents(
+            _AGENTS,
+            "gr00t_adapter_ppo",
+            "gr00t_adapter_grpo",
+            "gr00t_flow_ppo",
+            "gr00t_flow_ppo_small",
+            "gr00t_flow_grpo",
+        ),
         **agents(_AGENTS, "gr00t_lora_ppo", "gr00t_residual_ppo", "gr00t_residual_ppo_small", "mlp_ppo"),
     },
 )

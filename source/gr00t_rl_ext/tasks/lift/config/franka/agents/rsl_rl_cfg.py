@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from isaaclab.utils import configclass
 
-from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.algorithms.configs import Gr00tGrpoAlgorithmCfg, Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.policy.configs import Gr00tFlowActorCfg, Gr00tResidualActorCfg, Gr00tSteeringActorCfg
 from gr00t_rl_ext.tasks import recipes
 
@@ -113,6 +113,18 @@ class Gr00tGrpoRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
 
     experiment_name = "gr00t_grpo_lift_cube_franka"
     num_steps_per_env = DECISIONS_PER_EPISODE
+
+
+@configclass
+class Gr00tGrpoSmallRunnerCfg(recipes.Gr00tGrpoRunnerCfg):
+    """``gr00t_grpo_small``: with 128 environments 16 groups of 8 per update, over whole episodes."""
+
+    experiment_name = "gr00t_grpo_lift_cube_franka"
+    num_steps_per_env = 25
+    max_iterations = 41
+    save_interval = 10
+    actor = Gr00tSteeringActorCfg(chunk_length=4)
+    algorithm = Gr00tGrpoAlgorithmCfg(**recipes.STEERING, num_mini_batches=16)
 
 
 @configclass
