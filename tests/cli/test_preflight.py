@@ -143,6 +143,75 @@ def test_unknown_embodiment(fails: Any, checkpoint: Path) -> None:
     assert "available are new_embodiment" in error
 
 
+def edit_config(directory: Path, changes: dict[str, Any], *section: str) -> None:
+    file = directory / "config.json"
+    content = part = json.loads(file.read_text())
+    for name in section:
+        part = part[name]
+    part |= changes
+    file.write_text(json.dumps(content))
+
+
+DIT = ("action_head_cfg", "diffusion_model_cfg")
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda d: (d / "model-00002-of-00002.safetensors").unlink(), "lacks 1 of the 2 shards that"),
+        (lambda d: (d / "model-00001-of-00002.safetensors").write_bytes(b"x" * 40), "model-00001-of-00002.safetensors"),
+        (lambda d: edit_config(d, {"activation_fn": "geglu"}, *DIT), "diffusion_model_cfg.activation_fn is 'geglu'"),
+        (lambda d: edit_config(d, {"norm_eps": 0.1}, *DIT), "diffusion_model_cfg.norm_eps is 0.1; only 1e-05"),
+        (lambda d: edit_config(d, {"use_rope": True}, *DIT), "diffusion_model_cfg has use_rope, which this package"),
+        (lambda d: edit_config(d, {"state_history_length": 4}, DIT[0]), "state_history_length is 4; only 1"),
+        (lambda d: edit_config(d, {"hidden_size": 32}, DIT[0]), "the checkpoint's configs describe"),
+        (lambda d: edit_config(d, {"max_state_dim": 5}, DIT[0]), "16 dimensions exceed max_state_dim = 5"),
+    ],
+)
+def test_a_checkpoint_that_could_not_be_loaded(fails: Any, broken: Path, damage: Any, text: str) -> None:
+    damage(broken)
+    error = fails("--task", TASK, f"agent.actor.gr00t.checkpoint={broken}")
+    assert text in error
+    assert "agent.actor.gr00t: " in error
+
+
+def test_a_tokenizer_of_another_vocabulary(fails: Any, checkpoint: Path, tmp_path_factory: Any) -> None:
+    other = build_tiny_checkpoint(tmp_path_factory.mktemp("other") / "n1_7", version="N1.7")
+    error = fails(
+        *("--task", TASK, f"agent.actor.gr00t.checkpoint={checkpoint}", f"agent.actor.gr00t.tokenizer={other}")
+    )
+    assert "the tokenizer maps <IMG_CONTEXT> to " in error
+    assert "they do not belong together. GR00T N1.5 uses" in error
+
+
+@pytest.mark.parametrize("name", ["tiny", "starter"])
+def test_what_the_packages_own_checkpoints_do_not_have(fails: Any, name: str) -> None:
+    own = f"agent.actor.gr00t.checkpoint={name}"
+    error = fails("--task", TASK, own, "agent.actor.gr00t.data_config=nonsense")
+    assert "data_config is 'nonsense', which is neither a file nor the name of a known data config" in error
+    error = fails("--task", TASK, own, "agent.actor.gr00t.embodiment_tag=spot")
+    assert f"embodiment_tag is 'spot', but `{name}` has 'new_embodiment' alone" in error
+
+
+def test_a_data_config_that_does_not_fit(fails: Any, checkpoint: Path, tmp_path_factory: Any) -> None:
+    content: dict[str, Any] = {"embodiment_tag": "new_embodiment", "action_horizon": 16, "resize": [99, 99]}
+    content |= {"state_keys": ["joint_position", "eef_pose"], "action_keys": ["arm", "gripper"]}
+    for part in ("state", "action"):
+        content[f"{part}_modes"] = dict.fromkeys(content[f"{part}_keys"], "min_max")
+    file = tmp_path_factory.mktemp("configs") / "mine.json"
+    own = ("--task", TASK, f"agent.actor.gr00t.checkpoint={checkpoint}", f"agent.actor.gr00t.data_config={file}")
+    file.write_text(json.dumps(content))
+    assert "the data config resizes images to 99 x 99, the model takes" in fails(*own)
+    file.write_text(json.dumps(content | {"resize": None, "max_state_dim": 5}))
+    assert "16 dimensions exceed the data config's max_state_dim = 5" in fails(*own)
+    file.write_text(json.dumps(content | {"resize": None, "state_keys": ["joint_position"]}))
+    assert "state_modes names eef_pose, which state_keys does not have" in fails(*own)
+    content["state_keys"] = ["joint_position", "elbow"]
+    content["state_modes"] = dict.fromkeys(content["state_keys"], "min_max")
+    file.write_text(json.dumps(content | {"resize": None}))
+    assert "elbow" in fails(*own)
+
+
 EXAMPLE = "gr00t_rl_ext.tasks.stack.config.franka:mapping_degrees.yaml"
 
 

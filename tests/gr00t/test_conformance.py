@@ -84,6 +84,22 @@ def test_nothing_to_compare(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert "is no directory; expected a folder of reference outputs" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_incomplete_fails(tmp_path: Path, capsys: pytest.CaptureFixture):
+    copy = Path(shutil.copytree(DATA / "processing_n1_5", tmp_path / "processing"))
+    (copy / "so100" / "io.npz").unlink()
+    assert main([str(copy)]) == 1
+    assert "so100" in capsys.readouterr().out
+    (missed,) = [part for part in compare(copy) if not part.agrees]
+    assert missed.what == "so100: not recognised, holds data_config.json, experiment_cfg"
+
+
+def test_weights_that_are_cut_off_are_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture):
+    copy = Path(shutil.copytree(DATA / "gr00t_n1_5_tiny", tmp_path / "model"))
+    (copy / "ref_io.safetensors").write_bytes((copy / "ref_io.safetensors").read_bytes()[:5000])
+    assert main([str(copy)]) == 1
+    assert "SafetensorError: " in capsys.readouterr().err
+
+
 def test_what_is_broken_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):
     folder = Path(shutil.copytree(DATA / "processing_n1_5" / "so100", tmp_path / "so100"))
     content = json.loads((folder / "data_config.json").read_text())

@@ -153,6 +153,38 @@ def test_a_foreign_checkpoint_is_a_guess():
     assert (named.is_guess, named.origin, named.is_plain) == (False, "oxe_droid", False)
 
 
+def test_a_guess_stays_one_when_it_is_recorded(tmp_path: Path):
+    guessed = load_embodiment(DATA / "oxe_droid", "oxe_droid").data_config
+    assert guessed is not None
+    copy = Path(shutil.copytree(DATA / "oxe_droid", tmp_path / "copy"))
+    guessed.write(copy)
+    robot = load_embodiment(copy, "oxe_droid")
+    assert (robot.is_guess, robot.origin) == (True, "checkpoint, a guess")
+    told = load_embodiment(copy, "oxe_droid", data_config="oxe_droid").data_config
+    assert told is not None
+    told.write(copy)
+    assert "guess" not in json.loads((copy / "experiment_cfg/data_config.json").read_text())
+    assert not load_embodiment(copy, "oxe_droid").is_guess
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"state_keys": ["arm", "arm"]}, "state_keys names arm more than once"),
+        ({"video_keys": ["front", "wrist", "front"]}, "video_keys names front more than once"),
+        ({"state_keys": [], "state_modes": {}}, "state_keys is empty; expected keys in order"),
+    ],
+)
+def test_keys_that_make_no_vector(tmp_path: Path, changes: dict, text: str):
+    content = {"embodiment_tag": "new_embodiment", "action_horizon": 16}
+    content |= {name: ["arm"] for name in ("state_keys", "action_keys")}
+    content |= {name: {"arm": "min_max"} for name in ("state_modes", "action_modes")}
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(content | changes))
+    with pytest.raises(Gr00tCheckpointError, match=text):
+        read_data_config(str(file))
+
+
 def test_a_tiny_checkpoint_is_no_guess(tiny_checkpoint: Path):
     robot = load_embodiment(tiny_checkpoint, "new_embodiment")
     assert (robot.is_guess, robot.origin, robot.is_plain) == (False, "gr00t_rl_ext", True)

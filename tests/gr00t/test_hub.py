@@ -25,7 +25,8 @@ from gr00t_rl_ext.gr00t.hub import HubId
         ("nvidia/GN1x-Tuned@gn1_6", HubId("nvidia/GN1x-Tuned", revision="gn1_6")),
         ("a/b/checkpoint-2000", HubId("a/b", "checkpoint-2000")),
         ("a/b/c/d@refs/pr/1", HubId("a/b", "c/d", "refs/pr/1")),
-        ("a/b@main/checkpoint-2000", HubId("a/b", "checkpoint-2000", "main")),
+        ("a/b@feature/x", HubId("a/b", revision="feature/x")),
+        ("a/b@refs/pr/1", HubId("a/b", revision="refs/pr/1")),
         ("./a/b", None),
         ("/a/b", None),
         ("a/../b", None),
@@ -43,6 +44,7 @@ FILES = (
     *("config.json", "model-00001-of-00002.safetensors", "experiment_cfg/metadata.json", "processor/statistics.json"),
     *("optimizer.pt", "checkpoint-1000/config.json", "checkpoint-1000/model.safetensors", "videos/a.mp4"),
     *("checkpoint-1000/optimizer.pt", "other/model.safetensors", "checkpoint-1000/processor/statistics.json"),
+    *("other/config.json", "videos/notes.txt", "other/experiment_cfg/metadata.json", "checkpoint-1000/runs/a.json"),
 )
 """Of a repository with a checkpoint at its top, and others below."""
 
@@ -57,8 +59,9 @@ FILES = (
 def test_nothing_else_is_downloaded(hub_id: str, expected: tuple[str, ...]):
     found = HubId.parse(hub_id)
     assert found is not None
-    allowed, ignored = found.patterns(["*.safetensors", *COMPANION_PATTERNS])
-    kept = filter_repo_objects(FILES, allow_patterns=allowed, ignore_patterns=ignored)
+    kept: set[str] = set()
+    for allowed, ignored in found.patterns(["*.safetensors", *COMPANION_PATTERNS]):
+        kept |= set(filter_repo_objects(FILES, allow_patterns=allowed, ignore_patterns=ignored))
     assert sorted(kept) == sorted(expected)
 
 
@@ -83,7 +86,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_folder_and_a_revision_in_the_local_cache(offline: Path, tiny_checkpoint: Path):
     there = cached(offline, tiny_checkpoint, "checkpoint-2000", "gn1_6")
     assert resolve_checkpoint("somebody/a-model/checkpoint-2000@gn1_6") == there
-    assert resolve_checkpoint("somebody/a-model@gn1_6/checkpoint-2000", weights=False) == there
+    assert resolve_checkpoint("somebody/a-model/checkpoint-2000@gn1_6", weights=False) == there
     with pytest.raises(Gr00tCheckpointError, match="'somebody/a-model' has no folder 'elsewhere' at revision 'gn1_6'"):
         resolve_checkpoint("somebody/a-model/elsewhere@gn1_6")
     with pytest.raises(Gr00tCheckpointError, match="has no config.json; expected the directory .* one level deeper"):
@@ -101,18 +104,20 @@ def test_a_revision_that_does_not_exist(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(Gr00tCheckpointError, match="'a/b' has no revision 'gn1_7'; expected one of its branches, tags"):
         resolve_checkpoint("a/b@gn1_7")
+    with pytest.raises(Gr00tCheckpointError, match="'gn1_7/x'; .* A folder stands before it: a/b/x@gn1_7"):
+        resolve_checkpoint("a/b@gn1_7/x")
 
 
 def test_small_files_come_without_the_weights(monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path):
     """What a checkpoint says is checked before gigabytes are downloaded."""
-    asked: dict[str, Any] = {}
+    asked: list[str] = []
 
     def download(repository: str, **options: Any) -> str:
-        asked.update(options, repository=repository)
+        asked.extend(options["allow_patterns"])
         return str(tiny_checkpoint)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert resolve_checkpoint("a/b", weights=False) == tiny_checkpoint
-    assert not any("safetensors" in pattern for pattern in asked["allow_patterns"])
+    assert not any("safetensors" in pattern for pattern in asked)
     resolve_checkpoint("a/b")
-    assert "*.safetensors" in asked["allow_patterns"]
+    assert "*.safetensors" in asked

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import torch
 from tiny_policy import SPEC, load_encoder, observations
 
 from gr00t_rl_ext.gr00t import Gr00tInputs, build_tiny_checkpoint, load_embodiment, load_gr00t, load_tokenizer
+from gr00t_rl_ext.gr00t.data_config import read_data_config
 from gr00t_rl_ext.gr00t.images import ImageRecipe
-from gr00t_rl_ext.policy.assumptions import aspect_notes, describe_images, print_assumptions
+from gr00t_rl_ext.policy.assumptions import aspect_notes, data_config_notes, describe_images, print_assumptions
 from gr00t_rl_ext.policy.base_checkpoint import base_fingerprint
 from gr00t_rl_ext.policy.options import Gr00tOptions
 
@@ -47,6 +49,28 @@ def test_a_guess_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert "how the numbers of 'oxe_droid' are processed is a GUESS" in output
     assert "agent.actor.gr00t.data_config=NAME_OR_FILE" in output
     assert "libero_goal" in output
+
+
+def test_what_nobody_knows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):
+    inputs = inputs_of(tmp_path, "oxe_droid", "oxe_droid", "oxe_droid")
+    print_assumptions(inputs, {})
+    assert "IGNORES" not in capsys.readouterr().out
+    inputs.unknown_fields = ("config.json.use_rtc",)
+    print_assumptions(inputs, {})
+    output = capsys.readouterr().out
+    assert "warning: the checkpoint has config.json.use_rtc, which this package does not know and IGNORES" in output
+    assert "scripts/gr00t_oracle.py compares" in output
+
+
+def test_a_data_config_of_another_embodiment_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture):
+    config = read_data_config("oxe_droid")
+    robot = load_embodiment(DATA / "oxe_droid", "oxe_droid", slot=17, data_config=config)
+    assert data_config_notes(robot) == []
+    elsewhere = dataclasses.replace(robot, slot=31, camera_sizes={"front": (64, 64)})
+    assert data_config_notes(elsewhere) == [
+        "note: the data config is of embodiment oxe_droid, slot 17, and is used for oxe_droid, slot 31.",
+        f"note: the checkpoint's metadata has no camera {', '.join(config.video_keys)}; it has front.",
+    ]
 
 
 def test_images_in_words():

@@ -24,6 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.siglip.modeling_siglip import eager_attention_forward
 
 from .checkpoint import Gr00tCheckpointError
+from .config_fields import check_backbone_fields
 from .images import ImageRecipe
 from .linear_gelu import linear_gelu
 from .recompute import Recomputing
@@ -65,10 +66,16 @@ def read_config[Config](
     attn_implementation: str,
     **changes: Any,
 ) -> Config:
-    """A config of transformers: the fields of a section that the published config has there, and changes to them."""
+    """A config of transformers: the fields of a section that the published config has there, and changes to them.
+
+    Raises:
+        Gr00tCheckpointError: The section has others, which ask for another network.
+    """
     # copies, because transformers completes some of them
     read = copy.deepcopy({name: fields[section][name] for name in published[section]}) | changes
-    return kind(**read, attn_implementation=attn_implementation)
+    config = kind(**read, attn_implementation=attn_implementation)
+    check_backbone_fields(f"the backbone's {section}", fields[section], read, config)
+    return config
 
 
 def read_text_config[Config](

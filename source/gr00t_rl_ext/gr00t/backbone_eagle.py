@@ -23,6 +23,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from .backbone import Backbone, read_config, read_text_config
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json, require_supported, required_fields
+from .config_fields import check_backbone_fields
 from .images import ImageRecipe
 from .prompts import PROMPTS
 from .siglip import patchify, run_layer
@@ -98,6 +99,11 @@ class EagleBackbone(Backbone):
                 ("mlp_connector_layers", eagle.get("mlp_connector_layers", 1), 1),
             )
             published = PUBLISHED_EAGLE_CONFIG
+            check_backbone_fields(
+                EAGLE_CONFIG_FILE,
+                eagle,
+                {**published, **dict.fromkeys(("use_pixel_shuffle", "mlp_connector_layers", "downsample_ratio"))},
+            )
             # no dropout, whatever the checkpoint has: see dit.py
             changes = {"attention_dropout": 0.0, "vision_use_head": False}
             vision = read_config(SiglipVisionConfig, "vision_config", eagle, published, attn_implementation, **changes)

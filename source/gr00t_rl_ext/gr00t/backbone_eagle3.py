@@ -24,6 +24,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 from .backbone import Backbone, read_config, read_text_config
 from .backbone_eagle import EAGLE_CONFIG_FILE, PUBLISHED_EAGLE_CONFIG, EagleBackbone
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError, read_json, require_supported, required_fields
+from .config_fields import check_backbone_fields
 from .processor_options import read_processor_options
 from .prompts import PROMPTS, formalized
 from .siglip import run_layer
@@ -86,6 +87,11 @@ class Eagle3Backbone(Backbone):
                 ("use_windows_attn", of_vision.get("use_windows_attn", False), False),
             )
             published = PUBLISHED_EAGLE3_CONFIG
+            check_backbone_fields(
+                EAGLE_CONFIG_FILE,
+                eagle,
+                {**published, **dict.fromkeys(("select_layer", "use_pixel_shuffle", "mlp_connector_layers"))},
+            )
             # no dropout, whatever the checkpoint has: see dit.py
             changes = {"attention_dropout": 0.0, "vision_use_head": False}
             vision = read_config(Siglip2VisionConfig, "vision_config", eagle, published, attn_implementation, **changes)

@@ -35,6 +35,7 @@ from .checkpoint import (
     require_supported,
     required_fields,
 )
+from .config_fields import check_backbone_fields
 from .processor_options import read_processor_options
 from .prompts import PROMPTS, formalized
 
@@ -113,6 +114,7 @@ class Qwen3VLBackbone(Backbone):
         with required_fields(files, "the backbone"):
             options = read_processor_options(config, directory)
             published = PUBLISHED_QWEN3VL_CONFIG
+            check_backbone_fields(BACKBONE_CONFIG_FILE, qwen, published)
             vision = read_config(Qwen3VLVisionConfig, "vision_config", qwen, published, attn_implementation)
             text = read_text_config(Qwen3VLTextConfig, qwen, published, attn_implementation, config["select_layer"])
             self.patch_size = int(qwen["vision_config"]["patch_size"])

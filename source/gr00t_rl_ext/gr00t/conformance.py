@@ -12,7 +12,8 @@ folders. They are recognised by their files:
 - rotations: ``rotations.npz``;
 - prompts: ``VERSION.json``.
 
-The exit status is 1 where a difference exceeds its tolerance, and 2 where nothing was found to compare.
+The exit status is 1 where a difference exceeds its tolerance or a folder is of no such kind, and 2 where nothing was
+found to compare.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from .backbone_eagle3 import MERGE, PUBLISHED_EAGLE3_CONFIG
 from .checkpoint import CONFIG_FILE, Gr00tCheckpointError
 from .embodiment import STATISTICS_FILE, load_embodiment
 from .images import ImageRecipe, ImageTransform
 from .inputs import load_tokenizer
 from .model import Gr00tModel, load_gr00t
+from .processor_options import ProcessorOptions
 from .prompts import PROMPTS, formalized
 from .relative_action import POSE_FORMATS, RelativeAction
 from .rotations import convert, from_matrix, matrix_of
@@ -81,13 +85,18 @@ def compare(directory: Path, tokenizer: str | None = None) -> list[Comparison]:
         Gr00tCheckpointError: A checkpoint cannot be loaded, or a data config not be used.
         ValueError: Files that belong together do not fit each other.
     """
-    found = list(_comparisons(directory, tokenizer))
-    if not found:
-        for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
-            found += [
-                Comparison(f"{folder.name}: {part.what}", part.difference, part.tolerance)
-                for part in compare(folder, tokenizer)
-            ]
+    if found := list(_comparisons(directory, tokenizer)):
+        return found
+    by_folder = {
+        folder: compare(folder, tokenizer) for folder in sorted(path for path in directory.iterdir() if path.is_dir())
+    }
+    if not any(by_folder.values()):
+        return []
+    for folder, parts in by_folder.items():
+        if not parts:
+            names = ", ".join(sorted(file.name for file in folder.iterdir())[:5]) or "nothing"
+            parts = [Comparison(f"not recognised, holds {names}", float("inf"), 0.0)]
+        found += [Comparison(f"{folder.name}: {part.what}", part.difference, part.tolerance) for part in parts]
     return found
 
 
@@ -249,21 +258,15 @@ def _recipes(version: str, setting: Mapping[str, Any]) -> dict[str, ImageRecipe]
         return {
             "": ImageRecipe(tuple(setting["resize_height_width"]), crop_scale=setting["crop_scale"], truncates=True)
         }
-    edge = setting.get("shortest_image_edge")
+    options = ProcessorOptions.model_validate({"formalize_language": True, **setting})
+    recipe = options.image_recipe()
     if version == "n1_6":
-        fraction = setting["crop_fraction"]
-        sizes = {".transformed": [edge, edge], ".model_input": setting["model_input_size"]}
+        # what the processor gives, and what the backbone makes of it
         return {
-            key: ImageRecipe((height, width), "area", fraction, letterbox=True, edge=edge)
-            for key, (height, width) in sizes.items()
+            ".transformed": recipe,
+            ".model_input": options.image_recipe(MERGE * PUBLISHED_EAGLE3_CONFIG["vision_config"]["patch_size"]),
         }
-    target, crop = setting["image_target_size"], setting["image_crop_size"]
-    if not setting["use_albumentations"]:
-        side = target[0]
-        return {"": ImageRecipe((side, side), crop_pixels=crop[0], letterbox=True, edge=side)}
-    edge = target[0] if edge is None else edge
-    fraction = setting["crop_fraction"] if setting["crop_fraction"] is not None else crop[0] / target[0]
-    return {"": ImageRecipe((edge, edge), "area", fraction, letterbox=True, edge=edge)}
+    return {"": recipe}
 
 
 def _images(directory: Path, version: str) -> Iterator[Comparison]:
@@ -360,7 +363,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{str(arguments.directory)!r} is no directory; expected a folder of reference outputs")
     try:
         found = compare(arguments.directory, arguments.tokenizer)
-    except (Gr00tCheckpointError, KeyError, OSError, ValueError) as error:
+    except (Gr00tCheckpointError, KeyError, OSError, SafetensorError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     if not found:

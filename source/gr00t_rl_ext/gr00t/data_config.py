@@ -96,6 +96,9 @@ class DataConfig(BaseModel):
     resize: tuple[int, int] | None = None
     """Height and width that images are resized to; None: what the model takes."""
 
+    guess: bool = False
+    """Whether it was assumed, because a checkpoint recorded none."""
+
     @model_validator(mode="before")
     @classmethod
     def _lists(cls, data: Any) -> Any:
@@ -106,6 +109,10 @@ class DataConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> DataConfig:
+        for field in ("state_keys", "action_keys", "video_keys"):
+            keys: list[str] = getattr(self, field)
+            if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+                raise ValueError(f"{field} names {', '.join(repeated)} more than once")
         for kind, keys in (("state", self.state_keys), ("action", self.action_keys)):
             modes, rotations = getattr(self, f"{kind}_modes"), getattr(self, f"{kind}_target_rotations")
             for field, named in ((f"{kind}_modes", modes), (f"{kind}_target_rotations", rotations)):
@@ -149,7 +156,8 @@ class DataConfig(BaseModel):
         """Record it in a checkpoint."""
         file = directory / DATA_CONFIG_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(self.model_dump(), indent=2) + "\n", encoding="utf-8")
+        content = self.model_dump(exclude=None if self.guess else {"guess"})
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def data_config_names() -> list[str]:
@@ -171,7 +179,10 @@ def read_data_config(name_or_file: str) -> DataConfig:
             f"{', '.join(data_config_names())}"
         )
     try:
-        return DataConfig.model_validate(read_json(file))
+        config = DataConfig.model_validate(read_json(file))
+        if empty := [field for field in ("state_keys", "action_keys") if not getattr(config, field)]:
+            raise Gr00tCheckpointError(f"data config {name_or_file!r}: {empty[0]} is empty; expected keys in order")
+        return config
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
@@ -188,6 +199,7 @@ def file_order(
     *,
     horizon: int,
     crop_scale: float | None,
+    guess: bool = False,
 ) -> DataConfig:
     """All keys in the order of a checkpoint's file, each by its minimum and maximum.
 
@@ -196,6 +208,7 @@ def file_order(
         keys: "state", "action" and "video" -> keys.
         horizon: Actions per chunk.
         crop_scale: Side of the centre crop.
+        guess: Whether nobody told so.
     """
     return DataConfig(
         source="keys in the order of the statistics",
@@ -207,6 +220,7 @@ def file_order(
         action_modes=dict.fromkeys(keys["action"], "min_max"),
         action_horizon=horizon,
         crop_scale=crop_scale,
+        guess=guess,
     )
 
 

@@ -298,12 +298,13 @@ def _by_data_config(
         config = read_data_config(given) if isinstance(given, str) else given
         origin = given if isinstance(given, str) else "given"
     elif (directory / DATA_CONFIG_FILE).is_file():
-        config, origin = read_data_config(str(directory / DATA_CONFIG_FILE)), "checkpoint"
+        config = read_data_config(str(directory / DATA_CONFIG_FILE))
+        is_guess, origin = config.guess, "checkpoint, a guess" if config.guess else "checkpoint"
     else:
         is_guess = not is_own
         origin = "guess" if is_guess else "gr00t_rl_ext"
         crop_scale = NVIDIA_CROP if is_guess else crop_scale
-        config = file_order(tag, keys, horizon=read_horizon(directory), crop_scale=crop_scale)
+        config = file_order(tag, keys, horizon=read_horizon(directory), crop_scale=crop_scale, guess=is_guess)
     plain = file_order(tag, keys, horizon=config.action_horizon, crop_scale=config.crop_scale if is_own else None)
     vectors = {}
     for modality, statistics in (("state", robot.statistics.state), ("action", robot.statistics.action)):

@@ -33,25 +33,26 @@ class HubId:
 
     @classmethod
     def parse(cls, text: str) -> HubId | None:
-        """The checkpoint that a text names: ``OWNER/NAME``, ``OWNER/NAME/FOLDER`` or either with ``@REVISION``. The
-        folder may also follow the revision. None: it is no such name."""
-        before, at, after = text.partition("@")
-        if at and before.count("/") == 1:
-            revision, _, folder = after.partition("/")
-            text = f"{before}/{folder}@{revision}" if folder else text
+        """The checkpoint that a text names: ``OWNER/NAME``, ``OWNER/NAME/FOLDER`` or either with ``@REVISION``. None:
+        it is no such name."""
         found = _ID.fullmatch(text)
         if found is None or ".." in text:
             return None
         return cls(found["repository"], found["folder"].strip("/"), found["revision"])
 
-    def patterns(self, wanted: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Patterns of the files to download, and of those among them that belong to other checkpoints further down.
+    def patterns(self, wanted: Sequence[str]) -> list[tuple[list[str], list[str]]]:
+        """Patterns of the files to download, and of those among them to leave, for a download each.
+
+        The hub's patterns match a slash with ``*`` as well. So what lies in the checkpoint's own folder comes first,
+        without all that lies further down, and then what is wanted of the folders there.
 
         Args:
-            wanted: Patterns within the checkpoint's folder. The hub's patterns match a slash with ``*`` as well.
+            wanted: Patterns within the checkpoint's folder.
         """
         folder = f"{self.folder}/" if self.folder else ""
-        return [f"{folder}{name}" for name in wanted], [f"{folder}*/*.safetensors", f"{folder}checkpoint-*/*"]
+        here = [f"{folder}{name}" for name in wanted if "/" not in name]
+        below = [f"{folder}{name}" for name in wanted if "/" in name]
+        return [(here, [f"{folder}*/*"]), (below, [])]
 
     def download(self, wanted: Sequence[str]) -> Path:
         """Directory of the checkpoint in the local cache, with the wanted files.
@@ -70,15 +71,18 @@ class HubId:
             RevisionNotFoundError,
         )
 
-        allowed, ignored = self.patterns(wanted)
+        snapshot = ""
         try:
-            snapshot = snapshot_download(
-                self.repository, revision=self.revision, allow_patterns=allowed, ignore_patterns=ignored
-            )
+            for allowed, ignored in self.patterns(wanted):
+                snapshot = snapshot_download(
+                    self.repository, revision=self.revision, allow_patterns=allowed, ignore_patterns=ignored
+                )
         except RevisionNotFoundError as error:
+            first, _, rest = (self.revision or "").partition("/")
+            folder = f". A folder stands before it: {self.repository}/{rest}@{first}" if rest else ""
             raise HubError(
                 f"the hub repository {self.repository!r} has no revision {self.revision!r}; expected one of its"
-                " branches, tags or commits after the @"
+                f" branches, tags or commits after the @{folder}"
             ) from error
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             is_offline = constants.HF_HUB_OFFLINE

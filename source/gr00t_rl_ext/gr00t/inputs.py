@@ -67,6 +67,50 @@ def load_tokenizer(
         ) from error
 
 
+def check_fit(model: Gr00tModel, embodiment: Embodiment, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check that tokenizer, statistics and model belong together. The model may be on the meta device.
+
+    Raises:
+        Gr00tCheckpointError: They do not.
+    """
+    config = embodiment.data_config
+    for vector, name in ((embodiment.state, "max_state_dim"), (embodiment.action, "max_action_dim")):
+        for limit, whose in ((getattr(model, name), ""), (getattr(config, name, vector.dim), "the data config's ")):
+            if vector.dim > limit:
+                raise Gr00tCheckpointError(
+                    f"{vector.dim} dimensions exceed {whose}{name} = {limit}: {vector.describe()}"
+                )
+    horizon = embodiment.action_horizon
+    if horizon is not None and horizon > model.action_horizon:
+        raise Gr00tCheckpointError(
+            f"the statistics of {embodiment.tag!r} describe {horizon} actions per chunk, the model gives "
+            f"{model.action_horizon}: they do not belong together"
+        )
+    size = model.backbone.image_recipe.size
+    if config is not None and config.resize not in (None, size):
+        raise Gr00tCheckpointError(
+            f"the data config resizes images to {config.resize[0]} x {config.resize[1]}, the model takes "
+            f"{size[0]} x {size[1]}: they do not belong together"
+        )
+    check_tokenizer(model, tokenizer)
+
+
+def check_tokenizer(model: Gr00tModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check that a tokenizer has the model's vocabulary, as far as the token of images tells.
+
+    Raises:
+        Gr00tCheckpointError: It has not.
+    """
+    backbone = model.backbone
+    image_token = tokenizer.convert_tokens_to_ids(backbone.IMAGE_TOKEN)
+    if image_token != backbone.image_token_index:
+        raise Gr00tCheckpointError(
+            f"the tokenizer maps {backbone.IMAGE_TOKEN} to {image_token}, the checkpoint to "
+            f"{backbone.image_token_index}: they do not belong together. GR00T {model.version} uses "
+            f"{backbone.PUBLISHED_TOKENIZER!r}"
+        )
+
+
 class Gr00tInputs:
     """Turns images, instructions and raw states into the model's inputs.
 
@@ -106,28 +150,10 @@ class Gr00tInputs:
                 f"with slot {embodiment.slot}; load the model with embodiment_slot={embodiment.slot}, or the "
                 f"embodiment with slot={model.embodiment_slot}"
             )
-        for vector, limit, name in (
-            (embodiment.state, model.max_state_dim, "max_state_dim"),
-            (embodiment.action, model.max_action_dim, "max_action_dim"),
-        ):
-            if vector.dim > limit:
-                raise Gr00tCheckpointError(f"{vector.dim} dimensions exceed {name} = {limit}: {vector.describe()}")
-        backbone = model.backbone
-        image_token = tokenizer.convert_tokens_to_ids(backbone.IMAGE_TOKEN)
-        if image_token != backbone.image_token_index:
-            raise Gr00tCheckpointError(
-                f"the tokenizer maps {backbone.IMAGE_TOKEN} to {image_token}, the checkpoint to "
-                f"{backbone.image_token_index}: they do not belong together. GR00T {model.version} uses "
-                f"{backbone.PUBLISHED_TOKENIZER!r}"
-            )
+        check_fit(model, embodiment, tokenizer)
         if (difference := template_difference(tokenizer, model.version)) is not None:
             print(difference)
-        horizon = embodiment.action_horizon
-        if horizon is not None and horizon > model.action_horizon:
-            raise Gr00tCheckpointError(
-                f"the statistics of {embodiment.tag!r} describe {horizon} actions per chunk, the model gives "
-                f"{model.action_horizon}: they do not belong together"
-            )
+        backbone = model.backbone
         self.backbone = backbone
         self.device = model.device
         self.embodiment = embodiment.to(self.device)
@@ -138,15 +164,11 @@ class Gr00tInputs:
         self.num_cameras = num_cameras
         recipe, config = backbone.image_recipe, embodiment.data_config
         if config is not None:
-            if config.resize not in (None, recipe.size):
-                raise Gr00tCheckpointError(
-                    f"the data config resizes images to {config.resize[0]} x {config.resize[1]}, the model takes "
-                    f"{recipe.size[0]} x {recipe.size[1]}: they do not belong together"
-                )
             recipe = dataclasses.replace(recipe, crop_scale=config.crop_scale)
         if crop_scale is not None:
             recipe = dataclasses.replace(recipe, crop_scale=crop_scale, crop_pixels=None)
         self.images = ImageTransform(recipe)
+        self.unknown_fields = model.config.unknown_fields
         self.instruction_format = instruction_format
         self._prompts: dict[str, Tensor] = {}
 

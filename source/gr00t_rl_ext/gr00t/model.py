@@ -28,6 +28,7 @@ from .checkpoint import (
     require_unchanged,
     resolve_checkpoint,
 )
+from .config_fields import unknown_fields
 from .dit import ATTENTION_IMPLEMENTATIONS
 from .embodiment import embodiment_tags
 from .recompute import Recomputing
@@ -54,6 +55,9 @@ class Gr00tConfig:
 
     raw: Mapping[str, Any]
     """config.json as it stands in the checkpoint."""
+
+    unknown_fields: tuple[str, ...] = ()
+    """Fields of its config files that this package does not know."""
 
     source_states: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Size and time of change of ``source``'s files when they were loaded, see ``checkpoint.file_states``."""
@@ -293,23 +297,33 @@ def meta_gr00t(directory: Path, attn_implementation: str = "sdpa") -> Gr00tModel
             f"the backbone's features have {backbone.feature_dim} channels, but the action head of "
             f"{str(directory)!r} expects backbone_embedding_dim = {head.feature_dim}"
         )
-    return Gr00tModel(Gr00tConfig(version, head, 0, directory, raw), backbone, action_head)
+    made_of = Gr00tConfig(version, head, 0, directory, raw, unknown_fields(version, directory))
+    return Gr00tModel(made_of, backbone, action_head)
 
 
-def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dtype) -> None:
+def check_weights(model: Gr00tModel, weights: CheckpointWeights) -> None:
+    """Check names, types and shapes of a checkpoint's tensors, by the files' headers alone.
+
+    Raises:
+        Gr00tCheckpointError: They are not those of the model, which may be on the meta device.
+    """
     entries = model.checkpoint_entries()
     source = str(weights.directory)
     expected = {entry.key for entry in entries.values()}
     check_types(weights, expected & weights.keys())
     check_keys(expected, weights.keys(), (*model.backbone.UNUSED_PREFIXES, *ActionHead.UNUSED_PREFIXES), source)
-    state = {}
-    for name, entry in entries.items():
+    for entry in entries.values():
         if weights.shape(entry.key) != entry.shape:
             raise Gr00tCheckpointError(
                 f"{entry.key} in {source!r} has shape {weights.shape(entry.key)}; the checkpoint's configs describe "
                 f"{entry.shape}. Check that configs and weights come from the same checkpoint"
             )
-        state[name] = entry.read(weights).to(dtype)
+
+
+def _load_weights(model: Gr00tModel, weights: CheckpointWeights, dtype: torch.dtype) -> None:
+    check_weights(model, weights)
+    entries = model.checkpoint_entries()
+    state = {name: entry.read(weights).to(dtype) for name, entry in entries.items()}
     check_finite(weights, entries, state)
     model.load_state_dict(state, strict=True, assign=True)
 

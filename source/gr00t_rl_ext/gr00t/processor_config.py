@@ -62,6 +62,7 @@ class _Vector(_Fields):
 
 
 class _Language(_Fields):
+    delta_indices: list[int] = [0]
     modality_keys: list[str] = []
 
 
@@ -108,12 +109,16 @@ def read_processor(file: Path, tag: str) -> ProcessorRecipe:
                 f"{', '.join(options.modality_configs) or 'none'}"
             )
         modalities = _Modalities.model_validate(options.modality_configs[tag])
-    state, action, video = modalities.state, modalities.action, modalities.video
+    state, action, video, language = modalities.state, modalities.action, modalities.video, modalities.language
     for what, unsupported in (
         ("exclude_state", options.exclude_state or state.exclude_state),
         ("use_tactile", options.use_tactile),
         ("a history of states", len(state.delta_indices) != 1),
         ("a history of images", len(video.delta_indices) != 1),
+        (f"the states of step {state.delta_indices}", state.delta_indices != [0]),
+        (f"the images of step {video.delta_indices}", video.delta_indices != [0]),
+        (f"the instruction of step {language.delta_indices}", language.delta_indices != [0]),
+        (f"the actions of steps {action.delta_indices}", action.delta_indices != [*range(len(action.delta_indices))]),
     ):
         if unsupported:
             raise Gr00tCheckpointError(

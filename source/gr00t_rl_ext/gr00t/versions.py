@@ -68,9 +68,43 @@ N1_6_DEFAULTS: Mapping[str, Any] = {
 }
 """Values of ``Gr00tN1d6Config`` in NVIDIA/Isaac-GR00T, as far as they say what the network computes."""
 
+N1_7_DEFAULTS: Mapping[str, Any] = {
+    "backbone_model_type": "qwen",
+    "backbone_embedding_dim": 2048,
+    "select_layer": 12,
+    "reproject_vision": False,
+    "image_crop_size": [230, 230],
+    "image_target_size": [256, 256],
+    "formalize_language": True,
+    "max_state_dim": 132,
+    "max_action_dim": 132,
+    "action_horizon": 40,
+    "hidden_size": 1024,
+    "input_embedding_dim": 1536,
+    "state_history_length": 1,
+    "add_pos_embed": True,
+    "use_vlln": True,
+    "max_seq_len": 1024,
+    "use_alternate_vl_dit": True,
+    "attend_text_every_n_blocks": 2,
+    "diffusion_model_cfg": {
+        "num_layers": 16,
+        "num_attention_heads": 32,
+        "attention_head_dim": 48,
+        "norm_type": "ada_norm",
+        "positional_embeddings": None,
+        "output_dim": 1024,
+        "interleave_self_attention": True,
+    },
+    "num_inference_timesteps": 4,
+    "num_timestep_buckets": 1000,
+    "max_num_embodiments": 32,
+}
+"""Likewise of ``Gr00tN1d7Config``."""
+
 GR00T_VERSIONS: Mapping[str, Gr00tVersion] = {
     "N1.5": Gr00tVersion("gr00t_n1_5", ("GR00T_N1_5", "GR00TN15"), EagleBackbone, "action_head_cfg"),
     "N1.6": Gr00tVersion("Gr00tN1d6", ("Gr00tN1d6",), Eagle3Backbone, None, N1_6_DEFAULTS),
-    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None),
+    "N1.7": Gr00tVersion("Gr00tN1d7", ("Gr00tN1d7",), Qwen3VLBackbone, None, N1_7_DEFAULTS),
 }
 """Versions that can be loaded. A new one is a row here and a file with its backbone."""

@@ -16,13 +16,16 @@ from typing import Any
 from gr00t_rl_ext.gr00t import Gr00tInputs, Gr00tModel, load_embodiment, load_gr00t, load_tokenizer
 from gr00t_rl_ext.gr00t.checkpoint import new_directory, resolve_checkpoint
 from gr00t_rl_ext.gr00t.data_config import DataConfig
+from gr00t_rl_ext.gr00t.inputs import check_tokenizer
 from gr00t_rl_ext.gr00t.metadata import set_robot_metadata
+from gr00t_rl_ext.gr00t.model import meta_gr00t
 from gr00t_rl_ext.imitation import sft_checkpoint, training_data
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.recipe import recipe_for
 from gr00t_rl_ext.imitation.sft import SftTrainer
 from gr00t_rl_ext.imitation.sft_options import SMALL_NAME, SftOptions
 from gr00t_rl_ext.imitation.training_data import GIB, TrainingData
+from gr00t_rl_ext.policy.assumptions import print_assumptions
 from gr00t_rl_ext.policy.base_checkpoint import fingerprint
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
 from gr00t_rl_ext.policy.freezing import Freezing
@@ -78,6 +81,9 @@ class SftRun:
         if options.checkpoint == SMALL_NAME:
             directory = sft_checkpoint.small_checkpoint(dataset, cameras, options)
         else:
+            # what can be refused without the weights is, before they are downloaded
+            files = resolve_checkpoint(options.checkpoint, weights=False)
+            check_tokenizer(meta_gr00t(files), load_tokenizer(files, options.tokenizer))
             directory = resolve_checkpoint(options.checkpoint)
         device = options.device
         model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype_of("auto", device), device=device)
@@ -91,6 +97,7 @@ class SftRun:
             embodiment = sft_checkpoint.dataset_embodiment(model, metadata, options)
         tokenizer = load_tokenizer(directory, options.tokenizer)
         inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=len(cameras), crop_scale=options.crop_scale)
+        print_assumptions(inputs, {})
         config = embodiment.data_config
         if config is not None:
             config = config.model_copy(update={"crop_scale": inputs.images.recipe.crop_scale, "video_keys": cameras})

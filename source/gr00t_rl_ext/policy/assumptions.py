@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from gr00t_rl_ext.gr00t.data_config import data_config_names
+from gr00t_rl_ext.gr00t.embodiment import Embodiment
 from gr00t_rl_ext.gr00t.images import ImageRecipe
 from gr00t_rl_ext.gr00t.inputs import Gr00tInputs
 
@@ -67,11 +68,14 @@ def print_assumptions(inputs: Gr00tInputs, cameras: Mapping[str, tuple[int, int]
             [
                 f"cameras{names}: {describe_images(inputs.images.recipe)}",
                 *aspect_notes(cameras, embodiment.camera_sizes),
+                *data_config_notes(embodiment),
             ]
         )
     )
     if embodiment.is_guess:
         print(guess_warning(embodiment.tag))
+    if unknown := inputs.unknown_fields:
+        print(unknown_warning(unknown))
 
 
 def guess_warning(tag: str) -> str:
@@ -82,6 +86,32 @@ def guess_warning(tag: str) -> str:
         " minimum and maximum,\n  and the centre 0.95 of the image. If its data config differs, the policy sees and"
         " does something else than it learned.\n  Name it: agent.actor.gr00t.data_config=NAME_OR_FILE. Known names:"
         f" {', '.join(data_config_names())}."
+    )
+
+
+def data_config_notes(embodiment: Embodiment) -> list[str]:
+    """Lines on where a data config of N1.5 and the embodiment that it is used for differ."""
+    config, notes = embodiment.data_config, []
+    if config is None:
+        return notes
+    published, used = (config.embodiment_tag, config.embodiment_id), (embodiment.tag, embodiment.slot)
+    if published[0] != used[0] or published[1] not in (None, used[1]):
+        slot = "" if published[1] is None else f", slot {published[1]}"
+        notes.append(
+            f"note: the data config is of embodiment {published[0]}{slot}, and is used for {used[0]}, slot {used[1]}."
+        )
+    known = embodiment.camera_sizes
+    if known and (unknown := [name for name in config.video_keys if name not in known]):
+        notes.append(f"note: the checkpoint's metadata has no camera {', '.join(unknown)}; it has {', '.join(known)}.")
+    return notes
+
+
+def unknown_warning(fields: Sequence[str]) -> str:
+    """What to tell a user whose checkpoint has fields that nobody here knows."""
+    return (
+        f"warning: the checkpoint has {', '.join(fields)}, which this package does not know and IGNORES. Where such a"
+        " field changes\n  what the network computes, the policy is another one here. scripts/gr00t_oracle.py compares"
+        " it with NVIDIA's own code."
     )
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, build_tiny_checkpoint, load_tokenizer
 from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
+from gr00t_rl_ext.gr00t.data_config import read_data_config
 from gr00t_rl_ext.gr00t.embodiment import Embodiment, load_embodiment, statistics_files
-from gr00t_rl_ext.gr00t.model import checkpoint_version
+from gr00t_rl_ext.gr00t.inputs import check_fit
+from gr00t_rl_ext.gr00t.model import check_weights, meta_gr00t
+from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import tiny_layout
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
@@ -54,21 +57,30 @@ def robot_of(directory: Path, options: Gr00tOptions) -> Embodiment:
 
 
 def check_base(options: Gr00tOptions) -> None:
-    """Check, without loading weights, that the checkpoint is a GR00T with statistics of the robot and a tokenizer, and
-    that the mapping names what it has.
+    """Check, without reading or downloading weights, that the checkpoint is a GR00T that can be built here, with
+    statistics of the robot and a tokenizer that fit it, and that the mapping names what it has.
 
     Raises:
         ValueError: It is not, or does not.
     """
     try:
         mapping = EmbodimentMapping.load(options.mapping)
+        if options.data_config:
+            read_data_config(options.data_config)
         if options.checkpoint in (TINY, STARTER):
+            if options.embodiment_tag != Gr00tOptions.embodiment_tag:
+                raise Gr00tCheckpointError(
+                    f"embodiment_tag is {options.embodiment_tag!r}, but `{options.checkpoint}` has"
+                    f" {Gr00tOptions.embodiment_tag!r} alone"
+                )
             return
         directory = resolve_checkpoint(options.checkpoint, weights=False)
-        checkpoint_version(directory)
         embodiment = robot_of(directory, options)
-        load_tokenizer(directory, options.tokenizer or None)
         mapping.check_checkpoint(embodiment)
+        model = meta_gr00t(directory)
+        check_fit(model, embodiment, load_tokenizer(directory, options.tokenizer or None))
+        if Path(options.checkpoint).expanduser().is_dir():
+            check_weights(model, CheckpointWeights(directory))
     except Gr00tCheckpointError as error:
         raise ValueError(f"agent.actor.gr00t: {error}") from error
     except EmbodimentMappingError as error:

@@ -21,7 +21,7 @@ from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.policy import export
 from gr00t_rl_ext.policy.actor import Actor, HeadActor, require_continuous_actions
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, class_path
-from gr00t_rl_ext.policy.base_checkpoint import robot_of
+from gr00t_rl_ext.policy.base_checkpoint import check_base, robot_of
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping
@@ -144,7 +144,9 @@ def load_native(checkpoint: str, device: str, changes: Mapping[str, Any]) -> Ser
     """
     gr00t = {**changes, "checkpoint": checkpoint}
     directory = resolve_checkpoint(checkpoint, weights=False)
-    robot = robot_of(directory, Gr00tOptions(**gr00t))
+    options = Gr00tOptions(**gr00t)
+    check_base(options)
+    robot = robot_of(directory, options)
     if not robot.video_keys:
         raise ValueError(
             f"{checkpoint!r} does not name its cameras, in whose order images are given. Name a data config that does:"
