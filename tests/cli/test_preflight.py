@@ -175,6 +175,14 @@ def test_a_checkpoint_that_could_not_be_loaded(fails: Any, broken: Path, damage:
     assert "agent.actor.gr00t: " in error
 
 
+@pytest.mark.parametrize("version", ["N1.6", "N1.7"])
+def test_a_checkpoint_without_its_processor(fails: Any, tmp_path_factory: Any, version: str) -> None:
+    directory = build_tiny_checkpoint(tmp_path_factory.mktemp("processor") / "tiny", version=version)
+    (directory / "processor_config.json").unlink()
+    error = fails("--task", TASK, f"agent.actor.gr00t.checkpoint={directory}")
+    assert "has statistics.json but no processor_config.json, which names the keys of states and actions" in error
+
+
 def test_a_tokenizer_of_another_vocabulary(fails: Any, checkpoint: Path, tmp_path_factory: Any) -> None:
     other = build_tiny_checkpoint(tmp_path_factory.mktemp("other") / "n1_7", version="N1.7")
     error = fails(

@@ -66,3 +66,28 @@ def test_foreign_code_is_neither_run_nor_asked_for(checkpoint: Path, tmp_path: P
     (words / "code.py").write_text("raise RuntimeError('foreign code was run')\n")
     other = load_tokenizer(checkpoint, words)
     assert other("lift the cube")["input_ids"] == plain("lift the cube")["input_ids"]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_tokenizers_own_code_is_neither_run_nor_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+):
+    """The Eagle tokenizer names classes of its own, which transformers would ask on the terminal whether to run."""
+    checkpoint = build_tiny_checkpoint(tmp_path / "tiny")
+    own = load_tokenizer(checkpoint)
+    place = tmp_path / "tokenizer"
+    own.save_pretrained(place)
+    if not fast:
+        (place / "tokenizer.json").rename(place / "own.json")
+        vocabulary = json.loads((place / "own.json").read_text())["model"]
+        (place / "vocab.json").write_text(json.dumps(vocabulary["vocab"]))
+        merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in vocabulary["merges"]]
+        (place / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    file = place / "tokenizer_config.json"
+    content = json.loads(file.read_text()) | {"tokenizer_class": "Qwen2Tokenizer"}
+    content["auto_map"] = {"AutoTokenizer": ["evil.Evil", None], "AutoProcessor": "evil.Evil"}
+    file.write_text(json.dumps(content))
+    (place / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: ...\n")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("the user is asked"))
+    assert load_tokenizer(checkpoint, place).vocab_size > 0
+    assert not (tmp_path / "ran").exists()
