@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from counting import counted, layers
 from made_up_experience import extras_of, same
 from policies import POLICIES, H, Policy
 from tiny_policy import observations
@@ -184,6 +185,18 @@ def test_with_one_success_that_members_chain_becomes_likelier_and_the_others_do_
     change = chains() - before
     assert change[1] > 0
     assert change[1] > change[[0, 2, 3]].max()
+
+
+def test_an_update_of_steering_calls_neither_backbone_nor_diffusion_transformer() -> None:
+    alg, env = make(torch.randn(3, G), POLICIES["steering"], kl_to_base_coef=0.1)
+    with counted(layers(alg.encoder.model)) as in_rollout:
+        roll_out(alg, env)
+    assert {name[:3] for name in in_rollout} == {"vis", "lan", "vl0", "dit"}
+    before = actor_weights(alg)
+    with counted(layers(alg.encoder.model)) as in_update, contextlib.redirect_stdout(io.StringIO()):
+        alg.update()
+    assert not in_update
+    assert not same(before, actor_weights(alg))
 
 
 def test_no_critic_is_built_and_nothing_of_one_takes_memory() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from counting import counted, layers
 from made_up_experience import N, Runner, T, extras_of, same, weights
 from policies import POLICIES, H, Policy
 from tiny_policy import SPEC, observations
@@ -27,6 +28,12 @@ some_policies = pytest.mark.parametrize(
     ],
     ids=lambda policy: policy.actor_class.__name__,
 )
+frozen_too = pytest.mark.parametrize(
+    "policy",
+    [*some_policies.args[1], POLICIES["residual"], POLICIES["steering"]],
+    ids=lambda policy: policy.actor_class.__name__,
+)
+"""With those over a GR00T of which nothing trains, but whose head is called."""
 every_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=list(POLICIES))
 
 
@@ -52,7 +59,7 @@ def test_the_first_ratio_is_one(policy: Policy) -> None:
         assert log["train/approx_kl"] > 1e-5
 
 
-@some_policies
+@frozen_too
 def test_the_first_ratio_is_one_in_bf16(policy: Policy) -> None:
     runner = Runner(make(policy, encoder={"dtype": "bfloat16"}, use_mixed_precision=True, num_learning_epochs=1))
     for _ in range(2):
@@ -61,6 +68,22 @@ def test_the_first_ratio_is_one_in_bf16(policy: Policy) -> None:
         assert log["train/approx_kl"] > 1e-5
     assert {p.dtype for group in runner.alg.updater.optimizer.param_groups for p in group["params"]} == {torch.float32}
     assert all(values.dtype == torch.float32 for values in runner.alg.storage.recorded or ())
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.1])
+def test_an_update_of_steering_calls_neither_backbone_nor_diffusion_transformer(coefficient: float) -> None:
+    """The KL penalty and the critic included; the rollout calls both."""
+    alg = make(POLICIES["steering"], kl_to_base_coef=coefficient, critic_warmup_epochs=2)
+    runner = Runner(alg)
+    for _ in range(2):
+        with counted(layers(alg.encoder.model)) as in_rollout:
+            runner.rollout()
+        assert {name[:3] for name in in_rollout} == {"vis", "lan", "vl0", "dit"}
+        before = weights(alg)
+        with counted(layers(alg.encoder.model)) as in_update:
+            alg.update()
+        assert not in_update
+        assert not same(weights(alg), before)
 
 
 def test_dropout_in_the_update_alone_would_be_seen() -> None:
@@ -77,7 +100,7 @@ def test_dropout_in_the_update_alone_would_be_seen() -> None:
     assert runner.logs[-1]["train/rollout_ratio_error"] > 0.01
 
 
-@some_policies
+@frozen_too
 def test_the_kl_to_the_base_is_zero_at_first_and_grows(policy: Policy) -> None:
     alg = make(policy, num_learning_epochs=1, num_mini_batches=1, kl_to_base_coef=0.01)
     runner = Runner(alg)
@@ -127,7 +150,7 @@ def test_what_happens_after_the_end_of_an_episode_changes_nothing(policy: Policy
     assert not same(results[0], results[2])
 
 
-@some_policies
+@frozen_too
 def test_a_run_of_every_policy_continues_identically_from_its_checkpoint(policy: Policy, tmp_path: Path) -> None:
     alg = make(policy, kl_to_base_coef=0.1)
     torch.manual_seed(7)

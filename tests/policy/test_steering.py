@@ -228,7 +228,7 @@ def test_what_it_cannot_do_is_refused() -> None:
         Gr00tSteeringActor.check_stages(FreezingOptions(train=["dit"]).stages(True))
     discrete = load_encoder(DISCRETE_SPEC, reads_head=True, encoder_class=SteeringEncoder)
     assert isinstance(discrete, SteeringEncoder)
-    with pytest.raises(ValueError, match="discrete"):
+    with pytest.raises(ValueError, match=r"actions are discrete \(3, 4 choices\)"):
         make(discrete)
 
 
