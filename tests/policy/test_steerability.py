@@ -70,7 +70,7 @@ def test_a_gr00t_that_noise_hardly_moves_is_warned_of() -> None:
         "  arm      0.025  0.1%",
         "  gripper  0.090  0.0%",
         "Warning: noise hardly changes what this GR00T does (std below 0.1 in every part). Steering can only choose"
-        " among what it does, and gained nothing with such a policy. Train GR00T itself, with the agent gr00t_flow_ppo"
-        " or gr00t_lora_ppo; or correct what it does, with gr00t_residual_ppo.",
+        " among what it does, and gained nothing with such a policy. Train GR00T itself, with the agent"
+        " gr00t_flow_ppo; or correct what it does, with gr00t_residual_ppo.",
     ]
     assert "Warning" not in describe(steady | {"gripper": PartSteerability(0.152, 0.0)})

@@ -76,6 +76,6 @@ def describe(parts: Mapping[str, PartSteerability]) -> str:
         lines.append(
             f"Warning: noise hardly changes what this GR00T does (std below {LOW} in every part). Steering can only"
             " choose among what it does, and gained nothing with such a policy. Train GR00T itself, with the agent"
-            " gr00t_flow_ppo or gr00t_lora_ppo; or correct what it does, with gr00t_residual_ppo."
+            " gr00t_flow_ppo; or correct what it does, with gr00t_residual_ppo."
         )
     return "\n".join(lines)
