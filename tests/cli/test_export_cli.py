@@ -221,6 +221,16 @@ def test_a_data_config_travels_along(base_n1_5: Path, tmp_path: Path) -> None:
     assert exported.images.recipe.crop_scale == 0.8
 
 
+@pytest.mark.parametrize("version", ["N1.6", "N1.7"])
+def test_a_tag_of_ones_own_is_noted(version: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {"state_keys": SPEC.state_terms, "action_keys": SPEC.action_terms}
+    directory = build_tiny_checkpoint(tmp_path / "base", version=version, embodiment_tag="my_robot", **keys)
+    checkpoint = train(tmp_path / "run", directory, embodiment_tag="my_robot")
+    assert main([str(checkpoint), str(tmp_path / "out")]) == 0
+    expected = f"embodiment tag my_robot: NVIDIA's code for {version} does not, and refuses it"
+    assert expected in capsys.readouterr().out
+
+
 def test_a_tag_that_gr00ts_own_code_does_not_know(
     base_n1_5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,7 +245,10 @@ def test_a_tag_that_gr00ts_own_code_does_not_know(
     checkpoint = train(tmp_path / "other", base_n1_5, embodiment_tag="libero_franka")
     assert main([str(checkpoint), str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    assert "embodiment tag libero_franka: RLinf's code knows it, NVIDIA's does not" in printed
+    assert (
+        "embodiment tag libero_franka: RLinf's code knows it, NVIDIA's code for N1.5 does not, and refuses it"
+        in printed
+    )
     assert "data config: experiment_cfg/data_config.json" in printed
 
 

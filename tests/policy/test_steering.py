@@ -17,6 +17,7 @@ from tiny_policy import SPEC, actor_critic, decided, gr00t_inference, load_encod
 from torch.distributions import Independent, Normal, kl_divergence
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.policy.actor import Decisions
 from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.options import NoiseStdOptions, SteeringActorOptions
@@ -241,6 +242,21 @@ def test_values_of_control_steps_are_refused(encoder: SteeringEncoder) -> None:
             continue
         with pytest.raises(ValueError, match=r"`agent.critic.values` is 'step', but this policy decides .* to 'chunk'"):
             Gr00tPPO(pair, observations(B), 2)
+
+
+@pytest.mark.parametrize("version", ["N1.6", "N1.7"])
+def test_other_versions_begin_as_they_sample(tmp_path: Path, version: str) -> None:
+    keys = {"state_keys": SPEC.state_terms, "action_keys": SPEC.action_terms}
+    checkpoint = build_tiny_checkpoint(tmp_path / "tiny", version=version, **keys)
+    encoder = load_encoder(SPEC, reads_head=True, encoder_class=SteeringEncoder, checkpoint=str(checkpoint))
+    assert isinstance(encoder, SteeringEncoder)
+    assert encoder.model.version == version
+    actor, raw = make(encoder), observations(B)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        actions = actor(raw, stochastic_output=True)
+    expected = encoder.decode_action(gr00t_inference(encoder, raw, 4, seed=3), raw)[:, :H].flatten(1)
+    assert torch.equal(actions, expected)
 
 
 def test_n1_7_whose_robot_has_a_shorter_horizon_than_the_model(tmp_path: Path) -> None:

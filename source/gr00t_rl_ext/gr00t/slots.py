@@ -48,8 +48,12 @@ N1_7_SLOTS: Mapping[str, int] = {
     "real_g1_relative_eef_relative_joints": 25,
     "real_r1_pro_sharpa_*": 26,
     "xdof_relative_eef_relative_joint": 27,
+    "xdof_relative_eef_relative_joint_subtask": 27,
 }
 """Embodiment tag, or the beginning of some, -> slot of GR00T N1.7, where a checkpoint does not tell."""
+
+NVIDIA_SLOTS: Mapping[str, Mapping[str, int]] = {"N1.5": NVIDIA_N1_5_TAGS, "N1.6": N1_6_SLOTS, "N1.7": N1_7_SLOTS}
+"""Version -> the tags that NVIDIA's own code for it knows."""
 
 
 def published_slots(directory: Path) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.gr00t.data_config import DATA_CONFIG_FILE, data_config_names
-from gr00t_rl_ext.gr00t.slots import EMBODIMENT_SLOTS, NVIDIA_N1_5_TAGS, RLINF_N1_5_TAGS
+from gr00t_rl_ext.gr00t.slots import EMBODIMENT_SLOTS, NVIDIA_N1_5_TAGS, NVIDIA_SLOTS, RLINF_N1_5_TAGS, slot_of
 from gr00t_rl_ext.policy.actor import Actor, FrozenHeadActor, HeadActor
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition
 from gr00t_rl_ext.policy.encoder import Gr00tEncoder
@@ -123,8 +123,10 @@ def for_gr00t(actor: Actor) -> list[str]:
             f"data config: {DATA_CONFIG_FILE}{name}. NVIDIA's Gr00tPolicy takes modality_config and modality_transform"
             " of a data config class: give it one with these keys, modes and rotations, and this crop"
         )
-    if embodiment.tag in RLINF_N1_5_TAGS:
-        lines.append(f"embodiment tag {embodiment.tag}: RLinf's code knows it, NVIDIA's does not")
+    version = gr00t_of(actor).model.version
+    if slot_of(embodiment.tag, NVIDIA_SLOTS[version]) is None:
+        known = "RLinf's code knows it, " if embodiment.tag in RLINF_N1_5_TAGS else ""
+        lines.append(f"embodiment tag {embodiment.tag}: {known}NVIDIA's code for {version} does not, and refuses it")
     return lines
 
 
