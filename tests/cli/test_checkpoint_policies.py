@@ -88,7 +88,8 @@ def test_what_cannot_be_told_here_is_left_to_what_loads_it(tmp_path: Path) -> No
     preflight.check_plays(agent_cfg, "wandb:run/model_1.pt")
     damaged = tmp_path / "model_1.pt"
     damaged.write_bytes(b"nothing")
-    preflight.check_plays(agent_cfg, damaged)
+    with pytest.raises(UsageError, match="model_1.pt' is no checkpoint of a run, or is truncated"):
+        preflight.check_plays(agent_cfg, damaged)
     preflight.check_plays(agent_cfg, written(damaged, "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"))
     # rsl_rl's own agent, which knows nothing of ours
     preflight.check_plays(recipes.RslRlMlpPpoRunnerCfg(), written(damaged))

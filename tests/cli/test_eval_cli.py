@@ -199,7 +199,9 @@ def test_checkpoints_that_do_not_belong_here_are_refused(
     assert "cannot be evaluated. This checkpoint was trained without GR00T, on other observation or action" in error
     assert "does not fit the agent" in refused("gym:CartPole-v1", "rsl_rl_cfg_entry_point", copied)
     copied.write_bytes(b"nothing")
-    assert f"The checkpoint '{copied}' cannot be read" in refused("gym:CartPole-v1", "mlp_ppo", copied)
+    assert f"The checkpoint '{copied}' is no checkpoint of a run, or is truncated" in refused(
+        "gym:CartPole-v1", "mlp_ppo", copied
+    )
     (tmp_path / "run.json").write_text(json.dumps({"task": "Isaac-Stack-Cube-Franka-v0"}))
     assert "was trained on the task Isaac-Stack-Cube-Franka-v0" in refused("gym:CartPole-v1", "mlp_ppo", copied)
 

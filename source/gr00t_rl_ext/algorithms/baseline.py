@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 from torch.distributions import kl_divergence as kl
 
+from gr00t_rl_ext.algorithms.checkpoint_files import guard
 from gr00t_rl_ext.policy.scored import mode
 
 
@@ -35,6 +36,7 @@ class RslRlPPO(PPO):
         Raises:
             ValueError: The task's actions are discrete, and the agent has a distribution of numbers.
         """
+        guard()
         unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
         used = list(dict.fromkeys(group for groups in cfg["obs_groups"].values() for group in groups))
         unwrapped.configure_decisions(1, observation_groups=used)

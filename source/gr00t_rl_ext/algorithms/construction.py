@@ -11,6 +11,7 @@ from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_class
 from tensordict import TensorDict
 
+from gr00t_rl_ext.algorithms.checkpoint_files import guard
 from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
@@ -32,6 +33,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     Raises:
         ValueError: If a setting is unknown or does not fit the task, the checkpoint or the memory.
     """
+    guard()
     alg_class, alg_cfg = _resolve(cfg["algorithm"])
     actor_class, actor_cfg = _resolve(cfg["actor"])
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]

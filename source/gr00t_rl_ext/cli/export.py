@@ -110,12 +110,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def read_model(file: Path) -> dict[str, Any]:
     """A training checkpoint; a :class:`UsageError` if it is none."""
-    import pickle
-
-    import torch
+    from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, read_checkpoint
 
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"{str(file)!r} is no checkpoint of a run, or is truncated ({reason}).") from error
+        return read_checkpoint(file)
+    except (CheckpointFileError, OSError) as error:
+        raise UsageError(str(error)) from error

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +62,22 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
     Raises:
         UsageError: Its policy is another, or has learned with other settings; the message names agent or settings.
     """
-    import torch
     from rsl_rl.utils import resolve_callable
 
     from gr00t_rl_ext.algorithms.checkpoint import check_policy, check_settings
+    from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, read_checkpoint
     from gr00t_rl_ext.policy.actor_critic import class_path
 
     name = getattr(getattr(agent_cfg, "actor", None), "class_name", None)
     if checkpoint is None or not Path(checkpoint).exists() or name is None:
         return
-    actor_class: Any = resolve_callable(name)
-    if not hasattr(actor_class, "OPTIONS"):
-        return
     file = model_file(Path(checkpoint))
     try:
-        loaded = torch.load(file, weights_only=True, mmap=True, map_location="cpu")
-    except Exception:  # of pickle, zipfile, torch and the file system
+        loaded = read_checkpoint(file, mmap=zipfile.is_zipfile(file))
+    except (CheckpointFileError, OSError) as error:
+        raise UsageError(f"The checkpoint {error}") from error
+    actor_class: Any = resolve_callable(name)
+    if not hasattr(actor_class, "OPTIONS"):
         return
     try:
         check_policy(loaded, class_path(actor_class))

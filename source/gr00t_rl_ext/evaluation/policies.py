@@ -17,6 +17,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, read_checkpoint
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
 from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
 
@@ -103,12 +104,9 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
     try:
-        return torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except Exception as error:  # of pickle, zipfile, torch and the file system
-        raise EvaluationError(
-            f"The checkpoint '{checkpoint}' cannot be read ({type(error).__name__}: {str(error).splitlines()[0]})."
-            " Expected a model_*.pt that training wrote."
-        ) from error
+        return read_checkpoint(checkpoint)
+    except (CheckpointFileError, OSError) as error:
+        raise EvaluationError(f"The checkpoint {error}") from error
 
 
 def fingerprint(saved: Mapping[str, Any]) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsl_rl.utils import resolve_callable
 from tensordict import TensorDict
 
 from gr00t_rl_ext.options import read
@@ -51,9 +52,14 @@ class ActorDefinition:
 
     @classmethod
     def recorded(cls, fields: Mapping[str, Any]) -> ActorDefinition:
-        """The definition that a checkpoint holds, of this version or an older one."""
+        """The definition that a checkpoint holds, of this version or an older one.
+
+        Raises:
+            ValueError: It names a class that is not known. No module is imported because a file names it.
+        """
         definition = cls(**fields)
-        actor_class: Any = resolve_callable(definition.class_name)
+        actor_class = known_actor(definition.class_name)
+        _check_class_names(definition.actor)
         return dataclasses.replace(definition, actor={**actor_class.UNRECORDED, **definition.actor})
 
     def overrides_for(self, other: Mapping[str, Any], section: str) -> list[str]:
@@ -92,11 +98,55 @@ class ActorDefinition:
         Raises:
             ValueError: A field is not known or does not fit; :class:`Gr00tCheckpointError` for the checkpoint.
         """
-        actor_class: Any = resolve_callable(self.class_name)
+        actor_class: Any = known_actor(self.class_name)
         options = read(actor_class.OPTIONS, self.actor, "agent.actor")
         if encoder is None:
             encoder = actor_class.load_encoder(TaskSpec(**self.spec), options, device, obs)
         return actor_class(encoder, options).to(device)
+
+
+def known_actor(name: str) -> type[Actor]:
+    """The class of an actor that a checkpoint names: one of this package, or one that was imported for another reason,
+    such as ``agent.actor.class_name`` of the command line.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    for module in _OWN_MODULES:
+        importlib.import_module(module)
+    # the classes that others derive from are none themselves
+    found = {class_path(kind): kind for kind in _subclasses(Actor) if kind.__module__ != Actor.__module__}
+    if name not in found:
+        raise ValueError(
+            f"The checkpoint's policy is of the class {name!r}, which is not known; known are"
+            f" {', '.join(sorted(found))}. A class of your own must be imported before, as"
+            " `agent.actor.class_name` does it; no file makes this package import one."
+        )
+    return found[name]
+
+
+_OWN_MODULES = tuple(
+    f"gr00t_rl_ext.policy.{name}"
+    for name in ("gaussian_actor", "categorical_actor", "residual_actor", "steering", "flow_actor", "mlp")
+)
+
+
+def _subclasses(kind: type[Actor]) -> Iterator[type[Actor]]:
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from _subclasses(derived)
+
+
+def _check_class_names(fields: Mapping[str, Any]) -> None:
+    """Refuse classes of other packages in what a checkpoint records of an actor."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            _check_class_names(value)
+        elif name == "class_name" and not re.fullmatch(r"(rsl_rl|gr00t_rl_ext)[.:][\w.:]+|\w+", str(value)):
+            raise ValueError(
+                f"The checkpoint names the class {value!r}; expected one of rsl_rl or of gr00t_rl_ext, which alone are"
+                " imported because a file names them."
+            )
 
 
 def class_path(actor_class: type[Actor]) -> str:
