@@ -10,6 +10,7 @@ import math
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -159,6 +160,58 @@ def test_no_weights(tiny_copy: Path):
 def test_missing_shard(tiny_copy: Path):
     (tiny_copy / "model-00002-of-00002.safetensors").unlink()
     fails(tiny_copy, "lacks 1 of the 2 shards", "model-00002-of-00002.safetensors", "Download or copy them again")
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".x.safetensors", "model.bin", 3, None]
+)
+def test_an_index_that_names_files_elsewhere(tiny_copy: Path, tmp_path: Path, name: Any):
+    """Such a file was read, and saving wrote to it."""
+    outside = tmp_path / "model.safetensors"
+    outside.write_bytes(b"precious")
+    index = tiny_copy / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"][next(iter(content["weight_map"]))] = name
+    index.write_text(json.dumps(content))
+    fails(
+        tiny_copy, f"names the shard {str(name)!r}; expected names of .safetensors files beside it", "Nothing outside"
+    )
+    assert outside.read_bytes() == b"precious"
+
+
+def test_a_link_out_of_the_checkpoint_is_not_copied(tiny_copy: Path, tmp_path: Path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("token")
+    model = load_gr00t(tiny_copy, dtype=torch.float32)
+    (tiny_copy / "notes.txt").symlink_to(secret)
+    with pytest.raises(Gr00tCheckpointError, match=r"notes.txt' is a link to .*secret.txt', outside of the checkpoint"):
+        model.save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # and before anything is trained
+    fails(tiny_copy, "notes.txt' is a link to", "Put the file itself there, or remove the link")
+
+
+def test_weights_may_be_links(tiny_copy: Path, tmp_path: Path):
+    store = tmp_path / "store"
+    store.mkdir()
+    for file in tiny_copy.glob("*.safetensors"):
+        file.symlink_to(file.rename(store / file.name))
+    load_gr00t(tiny_copy, dtype=torch.float32).save_pretrained(tmp_path / "out")
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+
+
+def test_links_of_the_hubs_cache_are_followed(tiny_copy: Path, tmp_path: Path):
+    repository = tmp_path / "models--somebody--a-model"
+    snapshot, blobs = repository / "snapshots" / "0" / "checkpoint-1", repository / "blobs"
+    blobs.mkdir(parents=True)
+    for number, file in enumerate(path for path in sorted(tiny_copy.rglob("*")) if path.is_file()):
+        (blobs / str(number)).write_bytes(file.read_bytes())
+        link = snapshot / file.relative_to(tiny_copy)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blobs / str(number))
+    load_gr00t(snapshot, dtype=torch.float32).save_pretrained(tmp_path / "out")
+    assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+    load_gr00t(tmp_path / "out", dtype=torch.float32)
 
 
 @pytest.mark.parametrize("content", [{}, {"weight_map": {}}, {"weight_map": "model.safetensors"}])

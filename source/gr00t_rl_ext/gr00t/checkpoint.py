@@ -100,6 +100,7 @@ def _require_config(directory: Path) -> Path:
             f"{str(directory)!r} has no {CONFIG_FILE}; expected the directory of a GR00T checkpoint. It holds {found}. "
             "Training runs often keep checkpoints one level deeper, in 'checkpoint-<step>'"
         )
+    _require_own_companions(directory)
     return directory
 
 
@@ -158,7 +159,7 @@ def weight_files(directory: Path) -> list[Path]:
     """Weight files that a checkpoint should have; those that an index names may be missing.
 
     Raises:
-        Gr00tCheckpointError: There is neither an index nor a single file.
+        Gr00tCheckpointError: There is neither an index nor a single file, or the index names files elsewhere.
     """
     index = directory / INDEX_FILE
     if index.is_file():
@@ -168,13 +169,23 @@ def weight_files(directory: Path) -> list[Path]:
                 f"{str(index)!r} names no shards: expected the field weight_map, tensor name -> file. Copy it again "
                 "from its source"
             )
-        return [directory / name for name in sorted(set(weight_map.values()))]
+        names = set(map(str, weight_map.values()))
+        if foreign := sorted(name for name in names if not _is_shard(name)):
+            raise Gr00tCheckpointError(
+                f"{str(index)!r} names the shard {foreign[0]!r}; expected names of .safetensors files beside it, such"
+                " as model-00001-of-00002.safetensors. Nothing outside of a checkpoint's directory is read or written"
+            )
+        return [directory / name for name in sorted(names)]
     if (directory / SINGLE_FILE).is_file():
         return [directory / SINGLE_FILE]
     raise Gr00tCheckpointError(
         f"{str(directory)!r} holds no weights; expected {SINGLE_FILE}, or {INDEX_FILE} with its shards. "
         "Weights in other formats (pytorch_model.bin) are not read: convert them with safetensors"
     )
+
+
+def _is_shard(name: str) -> bool:
+    return name.endswith(".safetensors") and "\\" not in name and Path(name).name == name and not name.startswith(".")
 
 
 def file_states(directory: Path) -> dict[str, tuple[int, int]]:
@@ -211,13 +222,37 @@ def require_unchanged(source: Path, states: Mapping[str, tuple[int, int]]) -> No
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
-    """Copy the weights and what belongs to them to the empty directory ``target``."""
-    companions = {file for pattern in COMPANION_PATTERNS for file in source.glob(pattern) if file.is_file()}
-    for file in {*weight_files(source), *companions}:
+    """Copy the weights and what belongs to them to the empty directory ``target``.
+
+    Raises:
+        Gr00tCheckpointError: A companion is a link to somewhere else.
+    """
+    _require_own_companions(source)
+    for file in {*weight_files(source), *_companions(source)}:
         if file.name not in NOT_COMPANIONS:
             copy = target / file.relative_to(source)
             copy.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, copy)
+
+
+def _companions(directory: Path) -> set[Path]:
+    return {file for pattern in COMPANION_PATTERNS for file in directory.glob(pattern) if file.is_file()}
+
+
+def _require_own_companions(directory: Path) -> None:
+    """Refuse companions that are links out of a checkpoint: an export would copy what they point at, whatever that is.
+
+    Those of the hub's cache lead to its ``blobs``. Weights may be links to anywhere, since they are parsed.
+    """
+    root = directory.resolve()
+    cache = next((parent for parent in root.parents if parent.name.startswith("models--")), None)
+    for file in sorted(_companions(directory)):
+        found = file.resolve()
+        if not found.is_relative_to(root) and not (cache is not None and found.is_relative_to(cache / "blobs")):
+            raise Gr00tCheckpointError(
+                f"{str(file)!r} is a link to {str(found)!r}, outside of the checkpoint. Put the file itself there, or"
+                " remove the link: what belongs to a checkpoint is copied by an export"
+            )
 
 
 @contextmanager
