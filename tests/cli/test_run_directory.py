@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from gr00t_rl_ext.cli import run_directory
 
@@ -62,3 +63,16 @@ def test_the_last_checkpoint_is_that_of_the_last_iteration(tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"has no model_<iteration>.pt; it holds nothing"):
         run_directory.model_file(tmp_path / "empty")
+
+
+def test_files_that_are_not_whole_are_passed_over_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for iteration in (1, 2, 3):
+        torch.save({"iter": iteration, "w": torch.zeros(1000)}, tmp_path / f"model_{iteration}.pt")
+    content = (tmp_path / "model_3.pt").read_bytes()
+    (tmp_path / "model_3.pt").write_bytes(content[: len(content) // 2])
+    (tmp_path / "model_4.pt").touch()
+    assert run_directory.model_file(tmp_path) == tmp_path / "model_2.pt"
+    printed = capsys.readouterr().out
+    assert printed == f"model_4.pt, model_3.pt in {str(tmp_path)!r} is not whole: model_2.pt is taken instead.\n"
+    # one that was asked for is not replaced
+    assert run_directory.model_file(tmp_path / "model_3.pt") == tmp_path / "model_3.pt"

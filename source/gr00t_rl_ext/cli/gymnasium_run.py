@@ -79,7 +79,7 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
         if is_wandb_checkpoint(name):
             name = resolve_wandb_checkpoint(name)
         elif name in CHECKPOINT_SELECTORS:
-            name = resolve_checkpoint_selector(
+            chosen = resolve_checkpoint_selector(
                 str(LOGS / experiment),
                 name,
                 library="rsl_rl",
@@ -87,6 +87,8 @@ def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
                 checkpoint_pattern=r"model_.*\.pt",
                 metadata={"agent": arguments.agent},
             )
+            # the run's last one that is whole
+            name = str(Path(chosen).parent) if name == "latest" else chosen
         else:
             check_checkpoint(name)
     except ValueError as error:

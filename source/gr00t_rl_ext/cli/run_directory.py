@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -66,9 +67,21 @@ def _make(folder: Path, run_name: str, stamp: str | None) -> tuple[Path, str]:
 
 
 def latest_checkpoint(run_dir: Path) -> Path | None:
-    """The ``model_<iteration>.pt`` with the highest iteration."""
+    """The ``model_<iteration>.pt`` with the highest iteration that is whole.
+
+    Files that a kill or a full disk left half written, as earlier versions and rsl_rl itself can, are passed over, and
+    named.
+    """
     matches = ((re.fullmatch(r"model_(\d+)\.pt", file.name), file) for file in run_dir.glob("model_*.pt"))
     found = {int(match[1]): file for match, file in matches if match is not None}
+    torn = []
+    for iteration in sorted(found, reverse=True):
+        if zipfile.is_zipfile(found[iteration]):
+            if torn:
+                print(f"{', '.join(torn)} in {str(run_dir)!r} is not whole: {found[iteration].name} is taken instead.")
+            return found[iteration]
+        torn.append(found[iteration].name)
+    # whoever reads it tells what is wrong with it
     return found[max(found)] if found else None
 
 
