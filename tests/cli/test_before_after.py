@@ -39,6 +39,7 @@ def test_the_starter_fills_what_is_open() -> None:
         "env.cameras=['front','gripper']",
         "agent.actor.gr00t.checkpoint=starter",
         "agent.obs_groups.actor=['rgb','state','object']",
+        "agent.actor.chunk_length=8",
     ]
     assert arguments.max_iterations == starter.iterations
     assert arguments.evaluate == 200
