@@ -109,12 +109,17 @@ def test_another_backbone_is_refused(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_off_or_of_training_is_no_other_backbone(changed: Callable[..., Path], version: str):
+def test_what_is_off_or_of_training_is_no_other_backbone(
+    changed: Callable[..., Path], built: dict[str, Path], version: str
+):
     def add(content: dict[str, Any]) -> None:
         content["text_config"] |= {"rope_scaling": None, "use_sliding_window": False, "attention_dropout": 0.1}
         content["vision_config"] |= {"initializer_range": 0.1}
 
-    meta_gr00t(changed(version, BACKBONE_FILES[version], add))
+    model, plain = (meta_gr00t(place) for place in (changed(version, BACKBONE_FILES[version], add), built[version]))
+    shapes = [{name: p.shape for name, p in each.named_parameters()} for each in (model, plain)]
+    assert shapes[0] == shapes[1]
+    assert model.backbone.image_recipe == plain.backbone.image_recipe
 
 
 @pytest.mark.parametrize("version", ["N1.5", "N1.6"])

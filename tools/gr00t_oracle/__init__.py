@@ -7,6 +7,7 @@
 - ``../layered_environment``: makes the environment that it runs in, once per user;
 - ``exact_attention``: stands in for the package flash_attn, which needs a GPU;
 - ``exact_rotations``: stands in for the package pytorch3d, which no registry has;
+- ``qwen3_vl``: what N1.7's processor is made from;
 - ``reference``: runs in that environment and knows nothing of ours;
 - ``command``: the command.
 

@@ -28,17 +28,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import exact_attention
 import exact_rotations
+import qwen3_vl
 
 EAGLE = "eagle"
 """Part of the path of the backbone's config in the checkout, whatever its case."""
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{% for part in message.content %}"
-    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}"
-)
-"""What Qwen3-VL's template makes of a user's message, for a tokenizer that comes without a template."""
 
 
 def main() -> None:
@@ -175,16 +168,9 @@ def _use_own_qwen(job: Mapping[str, Any]) -> None:
 
     def processor(*_: Any, **__: Any) -> Any:
         tokenizer = _tokenizer(job["tokenizer"], transformers.Qwen2TokenizerFast)
-        images = transformers.Qwen2VLImageProcessorFast(
-            size={"shortest_edge": 65536, "longest_edge": 16777216},
-            patch_size=16,
-            temporal_patch_size=2,
-            merge_size=2,
-            image_mean=[0.5] * 3,
-            image_std=[0.5] * 3,
-        )
+        images = transformers.Qwen2VLImageProcessorFast(**qwen3_vl.IMAGE_PROCESSOR)
         videos = transformers.Qwen3VLVideoProcessor()
-        template = tokenizer.chat_template or CHAT_TEMPLATE
+        template = tokenizer.chat_template or qwen3_vl.CHAT_TEMPLATE
         return transformers.Qwen3VLProcessor(images, tokenizer, videos, chat_template=template)
 
     transformers.Qwen3VLProcessor.from_pretrained = processor

@@ -46,15 +46,10 @@ from lerobot.policies.groot.processor_groot import (  # pyright: ignore[reportMi
     make_groot_pre_post_processors,
 )
 
-VERSIONS = ("lerobot", "transformers", "diffusers", "torch", "numpy")
+sys.path.insert(0, str(Path(__file__).parents[1] / "gr00t_oracle"))
+import qwen3_vl
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{% for part in message.content %}"
-    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}"
-)
-"""What Qwen3-VL's template makes of a user's message, for a tokenizer that comes without a template."""
+VERSIONS = ("lerobot", "transformers", "diffusers", "torch", "numpy")
 
 
 def load(checkpoint: Path) -> GR00TN17:
@@ -72,18 +67,6 @@ def load(checkpoint: Path) -> GR00TN17:
     return model.float().eval()
 
 
-def image_processor() -> Qwen2VLImageProcessor:
-    """With the values of Qwen3-VL's published configuration."""
-    return Qwen2VLImageProcessor(
-        size={"shortest_edge": 65536, "longest_edge": 16777216},
-        patch_size=16,
-        temporal_patch_size=2,
-        merge_size=2,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
-
-
 @torch.no_grad()
 def compute(model: GR00TN17, inputs: dict[str, Tensor], slot: int, seed: int) -> dict[str, Tensor]:
     """Outputs of the stages, and the noise and times that were drawn on the way."""
@@ -91,7 +74,7 @@ def compute(model: GR00TN17, inputs: dict[str, Tensor], slot: int, seed: int) ->
     images = inputs["images"].flatten(0, 1).permute(0, 3, 1, 2)
     backbone_inputs, action_inputs = model.prepare_input(
         {name: inputs[name] for name in ("input_ids", "attention_mask", "state", "action", "action_mask")}
-        | dict(image_processor()(images=list(images), return_tensors="pt"))
+        | dict(Qwen2VLImageProcessor(**qwen3_vl.IMAGE_PROCESSOR)(images=list(images), return_tensors="pt"))
         | {"embodiment_id": torch.full((batch,), slot)}
     )
     encoded = model.backbone(backbone_inputs)
@@ -133,10 +116,10 @@ def observe(checkpoint: Path, inputs: dict[str, Tensor], embodiment_tag: str, in
     tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint, padding_side="left")
     (step,) = (step for step in before.steps if isinstance(step, GrootN17VLMEncodeStep))
     step._proc = Qwen3VLProcessor(
-        image_processor=image_processor(),
+        image_processor=Qwen2VLImageProcessor(**qwen3_vl.IMAGE_PROCESSOR),
         tokenizer=tokenizer,
         video_processor=Qwen3VLVideoProcessor(),
-        chat_template=tokenizer.chat_template or CHAT_TEMPLATE,
+        chat_template=tokenizer.chat_template or qwen3_vl.CHAT_TEMPLATE,
     )
     cameras = {name: images for name, images in inputs.items() if name.startswith("observation.images.")}
     observation = {name: images.permute(0, 3, 1, 2) for name, images in cameras.items()}

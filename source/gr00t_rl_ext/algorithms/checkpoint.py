@@ -20,20 +20,10 @@ from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.policy.actor import Actor
-from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
+from gr00t_rl_ext.policy.actor_critic import POLICIES, ActorDefinition, Gr00tActorCritic
 
 FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
-
-POLICIES = {
-    "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor": ("a Gaussian adapter", "gr00t_adapter"),
-    "gr00t_rl_ext.policy.categorical_actor:Gr00tCategoricalActor": ("a categorical adapter", "gr00t_categorical"),
-    "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor": ("a residual adapter", "gr00t_residual"),
-    "gr00t_rl_ext.policy.steering:Gr00tSteeringActor": ("a steering adapter", "gr00t"),
-    "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor": ("GR00T's action head", "gr00t_flow"),
-    "gr00t_rl_ext.policy.mlp:MlpActor": ("an MLP", "mlp"),
-}
-"""Class of an actor -> what it is, in words, and how the names of its agents begin."""
 
 
 def rng_state() -> dict[str, torch.Tensor]:

@@ -193,9 +193,8 @@ def distillable(saved: Mapping[str, Any], file: Path, source: str) -> ActorDefin
     Raises:
         ValueError: It is none that GR00T can learn from.
     """
-    from rsl_rl.utils import resolve_callable
-
     from gr00t_rl_ext.algorithms.checkpoint import check_format
+    from gr00t_rl_ext.policy.actor_critic import known_actor
     from gr00t_rl_ext.policy.export import definition_of
     from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 
@@ -206,7 +205,7 @@ def distillable(saved: Mapping[str, Any], file: Path, source: str) -> ActorDefin
             " an agent over GR00T, such as gr00t_ppo."
         )
     definition = definition_of(saved)
-    actor_class: Any = resolve_callable(definition.class_name)
+    actor_class = known_actor(definition.class_name)
     if source == TRAINED and issubclass(actor_class, Gr00tFlowActor):
         raise UsageError(
             f"{str(file)!r} is of a run that trained GR00T itself: its weights need no distillation. Write them as a"

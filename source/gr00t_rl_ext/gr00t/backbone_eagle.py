@@ -102,7 +102,7 @@ class EagleBackbone(Backbone):
             check_backbone_fields(
                 EAGLE_CONFIG_FILE,
                 eagle,
-                {**published, **dict.fromkeys(("use_pixel_shuffle", "mlp_connector_layers", "downsample_ratio"))},
+                (*published, "use_pixel_shuffle", "mlp_connector_layers", "downsample_ratio"),
             )
             # no dropout, whatever the checkpoint has: see dit.py
             changes = {"attention_dropout": 0.0, "vision_use_head": False}

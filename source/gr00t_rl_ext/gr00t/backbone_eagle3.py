@@ -90,7 +90,7 @@ class Eagle3Backbone(Backbone):
             check_backbone_fields(
                 EAGLE_CONFIG_FILE,
                 eagle,
-                {**published, **dict.fromkeys(("select_layer", "use_pixel_shuffle", "mlp_connector_layers"))},
+                (*published, "select_layer", "use_pixel_shuffle", "mlp_connector_layers"),
             )
             # no dropout, whatever the checkpoint has: see dit.py
             changes = {"attention_dropout": 0.0, "vision_use_head": False}

@@ -13,7 +13,7 @@ Read in NVIDIA/Isaac-GR00T. N1.5: ``gr00t/model/gr00t_n1.py``, ``gr00t/model/act
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ WITHOUT_EFFECT = (
 """Fields of a vision-language model's config that change nothing of what is computed here."""
 
 
-def check_backbone_fields(place: str, given: Mapping[str, Any], read: Mapping[str, Any], built: object = None) -> None:
+def check_backbone_fields(place: str, given: Mapping[str, Any], read: Collection[str], built: object = None) -> None:
     """Refuse fields of a backbone's config that are not read and may change the network.
 
     Args:

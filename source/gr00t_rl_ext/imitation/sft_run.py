@@ -80,10 +80,12 @@ class SftRun:
         tag = options.embodiment_tag
         if options.checkpoint == SMALL_NAME:
             directory = sft_checkpoint.small_checkpoint(dataset, cameras, options)
+            tokenizer = load_tokenizer(directory, options.tokenizer)
         else:
             # what can be refused without the weights is, before they are downloaded
             files = resolve_checkpoint(options.checkpoint, weights=False)
-            check_tokenizer(meta_gr00t(files), load_tokenizer(files, options.tokenizer))
+            tokenizer = load_tokenizer(files, options.tokenizer)
+            check_tokenizer(meta_gr00t(files), tokenizer)
             directory = resolve_checkpoint(options.checkpoint)
         device = options.device
         model = load_gr00t(directory, embodiment_tag=tag, dtype=dtype_of("auto", device), device=device)
@@ -95,7 +97,6 @@ class SftRun:
         else:
             metadata = sft_checkpoint.dataset_metadata(dataset, cameras, tag)
             embodiment = sft_checkpoint.dataset_embodiment(model, metadata, options)
-        tokenizer = load_tokenizer(directory, options.tokenizer)
         inputs = Gr00tInputs(model, embodiment, tokenizer, num_cameras=len(cameras), crop_scale=options.crop_scale)
         print_assumptions(inputs, {})
         config = embodiment.data_config

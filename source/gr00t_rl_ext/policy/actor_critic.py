@@ -25,6 +25,16 @@ from gr00t_rl_ext.policy.options import CriticOptions, Gr00tOptions
 from gr00t_rl_ext.policy.plain import Encoder
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 
+POLICIES = {
+    "gr00t_rl_ext.policy.gaussian_actor:Gr00tGaussianActor": ("a Gaussian adapter", "gr00t_adapter"),
+    "gr00t_rl_ext.policy.categorical_actor:Gr00tCategoricalActor": ("a categorical adapter", "gr00t_categorical"),
+    "gr00t_rl_ext.policy.residual_actor:Gr00tResidualActor": ("a residual adapter", "gr00t_residual"),
+    "gr00t_rl_ext.policy.steering:Gr00tSteeringActor": ("a steering adapter", "gr00t"),
+    "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor": ("GR00T's action head", "gr00t_flow"),
+    "gr00t_rl_ext.policy.mlp:MlpActor": ("an MLP", "mlp"),
+}
+"""Class of an actor -> what it is, in words, and how the names of its agents begin."""
+
 
 @dataclass(frozen=True)
 class ActorDefinition:
@@ -112,8 +122,8 @@ def known_actor(name: str) -> type[Actor]:
     Raises:
         ValueError: It is none of these.
     """
-    for module in _OWN_MODULES:
-        importlib.import_module(module)
+    for own in POLICIES:
+        importlib.import_module(own.partition(":")[0])
     # the classes that others derive from are none themselves
     found = {class_path(kind): kind for kind in _subclasses(Actor) if kind.__module__ != Actor.__module__}
     if name not in found:
@@ -123,12 +133,6 @@ def known_actor(name: str) -> type[Actor]:
             " `agent.actor.class_name` does it; no file makes this package import one."
         )
     return found[name]
-
-
-_OWN_MODULES = tuple(
-    f"gr00t_rl_ext.policy.{name}"
-    for name in ("gaussian_actor", "categorical_actor", "residual_actor", "steering", "flow_actor", "mlp")
-)
 
 
 def _subclasses(kind: type[Actor]) -> Iterator[type[Actor]]:

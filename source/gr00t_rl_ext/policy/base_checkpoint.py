@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gr00t_rl_ext.cache import cache_directory
@@ -63,17 +65,26 @@ def check_base(options: Gr00tOptions) -> None:
     Raises:
         ValueError: It is not, or does not.
     """
-    try:
-        mapping = EmbodimentMapping.load(options.mapping)
-        if options.data_config:
-            read_data_config(options.data_config)
-        if options.checkpoint in (TINY, STARTER):
-            if options.embodiment_tag != Gr00tOptions.embodiment_tag:
-                raise Gr00tCheckpointError(
-                    f"embodiment_tag is {options.embodiment_tag!r}, but `{options.checkpoint}` has"
-                    f" {Gr00tOptions.embodiment_tag!r} alone"
-                )
-            return
+    if options.checkpoint not in (TINY, STARTER):
+        checked_robot(options)
+        return
+    with _named_as_settings():
+        _read_files(options)
+        if options.embodiment_tag != Gr00tOptions.embodiment_tag:
+            raise Gr00tCheckpointError(
+                f"embodiment_tag is {options.embodiment_tag!r}, but `{options.checkpoint}` has"
+                f" {Gr00tOptions.embodiment_tag!r} alone"
+            )
+
+
+def checked_robot(options: Gr00tOptions) -> Embodiment:
+    """The robot of a checkpoint that has been checked as :func:`check_base` does.
+
+    Raises:
+        ValueError: Likewise.
+    """
+    with _named_as_settings():
+        mapping = _read_files(options)
         directory = resolve_checkpoint(options.checkpoint, weights=False)
         embodiment = robot_of(directory, options)
         mapping.check_checkpoint(embodiment)
@@ -81,6 +92,21 @@ def check_base(options: Gr00tOptions) -> None:
         check_fit(model, embodiment, load_tokenizer(directory, options.tokenizer or None))
         if Path(options.checkpoint).expanduser().is_dir():
             check_weights(model, CheckpointWeights(directory))
+        return embodiment
+
+
+def _read_files(options: Gr00tOptions) -> EmbodimentMapping:
+    """The mapping; what else the options name in files of the user is read as well, before anything is downloaded."""
+    mapping = EmbodimentMapping.load(options.mapping)
+    if options.data_config:
+        read_data_config(options.data_config)
+    return mapping
+
+
+@contextmanager
+def _named_as_settings() -> Iterator[None]:
+    try:
+        yield
     except Gr00tCheckpointError as error:
         raise ValueError(f"agent.actor.gr00t: {error}") from error
     except EmbodimentMappingError as error:

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from gr00t_rl_ext.algorithms.checkpoint import check_format, check_header
 from gr00t_rl_ext.gr00t import Embodiment
-from gr00t_rl_ext.gr00t.checkpoint import resolve_checkpoint
 from gr00t_rl_ext.policy import export
 from gr00t_rl_ext.policy.actor import Actor, HeadActor, require_continuous_actions
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, class_path
-from gr00t_rl_ext.policy.base_checkpoint import check_base, robot_of
+from gr00t_rl_ext.policy.base_checkpoint import checked_robot
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping
@@ -143,10 +142,7 @@ def load_native(checkpoint: str, device: str, changes: Mapping[str, Any]) -> Ser
         ValueError: It cannot be loaded, or does not name its cameras.
     """
     gr00t = {**changes, "checkpoint": checkpoint}
-    directory = resolve_checkpoint(checkpoint, weights=False)
-    options = Gr00tOptions(**gr00t)
-    check_base(options)
-    robot = robot_of(directory, options)
+    robot = checked_robot(Gr00tOptions(**gr00t))
     if not robot.video_keys:
         raise ValueError(
             f"{checkpoint!r} does not name its cameras, in whose order images are given. Name a data config that does:"
