@@ -25,12 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "robot": {"gr00t"},
     "starters": {"gr00t", "cache"},
     "policy": {"gr00t", "robot", "cache", "options", "starters"},
-    "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "envs.groups", "envs.decision"},
-    "runners": {"algorithms", "policy", "gr00t", "envs.decision"},
+    "runs": {"options"},
+    "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "runs", "envs.groups", "envs.decision"},
+    "runners": {"algorithms", "runs", "policy", "gr00t", "envs.decision"},
     "imitation": {"evaluation", "policy", "robot", "gr00t", "envs", "cache", "progress"},
     "serving": {"policy", "robot", "gr00t", "algorithms.checkpoint"},
     "evaluation": {
         "serving",
+        "runs.checkpoint_files",
         "robot",
         "imitation.video",
         "runners",
@@ -40,7 +42,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "envs",
         "progress",
     },
-    "tasks": {"assets", "envs", "options", "policy.configs", "algorithms.configs", "algorithms.baseline", "robot"},
+    "tasks": {
+        "assets",
+        "envs",
+        "options",
+        "policy.configs",
+        "algorithms.configs",
+        "algorithms.baseline",
+        "runs.configs",
+        "robot",
+    },
 }
 """Folder -> what it may import besides itself, by prefix. ``cli`` may import everything, and nothing imports it."""
 

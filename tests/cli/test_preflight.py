@@ -84,11 +84,15 @@ def test_play_checks_as_train_does(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("checkpoint", ["no/such/model_1.pt", "latest"])
-def test_no_such_training_checkpoint(fails: Any, checkpoint: str) -> None:
-    error = fails("--task", TASK, "--checkpoint", checkpoint)
-    assert f"There is no checkpoint '{checkpoint}'. Expected a model_*.pt, the directory of a run, latest or" in error
+def test_no_such_training_checkpoint(fails: Any) -> None:
+    error = fails("--task", TASK, "--checkpoint", "no/such/model_1.pt")
+    assert (
+        "There is no checkpoint 'no/such/model_1.pt'. Expected a model_*.pt, the directory of a run, latest or" in error
+    )
     assert "none below logs/rsl_rl of the working directory" in error
+    for word in ("latest", "best"):
+        error = fails("--task", TASK, "--checkpoint", word)
+        assert f"There is no run of task {TASK} of agent gr00t_ppo with a model_*.pt below 'logs/rsl_rl'" in error
 
 
 def test_no_such_agent(fails: Any) -> None:

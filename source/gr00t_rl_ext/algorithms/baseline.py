@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 from torch.distributions import kl_divergence as kl
 
-from gr00t_rl_ext.algorithms.checkpoint_files import guard
 from gr00t_rl_ext.policy.scored import mode
+from gr00t_rl_ext.runs.guard import guard
 
 
 class RslRlPPO(PPO):

@@ -12,33 +12,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from tensordict import TensorDict
 from torch import nn
 
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference
+from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import POLICIES, ActorDefinition, Gr00tActorCritic
 
 FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
-
-
-def rng_state() -> dict[str, torch.Tensor]:
-    """States of torch's random number generators, on the CPU."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def restore_rng_state(state: dict[str, torch.Tensor]) -> None:
-    """Set torch's random number generators. A generator that does not exist here is left alone."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
 def check_format(loaded: dict[str, Any]) -> None:
@@ -173,7 +158,12 @@ class Checkpointed:
     ranks: Ranks
     learning_rate: float
     iteration: int
+    describes_start: bool
     _recorded: TensorDict | None
+    _statistics: RolloutStatistics
+
+    continues_run = False
+    """Whether a checkpoint that is loaded is of this run: its iterations are then among those of the run."""
 
     def _networks(self) -> dict[str, nn.Module]:
         """What trains beside GR00T, by the name that checkpoints give it."""
@@ -188,8 +178,11 @@ class Checkpointed:
         """Open all stages of unfreezing up to one."""
         raise NotImplementedError
 
+    def forget_episodes(self) -> None:
+        """Forget what a checkpoint tells of episodes that cannot go on."""
+
     def save(self) -> dict:
-        """What is trained, the optimizer, the reference policy, random states and the base's fingerprint."""
+        """What is trained, the optimizer, the reference policy, what was counted, and the base's fingerprint."""
         encoder = self.actor_critic.encoder
         networks = self._networks() | {"reference": self.reference.actor}
         return {
@@ -203,7 +196,7 @@ class Checkpointed:
             "recorded_observations": {} if self._recorded is None else dict(self._recorded.items()),
             "stage": encoder.freezing.stage,
             "iteration": self.iteration,
-            "rng_state": rng_state(),
+            "statistics": self._statistics.state_dict(),
             **self.updater.state(),
         }
 
@@ -250,12 +243,22 @@ class Checkpointed:
         if with_iteration:
             self.iteration = loaded_dict["iteration"]
         iteration = self.iteration if with_iteration else None
-        self.updater.load(loaded_dict, with_optimizer=bool(wanted.get("optimizer")), iteration=iteration)
+        self.updater.load(
+            loaded_dict,
+            with_optimizer=bool(wanted.get("optimizer")),
+            iteration=iteration,
+            continues_run=self.continues_run,
+        )
         if with_iteration:
             # after the updater, which knows the length of the run, and the weights, which schedules may change
             self._announce_iteration()
+            # checkpoints of version 0.1 count nothing
+            if "statistics" in loaded_dict:
+                self._statistics.load_state_dict(loaded_dict["statistics"])
+            if self.continues_run and loaded_dict["recorded_observations"]:
+                recorded = loaded_dict["recorded_observations"]
+                size = next(iter(recorded.values())).shape[:1]
+                self._recorded = TensorDict(recorded, batch_size=size).to("cpu")
+                self.describes_start = False
         self.learning_rate = self.updater.rates.current["actor"]
-        # rank 0 wrote it; with its generator the other ranks would explore alike
-        if load_cfg is None and self.ranks.rank == 0:
-            restore_rng_state(loaded_dict["rng_state"])
         return with_iteration

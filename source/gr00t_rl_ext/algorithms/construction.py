@@ -11,7 +11,6 @@ from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_class
 from tensordict import TensorDict
 
-from gr00t_rl_ext.algorithms.checkpoint_files import guard
 from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
@@ -19,6 +18,7 @@ from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 from gr00t_rl_ext.policy.assumptions import print_assumptions
 from gr00t_rl_ext.robot.task_spec import TaskSpec
+from gr00t_rl_ext.runs.guard import guard
 
 
 def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:

@@ -279,10 +279,12 @@ class Gr00tGRPO(PolicyOptimization):
     # Checkpoints
 
     def save(self) -> dict:
-        return super().save() | {"running_baseline": self._baseline.state_dict()}
+        counted = {"running_baseline": self._baseline.state_dict(), "without_signal": self._signal.without}
+        return super().save() | counted
 
     def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
         load_iteration = super().load(loaded_dict, load_cfg, strict)
         if load_iteration:
             self._baseline.load_state_dict(loaded_dict["running_baseline"])
+            self._signal.without = loaded_dict.get("without_signal", 0)
         return load_iteration

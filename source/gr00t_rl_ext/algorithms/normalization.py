@@ -27,8 +27,8 @@ class RewardNormalizer(nn.Module):
     into the next episode.
 
     A step is what the caller passes rewards of; for a learner of action chunks that is a decision, with its reward and
-    its ``gamma``. The statistics are buffers and so part of a checkpoint; the running sums are not, as episodes start
-    anew when a run resumes. They are written in place, so that they may be updated in ``torch.inference_mode`` and
+    its ``gamma``. The statistics are buffers of the state; the running sums are not, as episodes may start anew when a
+    run resumes. They are written in place, so that they may be updated in ``torch.inference_mode`` and
     outside by turns. A NaN in a reward would stay in them: check first.
 
     Args:

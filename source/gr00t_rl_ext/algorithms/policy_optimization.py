@@ -17,7 +17,6 @@ from gr00t_rl_ext.algorithms.checkpoint import Checkpointed
 from gr00t_rl_ext.algorithms.options import WHERE, OptimizationOptions
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference, warn_of_ratio
-from gr00t_rl_ext.algorithms.run_lock import RunLock
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.algorithms.update import Updater
@@ -29,6 +28,7 @@ from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
 from gr00t_rl_ext.policy.precision import half_precision
 from gr00t_rl_ext.policy.stages import MIN_EPISODES
+from gr00t_rl_ext.runs.run_lock import RunLock
 
 
 class PolicyOptimization(Checkpointed, ABC):

@@ -330,10 +330,15 @@ class Gr00tPPO(PolicyOptimization):
 
     # Checkpoints
 
+    def forget_episodes(self) -> None:
+        if self._reward_normalizer is not None:
+            self._reward_normalizer.running_returns.zero_()
+
     def save(self) -> dict:
         saved = super().save()
         if self._reward_normalizer is not None:
             saved["reward_normalizer"] = self._reward_normalizer.state_dict()
+            saved["running_returns"] = self._reward_normalizer.running_returns.clone()
         return saved
 
     def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
@@ -342,4 +347,7 @@ class Gr00tPPO(PolicyOptimization):
         self._encoded = None
         if self._reward_normalizer is not None and "reward_normalizer" in loaded_dict:
             self._reward_normalizer.load_state_dict(loaded_dict["reward_normalizer"])
+            returns = loaded_dict.get("running_returns")
+            if self.continues_run and returns is not None and returns.shape == (self._num_envs,):
+                self._reward_normalizer.running_returns.copy_(returns)
         return with_iteration

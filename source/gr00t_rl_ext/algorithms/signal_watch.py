@@ -18,7 +18,8 @@ class SignalWatch:
 
     def __init__(self, patience: int, outcome: str) -> None:
         self._patience, self._outcome = patience, outcome
-        self._without = 0
+        self.without = 0
+        """Iterations in a row."""
 
     def watch(self, health: Mapping[str, float]) -> None:
         """Take in an iteration's metrics, and print a warning if it is time for one.
@@ -27,15 +28,15 @@ class SignalWatch:
             health: ``grpo/kept_groups`` and ``grpo/mean_reward``.
         """
         if health["grpo/kept_groups"] > 0:
-            self._without = 0
+            self.without = 0
             return
-        self._without += 1
-        if self._without % self._patience == 0:
+        self.without += 1
+        if self.without % self._patience == 0:
             print(self._warning(health["grpo/mean_reward"]))
 
     def _warning(self, mean: float) -> str:
         begin = (
-            f"WARNING: nothing was learnt for {self._without} iterations: in every group all members came out equal"
+            f"WARNING: nothing was learnt for {self.without} iterations: in every group all members came out equal"
             f" (mean {self._outcome} {mean:.3g})."
         )
         if self._outcome == "success" and mean >= 0.5:

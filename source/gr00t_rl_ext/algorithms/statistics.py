@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,6 +73,17 @@ class RolloutStatistics:
         self._look()
         successes = self._episodes["charts/success_rate"]
         return sum(successes) / len(successes) if len(successes) >= min_episodes else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: the latest episodes, and the control steps so far."""
+        self._look()
+        episodes = {name: list(values) for name, values in self._episodes.items()}
+        return {"episodes": episodes, "control_steps": int(sum(self._executed, start=self._before))}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self._episodes = {name: list(state["episodes"].get(name, [])) for name in _OF_EPISODES}
+        self._before, self._executed = state["control_steps"], []
 
     def metrics(self) -> dict[str, float]:
         """The ``charts/*`` of an iteration."""

@@ -217,15 +217,19 @@ class Updater:
             "optimizer_state_dict": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "learning_rates": self.rates.state_dict(),
+            "skipped_steps": self.skipped.total,
         }
 
-    def load(self, state: Mapping[str, Any], *, with_optimizer: bool, iteration: int | None) -> None:
+    def load(
+        self, state: Mapping[str, Any], *, with_optimizer: bool, iteration: int | None, continues_run: bool = False
+    ) -> None:
         """Go on from :meth:`state`.
 
         Args:
             state: The checkpoint.
             with_optimizer: Whether to take the optimizer's state.
             iteration: Updates done, to take the learning rates as well; None: not.
+            continues_run: Whether these are among the updates of this run.
         """
         if with_optimizer:
             self.optimizer.load_state_dict(state["optimizer_state_dict"])
@@ -233,7 +237,9 @@ class Updater:
             self.scaler.load_state_dict(state["scaler"])
         if iteration is not None:
             # after the optimizer, whose state holds the rates as well
-            self.rates.load_state_dict(state["learning_rates"], iteration, with_optimizer=with_optimizer)
+            before = 0 if continues_run else iteration
+            self.rates.load_state_dict(state["learning_rates"], before, with_optimizer=with_optimizer)
+            self.skipped.total = state.get("skipped_steps", 0)
 
 
 def _parameter_group(group: TrainedGroup, learning_rate: float) -> dict[str, Any]:

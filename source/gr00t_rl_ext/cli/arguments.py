@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 _OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
 _NAMES = re.compile(r"([^=]+=)\[\s*([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*\]")
@@ -62,6 +64,12 @@ class Arguments(argparse.Namespace):
     assets: str | None
     record: bool
     evaluate: int | None
+    continued: Path | None
+    """Directory of the run that goes on (``--resume``)."""
+    as_given: bool
+    """Whether nothing is filled in, as in a run of Isaac Lab's own command that goes on."""
+    given: list[str]
+    """The command line."""
     overrides: list[str]
     """Hydra overrides and preset selections: ``agent.algorithm.gamma=0.98``, ``physics=newton_mjwarp``."""
     rest: list[str]
@@ -101,6 +109,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--checkpoint", help="model_*.pt or directory of a run to play or resume, or latest, or best.")
     parser.add_argument("--run_timestamp", help=argparse.SUPPRESS)
+    parser.add_argument("--as_given", action="store_true", help=argparse.SUPPRESS)
     ours = parser.add_argument_group("gr00t_rl_ext")
     ours.add_argument(
         "--assets",
@@ -113,6 +122,12 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
     )
     if program == "train.py":
         ours.add_argument(
+            "--resume",
+            nargs="?",
+            metavar="RUN",
+            help="Go on with a run in its own directory, from its last checkpoint; without RUN with the latest one.",
+        )
+        ours.add_argument(
             "--evaluate",
             type=int,
             metavar="EPISODES",
@@ -120,6 +135,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
             " with the task's starter policy, else none).",
         )
     known, rest = parser.parse_known_args(argv, Arguments())
+    known.given, known.continued = list(sys.argv[1:] if argv is None else argv), None
     for flag, hint in _GONE.items():
         if flag in rest:
             print(f"{flag} is left out: {hint}.")

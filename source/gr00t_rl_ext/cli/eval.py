@@ -15,7 +15,8 @@ from typing import Any
 from gr00t_rl_ext.cli.arguments import parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets
-from gr00t_rl_ext.cli.run_directory import check_checkpoint, model_file
+from gr00t_rl_ext.cli.run_directory import model_file
+from gr00t_rl_ext.runs import kept
 
 BASE = "base"
 """In place of a checkpoint: the policy before reinforcement learning."""
@@ -134,6 +135,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             folder=arguments.out and arguments.out.with_suffix(""),
         )
     rows = report.summarise(evaluations)
+    if not scales:
+        _note(evaluations, checkpoints)
     Console().print(report.terminal_table(rows))
     if arguments.out is not None:
         report.save(evaluations, arguments.out)
@@ -176,7 +179,10 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
     if not 0 < arguments.timeout < math.inf:
         raise UsageError(f"--timeout is {arguments.timeout}; expected a positive number of seconds.")
     arguments.num_envs = min(arguments.num_envs, arguments.episodes)
-    checkpoints = {item: None if item == BASE else _checkpoint(item) for item in arguments.checkpoint}
+    checkpoints = {
+        item: None if item == BASE else model_file(Path(item), arguments.task, arguments.agent)
+        for item in arguments.checkpoint
+    }
     comparison.check_tasks([path for path in checkpoints.values() if path is not None], arguments.task)
     return _named(checkpoints)
 
@@ -201,13 +207,12 @@ def noise_scales(given: Sequence[str] | None) -> list[float]:
     return list(dict.fromkeys(scales))
 
 
-def _checkpoint(item: str) -> Path:
-    path = Path(item)
-    if not path.exists():
-        # the message of training and playing, which know more ways to name one
-        check_checkpoint(item)
-        raise UsageError(f"{item!r} is no path. Name a model_*.pt, the directory of a run, or {BASE}.")
-    return model_file(path)
+def _note(evaluations: Sequence[Any], checkpoints: dict[str, Path | None]) -> None:
+    """Tell the runs how good their checkpoints are, for ``best``."""
+    for evaluation in evaluations:
+        checkpoint, successes = checkpoints.get(evaluation.name), evaluation.successes
+        if checkpoint is not None and successes is not None:
+            kept.note_evaluation(checkpoint, sum(successes) / len(successes), len(successes))
 
 
 def _named(checkpoints: dict[str, Path | None]) -> dict[str, Path | None]:

@@ -51,8 +51,6 @@ def _export(arguments: argparse.Namespace) -> int:
     from gr00t_rl_ext.gr00t.weights import CheckpointWeights
     from gr00t_rl_ext.policy import export
 
-    if not arguments.run.exists():
-        raise UsageError(f"There is no {str(arguments.run)!r}. Give the directory of a run, as train.py prints it.")
     file = model_file(arguments.run)
     saved = read_model(file)
     check_format(saved)
@@ -110,7 +108,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def read_model(file: Path) -> dict[str, Any]:
     """A training checkpoint; a :class:`UsageError` if it is none."""
-    from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, read_checkpoint
+    from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint
 
     try:
         return read_checkpoint(file)

@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 from gr00t_rl_ext.cli import before_after, preflight, profile, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
-from gr00t_rl_ext.cli.run_directory import LOGS, check_checkpoint, model_file, reserved
+from gr00t_rl_ext.cli.run_directory import find_checkpoint, reserved
+from gr00t_rl_ext.runs.resumption import started_by
 from gr00t_rl_ext.tasks import compatibility
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
@@ -35,9 +36,11 @@ def train(arguments: Arguments) -> int:
     env_cfg, agent_cfg = _resolve(arguments)
     compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
     preflight.check_logger(agent_cfg.logger)
-    resumed = find_checkpoint(arguments, agent_cfg.experiment_name) if arguments.checkpoint else None
+    resumed = _checkpoint(arguments) if arguments.checkpoint else None
     preflight.check_plays(agent_cfg, resumed)
-    with reserved(agent_cfg.experiment_name, agent_cfg.run_name, arguments.run_timestamp) as (run_dir, _):
+    names = agent_cfg.experiment_name, agent_cfg.run_name
+    run = reserved(*names, arguments.run_timestamp, arguments.continued)
+    with run as (run_dir, _), started_by(arguments.given, arguments.continued):
         summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
         seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed)
         places = summary.places(run_dir)
@@ -58,43 +61,18 @@ def play(arguments: Arguments) -> int:
     arguments.num_envs = arguments.num_envs or PLAYED
     env_cfg, agent_cfg = _resolve(arguments)
     arguments.checkpoint = arguments.checkpoint or "latest"
-    checkpoint = find_checkpoint(arguments, agent_cfg.experiment_name)
+    checkpoint = _checkpoint(arguments)
     preflight.check_plays(agent_cfg, checkpoint)
     print(f"Playing {checkpoint}")
     print(_play(env_cfg, agent_cfg, checkpoint, arguments.video))
     return 0
 
 
-def find_checkpoint(arguments: Arguments, experiment: str) -> Path:
-    """The checkpoint that a command line names: a file, the directory of a run, ``latest`` or ``best``, or one of W&B.
-
-    Raises:
-        ValueError: There is none.
-    """
-    from isaaclab_rl.entrypoints.common import CHECKPOINT_SELECTORS, resolve_checkpoint_selector
-    from isaaclab_rl.utils.wandb import is_wandb_checkpoint, resolve_wandb_checkpoint
-
-    name = str(arguments.checkpoint)
-    try:
-        if is_wandb_checkpoint(name):
-            name = resolve_wandb_checkpoint(name)
-        elif name in CHECKPOINT_SELECTORS:
-            chosen = resolve_checkpoint_selector(
-                str(LOGS / experiment),
-                name,
-                library="rsl_rl",
-                task=str(arguments.task),
-                checkpoint_pattern=r"model_.*\.pt",
-                metadata={"agent": arguments.agent},
-            )
-            # the run's last one that is whole
-            name = str(Path(chosen).parent) if name == "latest" else chosen
-        else:
-            check_checkpoint(name)
-    except ValueError as error:
-        # Isaac Lab's, which is meant for users
-        raise UsageError(str(error)) from error
-    return model_file(Path(name))
+def _checkpoint(arguments: Arguments) -> Path:
+    found = find_checkpoint(str(arguments.checkpoint), arguments.task, arguments.agent)
+    if found is None:
+        raise UsageError(f"--checkpoint is {arguments.checkpoint!r}, which has no use for a Gymnasium task.")
+    return found
 
 
 class _Parser(argparse.ArgumentParser):

@@ -21,12 +21,29 @@ class UsageError(ValueError):
     """The command line asks for something that does not exist or cannot work."""
 
 
-def run(argv: Sequence[str] | None, program: str, description: str, command: Callable[[Arguments], int]) -> int:
-    """Run a script's command, which takes the arguments, with the device decided, and returns the exit code. The
-    program's name and its description are for its help; see :func:`guarded` for what is returned."""
+def run(
+    argv: Sequence[str] | None,
+    program: str,
+    description: str,
+    command: Callable[[Arguments], int],
+    expand: Callable[[Sequence[str]], tuple[list[str], Path | None]] | None = None,
+) -> int:
+    """Run a script's command, with the device decided; see :func:`guarded` for what is returned.
+
+    Args:
+        argv: The command line; None: the program's.
+        program: Its name, for its help.
+        description: Likewise.
+        command: Takes the arguments, and returns the exit code.
+        expand: Makes of a command line that of a run to go on with, and its directory.
+    """
 
     def with_device() -> int:
-        arguments = parse(argv, program, description)
+        given, continued = list(sys.argv[1:] if argv is None else argv), None
+        if expand is not None:
+            given, continued = expand(given)
+        arguments = parse(given, program, description)
+        arguments.continued = continued
         prepare_assets(arguments.task, arguments.assets)
         if arguments.device is None:
             arguments.device = default_device()
@@ -47,9 +64,14 @@ def guarded(command: Callable[[], int]) -> int:
     """
     from gr00t_rl_ext.assets.build import AssetBuildError
     from gr00t_rl_ext.assets.root import AssetRootError
+    from gr00t_rl_ext.envs.gymnasium.failures import WorkerError
 
     try:
         return command()
+    except WorkerError as error:
+        # its text holds the traceback of the worker, if there is one
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
     except (ValueError, OSError, FloatingPointError, AssetBuildError, AssetRootError) as error:
         if not _raised_by_us(error):
             raise

@@ -27,7 +27,7 @@ def _play(arguments: Arguments) -> int:
 
     agent_cfg = preflight.check_arguments(arguments)
     _, resolved = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
-    preflight.check_plays(resolved, arguments.checkpoint)
+    preflight.check_plays(resolved, preflight.choose_checkpoint(arguments))
     if arguments.num_envs is None and arguments.device == "cpu" and compatibility.gr00t_config(agent_cfg):
         arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
 

@@ -11,7 +11,6 @@ import importlib.util
 import io
 import os
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
-from gr00t_rl_ext.cli.run_directory import check_checkpoint, model_file
+from gr00t_rl_ext.cli.run_directory import find_checkpoint
+from gr00t_rl_ext.runs import kept
 from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.overrides import check_override_paths
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
@@ -36,7 +36,6 @@ def check_arguments(arguments: Arguments) -> Any:
     find_agent(spec, arguments.agent)
     check_at_least(1, arguments, "num_envs", "max_iterations")
     check_device(arguments.device)
-    check_checkpoint(arguments.checkpoint)
     return check_overrides(spec.id, arguments.agent, arguments.overrides)
 
 
@@ -57,7 +56,7 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
 
     Args:
         agent_cfg: The agent's config.
-        checkpoint: A ``model_*.pt`` or the directory of a run. Anything else is left to what finds and loads it.
+        checkpoint: A ``model_*.pt``; None: nothing is checked.
 
     Raises:
         UsageError: Its policy is another, or has learned with other settings; the message names agent or settings.
@@ -65,15 +64,15 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
     from rsl_rl.utils import resolve_callable
 
     from gr00t_rl_ext.algorithms.checkpoint import check_policy, check_settings
-    from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, read_checkpoint
     from gr00t_rl_ext.policy.actor_critic import class_path
+    from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint
 
     name = getattr(getattr(agent_cfg, "actor", None), "class_name", None)
-    if checkpoint is None or not Path(checkpoint).exists() or name is None:
+    if checkpoint is None or name is None:
         return
-    file = model_file(Path(checkpoint))
+    file = Path(checkpoint)
     try:
-        loaded = read_checkpoint(file, mmap=zipfile.is_zipfile(file))
+        loaded = read_checkpoint(file, mmap=kept.is_whole(file))
     except (CheckpointFileError, OSError) as error:
         raise UsageError(f"The checkpoint {error}") from error
     actor_class: Any = resolve_callable(name)
@@ -84,6 +83,22 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
         check_settings(loaded, actor_class, vars(agent_cfg.actor))
     except ValueError as error:
         raise UsageError(f"The checkpoint {str(file)!r} does not fit the agent. {error}") from error
+
+
+def choose_checkpoint(arguments: Arguments) -> Path | None:
+    """The file that ``--checkpoint`` names, in place of the name that Isaac Lab's commands get; None where they fetch
+    it, or where none is named.
+
+    Raises:
+        UsageError: There is no such checkpoint.
+    """
+    if arguments.checkpoint is None:
+        return None
+    found = find_checkpoint(arguments.checkpoint, arguments.task, arguments.agent)
+    if found is not None:
+        at = len(arguments.forwarded) - 1 - arguments.forwarded[::-1].index("--checkpoint")
+        arguments.forwarded[at + 1] = arguments.checkpoint = str(found)
+    return found
 
 
 def check_at_least(least: int, arguments: Any, *names: str) -> None:

@@ -78,6 +78,8 @@ def starter_profile(arguments: Arguments, agent_cfg: Any = None) -> Profile | No
     Raises:
         UsageError: The task has none, and one was asked for.
     """
+    if arguments.as_given:
+        return None
     told = [item.partition("=")[2] for item in arguments.overrides_under(f"{CHECKPOINT}=")]
     agent = arguments.agent.removesuffix(ENTRY_POINT)
     starter = starter_of(str(arguments.task))
@@ -148,7 +150,7 @@ def choose(arguments: Arguments, agent_cfg: Any) -> Profile:
     """That of the task's starter, else a small profile on a CPU, and the full one on a GPU."""
     if (starter := starter_profile(arguments, agent_cfg)) is not None:
         return starter
-    if arguments.device != "cpu":
+    if arguments.device != "cpu" or arguments.as_given:
         return FULL
     if gr00t_config(agent_cfg) is None:
         return SMALL_MLP

@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.runs import kept
 
 LOGS = Path("logs", "rsl_rl")
 
 
 @contextmanager
-def reserved(experiment: str, run_name: str, stamp: str | None) -> Iterator[tuple[Path, str]]:
+def reserved(
+    experiment: str, run_name: str, stamp: str | None, continued: Path | None = None
+) -> Iterator[tuple[Path, str]]:
     """Make the directory of a run, that of no other one: trainings may start in the same second.
 
     It is removed afterwards if nothing was written into it.
@@ -28,6 +31,7 @@ def reserved(experiment: str, run_name: str, stamp: str | None) -> Iterator[tupl
         experiment: ``agent.experiment_name``.
         run_name: ``agent.run_name``.
         stamp: Its time, where the user gives one (``--run_timestamp``).
+        continued: The directory of the run that goes on, which is there.
 
     Yields:
         The directory, and the stamp that its name begins with.
@@ -38,7 +42,14 @@ def reserved(experiment: str, run_name: str, stamp: str | None) -> Iterator[tupl
     for option, name in (("experiment_name", experiment), ("run_name", run_name), ("run_timestamp", stamp or "")):
         if Path(name).name != name:
             raise UsageError(f"{option} is {name!r}; expected a plain name, which stays below {LOGS}.")
-    directory, tried = _make(LOGS.absolute() / experiment, run_name, stamp)
+    if continued is not None:
+        assert stamp is not None
+        yield continued, stamp
+        return
+    try:
+        directory, tried = _make(LOGS.absolute() / experiment, run_name, stamp)
+    except OSError as error:
+        raise UsageError(f"The directory of the run cannot be made below {str(LOGS.absolute())!r}: {error}") from error
     try:
         yield directory, tried
     finally:
@@ -76,7 +87,7 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     found = {int(match[1]): file for match, file in matches if match is not None}
     torn = []
     for iteration in sorted(found, reverse=True):
-        if zipfile.is_zipfile(found[iteration]):
+        if kept.is_whole(found[iteration]):
             if torn:
                 print(f"{', '.join(torn)} in {str(run_dir)!r} is not whole: {found[iteration].name} is taken instead.")
             return found[iteration]
@@ -85,35 +96,111 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     return found[max(found)] if found else None
 
 
-def model_file(path: Path) -> Path:
-    """A training checkpoint: a ``model_*.pt`` that exists, or the last one of the directory of a run.
+def best_checkpoint(run_dir: Path) -> Path | None:
+    """The checkpoint of a run that ``checkpoints.json`` tells is the best; the last one where it tells nothing."""
+    index = {name: entry for name, entry in kept.read_index(run_dir).items() if kept.is_whole(run_dir / name)}
+    best = kept.best_of(index)
+    if best is None:
+        print(f"Nothing tells which checkpoint of {str(run_dir)!r} is the best: the last one is taken.")
+        return latest_checkpoint(run_dir)
+    measure = "in evaluations" if "evaluated" in index[best] else "while training"
+    print(f"{best} is the best checkpoint of {str(run_dir)!r} {measure}.")
+    return run_dir / best
+
+
+_CHOICES = {"latest": latest_checkpoint, "best": best_checkpoint}
+"""Words for a checkpoint of a run."""
+
+
+def model_file(path: Path, task: str | None = None, agent: str | None = None) -> Path:
+    """A training checkpoint, by any of its names.
+
+    Args:
+        path: A ``model_*.pt``; the directory of a run, for its last one; that directory and ``latest`` or ``best``;
+            or one of these words alone, for the newest run.
+        task: Whose runs are meant by a word alone; None: of any task.
+        agent: Likewise.
 
     Raises:
-        UsageError: The directory has none.
+        UsageError: There is none.
     """
-    found = latest_checkpoint(path) if path.is_dir() else path
+    if path.exists():
+        run, choose = path, latest_checkpoint
+        if not path.is_dir():
+            return path.resolve()
+    elif path.name in _CHOICES:
+        of_run = path.parent != Path()
+        run = path.parent if of_run else newest_run("model_*.pt", task, agent)
+        choose = _CHOICES[path.name]
+    else:
+        raise UsageError(_missing(str(path)))
+    found = choose(run) if run.is_dir() else None
     if found is None:
-        inside = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
+        inside = ", ".join(sorted(file.name for file in run.iterdir())[:8]) if run.is_dir() else ""
         raise UsageError(
-            f"The directory {str(path)!r} has no model_<iteration>.pt; it holds {inside}. Give the directory of a run,"
-            " as train.py prints it, or a model_*.pt."
+            f"The directory {str(run)!r} has no model_<iteration>.pt; it holds {inside or 'nothing'}. Give the"
+            " directory of a run, as train.py prints it, or a model_*.pt."
         )
     return found.resolve()
 
 
-def check_checkpoint(checkpoint: str | None) -> None:
-    """Check that a training checkpoint to play or resume exists.
+def names_checkpoint(path: Path) -> bool:
+    """Whether a path is one of the names of a training checkpoint, as :func:`model_file` knows them."""
+    if path.exists():
+        return path.is_file() or latest_checkpoint(path) is not None
+    return path.name in _CHOICES
+
+
+def newest_run(holding: str, task: str | None = None, agent: str | None = None) -> Path:
+    """The newest run below the working directory.
+
+    Args:
+        holding: Pattern of a file that it must hold.
+        task: Its task; None: any.
+        agent: Its agent; None: any.
 
     Raises:
-        UsageError: It does not; the message names the newest runs.
+        UsageError: There is none.
     """
-    if checkpoint is None or checkpoint.startswith(("wandb:", "http://", "https://")) or Path(checkpoint).exists():
-        return
-    runs = sorted((path for path in LOGS.glob("*/*") if path.is_dir()), key=lambda p: p.stat().st_mtime)
-    if checkpoint in ("latest", "best", "pretrained") and runs:
-        return
-    found = ", ".join(str(run) for run in runs[:-4:-1]) or "none below logs/rsl_rl of the working directory"
+    manifests = sorted(LOGS.glob("*/*/run.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    wanted = None if task is None else task.rpartition(":")[2], agent
+    for manifest in manifests:
+        try:
+            content = json.loads(manifest.read_text(encoding="utf-8"))
+            found = content["task"], content["metadata"]["agent"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        fits = all(asked in (None, name) for asked, name in zip(wanted, found, strict=True))
+        if fits and any(manifest.parent.glob(holding)):
+            return manifest.parent
+    of = "".join(f" of {name} {value}" for name, value in (("task", task), ("agent", agent)) if value)
     raise UsageError(
-        f"There is no checkpoint {checkpoint!r}. Expected a model_*.pt, the directory of a run, latest or best. Newest"
-        f" runs: {found}."
+        f"There is no run{of} with a {Path(holding).name} below {str(LOGS)!r} of the working directory, {Path.cwd()}."
+    )
+
+
+def find_checkpoint(name: str, task: str | None = None, agent: str | None = None) -> Path | None:
+    """The file of a checkpoint that ``--checkpoint`` of training and playing names, as in :func:`model_file` or in
+    W&B; None where Isaac Lab fetches it: ``pretrained``, or by a web address.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name.startswith(("wandb:", "http://", "https://")):
+        from isaaclab_rl.utils.wandb import is_wandb_checkpoint, resolve_wandb_checkpoint
+
+        try:
+            return Path(resolve_wandb_checkpoint(name)) if is_wandb_checkpoint(name) else None
+        except ValueError as error:
+            # Isaac Lab's, which is meant for users
+            raise UsageError(str(error)) from error
+    return None if name == "pretrained" else model_file(Path(name), task, agent)
+
+
+def _missing(name: str) -> str:
+    runs = sorted((path for path in LOGS.glob("*/*") if path.is_dir()), key=lambda p: p.stat().st_mtime)
+    found = ", ".join(str(run) for run in runs[:-4:-1]) or f"none below {LOGS} of the working directory"
+    return (
+        f"There is no checkpoint {name!r}. Expected a model_*.pt, the directory of a run, latest or best. Newest runs:"
+        f" {found}."
     )

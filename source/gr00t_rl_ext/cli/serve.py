@@ -151,7 +151,7 @@ def gr00t_fields(overrides: Sequence[str]) -> dict[str, Any]:
 def load(arguments: argparse.Namespace, changes: dict[str, Any]) -> tuple[ServedPolicy, str]:
     """The policy that the command line names, and what it is."""
     from gr00t_rl_ext.cli.export import read_model
-    from gr00t_rl_ext.cli.run_directory import latest_checkpoint, model_file
+    from gr00t_rl_ext.cli.run_directory import model_file, names_checkpoint
     from gr00t_rl_ext.policy import export
     from gr00t_rl_ext.serving.served_policy import ServedPolicy, load_native, load_trained
 
@@ -160,7 +160,7 @@ def load(arguments: argparse.Namespace, changes: dict[str, Any]) -> tuple[Served
     is_export = (path / export.POLICY_DIRECTORY).is_dir()
     if arguments.plain and not is_export:
         raise UsageError(f"--plain is for a checkpoint that export_gr00t.py wrote; {arguments.policy!r} is none.")
-    if path.is_file() or (path.is_dir() and latest_checkpoint(path) is not None):
+    if names_checkpoint(path):
         file = model_file(path)
         served = load_trained(file, read_model(file), device, changes)
         return served, f"{type(served.actor).__name__} of {file}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium
 from gr00t_rl_ext.cli.handler import run
+from gr00t_rl_ext.cli.resume import expand
 
 VIDEO_DECISIONS = 8
 """Length of the video of the policy, in decisions."""
@@ -24,7 +25,7 @@ FILM = ("--video", "--video_length", str(VIDEO_DECISIONS))
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train. Returns the exit code: 0, or 2 if the command line cannot work."""
-    return run(argv, "train.py", "Fine-tune a GR00T policy by reinforcement learning.", _train)
+    return run(argv, "train.py", "Fine-tune a GR00T policy by reinforcement learning.", _train, expand)
 
 
 def _train(arguments: Arguments) -> int:
@@ -35,6 +36,7 @@ def _train(arguments: Arguments) -> int:
 
     from gr00t_rl_ext.cli import before_after, preflight, profile, summary
     from gr00t_rl_ext.cli.run_directory import reserved
+    from gr00t_rl_ext.runs.resumption import started_by
     from gr00t_rl_ext.tasks import compatibility
 
     agent_cfg = preflight.check_arguments(arguments)
@@ -44,7 +46,7 @@ def _train(arguments: Arguments) -> int:
     preflight.check_at_least(0, arguments, "evaluate")
     env_cfg, agent_cfg = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
     compatibility.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
-    preflight.check_plays(agent_cfg, arguments.checkpoint)
+    preflight.check_plays(agent_cfg, preflight.choose_checkpoint(arguments))
     preflight.check_logger(arguments.option("logger") or getattr(agent_cfg, "logger", None))
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
@@ -53,7 +55,8 @@ def _train(arguments: Arguments) -> int:
     experiment, run_name = (
         arguments.option(name) or getattr(agent_cfg, name) for name in ("experiment_name", "run_name")
     )
-    with reserved(experiment, run_name, arguments.run_timestamp) as (run_dir, stamp):
+    run = reserved(experiment, run_name, arguments.run_timestamp, arguments.continued)
+    with run as (run_dir, stamp), started_by(arguments.given, arguments.continued):
         start = time.perf_counter()
         with algorithms_runner():
             status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])

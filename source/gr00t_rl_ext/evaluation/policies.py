@@ -17,9 +17,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, read_checkpoint
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
 from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint
 
 _POLICY = ("actor_state_dict", "gr00t_state_dict")
 """Of a training checkpoint, what the policy's decisions depend on."""

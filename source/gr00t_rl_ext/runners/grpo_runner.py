@@ -14,6 +14,7 @@ from rsl_rl.runners import OnPolicyRunner
 
 from gr00t_rl_ext.algorithms.grpo import Gr00tGRPO
 from gr00t_rl_ext.envs.decision import Outcome
+from gr00t_rl_ext.runs.guard import supervised
 
 
 class GrpoRunner(OnPolicyRunner):
@@ -32,6 +33,7 @@ class GrpoRunner(OnPolicyRunner):
 
     alg: Gr00tGRPO  # type: ignore[assignment]
 
+    @supervised
     def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train.
 

@@ -28,6 +28,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tSteeringActorCfg,
     MlpActorCfg,
 )
+from gr00t_rl_ext.runs.configs import CheckpointsCfg
 
 CAMERAS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
 """Observation groups of a policy with cameras whose critic is told what only the simulator knows."""
@@ -181,6 +182,7 @@ class RunnerCfg(RslRlOnPolicyRunnerCfg):
     num_steps_per_env = 8  # decisions: 128 control steps at chunk 16
     max_iterations = 1000
     save_interval = 50
+    checkpoints = CheckpointsCfg()
     experiment_name = "gr00t"
     # the algorithm checks as well, and names the environments
     check_for_nan = False

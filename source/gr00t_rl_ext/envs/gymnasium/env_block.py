@@ -17,6 +17,7 @@ from gr00t_rl_ext.envs.gymnasium.images import BackEnd, MujocoPictures, OwnPictu
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, make_env, observation_entries, success_key, time_limit
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
 from gr00t_rl_ext.envs.gymnasium.state_copy import copy_state, model_digest, obstacle
+from gr00t_rl_ext.envs.gymnasium.state_record import record_state, restore_state
 
 FINAL = "final_"
 """Before the name of an array: of the step in which an episode timed out, before the reset."""
@@ -129,6 +130,21 @@ class EnvBlock:
             for name in ("flat", "elapsed", IMAGES):
                 if name in self._shared:
                     self._shared[name][target] = self._shared[name][source]
+
+    def record(self) -> list[bytes]:
+        """States of the environments, one after the other."""
+        return [record_state(env) for env in self._envs.values()]
+
+    def restore(self, states: Sequence[bytes]) -> str | None:
+        """Put the environments into these states; returns why that cannot be, and they must be reset then."""
+        for env_id, state in zip(self._env_ids, states, strict=True):
+            self.current = env_id
+            try:
+                restore_state(self._envs[env_id], state)
+            except ValueError as error:
+                return f"the state of environment {env_id} in the checkpoint: {error}"
+            self._render(env_id, "")
+        return None
 
     def obstacle_to_copies(self) -> str | None:
         """Why states cannot be copied; None if they can."""

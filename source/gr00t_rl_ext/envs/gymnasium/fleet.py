@@ -9,8 +9,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -20,16 +22,16 @@ from gymnasium.error import DependencyNotInstalled
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock, TaskFacts
+from gr00t_rl_ext.envs.gymnasium.failures import WorkerError
 from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE, BackEnd, choose_back_end
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
 
+_OF_JOBS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C reaches all processes of a terminal, and a cluster's signals all of a job."""
+
 _CLOSING_SECONDS = 5.0
 """How long a worker may take to end before it is killed."""
-
-
-class WorkerError(RuntimeError):
-    """A worker failed. The text names it and the environment; a traceback may follow after an empty line."""
 
 
 class Fleet:
@@ -150,6 +152,7 @@ class Fleet:
         # not forked from the learner, which may hold threads and a GPU; neither survives it
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["gr00t_rl_ext.envs.gymnasium.env_block"])
+        _start_helpers()
         for index, block in enumerate(self.blocks):
             ours, theirs = context.Pipe()
             process = context.Process(
@@ -204,14 +207,31 @@ class Fleet:
         )
 
 
+def _start_helpers() -> None:
+    """Start the helpers of multiprocessing so that signals to all processes of a job leave them alone, as they do the
+    workers: the learner must be able to stop in order. They end with it."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in _OF_JOBS} if _in_main_thread() else {}
+    try:
+        resource_tracker.ensure_running()
+        forkserver.ensure_running()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 def _closed() -> RuntimeError:
     return RuntimeError("The environments are closed.")
 
 
 def serve(connection: Connection, cfg: GymnasiumEnvCfg, env_ids: Sequence[int], back_end: BackEnd) -> None:
     """Run a block of environments until the other end closes. The main function of a worker."""
-    # Ctrl-C reaches all processes of a terminal; the learner ends its workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # the learner ends its workers
+    for number in _OF_JOBS:
+        signal.signal(number, signal.SIG_IGN)
     if back_end.name is not None:
         # MuJoCo reads it when it is imported, which the environments do
         os.environ[BACK_END_VARIABLE] = back_end.name

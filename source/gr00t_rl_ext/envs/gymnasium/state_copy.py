@@ -40,9 +40,9 @@ _FIXED_CLASSES = {
 
 def obstacle(env: gym.Env) -> str | None:
     """Why the state of an environment cannot be copied; None if it can."""
-    for layer in _layers(env):
-        for name, value in _own(layer).items():
-            if not (_is_fixed(value) or _is_mujoco_data(value) or _is_plain(value)):
+    for layer in layers(env):
+        for name, value in own_attributes(layer).items():
+            if not (is_fixed(value) or is_mujoco_data(value) or _is_plain(value)):
                 kind = f"{type(value).__module__}.{type(value).__qualname__}"
                 return f"its {type(layer).__name__} keeps a {kind} in `{name}`, which is not known how to copy"
     return None
@@ -50,14 +50,14 @@ def obstacle(env: gym.Env) -> str | None:
 
 def copy_state(source: gym.Env, target: gym.Env) -> None:
     """Put one environment into another one's state. Both are of one task, whose :func:`obstacle` is None."""
-    for origin, layer in zip(_layers(source), _layers(target), strict=True):
-        values = _own(origin)
-        for name in _own(layer).keys() - values.keys():
+    for origin, layer in zip(layers(source), layers(target), strict=True):
+        values = own_attributes(origin)
+        for name in own_attributes(layer).keys() - values.keys():
             delattr(layer, name)
         for name, value in values.items():
-            if _is_mujoco_data(value):
+            if is_mujoco_data(value):
                 sys.modules["mujoco"].mj_copyData(getattr(layer, name), values["model"], value)
-            elif not _is_fixed(value):
+            elif not is_fixed(value):
                 current = vars(layer).get(name)
                 if isinstance(current, np.ndarray) and not current.flags.owndata and current.shape == value.shape:
                     current[...] = value  # a view of something: it must stay one
@@ -76,7 +76,7 @@ def model_digest(env: gym.Env) -> str | None:
     return hashlib.sha256(buffer).hexdigest()
 
 
-def _layers(env: gym.Env) -> Iterator[gym.Env]:
+def layers(env: gym.Env) -> Iterator[gym.Env]:
     """The wrappers from outside to inside, and the environment itself."""
     while isinstance(env, gym.Wrapper):
         yield env
@@ -84,13 +84,13 @@ def _layers(env: gym.Env) -> Iterator[gym.Env]:
     yield env
 
 
-def _own(layer: gym.Env) -> dict[str, Any]:
+def own_attributes(layer: gym.Env) -> dict[str, Any]:
     """The attributes of a layer; the environment in a wrapper is a layer of its own."""
     attributes = vars(layer)
     return {name: attributes[name] for name in attributes if not (name == "env" and isinstance(layer, gym.Wrapper))}
 
 
-def _is_fixed(value: Any) -> bool:
+def is_fixed(value: Any) -> bool:
     kind = type(value)
     return (
         isinstance(value, _FIXED)
@@ -99,7 +99,7 @@ def _is_fixed(value: Any) -> bool:
     )
 
 
-def _is_mujoco_data(value: Any) -> bool:
+def is_mujoco_data(value: Any) -> bool:
     return type(value).__name__ == "MjData" and "mujoco" in sys.modules
 
 

@@ -23,6 +23,11 @@ from gr00t_rl_ext.envs.gymnasium.env_block import FINAL
 from gr00t_rl_ext.envs.gymnasium.fleet import Fleet
 from gr00t_rl_ext.envs.gymnasium.observations import ActionTerms, ObservationGroups
 
+_RECORDED = ("flat", "elapsed", "episodes", "parked")
+"""Shared arrays that are a part of the state."""
+
+_UNKNOWN = object()
+
 
 class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
     """Environments of one Gymnasium task in worker processes.
@@ -48,6 +53,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         self.cfg = cfg
         self.num_envs, self.device = cfg.num_envs, cfg.device
         self._final_groups: list[str] = []
+        self._obstacle: Any = _UNKNOWN
         self._episode_return = np.zeros(self.num_envs)
         self._episode_steps = np.zeros(self.num_envs, np.int64)
         self._fleet = Fleet(cfg)
@@ -224,6 +230,44 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
     def _forget_episodes(self, env_ids: Any) -> None:
         self._episode_return[env_ids] = 0.0
         self._episode_steps[env_ids] = 0
+
+    # Checkpoints.
+
+    def state(self) -> dict[str, Any] | None:
+        """Where all environments are, for a checkpoint; None if that cannot be copied, as for groups."""
+        if self._obstacle is _UNKNOWN:
+            self._obstacle = self._fleet.call("obstacle_to_copies", {0: ()})[0]
+        if self._obstacle is not None:
+            return None
+        blocks = self._fleet.call("record", dict.fromkeys(range(self.num_workers), ()))
+        states = [state for worker in range(self.num_workers) for state in blocks[worker]]
+        return {
+            "task": self.cfg.env_id,
+            "seed": self._fleet.seed,
+            "states": [torch.frombuffer(bytearray(state), dtype=torch.uint8) for state in states],
+            "return": torch.from_numpy(self._episode_return.copy()),
+            "steps": torch.from_numpy(self._episode_steps.copy()),
+            **{name: torch.from_numpy(self._fleet[name].copy()) for name in _RECORDED},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> str | None:
+        """Go on from :meth:`state`. Returns None, or why that cannot be; then new episodes have begun everywhere."""
+        recorded = state["task"], len(state["states"]), tuple(state["flat"].shape)
+        here = self.cfg.env_id, self.num_envs, self._fleet["flat"].shape
+        if recorded != here:
+            return f"the checkpoint has {recorded[1]} environments of {recorded[0]}, here are {here[1]} of {here[0]}"
+        for name in _RECORDED:
+            self._fleet[name][:] = state[name].numpy()
+        self._fleet.seed = state["seed"]
+        self._fleet.tell_workers()
+        states = [bytes(entry.numpy()) for entry in state["states"]]
+        parts = {index: (states[block[0] : block[-1] + 1],) for index, block in enumerate(self._fleet.blocks)}
+        reason = next(filter(None, self._fleet.call("restore", parts).values()), None)
+        if reason is not None:
+            self.reset()
+            return reason
+        self._episode_return, self._episode_steps = state["return"].numpy().copy(), state["steps"].numpy().copy()
+        return None
 
     # Memory.
 

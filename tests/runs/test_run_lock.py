@@ -13,7 +13,7 @@ from policies import POLICIES
 from tiny_policy import observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
-from gr00t_rl_ext.algorithms.run_lock import RunLock
+from gr00t_rl_ext.runs.run_lock import RunLock
 
 
 def test_a_directory_belongs_to_one_training_as_long_as_it_lives(tmp_path: Path) -> None:

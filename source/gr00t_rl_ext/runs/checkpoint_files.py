@@ -4,7 +4,7 @@
 """Training checkpoints on the disk: written whole or not at all, and read without running what is in them.
 
 rsl_rl's runner writes straight to the final name, where a kill leaves a torn file, and reads with pickle, which runs
-whatever a file tells it to. :func:`guard` puts this module between runner and disk, under Isaac Lab's own commands too.
+whatever a file tells it to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rsl_rl.runners import OnPolicyRunner
 
 _CALLED = re.compile(r"GLOBAL ([\w.]+)|function <?(?:class '|function )?([\w.]+)")
 """What torch's messages call the functions that a file asks for."""
@@ -25,6 +24,12 @@ _CALLED = re.compile(r"GLOBAL ([\w.]+)|function <?(?:class '|function )?([\w.]+)
 
 class CheckpointFileError(ValueError):
     """A file is no checkpoint that can be read, or is one that would run code; the message says which."""
+
+
+def remove_scratch(directory: Path) -> None:
+    """Remove what killed processes left of checkpoints that they had begun to write."""
+    for scratch in directory.glob(".model_*.pt.*"):
+        scratch.unlink(missing_ok=True)
 
 
 def write_checkpoint(content: dict[str, Any], file: Path) -> None:
@@ -37,7 +42,12 @@ def write_checkpoint(content: dict[str, Any], file: Path) -> None:
     scratch = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            torch.save(content, stream)
+            try:
+                torch.save(content, stream)
+            except RuntimeError as error:
+                # torch's writer hides what the file system told it
+                cause = error.__context__
+                raise (cause if isinstance(cause, OSError) else OSError(str(error).splitlines()[0])) from error
             stream.flush()
             os.fsync(stream.fileno())
         # what other files of the run may be read by; mkstemp lets its owner alone
@@ -92,28 +102,3 @@ def _unreadable(file: Path, error: Exception) -> CheckpointFileError:
     return CheckpointFileError(
         f"{str(file)!r} is no checkpoint of a run, or is truncated ({reason}). Give another model_*.pt of the run."
     )
-
-
-def guard() -> None:
-    """Make rsl_rl's runner, and those that derive from it, write and read checkpoints by this module."""
-    OnPolicyRunner.save = _save
-    OnPolicyRunner.load = _load
-
-
-def _save(self: OnPolicyRunner, path: str, infos: dict | None = None) -> None:
-    content = self.alg.save() | {"iter": self.current_learning_iteration, "infos": infos}
-    write_checkpoint(content, Path(path))
-    self.logger.save_model(path, self.current_learning_iteration)
-
-
-def _load(
-    self: OnPolicyRunner,
-    path: str,
-    load_cfg: dict | None = None,
-    strict: bool = True,
-    map_location: str | None = None,
-) -> Any:
-    loaded = read_checkpoint(Path(path), map_location or self.device)
-    if self.alg.load(loaded, load_cfg, strict):
-        self.current_learning_iteration = loaded["iter"]
-    return loaded["infos"]

@@ -20,7 +20,8 @@ import pytest
 import torch
 from rsl_rl.runners import OnPolicyRunner
 
-from gr00t_rl_ext.algorithms.checkpoint_files import CheckpointFileError, guard, read_checkpoint, write_checkpoint
+from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint, write_checkpoint
+from gr00t_rl_ext.runs.guard import guard
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, class_path, known_actor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
@@ -102,6 +103,8 @@ class Algorithm:
 
 class Logger:
     """Remembers what it was told to upload."""
+
+    disable_logs = False
 
     def __init__(self) -> None:
         self.saved: list[Any] = []
@@ -200,7 +203,7 @@ def test_a_kill_never_leaves_a_torn_file(tmp_path: Path) -> None:
         """
         import sys, torch
         from pathlib import Path
-        from gr00t_rl_ext.algorithms.checkpoint_files import write_checkpoint
+        from gr00t_rl_ext.runs.checkpoint_files import write_checkpoint
         content = {"w": torch.randn(1_000_000)}
         for number in range(10**6):
             write_checkpoint(content | {"number": number}, Path(sys.argv[1]) / f"model_{number % 3}.pt")
