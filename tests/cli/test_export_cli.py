@@ -257,7 +257,7 @@ def test_what_cannot_be_exported_is_refused(
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
     file = train(run, base_n1_5, ("language_lora",))
-    assert "There is no '" in refused(capsys, tmp_path / "nowhere", out)
+    assert "There is no checkpoint '" in refused(capsys, tmp_path / "nowhere", out)
     (tmp_path / "empty").mkdir()
     assert "has no model_<iteration>.pt; it holds nothing" in refused(capsys, tmp_path / "empty", out)
     other = build_tiny_checkpoint(

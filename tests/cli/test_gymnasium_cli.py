@@ -17,8 +17,9 @@ import torch
 import yaml
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import gymnasium_run, play, preflight, train
+from gr00t_rl_ext.cli import play, preflight, train
 from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.cli.summary import read_scalars
 from gr00t_rl_ext.tasks import compatibility
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of, resolution
 
@@ -170,7 +171,7 @@ def test_a_run_has_what_isaac_labs_runs_have(trained: Path) -> None:
     assert (agent["seed"], agent["num_steps_per_env"], env["seed"], env["num_envs"]) == (3, 4, 3, 2)
     assert list(run.glob("events.*"))
     saved = torch.load(run / "model_1.pt", weights_only=True)
-    assert (saved["algorithm"], saved["iter"]) == ("Gr00tPPO", 1)
+    assert (saved["algorithm"], saved["iter"]) == ("Gr00tPPO", 2)
 
 
 def test_a_run_goes_on_where_it_stopped(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,24 +179,29 @@ def test_a_run_goes_on_where_it_stopped(trained: Path, monkeypatch: pytest.Monke
     resumed = ("--checkpoint", "latest", "--max_iterations", "1", "--run_timestamp", "second")
     assert train.main([*CARTPOLE, *SMALL, *resumed]) == 0
     run = trained / "logs" / "rsl_rl" / "mlp_ppo_cartpole_v1" / "second"
-    saved = torch.load(run / "model_1.pt", weights_only=True)
-    # as rsl_rl counts: the iteration that was saved is done again
-    assert saved["iteration"] == 3
+    # another run, from the iteration after the last one
+    saved = torch.load(run / "model_2.pt", weights_only=True)
+    assert saved["iter"] == saved["iteration"] == 3
 
 
-def test_a_checkpoint_can_be_named_in_three_ways(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_resumed_in_its_own_directory(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(trained)
     run = Path("logs", "rsl_rl", "mlp_ppo_cartpole_v1", "first_mine")
-
-    def found(name: str) -> Any:
-        arguments = cli_arguments.parse([*CARTPOLE, "--checkpoint", name], "play.py", "")
-        return gymnasium_run.find_checkpoint(arguments, "mlp_ppo_cartpole_v1")
-
-    assert found(str(run)) == found(str(run / "model_1.pt")) == (run / "model_1.pt").resolve()
-    assert found("latest").name == "model_1.pt"
-    (trained / "empty").mkdir()
-    with pytest.raises(UsageError, match="The directory 'empty' has no model_"):
-        found("empty")
+    assert train.main(["--resume", str(run)]) == 2
+    assert "has made 2 iterations, of 2 that it was to make" in capsys.readouterr().err
+    assert train.main(["--resume", str(run), "--max_iterations", "4"]) == 0
+    out = capsys.readouterr().out
+    assert f"Going on with the run {run}" in out
+    assert "The environments go on where they were." in out
+    assert torch.load(run / "model_3.pt", weights_only=True)["iter"] == 4
+    assert [step for step, _ in read_scalars(run)["Loss/surrogate"]] == [0, 1, 2, 3]
+    # it is not what the run was started by
+    assert "--resume" not in (run / "params" / "command.json").read_text()
+    # to stay two iterations long for other tests
+    (run / "model_3.pt").unlink()
+    (run / "model_2.pt").unlink(missing_ok=True)
 
 
 def test_play_says_how_the_policy_does(

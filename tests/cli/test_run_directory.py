@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,3 +80,84 @@ def test_files_that_are_not_whole_are_passed_over_and_named(tmp_path: Path, caps
     assert printed == f"model_4.pt, model_3.pt in {str(tmp_path)!r} is not whole: model_2.pt is taken instead.\n"
     # one that was asked for is not replaced
     assert run_directory.model_file(tmp_path / "model_3.pt") == tmp_path / "model_3.pt"
+
+
+# Names of checkpoints
+
+
+def made_run(
+    name: str, task: str = "T-v0", agent: str = "a", models: tuple[int, ...] = (0, 10), age: float = 0.0
+) -> Path:
+    """The directory of a run with checkpoints, as old as told [s]."""
+    run = run_directory.LOGS / "experiment" / name
+    run.mkdir(parents=True)
+    for number in models:
+        torch.save({}, run / f"model_{number}.pt")
+    manifest = run / "run.json"
+    manifest.write_text(json.dumps({"library": "rsl_rl", "task": task, "metadata": {"agent": agent}}))
+    os.utime(manifest, (1e9 - age, 1e9 - age))
+    return run
+
+
+def test_a_checkpoint_by_all_of_its_names(capsys: pytest.CaptureFixture[str]) -> None:
+    run = made_run("one")
+    last = (run / "model_10.pt").resolve()
+    for name in (run / "model_10.pt", run, run / "latest", Path("latest")):
+        assert run_directory.model_file(name) == last
+        assert run_directory.names_checkpoint(name)
+    assert capsys.readouterr().out == ""
+    # nothing tells
+    assert run_directory.model_file(run / "best") == last
+    assert f"Nothing tells which checkpoint of '{run}' is the best: the last one is taken." in capsys.readouterr().out
+    index: dict[str, dict[str, Any]] = {"model_0.pt": {"score": 0.9}, "model_10.pt": {"score": 0.5}}
+    (run / "checkpoints.json").write_text(json.dumps(index))
+    assert run_directory.model_file(Path("best")) == (run / "model_0.pt").resolve()
+    assert f"model_0.pt is the best checkpoint of '{run}' while training." in capsys.readouterr().out
+    index["model_0.pt"]["evaluated"], index["model_10.pt"]["evaluated"] = 0.2, 0.6
+    (run / "checkpoints.json").write_text(json.dumps(index))
+    assert run_directory.model_file(run / "best") == last
+    assert "in evaluations." in capsys.readouterr().out
+    # one that is torn, or gone, is not the best
+    (run / "model_10.pt").write_bytes(b"torn")
+    assert run_directory.model_file(run / "best").name == "model_0.pt"
+
+
+def test_a_word_alone_is_of_the_newest_run_of_task_and_agent() -> None:
+    old, new = made_run("old", age=10.0), made_run("new")
+    made_run("without", models=())
+    other = made_run("other", task="U-v0", agent="b", age=20.0)
+    for task, agent, run in (
+        (None, None, new),
+        ("T-v0", "a", new),
+        ("gym:T-v0", None, new),
+        ("U-v0", None, other),
+        (None, "b", other),
+    ):
+        assert run_directory.model_file(Path("latest"), task, agent).parent == run.resolve()
+    os.utime(old / "run.json", (2e9, 2e9))
+    assert run_directory.model_file(Path("latest")).parent == old.resolve()
+    (old / "run.json").write_text("{")
+    assert run_directory.model_file(Path("latest")).parent == new.resolve()
+    with pytest.raises(
+        ValueError, match=r"There is no run of task T-v0 of agent b with a model_\*.pt below 'logs/rsl_rl'"
+    ):
+        run_directory.model_file(Path("best"), "T-v0", "b")
+
+
+def test_names_that_are_none() -> None:
+    made_run("one", models=())
+    for name, text in (
+        ("nowhere.pt", "There is no checkpoint 'nowhere.pt'. Expected a model_*.pt, the directory of a run, latest or"),
+        ("nowhere/best", "The directory 'nowhere' has no model_<iteration>.pt; it holds nothing. Give"),
+        ("logs/rsl_rl/experiment/one", "has no model_<iteration>.pt; it holds run.json. Give the directory of a run"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            run_directory.model_file(Path(name))
+        assert name.endswith("best") or not run_directory.names_checkpoint(Path(name))
+
+
+def test_what_isaac_lab_fetches_is_left_to_it() -> None:
+    assert run_directory.find_checkpoint("pretrained") is None
+    assert run_directory.find_checkpoint("https://example.org/model_1.pt") is None
+    run = made_run("one")
+    assert run_directory.find_checkpoint("latest", "T-v0", "a") == (run / "model_10.pt").resolve()

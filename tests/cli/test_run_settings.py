@@ -100,7 +100,7 @@ def test_another_class_is_refused_until_it_is_chosen(tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="There is no '.*gone'. Give the directory of a run"):
+    with pytest.raises(UsageError, match=r"There is no checkpoint '.*gone'. Expected a model_"):
         RunSettings.read(tmp_path / "gone")
     with pytest.raises(UsageError, match="has no model_<iteration>.pt"):
         RunSettings.read(tmp_path)
