@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 from rsl_rl.utils import resolve_callable
 from torch.distributions import Categorical, kl_divergence
 
 from gr00t_rl_ext.algorithms.baseline import CategoricalDistribution
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
 CHOICES, B = (3, 2), 5
@@ -55,7 +56,7 @@ def trained(task: str, *overrides: str) -> int:
     settings = ["env.num_workers=1", "agent.num_steps_per_env=8", "agent.algorithm.num_mini_batches=1", *overrides]
     env_cfg, cfg = resolution.resolve(task, BASELINE, settings, num_envs=2)
     with closing(GymnasiumVecEnv(env_cfg)) as env:
-        runner = make_runner(env, for_installed_rsl_rl(cfg))
+        runner = create_rsl_rl_runner(env, for_installed_rsl_rl(cfg))
         before = [parameter.clone() for parameter in runner.alg.actor.parameters()]
         runner.learn(1)
         pairs = zip(before, runner.alg.actor.parameters(), strict=True)

@@ -216,8 +216,10 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch:
 
     The rate is fixed: before the first step the KL is 0 but for rounding, and its sign decides whether the rate rises.
     """
+    from isaaclab_rl.rsl_rl import create_rsl_rl_runner
+
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
     from gr00t_rl_ext.tasks.gymnasium import resolution
 
     monkeypatch.setattr(Gr00tPPO, "final_observation_groups", [])
@@ -230,7 +232,7 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch:
             env_cfg, cfg = resolution.resolve(task, agent, settings, 4, "cpu", 0)
             env = environments.enter_context(closing(GymnasiumVecEnv(env_cfg)))
             torch.manual_seed(0)
-            runners.append(make_runner(env, for_installed_rsl_rl(cfg)))
+            runners.append(create_rsl_rl_runner(env, for_installed_rsl_rl(cfg)))
         theirs, ours = (runner.alg for runner in runners)
         start = copy.deepcopy(weights(theirs))
         for name, value in in_rsl_rls_names(ours).items():

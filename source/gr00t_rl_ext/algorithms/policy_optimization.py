@@ -66,7 +66,7 @@ class PolicyOptimization(Checkpointed, ABC):
     """Whether ``agent.critic`` is built."""
 
     RUNNER: ClassVar[str | None] = None
-    """Runner that ``scripts/rsl_rl/train.py`` uses, ``module:name``; None: rsl_rl's OnPolicyRunner."""
+    """Runner whose loop it is trained by, ``module:name``; None: rsl_rl's OnPolicyRunner."""
 
     CLIPPED_APART: ClassVar[tuple[str, ...]] = ()
     """Parameter groups whose gradient is clipped on its own; all others together are the policy's."""

@@ -141,15 +141,16 @@ def _learn(arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, re
     from isaaclab.utils.seed import configure_seed
     from isaaclab_rl.entrypoints.backends.cli_args_rsl_rl import checkpoint_load_cfg
     from isaaclab_rl.entrypoints.common import write_run_manifest
+    from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
 
     start = time.perf_counter()
     agent_cfg = for_installed_rsl_rl(agent_cfg)
     with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
         configure_seed(agent_cfg.seed)
-        runner = make_runner(env, agent_cfg, log_dir=str(run_dir))
+        runner = create_rsl_rl_runner(env, agent_cfg, log_dir=str(run_dir))
         if resumed is not None:
             print(f"Resuming {resumed}")
             load_cfg = checkpoint_load_cfg(arguments.resume_optimizer_state)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +57,7 @@ def _train(arguments: Arguments) -> int:
     run = reserved(experiment, run_name, arguments.run_timestamp, arguments.continued)
     with run as (run_dir, stamp), started_by(arguments.given, arguments.continued):
         start = time.perf_counter()
-        with algorithms_runner():
-            status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
+        status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
         seconds = time.perf_counter() - start
         if status:
             return status
@@ -74,26 +72,6 @@ def _train(arguments: Arguments) -> int:
         if arguments.evaluate:
             return before_after.evaluate(arguments, checkpoint, played, arguments.evaluate)
     return 0
-
-
-@contextmanager
-def algorithms_runner() -> Iterator[None]:
-    """Within it, Isaac Lab's training command makes the runner that the agent's algorithm names in ``RUNNER``.
-
-    For isaaclab 3.0.0, whose ``create_rsl_rl_runner`` accepts only the names OnPolicyRunner and DistillationRunner and
-    has no registry. tests/cli/test_runner.py fails once it accepts others; then this can go, and the agents' configs
-    name their runner. The command's own process only: workers of ``--distributed`` use OnPolicyRunner.
-    """
-    from isaaclab_rl.entrypoints.backends import train_rsl_rl
-
-    from gr00t_rl_ext.runners.construction import make_runner
-
-    original = train_rsl_rl.create_rsl_rl_runner
-    train_rsl_rl.create_rsl_rl_runner = make_runner
-    try:
-        yield
-    finally:
-        train_rsl_rl.create_rsl_rl_runner = original
 
 
 def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
-from gr00t_rl_ext.runners.construction import for_installed_rsl_rl, make_runner
+from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
 from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint
 
 _POLICY = ("actor_state_dict", "gr00t_state_dict")
@@ -83,7 +84,7 @@ def load_policy(env: Any, agent_cfg: Any, checkpoint: Path | None, origin: Path 
     torch.manual_seed(cfg.seed)
     # what it says is about training
     with contextlib.redirect_stdout(io.StringIO()):
-        runner = make_runner(env, cfg)
+        runner = create_rsl_rl_runner(env, cfg)
     algorithm: Any = runner.alg
     if checkpoint is not None:
         loaded = _read(checkpoint)
