@@ -26,12 +26,10 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def made_run(directory: str = "2026-01-01_00-00-00_mine", name: str = "mine", experiment: str = "experiment") -> Path:
     run = LOGS / "experiment" / directory
     (run / "params").mkdir(parents=True)
+    command = {"arguments": RECORDED, "experiment": experiment, "run_name": name}
     for number in (0, 9, 10):
         torch.save({}, run / f"model_{number}.pt")
-    (run / "params" / "command.json").write_text(json.dumps({"arguments": RECORDED}))
-    (run / "params" / "agent.yaml").write_text(
-        f"experiment_name: {experiment}\nrun_name: '{name}'\nbetas: !!python/tuple\n- 0.9\n- 0.99\n"
-    )
+    (run / "params" / "command.json").write_text(json.dumps(command))
     (run / "run.json").write_text(json.dumps({"task": "T-v0", "metadata": {"agent": "a"}}))
     return run
 
@@ -103,16 +101,15 @@ def test_runs_that_cannot_go_on() -> None:
     with pytest.raises(ValueError, match=r"lies elsewhere than in .*logs/rsl_rl/experiment.* Change to the directory"):
         expand(["--resume", str(moved)])
     moved.rename(run)
-    for file in run.glob("model_*"):
-        file.unlink()
-    with pytest.raises(
-        ValueError, match=r"has no model_<iteration>\.pt: it ended before its first checkpoint. Start it"
-    ):
-        expand(["--resume", str(run)])
-    torch.save({}, run / "model_0.pt")
-    (run / "params" / "agent.yaml").write_text("[")
-    with pytest.raises(ValueError, match=r"its params/agent\.yaml cannot be read"):
-        expand(["--resume", str(run)])
     (run / "params" / "command.json").unlink()
     with pytest.raises(ValueError, match=r"cannot be resumed by its directory alone: .*params/command\.json"):
         expand(["--resume", str(run)])
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_begins_again(capsys: pytest.CaptureFixture[str]) -> None:
+    run = made_run()
+    for file in run.glob("model_*"):
+        file.unlink()
+    expected = [*RECORDED, "--run_timestamp", "2026-01-01_00-00-00"], run.absolute()
+    assert expand(["--resume", str(run)]) == expected
+    assert "It ended before its first checkpoint, and begins again." in capsys.readouterr().out

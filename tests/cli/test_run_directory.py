@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from gr00t_rl_ext.cli import run_directory
+from gr00t_rl_ext.runs.resumption import record_command, started_by
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,13 @@ def test_a_stamp_of_the_user_is_kept_and_never_shared() -> None:
 def test_a_run_that_wrote_nothing_leaves_nothing() -> None:
     with pytest.raises(RuntimeError, match="before anything"), run_directory.reserved("mlp", "", None):
         raise RuntimeError("before anything was written")
+    assert not list((run_directory.LOGS / "mlp").iterdir())
+
+
+def test_a_run_that_only_tells_its_command_leaves_nothing() -> None:
+    with run_directory.reserved("mlp", "", None) as (directory, _), started_by(["--task", "T"], None):
+        record_command(directory, "mlp", "")
+        assert (directory / "params" / "command.json").is_file()
     assert not list((run_directory.LOGS / "mlp").iterdir())
 
 

@@ -19,7 +19,7 @@ from gr00t_rl_ext.cli import before_after, preflight, profile, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.run_directory import find_checkpoint, reserved
-from gr00t_rl_ext.runs.resumption import started_by
+from gr00t_rl_ext.runs.resumption import record_command, started_by
 from gr00t_rl_ext.tasks import compatibility
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
@@ -41,6 +41,7 @@ def train(arguments: Arguments) -> int:
     names = agent_cfg.experiment_name, agent_cfg.run_name
     run = reserved(*names, arguments.run_timestamp, arguments.continued)
     with run as (run_dir, _), started_by(arguments.given, arguments.continued):
+        record_command(run_dir, *names)
         summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
         seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed)
         places = summary.places(run_dir)

@@ -9,13 +9,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from gr00t_rl_ext.cli.arguments import is_override
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.run_directory import LOGS, latest_checkpoint, newest_run
-from gr00t_rl_ext.cli.run_settings import load_yaml
-from gr00t_rl_ext.runs.resumption import COMMAND, read_command
+from gr00t_rl_ext.runs.resumption import COMMAND, Command, read_command
 
 LATEST = "latest"
 
@@ -50,7 +47,8 @@ def expand(argv: Sequence[str]) -> tuple[list[str], Path | None]:
     print(f"Going on with the run {run}")
     if any(item.partition("=")[0] == "--checkpoint" for item in given):
         raise UsageError("--resume goes on from the last checkpoint of the run. Leave --checkpoint away.")
-    return [*_recorded(run), *given, *_place(run)], run.absolute()
+    command = _recorded(run)
+    return [*command.arguments, *given, *_place(run, command)], run.absolute()
 
 
 def _without_resume(argv: Sequence[str]) -> list[str]:
@@ -65,7 +63,7 @@ def _without_resume(argv: Sequence[str]) -> list[str]:
     return kept
 
 
-def _recorded(run: Path) -> list[str]:
+def _recorded(run: Path) -> Command:
     if not run.is_dir():
         beside = f" Give its directory: {run.parent}." if run.is_file() else ""
         raise UsageError(f"--resume needs the directory of a run, and {str(run)!r} is none.{beside}")
@@ -75,25 +73,17 @@ def _recorded(run: Path) -> list[str]:
         raise UsageError(str(error)) from error
 
 
-def _place(run: Path) -> list[str]:
-    """What makes a training write into the directory of a run, from its last checkpoint on."""
-    checkpoint = latest_checkpoint(run)
-    if checkpoint is None:
-        raise UsageError(
-            f"The run {str(run)!r} has no model_<iteration>.pt: it ended before its first checkpoint. Start it again."
-        )
-    try:
-        agent = load_yaml((run / "params" / "agent.yaml").read_text(encoding="utf-8"))
-        experiment, name = str(agent["experiment_name"]), str(agent["run_name"] or "")
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"The run {str(run)!r} cannot be resumed: its params/agent.yaml cannot be read ({type(error).__name__})."
-        ) from error
-    expected = LOGS.absolute() / experiment
+def _place(run: Path, command: Command) -> list[str]:
+    """What makes a training write into the directory of a run, from its last checkpoint on if there is one."""
+    expected = LOGS.absolute() / command.experiment
     if run.absolute().parent != expected:
         raise UsageError(
             f"The run {str(run.absolute())!r} lies elsewhere than in {str(expected)!r}, where its training would write"
             " here. Change to the directory that it was started in, or move it there."
         )
-    stamp = run.name.removesuffix(f"_{name}") if name else run.name
+    stamp = run.name.removesuffix(f"_{command.run_name}") if command.run_name else run.name
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None:
+        print("It ended before its first checkpoint, and begins again.")
+        return ["--run_timestamp", stamp]
     return ["--checkpoint", str(checkpoint.absolute()), "--run_timestamp", stamp]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.runs import kept
+from gr00t_rl_ext.runs.resumption import COMMAND
 
 LOGS = Path("logs", "rsl_rl")
 
@@ -53,8 +55,9 @@ def reserved(
     try:
         yield directory, tried
     finally:
-        if not any(directory.iterdir()):
-            directory.rmdir()
+        # what it was to be started by is of no use where it was not
+        if {path.relative_to(directory) for path in directory.rglob("*")} <= {COMMAND, COMMAND.parent}:
+            shutil.rmtree(directory)
 
 
 def _make(folder: Path, run_name: str, stamp: str | None) -> tuple[Path, str]:

@@ -73,7 +73,7 @@ class RunSettings:
             )
         try:
             manifest = json.loads(files[0].read_text(encoding="utf-8"))
-            env, agent = (load_yaml(file.read_text(encoding="utf-8")) for file in files[1:])
+            env, agent = (_load(file.read_text(encoding="utf-8")) for file in files[1:])
             task = f"gym:{env['env_id']}" if "env_id" in env else manifest["task"]
             name, groups = manifest["metadata"]["agent"], agent["obs_groups"]
             return cls(checkpoint, task, name, env, groups, agent.get("clip_actions"))
@@ -142,7 +142,7 @@ class RunSettings:
         preflight.find_agent(spec, agent)
         preflight.check_overrides(spec.id, agent, given)
         env_cfg, _ = preflight.resolve_configs(spec.id, agent, given)
-        found = list(_changes(self.env, load_yaml(yaml.dump(to_dict(env_cfg))), "env"))
+        found = list(_changes(self.env, _load(yaml.dump(to_dict(env_cfg))), "env"))
         if unknown := [path for path, value in found if value is _UNKNOWN]:
             shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
             raise UsageError(
@@ -207,6 +207,5 @@ _Loader.add_constructor("tag:yaml.org,2002:python/tuple", _Loader.construct_yaml
 _Loader.add_multi_constructor("tag:yaml.org,2002:python/", _as_text)
 
 
-def load_yaml(text: str) -> Any:
-    """What a ``params/*.yaml`` holds, tuples as lists and other objects of Python as text."""
+def _load(text: str) -> Any:
     return yaml.load(text, _Loader)

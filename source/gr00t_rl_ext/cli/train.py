@@ -35,7 +35,7 @@ def _train(arguments: Arguments) -> int:
 
     from gr00t_rl_ext.cli import before_after, preflight, profile, summary
     from gr00t_rl_ext.cli.run_directory import reserved
-    from gr00t_rl_ext.runs.resumption import started_by
+    from gr00t_rl_ext.runs.resumption import record_command, started_by
     from gr00t_rl_ext.tasks import compatibility
 
     agent_cfg = preflight.check_arguments(arguments)
@@ -56,6 +56,7 @@ def _train(arguments: Arguments) -> int:
     )
     run = reserved(experiment, run_name, arguments.run_timestamp, arguments.continued)
     with run as (run_dir, stamp), started_by(arguments.given, arguments.continued):
+        record_command(run_dir, experiment, run_name)
         start = time.perf_counter()
         status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
         seconds = time.perf_counter() - start
