@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gr00t_rl_ext.algorithms.ranks import Total, on_one_rank
+
 
 def mean_only(outcomes: Tensor) -> Tensor:
     """Outcome minus the mean of the group (Dr. GRPO, arXiv 2503.20783): no group weighs more for differing less.
@@ -66,10 +68,11 @@ class RunningBaseline:
         momentum: In [0, 1): what remains of the baseline when a batch's mean is taken in. 0: the mean of the batch
             before.
         device: Of the outcomes.
+        total: Sums a tensor over the ranks, whose outcomes are one batch.
     """
 
-    def __init__(self, momentum: float, device: torch.device | str = "cpu") -> None:
-        self._momentum = momentum
+    def __init__(self, momentum: float, device: torch.device | str = "cpu", total: Total = on_one_rank) -> None:
+        self._momentum, self._total = momentum, total
         # fp64: sums of equal fp32 numbers are exact, and so is the advantage 0 of episodes like all before
         self._baselines = torch.zeros(1, dtype=torch.float64, device=device)
         self._seen = torch.zeros(1, dtype=torch.bool, device=device)
@@ -79,7 +82,9 @@ class RunningBaseline:
 
         The first batch has its own mean as baseline. (..., G) -> (..., G).
         """
-        mean = outcomes.double().sum(dim=-1).sum() / outcomes.numel()
+        added = outcomes.double().sum(dim=-1).sum()
+        added, count = self._total(torch.stack((added, torch.full_like(added, outcomes.numel()))))
+        mean = added / count
         baseline = torch.where(self._seen, self._baselines, mean)
         self._baselines = baseline + (1.0 - self._momentum) * (mean - baseline)
         self._seen = torch.ones_like(self._seen)
@@ -95,7 +100,7 @@ class RunningBaseline:
         self._seen = state["seen"].to(self._seen)
 
 
-def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None) -> Tensor:
+def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None, total: Total = on_one_rank) -> Tensor:
     """Standard deviation of advantages about 0, over a whole rollout or over a mini-batch, to divide them by.
 
     One scale for all groups (REINFORCE++ with baseline, arXiv 2501.03262) in place of one per group, whose numerator
@@ -108,6 +113,7 @@ def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None) 
         advantages: Any shape, of episodes or of decisions.
         std_floor: Above 0. A smaller standard deviation counts as this.
         weights: Like ``advantages``: a bool mask, or a weight of at least 0. Entries of weight 0 may hold anything.
+        total: Sums a tensor over the ranks.
 
     Returns:
         (), at least ``std_floor``.
@@ -115,11 +121,12 @@ def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None) 
     shares = torch.ones_like(advantages) if weights is None else weights.to(advantages.dtype)
     # before any function, as NaN times 0 is NaN
     counted = torch.where(shares > 0, advantages, 0.0)
-    mean_square = (shares * counted.square()).sum() / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
+    squares, weight = total(torch.stack(((shares * counted.square()).sum(), shares.sum())))
+    mean_square = squares / weight.clamp(min=torch.finfo(shares.dtype).tiny)
     return mean_square.sqrt().clamp(min=std_floor)
 
 
-def episode_weights(lengths: Tensor, mode: str) -> Tensor:
+def episode_weights(lengths: Tensor, mode: str, total: Total = on_one_rank) -> Tensor:
     """Weight in the objective of each decision of an episode. The mean over all decisions is 1.
 
     Args:
@@ -127,6 +134,7 @@ def episode_weights(lengths: Tensor, mode: str) -> Tensor:
         mode: ``episode``, every episode weighs the same, each of its decisions 1 / length (GRPO, arXiv 2402.03300,
             eq. 3); or ``decision``, every decision weighs the same, so long episodes weigh more (DAPO, arXiv
             2503.14476, section 3.3).
+        total: Sums a tensor over the ranks.
 
     Returns:
         Like ``lengths``, fp32; 0 for the length 0.
@@ -134,7 +142,8 @@ def episode_weights(lengths: Tensor, mode: str) -> Tensor:
     counts = lengths > 0
     if mode == "decision":
         return counts.float()
-    mean_length = lengths.sum() / counts.sum().clamp(min=1)
+    steps, episodes = total(torch.stack((lengths.sum(), counts.sum())))
+    mean_length = steps / episodes.clamp(min=1)
     return torch.where(counts, mean_length / lengths.clamp(min=1), 0.0)
 
 

@@ -56,7 +56,7 @@ class Gr00tGRPO(PolicyOptimization):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._rounds = Rounds(self.options, self._num_envs, self.device, self._has_signal)
-        self._baseline = group_advantages.RunningBaseline(self.options.baseline_momentum, self.device)
+        self._baseline = group_advantages.RunningBaseline(self.options.baseline_momentum, self.device, self.ranks.total)
         self._signal = SignalWatch(self.options.signal_patience, self.options.outcome)
         self._health: dict[str, float] = {}
 
@@ -197,12 +197,16 @@ class Gr00tGRPO(PolicyOptimization):
         signal = self._has_signal(outcomes)
         of_env = signal.repeat_interleave(options.group_size, dim=-1)
         advantages = torch.where(of_env, self._advantages(outcomes).flatten(-2), 0.0)
-        weights = group_advantages.episode_weights(outcomes.lengths * of_env, options.decision_weights)
+        weights = group_advantages.episode_weights(
+            outcomes.lengths * of_env, options.decision_weights, self.ranks.total
+        )
         storage.weights.copy_(storage.per_decision(weights))
         learned = storage.valid.any(-1) & storage.per_decision(of_env)
         advantages = storage.per_decision(advantages)
         if options.advantage_normalization == "rollout":
-            advantages = advantages / group_advantages.spread(advantages, options.std_floor, storage.weights * learned)
+            advantages = advantages / group_advantages.spread(
+                advantages, options.std_floor, storage.weights * learned, self.ranks.total
+            )
         storage.advantages.copy_(advantages)
         storage.learn_from(learned)
         self._health = self._measure_health(outcomes, signal)
@@ -236,12 +240,13 @@ class Gr00tGRPO(PolicyOptimization):
         Raises:
             DivergedError: Gradients were not finite too often in a row.
         """
+        kept = self.ranks.each(self.storage.num_decisions)
         # every rank must take the same steps
-        if self.ranks.mean(float(self.storage.num_decisions > 0)) > 0:
+        if any(kept):
             if self.storage.num_decisions == 0:
-                # their advantages are 0
+                # they count nothing
                 self.storage.learn_from(self.storage.valid.any(-1))
-            means = self._optimize(self._mini_batch_statistics, self._loss)
+            means = self._optimize(self._mini_batch_statistics, self._loss, kept)
             means.setdefault("kl_divergence", means["kl_to_base"])
             self.actor.update_normalization(self.storage.observations.flatten(0, 1)[self.storage.learned])
         else:
@@ -256,7 +261,7 @@ class Gr00tGRPO(PolicyOptimization):
         if self.options.advantage_normalization != "mini_batch":
             return 1.0
         advantages, weights = (tensor.flatten()[indices] for tensor in (self.storage.advantages, self.storage.weights))
-        return group_advantages.spread(advantages, self.options.std_floor, weights)
+        return group_advantages.spread(advantages, self.options.std_floor, weights, self.ranks.total)
 
     def _loss(self, batch: Batch, whole: Tensor | float) -> Loss:
         options = self.options

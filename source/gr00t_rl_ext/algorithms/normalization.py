@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from gr00t_rl_ext.algorithms.ranks import Total, on_one_rank
+
 EPSILON = 1e-8
 """Added to the variance under the root."""
 
@@ -35,6 +37,7 @@ class RewardNormalizer(nn.Module):
         num_envs: N.
         gamma: Discount of the return, per step.
         clip: Largest magnitude of a scaled reward. None: unbounded.
+        total: Sums a tensor over the ranks, whose rewards are one batch.
     """
 
     mean: torch.Tensor
@@ -42,9 +45,9 @@ class RewardNormalizer(nn.Module):
     count: torch.Tensor
     running_returns: torch.Tensor
 
-    def __init__(self, num_envs: int, gamma: float, clip: float | None = 10.0) -> None:
+    def __init__(self, num_envs: int, gamma: float, clip: float | None = 10.0, total: Total = on_one_rank) -> None:
         super().__init__()
-        self.gamma, self.clip = gamma, clip
+        self.gamma, self.clip, self._total = gamma, clip, total
         # fp64: in fp32 a count stands still once a batch is less than 6e-8 of it
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
         self.register_buffer("variance", torch.ones((), dtype=torch.float64))
@@ -66,11 +69,12 @@ class RewardNormalizer(nn.Module):
         """Take in the rewards of a step and scale them. (N,) and (N,), non-zero where an episode ended -> (N,)."""
         self.running_returns.mul_(self.gamma).add_(rewards)
         batch = self.running_returns.double()
-        count = self.count + batch.numel()
-        shift = batch.mean() - self.mean
-        squares = self.variance * self.count + (batch - batch.mean()).square().sum()
-        squares += shift.square() * self.count * batch.numel() / count
-        self.mean.add_(shift * batch.numel() / count)
+        added, seen = self._total(torch.stack((batch.sum(), torch.full_like(self.count, batch.numel()))))
+        count, mean = self.count + seen, added / seen
+        shift = mean - self.mean
+        squares = self.variance * self.count + self._total((batch - mean).square().sum())
+        squares += shift.square() * self.count * seen / count
+        self.mean.add_(shift * seen / count)
         self.variance.copy_(squares / count)
         self.count.copy_(count)
         self.running_returns.masked_fill_(dones.bool(), 0.0)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from gr00t_rl_ext.algorithms.ranks import Total, on_one_rank
+
 MAX_LOG_RATIO = 20.0
 """Log-ratios above this count as this, a ratio of 4.9e8, and have no gradient.
 
@@ -40,16 +42,33 @@ def masked_mean(values: torch.Tensor, valid: torch.Tensor | None = None) -> torc
     return _masked(values, valid).sum() / valid.sum().clamp(min=1)
 
 
-def normalize_advantages(advantages: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+def mean_and_std(values: torch.Tensor, valid: torch.Tensor | None, total: Total) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and unbiased standard deviation of the valid entries of all ranks, () each.
+
+    They need two valid entries; for one the standard deviation is NaN.
+
+    Args:
+        values: Any shape.
+        valid: Like ``values``, bool; None: all are.
+        total: Sums a tensor over the ranks.
+    """
+    valid = torch.ones_like(values, dtype=torch.bool) if valid is None else valid
+    count, added = total(torch.stack((valid.sum().to(values.dtype), _masked(values, valid).sum())))
+    mean = added / count
+    squares = total(_masked(values - mean, valid).square().sum())
+    return mean, (squares / (count - 1)).sqrt()
+
+
+def normalize_advantages(
+    advantages: torch.Tensor, valid: torch.Tensor | None = None, total: Total = on_one_rank
+) -> torch.Tensor:
     """Mean 0 and standard deviation 1 over the valid entries, 0 in the others; same shape.
 
-    As rsl_rl: the unbiased standard deviation, plus 1e-8. It needs two valid entries; for one it is NaN.
+    As rsl_rl: the unbiased standard deviation, plus 1e-8; but over all ranks. See :func:`mean_and_std`.
     """
-    if valid is None:
-        return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    deviations = _masked(advantages - masked_mean(advantages, valid), valid)
-    std = (deviations.square().sum() / (valid.sum() - 1)).sqrt()
-    return deviations / (std + 1e-8)
+    mean, std = mean_and_std(advantages, valid, total)
+    deviations = advantages - mean
+    return (deviations if valid is None else _masked(deviations, valid)) / (std + 1e-8)
 
 
 def clipped_surrogate_loss(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -262,13 +262,15 @@ class PolicyOptimization(Checkpointed, ABC):
 
     # Update
 
-    def _optimize(self, whole: Any, loss: Any) -> dict[str, float]:
+    def _optimize(self, whole: Any, loss: Any, counted: Sequence[int] | None = None) -> dict[str, float]:
         """Epochs over the stored decisions; means of losses and metrics over the mini-batches. Arguments are those of
         :meth:`~.update.Updater.epochs`."""
         updater, storage = self.updater, self.storage
         updater.rates.start_iteration(self.iteration)
+        if self.iteration == 0 and self.ranks.are_many:
+            self.actor.share_statistics(self.ranks.total)
         ratio_error = self.reference.keep_distributions(storage, updater.part_size(storage))
-        means = updater.epochs(storage, whole, loss, self._policy_trains, self.options.num_learning_epochs)
+        means = updater.epochs(storage, whole, loss, self._policy_trains, self.options.num_learning_epochs, counted)
         self.learning_rate = updater.rates.current["actor"]
         if not self._gradients_checked and self._policy_trains:
             # the last mini-batch's are still there
@@ -293,18 +295,18 @@ class PolicyOptimization(Checkpointed, ABC):
         for name, rate in self.updater.rates.current.items():
             log["train/learning_rate" + ("" if name == "actor" else f"_{name}")] = rate
         log["perf/backbone_calls"] = self.encoder.calls - self._backbone_calls
-        self._log.update(log | self._statistics.metrics())
+        self._log.update(log | self._statistics.metrics(self._total_of_floats))
         self.storage.clear()
         self.iteration += 1
-        if self.iteration == 1 and self.ranks.are_many:
-            # what a policy took from the first rollout, such as statistics of tokens, must be the same everywhere
-            self.broadcast_parameters()
         self._announce_iteration()
         # every rank must open the same stages
         success_rate = self.ranks.mean_if_known(self._statistics.success_rate(MIN_EPISODES))
         if opened := self.freezing.advance(self.iteration, success_rate):
             print(f"Iteration {self.iteration}: {self.freezing.describe()}")
             self._train_groups(opened)
+
+    def _total_of_floats(self, values: list[float]) -> list[float]:
+        return self.ranks.total(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
 
     # Unfreezing
 

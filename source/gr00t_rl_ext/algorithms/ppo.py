@@ -62,7 +62,9 @@ class Gr00tPPO(PolicyOptimization):
                 " control step changes the actions of others. Set it to 'chunk'."
             )
         self._reward_normalizer = (
-            RewardNormalizer(self._num_envs, self.options.gamma, self.options.reward_clip).to(self.device)
+            RewardNormalizer(self._num_envs, self.options.gamma, self.options.reward_clip, self.ranks.total).to(
+                self.device
+            )
             if self.options.reward_normalization
             else None
         )
@@ -201,7 +203,7 @@ class Gr00tPPO(PolicyOptimization):
             advantages = step_advantages(st.step_rewards, st.values, *following, gamma**per_step, lam**per_step)
         st.returns.copy_(advantages + st.values)
         if not self.options.normalize_advantage_per_mini_batch:
-            advantages = objectives.normalize_advantages(advantages, valid)
+            advantages = objectives.normalize_advantages(advantages, valid, self.ranks.total)
         st.advantages.copy_(advantages)
 
     # Update
@@ -320,13 +322,14 @@ class Gr00tPPO(PolicyOptimization):
     def _mini_batch_statistics(self, indices: Tensor) -> tuple[float | Tensor, float | Tensor, Tensor]:
         """What the parts of a mini-batch must know of the whole: what is subtracted from advantages, what they are
         divided by, and executed control steps per decision, () each."""
-        executed = self.storage.valid.flatten(0, 1)[indices]
+        executed, total = self.storage.valid.flatten(0, 1)[indices], self.ranks.total
         mean, std = 0.0, 1.0
         if self.options.normalize_advantage_per_mini_batch:
             advantages = self.storage.advantages.flatten(0, 1)[indices]
-            counted = advantages[executed] if advantages.shape[1] > 1 else advantages
-            mean, std = counted.mean(), counted.std() + 1e-8
-        return mean, std, executed.sum() / executed.shape[0]
+            mean, std = objectives.mean_and_std(advantages, executed if advantages.shape[1] > 1 else None, total)
+            std = std + 1e-8
+        steps, decisions = total(torch.stack((executed.sum(), executed.new_tensor(len(executed), dtype=torch.long))))
+        return mean, std, steps / decisions
 
     # Checkpoints
 

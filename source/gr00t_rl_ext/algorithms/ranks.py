@@ -6,15 +6,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from rsl_rl.utils import reduce_gradients_in_buckets
 from torch import Tensor, nn
 
+type Total = Callable[[Tensor], Tensor]
+"""Sums a tensor over the ranks."""
+
 _BUCKET_MB = 25.0
 """Gradients that are averaged over the ranks at once [MB], as in rsl_rl."""
+
+
+def on_one_rank(values: Tensor) -> Tensor:
+    """The sum over the ranks where there is one."""
+    return values
 
 
 class Ranks:
@@ -39,6 +47,23 @@ class Ranks:
         torch.distributed.all_reduce(mean)
         return float(mean) / self.count
 
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over all ranks, as a tensor of its own; the tensor itself where there is one rank. All ranks must
+        ask, equally often and for equal shapes."""
+        if not self.are_many:
+            return values
+        values = values.clone()
+        torch.distributed.all_reduce(values)
+        return values
+
+    def each(self, value: int) -> list[int]:
+        """The value of every rank."""
+        if not self.are_many:
+            return [value]
+        values = torch.zeros(self.count, dtype=torch.long, device=self._device)
+        values[self.rank] = value
+        return self.total(values).tolist()
+
     def mean_if_known(self, value: float | None) -> float | None:
         """The mean over all ranks, once all of them know a value."""
         if not self.are_many:
@@ -55,3 +80,39 @@ class Ranks:
         """Average the gradients over all ranks."""
         if self.are_many:
             reduce_gradients_in_buckets(parameters, self.count, _BUCKET_MB)
+
+
+def mini_batches(lengths: Sequence[int], wanted: int) -> int:
+    """The number of mini-batches that all ranks make of their decisions: as many as wanted, or as parts of equal size
+    allow.
+
+    120 decisions in parts of 8 are 15 parts, and there are no 16 of equal size but for the last one. Ranks that took
+    unequally many steps would wait for each other for ever. Sizes are equal, since in a batch of another size numbers
+    are rounded otherwise.
+
+    Args:
+        lengths: Decisions of each rank, at least 1.
+        wanted: Mini-batches.
+    """
+    while (most := min(-(-length // -(-length // wanted)) for length in lengths)) != wanted:
+        wanted = most
+    return wanted
+
+
+def shares(lengths: Sequence[int], counted: Sequence[int], count: int, rank: int) -> list[float]:
+    """Weight of a rank's mean in the mean of each mini-batch over all ranks; the mean over the ranks is 1.
+
+    Args:
+        lengths: Decisions of each rank.
+        counted: The same; 0 for a rank whose decisions do not count.
+        count: Mini-batches, of :func:`mini_batches`.
+        rank: Of which the weights are.
+    """
+    found = []
+    for number in range(count):
+        sizes = []
+        for length, counts in zip(lengths, counted, strict=True):
+            size = -(-length // count)
+            sizes.append(min(size, length - number * size) if counts else 0)
+        found.append(sizes[rank] * len(sizes) / sum(sizes))
+    return found

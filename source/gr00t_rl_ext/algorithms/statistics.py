@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -85,14 +86,21 @@ class RolloutStatistics:
         self._episodes = {name: list(state["episodes"].get(name, [])) for name in _OF_EPISODES}
         self._before, self._executed = state["control_steps"], []
 
-    def metrics(self) -> dict[str, float]:
-        """The ``charts/*`` of an iteration."""
+    def metrics(self, total: Callable[[list[float]], list[float]] = list) -> dict[str, float]:
+        """The ``charts/*`` of an iteration.
+
+        Args:
+            total: Sums numbers over the ranks.
+        """
         self._look()
         elapsed = time.perf_counter() - self._began
-        control_steps = int(torch.stack(self._executed).sum())
+        own = [float(self._before), float(torch.stack(self._executed).sum()), float(torch.stack(self._rewards).sum())]
+        episodes = [number for values in self._episodes.values() for number in (sum(values), len(values))]
+        before, control_steps, rewards, *episodes = total([*own, *episodes])
         metrics = {
-            "charts/env_steps": int(self._before) + control_steps,
+            "charts/env_steps": int(before + control_steps),
             "charts/SPS": control_steps / elapsed,
-            "charts/reward_per_step": float(torch.stack(self._rewards).sum()) / control_steps,
+            "charts/reward_per_step": rewards / control_steps,
         }
-        return metrics | {name: sum(values) / len(values) for name, values in self._episodes.items() if values}
+        means = zip(self._episodes, episodes[::2], episodes[1::2], strict=True)
+        return metrics | {name: added / count for name, added, count in means if count}

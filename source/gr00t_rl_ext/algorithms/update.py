@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.amp.grad_scaler import GradScaler
 from gr00t_rl_ext.algorithms import objectives
 from gr00t_rl_ext.algorithms.finite import SkippedSteps
 from gr00t_rl_ext.algorithms.options import OptimizationOptions
-from gr00t_rl_ext.algorithms.ranks import Ranks
+from gr00t_rl_ext.algorithms.ranks import Ranks, mini_batches, shares
 from gr00t_rl_ext.algorithms.schedules import LearningRates
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.policy.freezing import TrainedGroup
@@ -114,6 +114,7 @@ class Updater:
         loss: Callable[[Any, Any], Loss],
         policy_trains: bool,
         num_epochs: int,
+        counted: Sequence[int] | None = None,
     ) -> dict[str, float]:
         """Passes over the stored decisions, until their number or, where the policy trains, the target KL is reached.
 
@@ -123,38 +124,51 @@ class Updater:
             loss: A part of a mini-batch, and that -> its loss.
             policy_trains: Whether the policy may move: learning rates follow its KL.
             num_epochs: Passes at most.
+            counted: Decisions of each rank; 0 for one whose decisions do not count. None: all count.
 
         Returns:
-            Means over the mini-batches.
+            Means over the mini-batches, of all ranks.
 
         Raises:
             DivergedError: Gradients were not finite too often in a row.
         """
         sums: dict[str, float] = {}
         num_updates, first_ratio_error, stopped = 0, 0.0, False
+        lengths = self._ranks.each(storage.num_decisions)
+        count = mini_batches(lengths, self._options.num_mini_batches)
+        # a rank's mean counts by its decisions, as if all were of one process
+        weights = shares(lengths, counted or lengths, count, self._ranks.rank)
         for _ in range(num_epochs):
             kls = []
-            for indices in storage.shuffled(self._options.num_mini_batches):
-                metrics, log_ratio = self._mini_batch(storage, indices, whole(indices), loss, policy_trains)
+            for weight, indices in zip(weights, storage.shuffled(count), strict=True):
+                metrics, log_ratio = self._mini_batch(storage, indices, whole(indices), loss, policy_trains, weight)
                 if num_updates == 0:
                     first_ratio_error = float((log_ratio.exp() - 1.0).abs().max())
                 for name, value in metrics.items():
-                    sums[name] = sums.get(name, 0.0) + value
-                kls.append(metrics["approx_kl"])
+                    sums[name] = sums.get(name, 0.0) + weight * value
+                kls.append(weight * metrics["approx_kl"])
                 num_updates += 1
             target = self._options.target_kl if policy_trains else None
             # all ranks stop, or none
             if target is not None and self._ranks.mean(sum(kls) / len(kls)) > target:
                 stopped = True
                 break
-        return {name: value / num_updates for name, value in sums.items()} | {
+        means = torch.tensor(list(sums.values()), dtype=torch.float64, device=storage.device)
+        means /= num_updates * self._ranks.count
+        return dict(zip(sums, self._ranks.total(means).tolist(), strict=True)) | {
             "first_ratio_error": first_ratio_error,
             "num_updates": num_updates,
             "stopped_early": float(stopped),
         }
 
     def _mini_batch(
-        self, storage: DecisionStorage, indices: Tensor, whole: Any, loss: Callable[[Any, Any], Loss], trains: bool
+        self,
+        storage: DecisionStorage,
+        indices: Tensor,
+        whole: Any,
+        loss: Callable[[Any, Any], Loss],
+        trains: bool,
+        weight: float,
     ) -> tuple[dict[str, float], Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
@@ -163,13 +177,13 @@ class Updater:
             # gradients of the parts add up to those of the whole
             share = part.shape[0] / indices.shape[0]
             of_part = loss(storage.batch(part), whole)
-            self.scaler.scale(share * of_part.total).backward()
+            self.scaler.scale(weight * share * of_part.total).backward()
             log_ratios.append(of_part.log_ratio.detach())
             for name, value in of_part.parts.items():
                 sums[name] = sums.get(name, 0.0) + share * value.detach()
         self._ranks.average_gradients([p for group in self.optimizer.param_groups for p in group["params"]])
         if self.rates.is_adaptive and trains:
-            self.rates.adapt(self._ranks.mean(float(sums["exact_kl"])))
+            self.rates.adapt(self._ranks.mean(weight * float(sums["exact_kl"])))
         self.scaler.unscale_(self.optimizer)
         norms = self._clip_gradients()
         log_ratio = torch.cat(log_ratios)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from gr00t_rl_ext.cli import before_after, preflight, profile, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.cli.processes import Process
 from gr00t_rl_ext.cli.run_directory import find_checkpoint, reserved
 from gr00t_rl_ext.runs.resumption import record_command, started_by
 from gr00t_rl_ext.tasks import compatibility
@@ -33,17 +34,33 @@ def train(arguments: Arguments) -> int:
         profile.apply(starter, arguments)
     preflight.check_at_least(0, arguments, "evaluate")
     _parse_rest(arguments, playing=False)
+    process = Process.current(arguments.distributed)
+    arguments.device = process.device(str(arguments.device))
+    with process.quiet():
+        return _train(arguments, process)
+
+
+def _train(arguments: Arguments, process: Process) -> int:
     env_cfg, agent_cfg = _resolve(arguments)
     compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
     preflight.check_logger(agent_cfg.logger)
     resumed = _checkpoint(arguments) if arguments.checkpoint else None
     preflight.check_plays(agent_cfg, resumed)
     names = agent_cfg.experiment_name, agent_cfg.run_name
-    run = reserved(*names, arguments.run_timestamp, arguments.continued)
-    with run as (run_dir, _), started_by(arguments.given, arguments.continued):
-        record_command(run_dir, *names)
-        summary.print_table("Training", _description(arguments, env_cfg, agent_cfg))
-        seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed)
+    # explore apart, as Isaac Lab's processes do
+    agent_cfg.seed += process.rank
+    env_cfg = env_cfg.model_copy(update={"seed": env_cfg.seed + process.rank})
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(started_by(arguments.given, arguments.continued))
+        run = None
+        if process.rank == 0:
+            run = stack.enter_context(reserved(*names, arguments.run_timestamp, arguments.continued))
+            record_command(run[0], *names)
+        run_dir, _ = process.share_run(run)
+        summary.print_table("Training", _description(arguments, env_cfg, agent_cfg, process.count))
+        seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, writes=process.rank == 0)
+        if process.rank > 0:
+            return 0
         places = summary.places(run_dir)
         if arguments.record and not arguments.evaluate:
             places["video"] = _record(env_cfg, agent_cfg, Path(str(places["checkpoint"])))
@@ -92,6 +109,7 @@ def _parse_rest(arguments: Arguments, playing: bool) -> None:
         parser.add_argument("--run_name")
         parser.add_argument("--logger", choices=["tensorboard", "wandb", "neptune"])
         parser.add_argument("--log_project_name")
+        parser.add_argument("--distributed", action="store_true")
         parser.add_argument("--resume_optimizer_state", action=argparse.BooleanOptionalAction, default=True)
     given = [item for item in arguments.rest if item not in arguments.overrides]
     _, unknown = parser.parse_known_args(given, arguments)
@@ -122,13 +140,13 @@ def _resolve(arguments: Arguments) -> tuple[Any, Any]:
     return env_cfg, agent_cfg
 
 
-def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str, str]:
+def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any, processes: int = 1) -> dict[str, str]:
     """The settings in effect, for a table."""
     rows = {
         "task": str(arguments.task),
         "agent": arguments.agent,
         "device": str(arguments.device),
-        "environments": str(env_cfg.num_envs),
+        "environments": f"{env_cfg.num_envs}" + (f" in each of {processes} processes" if processes > 1 else ""),
         "iterations": f"{agent_cfg.max_iterations} of {agent_cfg.num_steps_per_env} decisions per environment",
         "reward": "1 for success" if env_cfg.reward == "sparse_success" else "the environment's",
     }
@@ -136,8 +154,11 @@ def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any) -> dict[str
     return rows | profile.describe_gr00t(str(arguments.task), agent_cfg, cameras)
 
 
-def _learn(arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None) -> float:
-    """Train; returns the wall time [s]."""
+def _learn(
+    arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None, writes: bool
+) -> float:
+    """Train; returns the wall time [s]. Of several processes one writes what the run was trained with."""
+    import torch
     from isaaclab.utils.io import dump_yaml
     from isaaclab.utils.seed import configure_seed
     from isaaclab_rl.entrypoints.backends.cli_args_rsl_rl import checkpoint_load_cfg
@@ -146,7 +167,10 @@ def _learn(arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, re
 
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
     from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
+    from gr00t_rl_ext.runs.guard import guard
 
+    # before the runner is made, which joins the processes
+    guard()
     start = time.perf_counter()
     agent_cfg = for_installed_rsl_rl(agent_cfg)
     with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
@@ -156,18 +180,19 @@ def _learn(arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, re
             print(f"Resuming {resumed}")
             load_cfg = checkpoint_load_cfg(arguments.resume_optimizer_state)
             runner.load(str(resumed), load_cfg=load_cfg, map_location=agent_cfg.device)
-        write_run_manifest(
-            str(run_dir), library="rsl_rl", task=str(arguments.task), metadata={"agent": arguments.agent}
-        )
-        dump_yaml(str(run_dir / "params" / "env.yaml"), env_cfg.to_dict())
-        dump_yaml(str(run_dir / "params" / "agent.yaml"), agent_cfg)
+        if writes:
+            metadata = {"agent": arguments.agent}
+            write_run_manifest(str(run_dir), library="rsl_rl", task=str(arguments.task), metadata=metadata)
+            dump_yaml(str(run_dir / "params" / "env.yaml"), env_cfg.to_dict())
+            dump_yaml(str(run_dir / "params" / "agent.yaml"), agent_cfg)
         runner.add_git_repo_to_log(__file__)
         if agent_cfg.logger == "wandb":
             from isaaclab_rl.utils.wandb import announce_new_run, resolve_wandb_entity
 
             announce_new_run(agent_cfg.wandb_project, resolve_wandb_entity())
-        with contextlib.suppress(KeyboardInterrupt):
-            runner.learn(agent_cfg.max_iterations, init_at_random_ep_len=agent_cfg.init_at_random_ep_len)
+        runner.learn(agent_cfg.max_iterations, init_at_random_ep_len=agent_cfg.init_at_random_ep_len)
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     return time.perf_counter() - start
 
 

@@ -36,6 +36,11 @@ def check_arguments(arguments: Arguments) -> Any:
     find_agent(spec, arguments.agent)
     check_at_least(1, arguments, "num_envs", "max_iterations")
     check_device(arguments.device)
+    if "--distributed" in arguments.rest and arguments.device == "cpu":
+        raise UsageError(
+            "--distributed with --device cpu is for Gymnasium tasks (gym:ID): Isaac Lab trains its own on several GPUs,"
+            " by `isaaclab train_multigpu`."
+        )
     return check_overrides(spec.id, arguments.agent, arguments.overrides)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +49,13 @@ def expand(argv: Sequence[str]) -> tuple[list[str], Path | None]:
     if any(item.partition("=")[0] == "--checkpoint" for item in given):
         raise UsageError("--resume goes on from the last checkpoint of the run. Leave --checkpoint away.")
     command = _recorded(run)
-    return [*command.arguments, *given, *_place(run, command)], run.absolute()
+    return [*_for_processes(command.arguments), *given, *_place(run, command)], run.absolute()
+
+
+def _for_processes(arguments: list[str]) -> list[str]:
+    """A run may go on in another number of processes, which torchrun tells."""
+    single = [item for item in arguments if item != "--distributed"]
+    return [*single, "--distributed"] if int(os.getenv("WORLD_SIZE", "1")) > 1 else single
 
 
 def _without_resume(argv: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, cast
 
@@ -227,6 +227,13 @@ class Actor(nn.Module, ABC):
 
     def reset(self, dones: Tensor) -> None:
         """Nothing to reset: the policy has no memory. ``isaaclab play`` calls it."""
+
+    def share_statistics(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Make what the policy took from the first rollout that of all processes. Nothing, in most policies.
+
+        Args:
+            total: Sums a tensor over the processes.
+        """
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Nothing to update: the state is normalised with the checkpoint's fixed statistics."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -107,6 +108,14 @@ class NoiseAdapter(nn.Module):
         share = tokens.shape[0] / self.count
         self.mean += share * (tokens.mean(0) - self.mean)
         self.square += share * (tokens.square().mean(0) - self.square)
+
+    def share(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Make the statistics those of all processes, over which ``total`` sums a tensor."""
+        count = self.count.to(self.mean.dtype)
+        shared = total(self.count)
+        self.mean.copy_(total(count * self.mean) / shared)
+        self.square.copy_(total(count * self.square) / shared)
+        self.count.copy_(shared)
 
     def forward(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, H, D), state (B, state_dim) -> mean and std of the noise, (B, H, A) each, fp32."""
@@ -229,6 +238,9 @@ class Gr00tSteeringActor(FrozenHeadActor):
                 )
             done = min(1.0, iteration / max(1, total_iterations - 1))
             self.adapter.std_factor.fill_(1.0 - (1.0 - final) * done)
+
+    def share_statistics(self, total: Callable[[Tensor], Tensor]) -> None:
+        self.adapter.share(total)
 
     def describe_start(self, obs: TensorDict) -> str:
         return steerability.describe(steerability.measure(self, obs))
