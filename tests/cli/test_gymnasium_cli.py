@@ -130,7 +130,8 @@ def test_other_tasks_are_told_of_the_prefix(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--distributed"], "--distributed has no use for a Gymnasium task. Besides the arguments of --help, there"),
+        (["--distributed"], "--distributed needs several processes, which torchrun starts:"),
+        (["--viz"], "--viz has no use for a Gymnasium task. Besides the arguments of --help, there are: --seed,"),
         (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["--num_envs", "0"], "--num_envs is 0; expected at least 1."),
         (["--checkpoint", "nowhere.pt"], "There is no checkpoint 'nowhere.pt'. Expected a model_*.pt"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def made_run(directory: str = "2026-01-01_00-00-00_mine", name: str = "mine", experiment: str = "experiment") -> Path:
+def made_run(
+    directory: str = "2026-01-01_00-00-00_mine", name: str = "mine", recorded: Sequence[str] = RECORDED
+) -> Path:
     run = LOGS / "experiment" / directory
     (run / "params").mkdir(parents=True)
-    command = {"arguments": RECORDED, "experiment": experiment, "run_name": name}
+    command = {"arguments": list(recorded), "experiment": "experiment", "run_name": name}
     for number in (0, 9, 10):
         torch.save({}, run / f"model_{number}.pt")
     (run / "params" / "command.json").write_text(json.dumps(command))
