@@ -25,7 +25,7 @@ def observations(num_envs: int = 64) -> TensorDict:
         {
             "rgb": torch.full((num_envs, 2, 4, 4, 3), 255, dtype=torch.uint8),
             "state": torch.zeros(num_envs, 7),
-            "privileged": torch.full((num_envs, 3), 3e38),
+            "privileged": torch.full((num_envs, 3), 1e12),
         },
         batch_size=[num_envs],
     )
@@ -34,7 +34,7 @@ def observations(num_envs: int = 64) -> TensorDict:
 def test_finite_observations_and_rewards_pass() -> None:
     require_finite_observations(observations())
     require_finite_observations(observations().select("rgb"))
-    require_finite_rewards(torch.tensor([0.0, -3e38, 1e-45]))
+    require_finite_rewards(torch.tensor([0.0, -1e12, 1e-45]))
 
 
 def test_an_error_names_groups_environments_and_kinds() -> None:
@@ -90,6 +90,17 @@ class _CountedReads(torch.utils._python_dispatch.TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
         return function(*args, **(kwargs or {}))
+
+
+def test_numbers_that_are_too_large_are_blamed_on_where_they_are() -> None:
+    obs = observations()
+    obs["state"][3, 1] = 1e30
+    with pytest.raises(
+        ValueError, match=r"^Observation group .state. is beyond 1e\+12 in 1 of 64 environments \(env 3\)\."
+    ):
+        require_finite_observations(obs)
+    with pytest.raises(ValueError, match=r"^The rewards are beyond 1e\+12 in 2 of 3 environments \(env 0, 2\)\."):
+        require_finite_rewards(torch.tensor([1e13, 0.0, -1e20]))
 
 
 def test_a_check_waits_for_the_device_once() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ class Count(gym.Env):
         end: Step in which the episode terminates.
         crash: Step that raises; None for never.
         vanish: Step in which the process ends.
+        hang: Step that never ends.
         secret: Whether it holds an object that nobody knows how to copy.
     """
 
@@ -46,12 +48,13 @@ class Count(gym.Env):
         end: int | None = None,
         crash: int | None = None,
         vanish: int | None = None,
+        hang: int | None = None,
         secret: bool = False,
         render_mode: str | None = None,
     ) -> None:
         self.action_space = SPACES[space]
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (4,))
-        self.goal, self.end, self.crash, self.vanish = goal, end, crash, vanish
+        self.goal, self.end, self.crash, self.vanish, self.hang = goal, end, crash, vanish, hang
         self.render_mode = render_mode
         self.state = np.zeros(4)
         if secret:
@@ -71,6 +74,8 @@ class Count(gym.Env):
             raise ArithmeticError("the toy is broken")
         if count == self.vanish:
             os._exit(3)
+        if count == self.hang:
+            time.sleep(3600)
         info = {} if self.goal is None else {"is_success": count >= self.goal}
         return self.state.copy(), given, count == self.end, False, info
 

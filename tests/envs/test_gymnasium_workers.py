@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from gymnasium_toys import DRAW, STEP
 
 from gr00t_rl_ext.envs.gymnasium import shared
 from gr00t_rl_ext.envs.gymnasium.fleet import WorkerError
@@ -71,7 +72,8 @@ def test_an_error_names_environment_and_worker() -> None:
     ("how", "message"), [("exit", "exit code 3"), ("kill", "killed by signal 9, perhaps for want")]
 )
 def test_a_worker_that_ends_is_named(how: str, message: str) -> None:
-    env = make(COUNT, num_envs=4, num_workers=2, env_kwargs={"vanish": 2 if how == "exit" else None})
+    kwargs = {"vanish": 2 if how == "exit" else None}
+    env = make(COUNT, num_envs=4, num_workers=2, max_worker_restarts=0, env_kwargs=kwargs)
     workers = processes(env)
     if how == "kill":
         workers[1].kill()
@@ -81,6 +83,58 @@ def test_a_worker_that_ends_is_named(how: str, message: str) -> None:
     with pytest.raises(WorkerError, match=rf"^Worker 2 of 2, with the environments 2 to 3 .* has ended: {message}"):
         env.step(torch.zeros(4, 2))
     assert not any(worker.is_alive() for worker in workers)
+
+
+def test_a_worker_that_ends_is_started_again(capsys: pytest.CaptureFixture[str]) -> None:
+    env = make(COUNT, num_envs=4, num_workers=2, max_episode_steps=20, env_kwargs={"goal": 3})
+    env.configure_decisions(2, final_observation_groups=["state"])
+    ones = torch.ones(4, 4)
+    seen, *_ = env.step(ones)
+    processes(env)[1].kill()
+    obs, rewards, dones, extras = env.step(ones)
+    # the others went on
+    assert obs["state"][:, STEP].tolist() == [4, 4, 0, 0]
+    assert rewards.tolist() == [2, 2, 0, 0]
+    assert dones.tolist() == [0, 0, 1, 1]
+    # as if the time was out in the state that was decided on, with nothing executed
+    assert extras["executed_steps"].tolist() == [2, 2, 0, 0]
+    assert extras["time_outs"].tolist() == extras["dropped"].tolist() == [False, False, True, True]
+    assert torch.equal(extras["final_observations"]["state"][2:, :4], seen["state"][2:, :4])
+    out = capsys.readouterr().out
+    assert "WARNING: Worker 2 of 2, with the environments 2 to 3" in out
+    assert "It is started again (1 of at most 3 times); 2 episodes are dropped." in out
+    # with episodes of their own
+    assert len(set(obs["state"][2:, DRAW].tolist())) == 2
+    obs, *_, extras = env.step(ones)
+    assert obs["state"][:, STEP].tolist() == [6, 6, 2, 2]
+    assert "dropped" not in extras
+    for _ in range(2):
+        processes(env)[0].kill()
+        env.step(ones)
+    processes(env)[0].kill()
+    with pytest.raises(WorkerError, match="Worker 1 of 2"):
+        env.step(ones)
+
+
+def test_an_environment_that_hangs_is_named_and_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    env = make(COUNT, num_envs=2, num_workers=1, worker_timeout_s=5.0, max_worker_restarts=1, env_kwargs={"hang": 2})
+    # its first environment goes on
+    env.park(torch.tensor([True, False]))
+    env.step(torch.zeros(2, 2))
+    *_, extras = env.step(torch.zeros(2, 2))
+    assert extras["dropped"].tolist() == [True, True]
+    told = "Worker 1 of 1 has not answered for 5 s: environment 1 (gymnasium_toys:Count-v0) hangs."
+    assert told in capsys.readouterr().out
+    env.close()
+
+
+def test_members_of_groups_are_not_started_again() -> None:
+    env = make(COUNT, num_envs=4, num_workers=2)
+    env.configure_groups(2)
+    env.start_groups([0, 1])
+    processes(env)[1].kill()
+    with pytest.raises(WorkerError, match="Worker 2 of 2"):
+        env.step(torch.zeros(4, 2))
 
 
 def test_closing_leaves_nothing_and_may_be_done_twice() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.utils import resolve_class
 from tensordict import TensorDict
@@ -14,6 +15,7 @@ from tensordict import TensorDict
 from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
+from gr00t_rl_ext.footprint.estimate import MemoryEstimate
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 from gr00t_rl_ext.policy.assumptions import print_assumptions
@@ -67,8 +69,9 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         ActorDefinition.of(actor_class, spec, actor_cfg).base()
     # what the schedule holds is checked where the actor is made
     num_stages = 1 + len(actor_cfg.get("freezing", {}).get("schedule", ()))
+    estimate, over_gr00t = None, actor_class.over_gr00t
     try:
-        estimate = estimate_footprint(make, obs, num_steps, options, num_stages, actor_class.over_gr00t, device)
+        estimate = estimate_footprint(make, obs, num_steps, options, num_stages, over_gr00t, device)
         print(estimate.describe())
     except ValueError:
         raise
@@ -76,6 +79,8 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         # it runs the agent on fake tensors, which newer versions of what it runs may not support
         print(f"memory: not estimated ({type(error).__name__}: {error})")
     alg = make(obs, num_steps, {}, multi_gpu_cfg=cfg["multi_gpu"], max_iterations=cfg.get("max_iterations"))
+    if estimate is not None:
+        alg.out_of_memory = lambda: advice_on_memory(estimate, device)
     alg.bind(env, used)
     alg.run_directory = getattr(getattr(unwrapped, "cfg", None), "log_dir", None)
     env.num_actions = alg.actor_critic.chunk_length * spec.action_dim
@@ -86,6 +91,21 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         print_assumptions(alg.actor_critic.encoder.inputs, alg.actor_critic.encoder.camera_sizes(obs))
     alg.compile(cfg.get("torch_compile_mode"))
     return alg
+
+
+def advice_on_memory(estimate: MemoryEstimate, device: str) -> str:
+    """What to do about a training that has run out of memory.
+
+    Args:
+        estimate: That of its start.
+        device: Where it has.
+    """
+    text = f"The estimate of the start was a peak of {estimate.total / 2**30:.2f} GiB."
+    if device.startswith("cuda"):
+        free, total = torch.cuda.mem_get_info(device)
+        text += f" Of the {total / 2**30:.1f} GiB of {device}, {free / 2**30:.1f} are free outside of this process."
+    settings = ", ".join(f"`{setting}`" for setting in estimate.take_less())
+    return f"{text} Each of these settings alone takes a quarter less: {settings or 'none'}."
 
 
 def _resolve(section: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

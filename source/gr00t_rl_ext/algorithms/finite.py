@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+LARGEST = 1e12
+"""Beyond it a number is taken for one of a simulation that has diverged: its square and sums of these overflow."""
+
 NAMED = 10
 """Environments that an error names."""
 
@@ -40,9 +43,10 @@ def require_finite_rewards(rewards: torch.Tensor) -> None:
 
 def _require_finite(tensors: Mapping[str, torch.Tensor], terms: str) -> None:
     floating = {subject: value for subject, value in tensors.items() if value.is_floating_point()}
-    if not floating or torch.stack([value.isfinite().all() for value in floating.values()]).all():
+    # false for NaN, too
+    if not floating or torch.stack([(value.abs() <= LARGEST).all() for value in floating.values()]).all():
         return
-    found = [f"{subject} {_describe(value)}." for subject, value in floating.items() if not value.isfinite().all()]
+    found = [f"{subject} {text}." for subject, value in floating.items() if (text := _describe(value))]
     raise ValueError(
         f"{' '.join(found)} Such numbers come from a simulation that has diverged, or from {terms}, e.g. a division by"
         " zero. Terminate an episode before its simulation diverges (a bound on joint velocities, a smaller time step),"
@@ -51,7 +55,8 @@ def _require_finite(tensors: Mapping[str, torch.Tensor], terms: str) -> None:
 
 
 def _describe(values: torch.Tensor) -> str:
-    kinds = {"NaN": values.isnan(), "infinite": values.isinf()}
+    beyond = (values.abs() > LARGEST) & values.isfinite()
+    kinds = {"NaN": values.isnan(), "infinite": values.isinf(), f"beyond {LARGEST:g}": beyond}
     envs = {kind: at.reshape(len(at), -1).any(1).nonzero().flatten().tolist() for kind, at in kinds.items()}
     return " and ".join(
         f"{kind} in {len(indices)} of {len(values)} environments ({_listed(indices)})"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -16,7 +17,14 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.policy_optimization import PolicyOptimization
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.footprint.estimate import BatchSizes, MemoryEstimate, MemoryModel, available_bytes, require_memory
+from gr00t_rl_ext.footprint.estimate import (
+    BatchSizes,
+    MemoryEstimate,
+    MemoryModel,
+    available_bytes,
+    require_memory,
+    settings_that_take_less,
+)
 from gr00t_rl_ext.gr00t.weights import FLOAT_TYPES, CheckpointWeights
 
 _SETTINGS = {
@@ -75,7 +83,8 @@ def estimate_footprint(
     models = [model(stage) for stage in range(num_stages)]
     stage = max(range(num_stages), key=lambda stage: models[stage].estimate(sizes).total)
     more = {f"{checkpointing}=true": lambda: model(stage, gradient_checkpointing=True)} if over_gr00t else {}
-    return require_memory(models[stage], sizes, available_bytes(device), more)
+    estimate = require_memory(models[stage], sizes, available_bytes(device), more)
+    return dataclasses.replace(estimate, take_less=lambda: settings_that_take_less(models[stage], sizes))
 
 
 def algorithm_footprint(

@@ -142,7 +142,11 @@ class Gr00tPPO(PolicyOptimization):
         outcome = Outcome.from_extras(extras, self.device)
         executed = outcome.executed_steps
         self._statistics.record(executed, rewards)
-        self._statistics.report_episodes(dones > 0, outcome.episode_return, outcome.episode_steps, outcome.success)
+        ended = dones > 0
+        if outcome.dropped is not None:
+            self._statistics.dropped += int(outcome.dropped.sum())
+            ended = ended & ~outcome.dropped
+        self._statistics.report_episodes(ended, outcome.episode_return, outcome.episode_steps, outcome.success)
         normalizer = self._reward_normalizer
         if normalizer is not None:
             rewards = normalizer(rewards, dones)

@@ -33,6 +33,9 @@ class RolloutStatistics:
         self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _OF_EPISODES}
         self._executed: list[Tensor] = []
         self._before: int | Tensor = 0
+        self.dropped = 0
+        """Episodes that ended because their environment had to be started again."""
+
         self.start()
 
     def start(self) -> None:
@@ -102,5 +105,7 @@ class RolloutStatistics:
             "charts/SPS": control_steps / elapsed,
             "charts/reward_per_step": rewards / control_steps,
         }
+        if self.dropped:
+            metrics["charts/dropped_episodes"] = self.dropped
         means = zip(self._episodes, episodes[::2], episodes[1::2], strict=True)
         return metrics | {name: added / count for name, added, count in means if count}

@@ -54,9 +54,11 @@ class Process:
         if self.count == 1:
             assert run is not None
             return run
-        from torch.distributed import TCPStore
+        import torch.distributed as dist
 
-        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+        store = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage]
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False
+        )
         if run is not None:
             store.set(_RUN, "\n".join(map(str, run)))
             return run

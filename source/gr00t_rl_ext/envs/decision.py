@@ -50,6 +50,10 @@ class Outcome:
     time_outs: Tensor | None = None
     """Whether it ended by its time limit alone, bool (num_envs,). Isaac Lab's wrapper for rsl_rl adds it."""
 
+    dropped: Tensor | None = None
+    """Whether the episode ended because its environment had to be started again, bool (num_envs,): it counts nowhere.
+    None: no one did."""
+
     final_observations: TensorDict | None = None
     """What was observed in the control step of a time-out: groups (num_envs, ...), zero in other rows.
 

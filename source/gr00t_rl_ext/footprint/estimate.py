@@ -119,6 +119,10 @@ class MemoryEstimate:
     update: PhaseMemory
     """While it learns."""
 
+    take_less: Callable[[], list[str]] = list
+    """Finds settings that take a quarter less, as on the command line, for a training that runs out of memory all the
+    same."""
+
     def phase_total(self, phase: PhaseMemory) -> int:
         """All bytes at the peak of a phase."""
         return self.weights + sum(self.storage.values()) + sum(dataclasses.astuple(phase))
@@ -271,6 +275,12 @@ def require_memory(
         f"Training needs {_gib(estimate.total)} of memory, but only {_gib(free_bytes)} are free, of which"
         f" {HEADROOM:.0%} are left alone.\n{estimate.describe()}\n{advice}."
     )
+
+
+def settings_that_take_less(model: MemoryModel, sizes: BatchSizes, share: float = 0.75) -> list[str]:
+    """Settings of the sizes, each of which alone brings the estimate to a share of what it is, as on the command
+    line."""
+    return _fitting_sizes(model, sizes, int(share * model.estimate(sizes).total))
 
 
 def _gib(size: int) -> str:

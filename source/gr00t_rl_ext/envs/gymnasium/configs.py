@@ -117,6 +117,13 @@ class GymnasiumEnvCfg(_Cfg):
     action_terms: dict[str, PositiveInt] = {}
     """Terms of the action of one control step in order, with their widths. Empty for one term ``action``."""
 
+    max_worker_restarts: int = Field(default=3, ge=0)
+    """How often in a run a worker that has ended is started again, with new episodes in its environments. Not for
+    groups, whose members begin in one state."""
+
+    worker_timeout_s: float = Field(default=600.0, gt=0.0, allow_inf_nan=False)
+    """How long a worker may take for what it is asked [s]; then it is taken for one that hangs, and ended."""
+
     success_key: str | None = None
     """Entry of ``info`` that says whether the goal is reached. None looks for ``is_success`` and ``success`` in a first
     step; a task whose environment gives neither reports no success. An episode is a success if its last step is one."""

@@ -120,7 +120,9 @@ class EnvBlock:
         for env_id in self._envs:
             if not self._shared["parked"][env_id]:
                 self.current = env_id
+                self._shared["busy"][env_id] = True
                 self._chunk(env_id)
+                self._shared["busy"][env_id] = False
 
     def share(self, copies: Sequence[tuple[int, int]]) -> None:
         """Put environments into the state of others: pairs (from, to)."""

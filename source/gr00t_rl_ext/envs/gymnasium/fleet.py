@@ -22,7 +22,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.env_block import EnvBlock, TaskFacts
-from gr00t_rl_ext.envs.gymnasium.failures import WorkerError
+from gr00t_rl_ext.envs.gymnasium.failures import WorkerEndedError, WorkerError
 from gr00t_rl_ext.envs.gymnasium.images import BACK_END_VARIABLE, BackEnd, choose_back_end
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
@@ -58,6 +58,9 @@ class Fleet:
         self._connections: list[Connection] = []
         self._processes: list[BaseProcess] = []
         self._arrays: SharedArrays | None = None
+        self.restarts = 0
+        """Workers that were started again."""
+
         self._start(1)
         self.facts = self.call("facts", {0: ()})[0]
 
@@ -65,6 +68,9 @@ class Fleet:
     def num_workers(self) -> int:
         """Processes that run the environments."""
         return len(self.blocks)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._open_arrays()
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A shared array; copy what must outlive the next call."""
@@ -89,6 +95,34 @@ class Fleet:
             self.close()
             raise failures[0]
         return results
+
+    def call_or_restart(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> list[int]:
+        """As :meth:`call`, but a worker that has ended is started again, up to ``max_worker_restarts`` times in all.
+
+        Returns:
+            The workers that were started again; their environments must be reset.
+
+        Raises:
+            ValueError: The task cannot work.
+            WorkerError: Something failed in a worker, or too many have ended.
+        """
+        for index, values in arguments.items():
+            self._send(index, (method, values))
+        failures = [result for index in arguments if isinstance(result := self._receive(index), Exception)]
+        ended = [failure for failure in failures if isinstance(failure, WorkerEndedError)]
+        if len(ended) < len(failures) or self.restarts + len(ended) > self._cfg.max_worker_restarts:
+            self.close()
+            other = [failure for failure in failures if failure not in ended]
+            raise (other or failures)[0]
+        for failure in ended:
+            self.restarts += 1
+            count, most = len(self.blocks[failure.worker]), self._cfg.max_worker_restarts
+            print(
+                f"WARNING: {failure} It is started again ({self.restarts} of at most {most} times);"
+                f" {count} episodes are dropped."
+            )
+            self._restart(failure.worker)
+        return [failure.worker for failure in ended]
 
     def call_for(self, method: str, env_ids: Sequence[int]) -> None:
         """Let workers call a method for those of these environments that each has."""
@@ -154,15 +188,27 @@ class Fleet:
         context.set_forkserver_preload(["gr00t_rl_ext.envs.gymnasium.env_block"])
         _start_helpers()
         for index, block in enumerate(self.blocks):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=serve, args=(theirs, self._cfg, block, self._back_end), name=f"gymnasium-{index}", daemon=True
-            )
-            self._connections.append(ours)
+            connection, process = self._start_worker(index, block)
+            self._connections.append(connection)
             self._processes.append(process)
-            process.start()
-            theirs.close()  # so that its end shows
         self.call("make", dict.fromkeys(range(self.num_workers), ()))
+
+    def _start_worker(self, index: int, block: range) -> tuple[Connection, BaseProcess]:
+        context = multiprocessing.get_context("forkserver")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=serve, args=(theirs, self._cfg, block, self._back_end), name=f"gymnasium-{index}", daemon=True
+        )
+        process.start()
+        theirs.close()  # so that its end shows
+        return ours, process
+
+    def _restart(self, index: int) -> None:
+        """Put another worker in the place of one that has ended."""
+        self._connections[index].close()
+        self._connections[index], self._processes[index] = self._start_worker(index, self.blocks[index])
+        self.call("make", {index: ()})
+        self.call("attach", {index: (self._open_arrays().layout, self.seed, self.facts)})
 
     def _end_workers(self) -> None:
         for index in range(len(self._connections)):
@@ -182,8 +228,10 @@ class Fleet:
 
     def _receive(self, index: int) -> Any:
         """The result of a worker, or the exception to raise."""
+        connection, late = self._connections[index], False
         try:
-            kind, *content = self._connections[index].recv()
+            late = not connection.poll(self._cfg.worker_timeout_s)
+            kind, *content = ["ended"] if late else connection.recv()
         except (EOFError, ConnectionResetError):
             kind, content = "ended", []
         if kind == "result":
@@ -196,14 +244,30 @@ class Fleet:
             env, summary, trace = content
             return WorkerError(f"Environment {env} ({env_id}) in {worker} failed: {summary}\n\n{trace}")
         process = self._processes[index]
+        if late:
+            process.kill()
+            process.join()
+            return WorkerEndedError(self._describe_hanging(index, worker), index)
         process.join(_CLOSING_SECONDS)
         code = process.exitcode
         reason = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             reason += ", perhaps for want of memory"
-        return WorkerError(
+        return WorkerEndedError(
             f"{worker.capitalize()}, with the environments {block[0]} to {block[-1]} ({env_id}), has ended: {reason}."
-            " Its last words are on standard error, if there are any."
+            " Its last words are on standard error, if there are any.",
+            index,
+        )
+
+    def _describe_hanging(self, index: int, worker: str) -> str:
+        block, waited = self.blocks[index], f"{self._cfg.worker_timeout_s:g} s"
+        busy = [
+            env for env in block if self._arrays is not None and "busy" in self._arrays and self._arrays["busy"][env]
+        ]
+        which = f"environment {busy[0]}" if busy else f"one of the environments {block[0]} to {block[-1]}"
+        return (
+            f"{worker.capitalize()} has not answered for {waited}: {which} ({self._cfg.env_id}) hangs. Environments"
+            " that are slow and not stuck need a larger env.worker_timeout_s."
         )
 
 

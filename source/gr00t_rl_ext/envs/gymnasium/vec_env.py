@@ -54,6 +54,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         self.num_envs, self.device = cfg.num_envs, cfg.device
         self._final_groups: list[str] = []
         self._obstacle: Any = _UNKNOWN
+        self._group_size: int | None = None
         self._episode_return = np.zeros(self.num_envs)
         self._episode_steps = np.zeros(self.num_envs, np.int64)
         self._fleet = Fleet(cfg)
@@ -161,13 +162,38 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             arrays[name][:] = 0
         parked = arrays["parked"]
         awake = [worker for worker, block in enumerate(arrays.blocks) if not parked[block.start : block.stop].all()]
-        arrays.call("step", dict.fromkeys(awake, ()))
+        dropped = self._step_workers(awake)
         ended = arrays["terminated"] | arrays["truncated"]
-        outcome = self._outcome(ended)
+        outcome = self._outcome(ended, dropped)
         self._forget_episodes(ended)
         rewards = arrays["step_rewards"] @ self._step_discount ** np.arange(self._chunk_length)
         rewards, dones = self._tensor(rewards.astype(np.float32)), self._tensor(ended.astype(np.int64))
         return self.get_observations(), rewards, dones, outcome.to_extras()
+
+    def _step_workers(self, awake: list[int]) -> np.ndarray | None:
+        """Let workers execute the chunk; where one has ended, start it again. Returns whose episodes were dropped."""
+        arrays = self._fleet
+        if self._group_size is not None:
+            arrays.call("step", dict.fromkeys(awake, ()))
+            return None
+        before = {name: arrays[name].copy() for name in ("flat", IMAGES) if name in arrays}
+        restarted = arrays.call_or_restart("step", dict.fromkeys(awake, ()))
+        if not restarted:
+            return None
+        dropped = np.zeros(self.num_envs, bool)
+        for worker in restarted:
+            block = arrays.blocks[worker]
+            part = slice(block[0], block[-1] + 1)
+            dropped[part] = True
+            for name in ("executed", "step_rewards", "terminated", "success", "busy"):
+                arrays[name][part] = 0
+            # as a time-out in the state that was decided on, of which nothing came
+            arrays["truncated"][part] = True
+            for name, values in before.items():
+                if f"{FINAL}{name}" in arrays:
+                    arrays[f"{FINAL}{name}"][part] = values[part]
+        arrays.call_for("reset", np.flatnonzero(dropped).tolist())
+        return dropped
 
     def executed(self, actions: torch.Tensor) -> torch.Tensor:
         space = self._fleet.facts.action_space
@@ -176,7 +202,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         low, high = (torch.from_numpy(bound).flatten().to(actions) for bound in (space.low, space.high))
         return actions.clamp(low, high)
 
-    def _outcome(self, ended: np.ndarray) -> Outcome:
+    def _outcome(self, ended: np.ndarray, dropped: np.ndarray | None) -> Outcome:
         arrays = self._fleet
         self._episode_return += arrays["step_rewards"].sum(axis=1)
         self._episode_steps += arrays["executed"]
@@ -192,6 +218,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             episode_steps=self._tensor(np.where(ended, self._episode_steps, 0)),
             success=self._tensor(arrays["success"]) if arrays.facts.success_key is not None else None,
             time_outs=time_outs,
+            dropped=None if dropped is None else self._tensor(dropped),
             final_observations=final,
         )
 
@@ -204,6 +231,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
                 f"The state of {self.cfg.env_id!r} cannot be copied, which groups need: {reason}. Use an agent without"
                 " groups, such as PPO."
             )
+        self._group_size = group_size
         if self._fleet.keep_together(group_size):
             self._fleet["episodes"][:] -= 1
             self._fleet.call_for("reset", range(self.num_envs))
@@ -281,7 +309,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             "actions": ((N, H, self.control_action_dim), np.float64),
             "flat": ((N, columns), np.float64),
             **dict.fromkeys(("executed", "elapsed", "episodes"), ((N,), np.int64)),
-            **dict.fromkeys(("terminated", "truncated", "success", "parked"), ((N,), np.bool_)),
+            **dict.fromkeys(("terminated", "truncated", "success", "parked", "busy"), ((N,), np.bool_)),
         }
         if IMAGES in self._active_groups:
             specs[IMAGES] = ((N, *image), np.uint8)
