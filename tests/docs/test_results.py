@@ -72,7 +72,7 @@ def figures_of_several(page: Path, links: list[tuple[str, str]]) -> dict[str, st
     ends = sorted((measured(evaluation(page, *link)) for link in links), key=float)
     starts = [start_of(page, *link) for link in links]
     before = {measured(start) for start in starts if re.search(r"(^base(, noise .*)?|/model_0)$", start.name)}
-    return {"Before": " or ".join(before), "Lowest": ends[0], "Highest": ends[-1]}
+    return {"Before": " or ".join(sorted(before, key=float)), "Lowest": ends[0], "Highest": ends[-1]}
 
 
 def rows(text: str) -> list[dict[str, str]]:

@@ -1,0 +1,145 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Between rsl_rl's runner and the disk, under Isaac Lab's own commands too.
+
+rsl_rl's loop is neither copied nor replaced: :func:`guard` puts functions of ours around its ``learn``, ``save`` and
+``load``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rsl_rl.runners import OnPolicyRunner
+from rsl_rl.utils import resolve_callable
+
+from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
+from gr00t_rl_ext.runs.log_state import restore_log_state
+from gr00t_rl_ext.runs.random_state import restore_rng_state, rng_state
+from gr00t_rl_ext.runs.resumption import check_flag, is_continued
+from gr00t_rl_ext.runs.supervision import Supervision, of_runner
+
+
+_GO_ON = "_gr00t_rl_ext_environments_go_on"
+
+
+def guard() -> None:
+    """Make rsl_rl's runner, and those that derive from it, train, write and read checkpoints by this package.
+
+    Raises:
+        ValueError: Isaac Lab's command was given a flag that it takes for another.
+    """
+    check_flag()
+    OnPolicyRunner._configure_multi_gpu = _configure_ranks
+    OnPolicyRunner.save = _save
+    OnPolicyRunner.load = _load
+    if not hasattr(OnPolicyRunner.learn, "__wrapped__"):
+        OnPolicyRunner.learn = supervised(OnPolicyRunner.learn)
+
+
+def supervised(learn: Callable[..., None]) -> Callable[..., None]:
+    """A runner's loop that is stopped by signals, saves before it ends by an error, and continues a run to its end.
+
+    An algorithm that names a runner in ``RUNNER`` gets the loop of that one.
+
+    Args:
+        learn: ``learn`` of a runner of rsl_rl.
+    """
+
+    @functools.wraps(learn)
+    def supervised_learn(self: Any, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
+        name = getattr(self.alg, "RUNNER", None)
+        if name is not None and not isinstance(self, resolve_callable(name)):  # type: ignore[arg-type]
+            # Isaac Lab's commands, and their workers on several GPUs, know no runner but rsl_rl's own
+            self.__class__ = resolve_callable(name)
+            self.learn(num_learning_iterations, init_at_random_ep_len)
+            return
+        if of_runner(self) is not None:
+            learn(self, num_learning_iterations, init_at_random_ep_len)
+            return
+        with Supervision(self, num_learning_iterations) as supervision:
+            # episodes that go on are where they are
+            spread = init_at_random_ep_len and not getattr(self, _GO_ON, False)
+            learn(self, supervision.remaining, spread)
+
+    return supervised_learn
+
+
+_configure_on_gpus = OnPolicyRunner._configure_multi_gpu
+
+
+def _configure_ranks(self: OnPolicyRunner) -> None:
+    """As rsl_rl's, which knows NCCL alone; on a CPU, processes talk by gloo."""
+    count = int(os.getenv("WORLD_SIZE", "1"))
+    if count == 1 or torch.device(self.device).type != "cpu":
+        _configure_on_gpus(self)
+        return
+    self.gpu_world_size, self.is_distributed = count, True
+    self.gpu_global_rank, self.gpu_local_rank = int(os.environ["RANK"]), int(os.getenv("LOCAL_RANK", "0"))
+    self.cfg["multi_gpu"] = {
+        "global_rank": self.gpu_global_rank,
+        "local_rank": self.gpu_local_rank,
+        "world_size": count,
+    }
+    torch.distributed.init_process_group("gloo", rank=self.gpu_global_rank, world_size=count)
+
+
+def _save(self: OnPolicyRunner, path: str, infos: dict | None = None) -> None:
+    supervision = of_runner(self)
+    content = self.alg.save() | {"rng_state": rng_state(), "iter": self.current_learning_iteration, "infos": infos}
+    if supervision is None:
+        write_checkpoint(content, Path(path))
+    elif not supervision.write(content | supervision.state(), Path(path)):
+        return
+    self.logger.save_model(path, self.current_learning_iteration)
+
+
+def _load(
+    self: OnPolicyRunner,
+    path: str,
+    load_cfg: dict | None = None,
+    strict: bool = True,
+    map_location: str | None = None,
+) -> Any:
+    loaded = read_checkpoint(Path(path), map_location or self.device)
+    alg: Any = self.alg
+    alg.continues_run = is_continued()
+    if alg.load(loaded, load_cfg, strict):
+        # checkpoints of version 0.1 hold the iteration before as ``iter``
+        self.current_learning_iteration = getattr(alg, "iteration", loaded["iter"])
+    if load_cfg is None and "rng_state" in loaded and not self.logger.disable_logs:
+        # rank 0 wrote it; with its generators the other ranks would explore alike
+        restore_rng_state(loaded["rng_state"])
+    if is_continued():
+        _restore_run(self, loaded)
+    return loaded["infos"]
+
+
+def _restore_run(runner: OnPolicyRunner, loaded: dict[str, Any]) -> None:
+    """Where the run's logger and environments were, as far as that can be had."""
+    restore_log_state(runner.logger, loaded["logger"])
+    if runner.logger.disable_logs:
+        # rank 0 wrote it; the other ranks have episodes of their own
+        return
+    env: Any = runner.env.unwrapped  # type: ignore[attr-defined]
+    state, reason = loaded.get("environments"), "the checkpoint does not hold their state"
+    if state is not None and hasattr(env, "load_state"):
+        try:
+            reason = env.load_state(state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"the state in the checkpoint cannot be read ({type(error).__name__}: {error})"
+    if reason is None:
+        setattr(runner, _GO_ON, True)
+        print("The environments go on where they were.")
+    else:
+        runner.logger.cur_reward_sum.zero_()
+        runner.logger.cur_episode_length.zero_()
+        if hasattr(runner.alg, "forget_episodes"):
+            runner.alg.forget_episodes()  # type: ignore[attr-defined]
+        print(f"The environments begin new episodes: {reason}.")
