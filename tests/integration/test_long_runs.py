@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -75,6 +77,65 @@ def test_two_processes_train_one_policy(tmp_path: Path) -> None:
     done = train(tmp_path, "--resume", str(run), "--max_iterations", "3")
     assert done.returncode == 0, done.stderr
     assert torch.load(run / "model_2.pt", weights_only=True)["iter"] == 3
+
+
+def records(log: Path) -> list[Any]:
+    """What W&B wrote into its file of a run."""
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    messages: Any = wandb_internal_pb2
+    store, found = DataStore(), []
+    store.open_for_scan(str(log))
+    # it ends with an assertion where the file does
+    with contextlib.suppress(AssertionError):
+        while (data := store.scan_data()) is not None:
+            record = messages.Record()
+            record.ParseFromString(data)
+            found.append(record)
+    return found
+
+
+def test_a_server_of_wandb_that_is_gone_holds_nothing_up_and_no_secret_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    secret = "hf_" + "q7" * 17
+    (tmp_path / "settings.py").write_text("token = ''\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    for command in (["init", "-q"], ["add", "settings.py"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    (tmp_path / "settings.py").write_text(f"token = '{secret}'\n")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    began = time.monotonic()
+    done = train(tmp_path, *SMALL, "--max_iterations", "2", "--run_name", "logged", "--logger", "wandb")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 120
+    assert "WARNING: The server of W&B, 127.0.0.1, cannot be reached" in done.stdout
+    run = run_of(tmp_path, "logged")
+    (log,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    found = records(log)
+    artifacts = [record.artifact for record in found if record.WhichOneof("record_type") == "artifact"]
+    assert [[entry.path for entry in artifact.manifest.contents] for artifact in artifacts[:2]] == [
+        ["model_0.pt"],
+        ["model_1.pt"],
+    ]
+    assert all("latest" in artifact.aliases for artifact in artifacts)
+    assert any("best" in artifact.aliases for artifact in artifacts)
+    metadata = json.loads(artifacts[-1].metadata)
+    assert metadata["algorithm"] == "Gr00tPPO"
+    assert metadata["base_fingerprint"].startswith("vectors-")
+    assert (metadata["iterations"], metadata["file"]) == (2, "model_1.pt")
+    config = {entry.key or entry.nested_key[0]: entry.value_json for r in found for entry in r.config.update}
+    assert {"train_cfg", "env_cfg", "versions", "git", "instruction"} <= config.keys()
+    assert "torch" in json.loads(config["versions"])
+    history = {item.key or item.nested_key[0] for record in found for item in record.history.item}
+    assert {"train/approx_kl", "charts/env_steps"} <= history
+    for file in run.rglob("*"):
+        assert not file.is_file() or secret.encode() not in file.read_bytes(), file
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--distributed"])

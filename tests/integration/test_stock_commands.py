@@ -89,5 +89,5 @@ def test_stock_resume(trained: Path) -> None:
         )
     )
     assert "Loading model checkpoint from" in output
-    assert "Learning iteration 2/3" in output
+    assert "Learning iteration 3/4" in output
     assert "Iteration 3: gradients: frozen parameters have none; norms: language_lora" in output

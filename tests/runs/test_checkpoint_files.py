@@ -20,11 +20,11 @@ import pytest
 import torch
 from rsl_rl.runners import OnPolicyRunner
 
-from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint, write_checkpoint
-from gr00t_rl_ext.runs.guard import guard
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, class_path, known_actor
 from gr00t_rl_ext.policy.gaussian_actor import Gr00tGaussianActor
 from gr00t_rl_ext.policy.steering import Gr00tSteeringActor
+from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint, write_checkpoint
+from gr00t_rl_ext.runs.guard import guard
 
 
 class Calls:

@@ -107,6 +107,16 @@ def test_rsl_rls_own_algorithm_is_stopped_likewise(tmp_path: Path) -> None:
     assert saved(tmp_path, "model_1.pt")["iter"] == 2
 
 
+def test_what_others_put_around_the_calls_of_the_loop_stays(tmp_path: Path) -> None:
+    logged = []
+    with training(tmp_path, RARELY) as runner:
+        runner.logger.log = lambda **values: logged.append(values["it"])
+        for _ in range(2):
+            runner.learn(1)
+        assert "update" not in vars(runner.alg)
+    assert logged == [0, 0]
+
+
 # Errors
 
 
@@ -245,7 +255,10 @@ def test_torch_tells_what_the_file_system_told(tmp_path: Path) -> None:
 
 def test_no_space_for_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=20_000))
-    with training(tmp_path, PPO) as runner, pytest.raises(ValueError, match=r"about .* kB, and .* has 20 kB free\. Make"):
+    with (
+        training(tmp_path, PPO) as runner,
+        pytest.raises(ValueError, match=r"about .* kB, and .* has 20 kB free\. Make"),
+    ):
         runner.learn(2)
     assert models(tmp_path) == []
 
@@ -271,9 +284,7 @@ def test_what_a_kill_left_of_a_checkpoint_is_removed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".model*"))
 
 
-def test_a_directory_that_cannot_be_made_for_the_curves(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_directory_that_cannot_be_made_for_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Broken:
         def add_scalar(self, *_: Any, **__: Any) -> None:
             raise OSError(28, "No space left on device")
@@ -282,7 +293,9 @@ def test_a_directory_that_cannot_be_made_for_the_curves(
     works = SimpleNamespace(add_scalar=lambda *values: written.append(values), flush=lambda: written.append("flush"))
     writer = SteadyWriter(Broken(), lambda: works, None)
     writer.add_scalar("a", 1.0, 0)
-    assert "curves are not written ([Errno 28] No space left on device); the training goes on" in capsys.readouterr().out
+    assert (
+        "curves are not written ([Errno 28] No space left on device); the training goes on" in capsys.readouterr().out
+    )
     writer.add_scalar("a", 2.0, 1)
     assert written == []
     writer._retry_at = 0.0

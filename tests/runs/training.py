@@ -66,9 +66,7 @@ AGENTS = {"ppo": PPO, "grpo": GRPO, "rsl_rl": RSL_RL}
 
 
 @contextlib.contextmanager
-def training(
-    directory: Path | None, agent: dict[str, Any], task: str = "gym:Pendulum-v1", **env: Any
-) -> Iterator[Any]:
+def training(directory: Path | None, agent: dict[str, Any], task: str = "gym:Pendulum-v1", **env: Any) -> Iterator[Any]:
     """A runner that writes into a directory."""
     settings = {"num_envs": 4, "num_workers": 1, "max_episode_steps": 20, "seed": 3} | env
     environments = make(task, **settings)
@@ -112,4 +110,6 @@ def differences(one: Path, other: Path) -> list[str]:
 def curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
     """The scalars of a run, but for times."""
     scalars = read_scalars(directory).items()
-    return {tag: values for tag, values in scalars if not tag.startswith(("Perf/", "charts/SPS")) and "/time" not in tag}
+    return {
+        tag: values for tag, values in scalars if not tag.startswith(("Perf/", "charts/SPS")) and "/time" not in tag
+    }

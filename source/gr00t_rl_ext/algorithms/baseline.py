@@ -36,7 +36,7 @@ class RslRlPPO(PPO):
         Raises:
             ValueError: The task's actions are discrete, and the agent has a distribution of numbers.
         """
-        guard()
+        guard(cfg)
         unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]
         used = list(dict.fromkeys(group for groups in cfg["obs_groups"].values() for group in groups))
         unwrapped.configure_decisions(1, observation_groups=used)

@@ -35,7 +35,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     Raises:
         ValueError: If a setting is unknown or does not fit the task, the checkpoint or the memory.
     """
-    guard()
+    guard(cfg)
     alg_class, alg_cfg = _resolve(cfg["algorithm"])
     actor_class, actor_cfg = _resolve(cfg["actor"])
     unwrapped: Any = env.unwrapped  # type: ignore[attr-defined]

@@ -11,33 +11,43 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from rsl_rl.runners import OnPolicyRunner
 from rsl_rl.utils import resolve_callable
+from rsl_rl.utils.logger import Logger
 
 from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from gr00t_rl_ext.runs.log_state import restore_log_state
+from gr00t_rl_ext.runs.provenance import write_repository_states
 from gr00t_rl_ext.runs.random_state import restore_rng_state, rng_state
 from gr00t_rl_ext.runs.resumption import check_flag, is_continued
 from gr00t_rl_ext.runs.supervision import Supervision, of_runner
 
-
 _GO_ON = "_gr00t_rl_ext_environments_go_on"
 
 
-def guard() -> None:
+def guard(cfg: Mapping[str, Any] | None = None) -> None:
     """Make rsl_rl's runner, and those that derive from it, train, write and read checkpoints by this package.
+
+    Args:
+        cfg: The agent's config, as far as it is known.
 
     Raises:
         ValueError: Isaac Lab's command was given a flag that it takes for another.
     """
     check_flag()
+    if cfg is not None and cfg.get("logger") == "wandb":
+        # imported here: it is slow, and not everybody has it
+        from gr00t_rl_ext.runs.wandb_writer import stay_offline_if_unreachable
+
+        stay_offline_if_unreachable()
     OnPolicyRunner._configure_multi_gpu = _configure_ranks
     OnPolicyRunner.save = _save
+    Logger._store_code_state = _store_code_state
     OnPolicyRunner.load = _load
     if not hasattr(OnPolicyRunner.learn, "__wrapped__"):
         OnPolicyRunner.learn = supervised(OnPolicyRunner.learn)
@@ -69,6 +79,13 @@ def supervised(learn: Callable[..., None]) -> Callable[..., None]:
             learn(self, supervision.remaining, spread)
 
     return supervised_learn
+
+
+def _store_code_state(self: Logger) -> list[str]:
+    """Commits and names of changed files, without what rsl_rl writes besides: all that differs, keys included."""
+    if self.log_dir is None or self.disable_logs:
+        return []
+    return write_repository_states(Path(self.log_dir), self.git_status_repos)
 
 
 _configure_on_gpus = OnPolicyRunner._configure_multi_gpu

@@ -22,8 +22,8 @@ class CheckpointOptions:
     alone."""
 
     keep_last: int | None = None
-    """How many of the latest checkpoints of a run are kept. The best one is kept besides. None: all, or 5 where all of a
-    run would take more than 2 GB."""
+    """How many of the latest checkpoints of a run are kept. The best one is kept besides. None: all, or 5 where all
+    would take more than 2 GB."""
 
     def validate_config(self) -> None:
         """Raise a :class:`ValueError` for values that are not possible."""

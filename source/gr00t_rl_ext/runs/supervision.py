@@ -21,8 +21,8 @@ from gr00t_rl_ext.options import read
 from gr00t_rl_ext.runs import kept
 from gr00t_rl_ext.runs.checkpoint_files import remove_scratch, write_checkpoint
 from gr00t_rl_ext.runs.log_state import SteadyWriter, log_state
-from gr00t_rl_ext.runs.random_state import rng_state
 from gr00t_rl_ext.runs.options import WHERE, CheckpointOptions
+from gr00t_rl_ext.runs.random_state import rng_state
 from gr00t_rl_ext.runs.resumption import is_continued, record_command, resume_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -97,6 +97,7 @@ class Supervision:
         self._score: float | None = None
         self._writes = self._directory is not None and not self._logger.disable_logs
         self._handlers: dict[int, Any] = {}
+        self._before: dict[tuple[Any, str], Any] = {}
 
     # The time in which it watches
 
@@ -104,16 +105,16 @@ class Supervision:
         if self._writes:
             self._prepare_directory()
         setattr(self._runner, _ATTRIBUTE, self)
-        self._originals = {
+        watched = {
             (self._logger, "process_env_step"): self._after_decision,
             (self._logger, "log"): self._after_iteration,
             (self._logger, "init_logging_writer"): self._with_steady_writer,
             (self._alg, "update"): self._update,
         }
-        for place, name in list(self._originals):
-            around = self._originals[place, name]
-            original = getattr(place, name)
-            setattr(place, name, _around(original, around))
+        for (place, name), around in watched.items():
+            # what somebody else put there comes back
+            self._before[place, name] = vars(place).get(name)
+            setattr(place, name, _around(getattr(place, name), around))
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
@@ -124,8 +125,8 @@ class Supervision:
                 self._finish(error)
         finally:
             self._restore_handlers()
-            for place, name in self._originals:
-                delattr(place, name)
+            for (place, name), before in self._before.items():
+                delattr(place, name) if before is None else setattr(place, name, before)
             if (writer := self._logger.writer) is not None and hasattr(writer, "flush"):
                 writer.flush()
             delattr(self._runner, _ATTRIBUTE)
@@ -145,7 +146,9 @@ class Supervision:
             signal.signal(other, signal.SIG_DFL)
         doing = "update" if self._updating else "rollout" if self._runner.is_distributed else "decision"
         name = signal.Signals(number).name
-        print(f"\n{name}: stopping after the {doing} in progress. A second signal ends the program at once.", flush=True)
+        print(
+            f"\n{name}: stopping after the {doing} in progress. A second signal ends the program at once.", flush=True
+        )
 
     def _stop_if_told(self) -> None:
         if self._signal is not None and not self._runner.is_distributed:
@@ -186,6 +189,10 @@ class Supervision:
         self._stop_if_told()
 
     def _with_steady_writer(self, original: Any) -> None:
+        cfg = self._logger.cfg
+        if cfg.get("logger") == "wandb":
+            name = "gr00t_rl_ext.runs.wandb_writer:WandbWriter"
+            cfg["logger"] = {"class_name": name, "project_name": cfg.get("wandb_project")}
         original()
         writer = self._logger.writer
         if type(writer).__name__ == "SummaryWriter":
@@ -309,7 +316,9 @@ class Supervision:
                 if (directory / name).is_file() and entry.get("iteration", 0) <= self.done
             }
         else:
-            record_command(directory, *(str(self._runner.cfg.get(name, "")) for name in ("experiment_name", "run_name")))
+            record_command(
+                directory, *(str(self._runner.cfg.get(name, "")) for name in ("experiment_name", "run_name"))
+            )
         size = self._size()
         interval = self._runner.cfg["save_interval"]
         count = self.remaining // interval + 2
