@@ -54,6 +54,22 @@ def test_a_checkpoint_of_another_run_begins_a_run_of_its_own(tmp_path: Path) -> 
     assert torch.load(tmp_path / "second" / "model_3.pt", weights_only=True)["iter"] == 4
 
 
+def test_a_run_from_another_runs_checkpoint_goes_on_to_its_own_end(tmp_path: Path) -> None:
+    first, whole, cut = tmp_path / "first", tmp_path / "whole", tmp_path / "cut"
+    with training(first, PPO) as runner:
+        runner.learn(2)
+    for directory, count in ((whole, 6), (cut, 3)):
+        with training(directory, PPO) as runner:
+            runner.load(str(first / "model_1.pt"))
+            runner.learn(count)
+    with started_by([], cut), training(cut, PPO) as runner:
+        runner.load(str(cut / "model_4.pt"))
+        # as many as the run was to make, not counting those before it
+        runner.learn(6)
+    assert differences(whole / "model_7.pt", cut / "model_7.pt") == []
+    assert curves(whole) == curves(cut)
+
+
 def test_only_rank_zero_goes_on_with_the_random_numbers_of_the_checkpoint(tmp_path: Path) -> None:
     """Else all ranks would explore alike."""
     with training(tmp_path, PPO) as runner:

@@ -247,7 +247,7 @@ class Checkpointed:
             loaded_dict,
             with_optimizer=bool(wanted.get("optimizer")),
             iteration=iteration,
-            continues_run=self.continues_run,
+            before=loaded_dict.get("begun_at", 0) if self.continues_run else iteration,
         )
         if with_iteration:
             # after the updater, which knows the length of the run, and the weights, which schedules may change

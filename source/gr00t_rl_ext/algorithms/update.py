@@ -235,7 +235,7 @@ class Updater:
         }
 
     def load(
-        self, state: Mapping[str, Any], *, with_optimizer: bool, iteration: int | None, continues_run: bool = False
+        self, state: Mapping[str, Any], *, with_optimizer: bool, iteration: int | None, before: int | None = None
     ) -> None:
         """Go on from :meth:`state`.
 
@@ -243,7 +243,7 @@ class Updater:
             state: The checkpoint.
             with_optimizer: Whether to take the optimizer's state.
             iteration: Updates done, to take the learning rates as well; None: not.
-            continues_run: Whether these are among the updates of this run.
+            before: Those before this run; None: all.
         """
         if with_optimizer:
             self.optimizer.load_state_dict(state["optimizer_state_dict"])
@@ -251,7 +251,7 @@ class Updater:
             self.scaler.load_state_dict(state["scaler"])
         if iteration is not None:
             # after the optimizer, whose state holds the rates as well
-            before = 0 if continues_run else iteration
+            before = iteration if before is None else before
             self.rates.load_state_dict(state["learning_rates"], before, with_optimizer=with_optimizer)
             self.skipped.total = state.get("skipped_steps", 0)
 

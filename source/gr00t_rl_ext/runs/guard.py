@@ -25,7 +25,7 @@ from gr00t_rl_ext.runs.log_state import restore_log_state
 from gr00t_rl_ext.runs.provenance import write_repository_states
 from gr00t_rl_ext.runs.random_state import restore_rng_state, rng_state
 from gr00t_rl_ext.runs.resumption import check_flag, is_continued
-from gr00t_rl_ext.runs.supervision import Supervision, of_runner
+from gr00t_rl_ext.runs.supervision import BEGUN_AT, Supervision, of_runner
 
 _GO_ON = "_gr00t_rl_ext_environments_go_on"
 
@@ -141,6 +141,7 @@ def _load(
 def _restore_run(runner: OnPolicyRunner, loaded: dict[str, Any]) -> None:
     """Where the run's logger and environments were, as far as that can be had."""
     restore_log_state(runner.logger, loaded["logger"])
+    setattr(runner, BEGUN_AT, loaded.get("begun_at", 0))
     if runner.logger.disable_logs:
         # rank 0 wrote it; the other ranks have episodes of their own
         return

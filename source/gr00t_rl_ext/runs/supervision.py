@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import signal
@@ -36,6 +37,9 @@ MUCH = 2 * 10**9
 
 _PER_TENSOR = 300
 """Bytes that torch's format takes for each, besides its content."""
+
+BEGUN_AT = "_gr00t_rl_ext_begun_at"
+"""Attribute of a runner that goes on with a run: iterations before that run."""
 
 _ATTRIBUTE = "_gr00t_rl_ext_supervision"
 
@@ -76,14 +80,16 @@ class Supervision:
         self.done = runner.current_learning_iteration
         """Iterations of the run whose updates are complete."""
 
-        self.remaining = iterations
-        if self.is_continued:
-            self.remaining = iterations - self.done
-            if self.remaining <= 0:
-                raise ValueError(
-                    f"The run has made {self.done} iterations, of {iterations} that it was to make. To go on with it,"
-                    f" give it more, such as --max_iterations {self.done + 100}."
-                )
+        self._begun_at = getattr(runner, BEGUN_AT, 0) if self.is_continued else self.done
+        """Iterations before the run, of the checkpoint that it began with."""
+
+        made = self.done - self._begun_at
+        self.remaining = iterations - made
+        if self.remaining <= 0:
+            raise ValueError(
+                f"The run has made {made} iterations, of {iterations} that it was to make. To go on with it, give it"
+                f" more, such as --max_iterations {made + 100}."
+            )
         self._end = self.done + self.remaining
         self._directory = None if self._logger.log_dir is None else Path(self._logger.log_dir)
         self._options = read(CheckpointOptions, runner.cfg.get("checkpoints") or {}, WHERE)
@@ -146,9 +152,9 @@ class Supervision:
             signal.signal(other, signal.SIG_DFL)
         doing = "update" if self._updating else "rollout" if self._runner.is_distributed else "decision"
         name = signal.Signals(number).name
-        print(
-            f"\n{name}: stopping after the {doing} in progress. A second signal ends the program at once.", flush=True
-        )
+        # the signal may have come in the middle of another print
+        with contextlib.suppress(RuntimeError):
+            print(f"\n{name}: stopping after the {doing} in progress. A second signal ends it at once.", flush=True)
 
     def _stop_if_told(self) -> None:
         if self._signal is not None and not self._runner.is_distributed:
@@ -181,7 +187,7 @@ class Supervision:
         self._score = self._measured()
         if self.is_continued:
             # the time per iteration, of which the remaining time is estimated, is that of the whole run
-            options["start_it"] = 0
+            options["start_it"] = self._begun_at
         original(*arguments, **options)
         iteration = self._runner.current_learning_iteration
         if self._writes and not self._loop_saves(iteration) and self._is_due():
@@ -224,7 +230,7 @@ class Supervision:
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds besides what the algorithm saves."""
         env = self._runner.env.unwrapped
-        state: dict[str, Any] = {"iter": self.done, "logger": log_state(self._logger)}
+        state: dict[str, Any] = {"iter": self.done, "begun_at": self._begun_at, "logger": log_state(self._logger)}
         if hasattr(env, "state"):
             try:
                 state["environments"] = env.state()
@@ -267,10 +273,16 @@ class Supervision:
         file = self._file(self.done if partial else self.done - 1)
         needed = self._unwritten is not None if error is None else self._saved != self.done or partial
         if needed and (self.done or partial):
-            if not self._weights_are_finite():
-                print("The weights are not finite, and are not saved.")
-            else:
-                self._save_somewhere(file)
+            try:
+                if not self._weights_are_finite():
+                    print("The weights are not finite, and are not saved.")
+                else:
+                    self._save_somewhere(file)
+            except Exception as problem:
+                if error is None:
+                    raise
+                # what ended the training is what must be told
+                print(f"WARNING: nothing could be saved ({type(problem).__name__}: {problem}).")
         if isinstance(error, torch.OutOfMemoryError) and hasattr(self._alg, "out_of_memory"):
             print(f"Out of memory: {str(error).splitlines()[0]}\n{self._alg.out_of_memory()}")
         if error is not None:
