@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensordict import TensorDict
-from torch import nn
+from torch import Tensor, nn
 
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference
@@ -130,6 +130,32 @@ def check_header(loaded: dict[str, Any], base_fingerprint: str, base_name: str |
     )
 
 
+def check_content(loaded: dict[str, Any], networks: list[str], with_optimizer: bool) -> None:
+    """Check that a training checkpoint holds what is to be loaded, and that its weights are numbers.
+
+    Args:
+        loaded: The checkpoint.
+        networks: Those to load.
+        with_optimizer: Whether the optimizer is to be loaded.
+
+    Raises:
+        ValueError: Something is missing, or a weight is NaN or infinite.
+    """
+    keys = [f"{name}_state_dict" for name in (*networks, *(["optimizer"] if with_optimizer else []))]
+    if missing := [key for key in keys if key not in loaded]:
+        without = " To train on with its weights and a new optimizer: --no-resume_optimizer_state."
+        raise ValueError(
+            f"This checkpoint has no {', '.join(missing)}.{without if missing == ['optimizer_state_dict'] else ''}"
+        )
+    for name in networks:
+        for key, value in loaded[f"{name}_state_dict"].items():
+            if isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all()):
+                raise ValueError(
+                    f"This checkpoint's weights are not all finite ({key} of the {name}): its training had diverged."
+                    " Give an earlier model_*.pt of the run."
+                )
+
+
 def note_of_other_noise(loaded: dict[str, Any], actor: nn.Module) -> str | None:
     """A note for the user if the run of a checkpoint had another scale of the noise than the agent; None: it had not.
 
@@ -237,8 +263,17 @@ class Checkpointed:
                 f" {type(self).__name__}. Choose the `--agent` that it was trained with."
             )
         loading = {name: network for name, network in networks.items() if wanted.get(name)}
+        check_content(loaded_dict, [*loading, "reference"], bool(wanted.get("optimizer")))
         for name, network in (loading | {"reference": self.reference.actor}).items():
-            network.load_state_dict(loaded_dict[f"{name}_state_dict"], strict=strict)
+            try:
+                network.load_state_dict(loaded_dict[f"{name}_state_dict"], strict=strict)
+            except RuntimeError as error:
+                # after its heading, torch names what differs, a line each
+                differs = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+                raise ValueError(
+                    f"The {name} of this checkpoint is another network than the agent's here ({differs}). Add the"
+                    " overrides of its training, such as agent.actor.hidden_dims, as its params/agent.yaml has them."
+                ) from error
         with_iteration = bool(wanted.get("iteration"))
         if with_iteration:
             self.iteration = loaded_dict["iteration"]

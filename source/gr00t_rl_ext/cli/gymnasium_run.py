@@ -125,6 +125,8 @@ def _resolve(arguments: Arguments) -> tuple[Any, Any]:
     from isaaclab_rl.entrypoints.common import resolve_seed
 
     preflight.check_at_least(1, arguments, "num_envs", "max_iterations")
+    preflight.check_counts(arguments)
+    preflight.check_conflicts(arguments)
     preflight.check_device(arguments.device)
     seed = resolve_seed(-1) if arguments.seed == -1 else arguments.seed
     env_cfg, agent_cfg = resolution.resolve(

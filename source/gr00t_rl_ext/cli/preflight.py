@@ -35,6 +35,8 @@ def check_arguments(arguments: Arguments) -> Any:
     spec = find_task(arguments.task)
     find_agent(spec, arguments.agent)
     check_at_least(1, arguments, "num_envs", "max_iterations")
+    check_counts(arguments)
+    check_conflicts(arguments)
     check_device(arguments.device)
     if "--distributed" in arguments.rest and arguments.device == "cpu":
         raise UsageError(
@@ -104,6 +106,58 @@ def choose_checkpoint(arguments: Arguments) -> Path | None:
         at = len(arguments.forwarded) - 1 - arguments.forwarded[::-1].index("--checkpoint")
         arguments.forwarded[at + 1] = arguments.checkpoint = str(found)
     return found
+
+
+_ALSO = {
+    "num_envs": ("env.num_envs", "env.scene.num_envs"),
+    "max_iterations": ("agent.max_iterations",),
+    "seed": ("agent.seed", "env.seed"),
+    "device": ("agent.device", "env.device", "env.sim.device"),
+    "experiment_name": ("agent.experiment_name",),
+    "run_name": ("agent.run_name",),
+    "logger": ("agent.logger",),
+    "log_project_name": ("agent.wandb_project", "agent.neptune_project"),
+    "checkpoint": ("agent.load_checkpoint",),
+}
+"""Flag -> the fields that it sets, after any override."""
+
+
+def check_conflicts(arguments: Arguments) -> None:
+    """Check that no flag and override set the same field to different values: the flag would win in silence.
+
+    Raises:
+        UsageError: Two do.
+    """
+    values = {item.lstrip("+~").partition("=")[0]: item.partition("=")[2] for item in arguments.overrides}
+    for flag, fields in _ALSO.items():
+        given = getattr(arguments, flag, None)
+        given = arguments.option(flag) if given is None else given
+        for field in fields:
+            if given is not None and field in values and values[field].strip("'\"") != str(given):
+                raise UsageError(
+                    f"--{flag} {given} and {field}={values[field]} set the same field, and the flag would win. Give one"
+                    " of them."
+                )
+
+
+def check_counts(arguments: Arguments) -> None:
+    """Check numbers of Isaac Lab's flags, which it takes as they are.
+
+    Raises:
+        UsageError: One is no number, or too small.
+    """
+    for flag, least in (("video_length", 1), ("video_interval", 1), ("seed", -1)):
+        given = getattr(arguments, flag, None)
+        given = arguments.option(flag) if given is None else given
+        if given is None:
+            continue
+        try:
+            value = int(given)
+        except ValueError:
+            raise UsageError(f"--{flag} is {given!r}; expected an integer of at least {least}.") from None
+        if value < least:
+            random = ", of which -1 draws one" if flag == "seed" else ""
+            raise UsageError(f"--{flag} is {value}; expected at least {least}{random}.")
 
 
 def check_at_least(least: int, arguments: Any, *names: str) -> None:

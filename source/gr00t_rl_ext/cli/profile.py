@@ -182,9 +182,10 @@ def task_presets(task: str) -> set[str]:
 
 def apply(profile: Profile, arguments: Arguments) -> None:
     """Fill in what the command line leaves open, in place."""
-    for name in ("num_envs", "max_iterations"):
+    told = {"num_envs": ("env.scene.num_envs=", "env.num_envs="), "max_iterations": ("agent.max_iterations=",)}
+    for name, fields in told.items():
         value = getattr(profile, name)
-        if getattr(arguments, name) is None and value is not None:
+        if getattr(arguments, name) is None and value is not None and not arguments.overrides_under(*fields):
             setattr(arguments, name, value)
             arguments.forwarded += [f"--{name}", str(value)]
     added = [item for item in profile.overrides if not arguments.overrides_under(item.partition("=")[0])]

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gr00t_rl_ext.cache import cache_directory
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, build_tiny_checkpoint, load_tokenizer
@@ -17,8 +18,9 @@ from gr00t_rl_ext.gr00t.data_config import read_data_config
 from gr00t_rl_ext.gr00t.embodiment import Embodiment, load_embodiment, statistics_files
 from gr00t_rl_ext.gr00t.inputs import check_fit
 from gr00t_rl_ext.gr00t.model import check_weights, meta_gr00t
+from gr00t_rl_ext.gr00t.tiny import TinyN15
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
-from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
+from gr00t_rl_ext.policy.options import TINY, Gr00tOptions, chunk_within
 from gr00t_rl_ext.robot.bound_mapping import tiny_layout
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -58,18 +60,27 @@ def robot_of(directory: Path, options: Gr00tOptions) -> Embodiment:
     )
 
 
-def check_base(options: Gr00tOptions) -> None:
+def check_base(options: Gr00tOptions, chunk_length: int | None = None) -> None:
     """Check, without reading or downloading weights, that the checkpoint is a GR00T that can be built here, with
     statistics of the robot and a tokenizer that fit it, and that the mapping names what it has.
 
+    Args:
+        options: The fields of ``agent.actor.gr00t``.
+        chunk_length: ``agent.actor.chunk_length``; None: all that it predicts.
+
     Raises:
-        ValueError: It is not, or does not.
+        ValueError: It is not, or does not; or it predicts fewer control steps.
     """
     if options.checkpoint not in (TINY, STARTER):
-        checked_robot(options)
+        embodiment, model = _checked(options)
+        chunk_within(embodiment.action_horizon or model.action_horizon, chunk_length)
         return
+    if options.checkpoint == TINY:
+        chunk_within(TinyN15.horizon, chunk_length)
     with _named_as_settings():
         _read_files(options)
+        if options.tokenizer:
+            load_tokenizer("", options.tokenizer)
         if options.embodiment_tag != Gr00tOptions.embodiment_tag:
             raise Gr00tCheckpointError(
                 f"embodiment_tag is {options.embodiment_tag!r}, but `{options.checkpoint}` has"
@@ -83,6 +94,11 @@ def checked_robot(options: Gr00tOptions) -> Embodiment:
     Raises:
         ValueError: Likewise.
     """
+    return _checked(options)[0]
+
+
+def _checked(options: Gr00tOptions) -> tuple[Embodiment, Any]:
+    """The robot, and the network without weights."""
     with _named_as_settings():
         mapping = _read_files(options)
         directory = resolve_checkpoint(options.checkpoint, weights=False)
@@ -92,7 +108,7 @@ def checked_robot(options: Gr00tOptions) -> Embodiment:
         check_fit(model, embodiment, load_tokenizer(directory, options.tokenizer or None))
         if Path(options.checkpoint).expanduser().is_dir():
             check_weights(model, CheckpointWeights(directory))
-        return embodiment
+        return embodiment, model
 
 
 def _read_files(options: Gr00tOptions) -> EmbodimentMapping:

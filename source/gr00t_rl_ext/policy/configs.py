@@ -34,7 +34,7 @@ class _OverGr00t:
         # heavy, and needed only where the agent is about to be built
         from gr00t_rl_ext.policy.base_checkpoint import check_base
 
-        check_base(self.gr00t)
+        check_base(self.gr00t, self.chunk_length)
         actor: Any = resolve_callable(self.class_name)
         actor.check_stages(self.freezing.stages(actor.reads_head))
 

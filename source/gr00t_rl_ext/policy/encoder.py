@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from gr00t_rl_ext.gr00t import Gr00tCheckpointError, Gr00tContext, Gr00tInputs, load_gr00t
 from gr00t_rl_ext.policy.base_checkpoint import base_directory, base_fingerprint
 from gr00t_rl_ext.policy.freezing import Depth, Freezing
-from gr00t_rl_ext.policy.options import TINY, Gr00tOptions
+from gr00t_rl_ext.policy.options import TINY, Gr00tOptions, chunk_within
 from gr00t_rl_ext.policy.precision import dtype_of
 from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping
@@ -138,13 +138,7 @@ class Gr00tEncoder:
         Raises:
             ValueError: The checkpoint does not predict so many.
         """
-        horizon = self.action_horizon
-        if wanted is not None and not 1 <= wanted <= horizon:
-            raise ValueError(
-                f"`agent.actor.chunk_length` is {wanted}; the checkpoint predicts {horizon} steps, so it must lie"
-                f" in 1..{horizon}, or be null for all of them."
-            )
-        return horizon if wanted is None else wanted
+        return chunk_within(self.action_horizon, wanted)
 
     @torch.no_grad()
     def encode(self, obs: TensorDict) -> TensorDict:

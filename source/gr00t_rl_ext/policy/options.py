@@ -332,3 +332,21 @@ class CriticOptions:
             raise ValueError(f"`agent.critic.obs_clip` is {self.obs_clip}; expected a positive number, or null.")
         if self.distribution_cfg is not None:
             raise ValueError("`agent.critic.distribution_cfg` is set, but a critic has no output distribution.")
+
+
+def chunk_within(horizon: int, wanted: int | None) -> int:
+    """Control steps of a decision: as many as are wanted (``agent.actor.chunk_length``), or the whole horizon.
+
+    Args:
+        horizon: Control steps that the checkpoint predicts.
+        wanted: Control steps to execute; None: all.
+
+    Raises:
+        ValueError: The checkpoint does not predict so many.
+    """
+    if wanted is not None and not 1 <= wanted <= horizon:
+        raise ValueError(
+            f"`agent.actor.chunk_length` is {wanted}; the checkpoint predicts {horizon} steps, so it must lie in"
+            f" 1..{horizon}, or be null for all of them."
+        )
+    return horizon if wanted is None else wanted

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from gr00t_rl_ext.options import validate
+from gr00t_rl_ext.tasks.settings import check_runner, check_task
 
 
 def check_agent(agent_cfg: Any, env_cfg: Any, num_envs: int | None = None) -> None:
@@ -22,7 +23,14 @@ def check_agent(agent_cfg: Any, env_cfg: Any, num_envs: int | None = None) -> No
     Raises:
         ValueError: With one readable message.
     """
+    check_runner(agent_cfg)
+    check_task(env_cfg)
     if hasattr(agent_cfg, "obs_groups"):
+        if empty := [name for name, groups in agent_cfg.obs_groups.items() if not groups]:
+            raise ValueError(
+                f"`agent.obs_groups` names no observation groups for the {' and the '.join(empty)}. Expected what it"
+                " sees, such as [rgb, state]."
+            )
         check_observation_groups(env_cfg, agent_cfg.obs_groups)
     validate(agent_cfg)
     if gr00t_config(agent_cfg) is not None:

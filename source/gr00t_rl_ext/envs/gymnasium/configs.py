@@ -139,6 +139,8 @@ class GymnasiumEnvCfg(_Cfg):
 
     @model_validator(mode="after")
     def _consistent(self) -> GymnasiumEnvCfg:
+        if not self.instruction.strip():
+            raise ValueError("`instruction` is empty; expected what the policy is told, such as 'pick up the block'")
         if IMAGES in self.groups:
             raise ValueError(f"`groups` cannot define {IMAGES!r}: it is the group of the images (`rgb`, `cameras`)")
         if self.rgb and not self.cameras:

@@ -18,6 +18,7 @@ from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
+from gr00t_rl_ext.tasks.settings import check_runner
 
 
 def resolve(
@@ -69,11 +70,17 @@ def resolve(
     if chosen:
         names = override_values(chosen[-1:], env_cfg, agent_cfg)["env"]["cameras"]
         own["cameras"] = chosen_cameras(task, names, own.get("cameras", env_cfg.cameras))
+    check_runner(agent_cfg)
     agent_cfg.device = own["device"] = device
     if num_envs is not None:
         own["num_envs"] = num_envs
     if seed is not None:
         agent_cfg.seed = seed
+    if own.get("seed", agent_cfg.seed) != agent_cfg.seed:
+        raise ValueError(
+            f"`env.seed` is {own['seed']}, but environments have the agent's seed, {agent_cfg.seed}. Set --seed or"
+            " `agent.seed`."
+        )
     own["seed"] = agent_cfg.seed
     own.setdefault("rgb", any(IMAGES in groups for groups in agent_cfg.obs_groups.values()))
     env_cfg = task_cfg(task, **own)
