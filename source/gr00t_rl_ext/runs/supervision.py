@@ -231,7 +231,8 @@ class Supervision:
         """What a checkpoint holds besides what the algorithm saves."""
         env = self._runner.env.unwrapped
         state: dict[str, Any] = {"iter": self.done, "begun_at": self._begun_at, "logger": log_state(self._logger)}
-        if hasattr(env, "state"):
+        # Isaac Lab's environments of several agents have another `state`
+        if hasattr(env, "load_state"):
             try:
                 state["environments"] = env.state()
             except (RuntimeError, ValueError):
