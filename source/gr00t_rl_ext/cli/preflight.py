@@ -245,11 +245,6 @@ def check_logger(logger: str | None) -> None:
         raise UsageError(f"The logger {logger} is not installed. Install it: pip install {logger}.")
     if logger == "neptune" and not os.environ.get("NEPTUNE_API_TOKEN"):
         raise UsageError("The logger neptune has no key. Set NEPTUNE_API_TOKEN, or choose --logger tensorboard.")
-    if logger == "wandb":
-        # before anything asks the server, for which it waits minutes
-        from gr00t_rl_ext.runs.wandb_writer import stay_offline_if_unreachable
-
-        stay_offline_if_unreachable()
     if logger == "wandb" and os.environ.get("WANDB_MODE") not in ("offline", "disabled", "dryrun"):
         import wandb
 
@@ -257,6 +252,11 @@ def check_logger(logger: str | None) -> None:
             raise UsageError(
                 "The logger wandb has no key. Run `wandb login` or set WANDB_API_KEY; WANDB_MODE=offline logs to files."
             )
+    if logger == "wandb":
+        # before anything asks the server, for which it waits minutes
+        from gr00t_rl_ext.runs.wandb_writer import stay_offline_if_unreachable
+
+        stay_offline_if_unreachable()
 
 
 def resolve_configs(task: str, agent: str, overrides: list[str]) -> tuple[Any, Any]:
