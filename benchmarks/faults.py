@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,20 @@ def torn_files(run: Path) -> list[str]:
 
 def equal(one: Path, other: Path) -> bool:
     """Whether two runs ended with the same checkpoint, and have the same curves, but for times."""
-    first, second = (dict(flat(read_checkpoint(run / f"model_{ITERATIONS - 1}.pt"))) for run in (one, other))
-    if first.keys() != second.keys():
-        return False
+    last = f"model_{ITERATIONS - 1}.pt"
+    return differences(one / last, other / last) == [] and curves(one) == curves(other)
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Paths of what differs between two checkpoints, but for the time that they took."""
+    first, second = (dict(flat(read_checkpoint(file))) for file in (one, other))
+    found = [*(first.keys() ^ second.keys())]
     for key, value in first.items():
-        same = torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key]
-        if not same and key != "/logger/tot_time":
-            return False
-    return curves(one) == curves(other)
+        if key in second and key != "/logger/tot_time":
+            there = second[key]
+            same = torch.equal(value, there) if isinstance(value, torch.Tensor) else value == there
+            found += [] if same else [key]
+    return found
 
 
 def curves(run: Path) -> dict[str, Any]:
@@ -158,7 +165,7 @@ def curves(run: Path) -> dict[str, Any]:
     return {tag: values for tag, values in scalars if not tag.startswith(TIMES) and "/time" not in tag}
 
 
-def flat(node: Any, path: str = "") -> Any:
+def flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Path -> value of nested containers."""
     if isinstance(node, dict):
         for key, value in node.items():

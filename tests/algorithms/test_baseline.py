@@ -18,7 +18,7 @@ from torch.distributions import Categorical, kl_divergence
 
 from gr00t_rl_ext.algorithms.baseline import CategoricalDistribution
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
+from gr00t_rl_ext.runners.config import for_installed_rsl_rl
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
 CHOICES, B = (3, 2), 5

@@ -219,7 +219,7 @@ def test_on_a_gymnasium_task_it_learns_what_rsl_rls_does(task: str, monkeypatch:
     from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
+    from gr00t_rl_ext.runners.config import for_installed_rsl_rl
     from gr00t_rl_ext.tasks.gymnasium import resolution
 
     monkeypatch.setattr(Gr00tPPO, "final_observation_groups", [])

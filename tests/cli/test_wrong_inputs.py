@@ -17,6 +17,8 @@ from gr00t_rl_ext.cli import train
 PENDULUM = ["--task", "gym:Pendulum-v1", "--agent", "mlp_ppo", "--device", "cpu", "--no-record"]
 CARTPOLE = ["--task", "Isaac-Cartpole-State-v0", "--agent", "mlp_ppo", "--device", "cpu", "--no-record"]
 STACK = ["--task", "Isaac-Stack-Cube-Franka-v0", "--agent", "gr00t_flow_ppo", "--device", "cpu", "--no-record"]
+TASKS = {"gymnasium": PENDULUM, "isaac lab": CARTPOLE, "gr00t": STACK}
+BOTH = ("gymnasium", "isaac lab")
 COUNT = "expected an integer of at least 1."
 SECONDS = "expected a positive number of seconds."
 
@@ -139,35 +141,20 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     return train_with
 
 
-@pytest.mark.parametrize(("override", "text"), OF_ANY_AGENT)
-def test_fields_of_the_agent_on_gymnasium(override: str, text: str, refused: Any) -> None:
-    assert text in refused(*PENDULUM, override)
+INPUTS = [
+    *[(name, [override], text) for name in BOTH for override, text in OF_ANY_AGENT],
+    *[(name, flags, text) for name in BOTH for flags, text in FLAGS],
+    *[("gymnasium", [override], text) for override, text in OF_GYMNASIUM],
+    *[("isaac lab", [override], text) for override, text in OF_ISAAC_LAB],
+    *[("gr00t", [override], text) for override, text in OF_GR00T],
+]
 
 
-@pytest.mark.parametrize(("override", "text"), OF_ANY_AGENT)
-def test_fields_of_the_agent_on_isaac_lab(override: str, text: str, refused: Any) -> None:
-    assert text in refused(*CARTPOLE, override)
-
-
-@pytest.mark.parametrize("task", [PENDULUM, CARTPOLE], ids=["gymnasium", "isaac lab"])
-@pytest.mark.parametrize(("flags", "text"), FLAGS, ids=[" ".join(flags) for flags, _ in FLAGS])
-def test_flags(task: list[str], flags: list[str], text: str, refused: Any) -> None:
-    assert text in refused(*task, *flags)
-
-
-@pytest.mark.parametrize(("override", "text"), OF_GYMNASIUM)
-def test_fields_of_a_gymnasium_task(override: str, text: str, refused: Any) -> None:
-    assert text in refused(*PENDULUM, override)
-
-
-@pytest.mark.parametrize(("override", "text"), OF_ISAAC_LAB)
-def test_fields_of_an_isaac_lab_task(override: str, text: str, refused: Any) -> None:
-    assert text in refused(*CARTPOLE, override)
-
-
-@pytest.mark.parametrize(("override", "text"), OF_GR00T)
-def test_fields_of_a_gr00t_agent(override: str, text: str, refused: Any) -> None:
-    assert text in refused(*STACK, override).split("error: ")[-1]
+@pytest.mark.parametrize(
+    ("task", "given", "text"), INPUTS, ids=[f"{task} {' '.join(given)}" for task, given, _ in INPUTS]
+)
+def test_what_is_given_is_refused(task: str, given: list[str], text: str, refused: Any) -> None:
+    assert text in refused(*TASKS[task], *given).split("error: ")[-1]
 
 
 def test_flags_of_one_kind_of_task(refused: Any) -> None:
@@ -188,9 +175,9 @@ FILES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("task", [PENDULUM, CARTPOLE], ids=["gymnasium", "isaac lab"])
+@pytest.mark.parametrize("task", BOTH)
 @pytest.mark.parametrize("kind", FILES)
-def test_checkpoints_that_are_none(kind: str, task: list[str], tmp_path: Path, refused: Any) -> None:
+def test_checkpoints_that_are_none(kind: str, task: str, tmp_path: Path, refused: Any) -> None:
     file, content = tmp_path / "model_1.pt", FILES[kind]
     if content == "cut":
         torch.save({"w": torch.zeros(10_000)}, file)
@@ -199,6 +186,6 @@ def test_checkpoints_that_are_none(kind: str, task: list[str], tmp_path: Path, r
         file.write_bytes(content)
     else:
         torch.save(content, file)
-    text = refused(*task, "--checkpoint", str(file))
+    text = refused(*TASKS[task], "--checkpoint", str(file))
     assert "model_1.pt'" in text
     assert re.search("is no checkpoint of a run, or is truncated|holds a list|was not written by gr00t_rl_ext", text)

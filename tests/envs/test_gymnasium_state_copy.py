@@ -15,6 +15,21 @@ from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import make_env
 from gr00t_rl_ext.envs.gymnasium.state_copy import copy_state, model_digest, obstacle
 
+TASKS = [
+    "CartPole-v1",
+    "Pendulum-v1",
+    "MountainCarContinuous-v0",
+    "Acrobot-v1",
+    "HalfCheetah-v5",
+    "Ant-v5",
+    "Reacher-v5",
+    "FetchPickAndPlace-v4",
+    "FetchPush-v4",
+    "HandReach-v3",
+    "gymnasium_toys:Count-v0",
+]
+"""Environments whose state can be copied."""
+
 
 def run(env: Any, steps: int, seed: int) -> list[Any]:
     """What a random policy makes of it."""
@@ -28,20 +43,7 @@ def run(env: Any, steps: int, seed: int) -> list[Any]:
     return outcome
 
 
-@pytest.mark.parametrize(
-    "env_id",
-    [
-        "CartPole-v1",
-        "Pendulum-v1",
-        "MountainCarContinuous-v0",
-        "Acrobot-v1",
-        "HalfCheetah-v5",
-        "Reacher-v5",
-        "FetchPush-v4",
-        "HandReach-v3",
-        "gymnasium_toys:Count-v0",
-    ],
-)
+@pytest.mark.parametrize("env_id", TASKS)
 def test_a_copy_does_what_the_original_does(env_id: str) -> None:
     source, target = (make_env(GymnasiumEnvCfg(env_id=env_id)) for _ in range(2))
     for seed, env in enumerate((source, target)):

@@ -9,29 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_gymnasium_state_copy import run
+from test_gymnasium_state_copy import TASKS, run
 
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import make_env
 from gr00t_rl_ext.envs.gymnasium.state_record import record_state, restore_state
 
 
-@pytest.mark.parametrize(
-    "env_id",
-    [
-        "CartPole-v1",
-        "Pendulum-v1",
-        "MountainCarContinuous-v0",
-        "Acrobot-v1",
-        "HalfCheetah-v5",
-        "Ant-v5",
-        "Reacher-v5",
-        "FetchPickAndPlace-v4",
-        "FetchPush-v4",
-        "HandReach-v3",
-        "gymnasium_toys:Count-v0",
-    ],
-)
+@pytest.mark.parametrize("env_id", TASKS)
 def test_an_environment_goes_on_from_a_file_as_it_would_have(env_id: str) -> None:
     env, other = (make_env(GymnasiumEnvCfg(env_id=env_id)) for _ in range(2))
     env.reset(seed=0)

@@ -15,20 +15,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import torch
 
 from gr00t_rl_ext.cli.summary import read_scalars
 
-ROOT = Path(__file__).parents[2]
-TRAIN = str(ROOT / "scripts" / "rsl_rl" / "train.py")
+TRAIN = str(programs.ROOT / "scripts" / "rsl_rl" / "train.py")
 SMALL = ["--task", "gym:Pendulum-v1", "--agent", "mlp_ppo", "--num_envs", "4", "--seed", "3", "--device", "cpu"]
 SMALL += ["--no-record", "agent.save_interval=1", "agent.num_steps_per_env=16", "env.num_workers=1"]
 
 
 def train(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *launcher, TRAIN, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return programs.run(sys.executable, *launcher, TRAIN, *arguments, cwd=folder)
 
 
 def run_of(folder: Path, name: str) -> Path:
@@ -146,8 +145,7 @@ def test_what_isaac_labs_command_would_do_otherwise(flag: str, tmp_path: Path) -
         assert done.returncode == 2
         assert "--distributed with --device cpu is for Gymnasium tasks (gym:ID)" in done.stderr
     else:
-        stock = [sys.executable, "-m", "isaaclab", "train", "--rl_library", "rsl_rl", *isaac, flag]
-        done = subprocess.run(stock, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = programs.isaaclab("train", "--rl_library", "rsl_rl", *isaac, flag, cwd=tmp_path)
         assert done.returncode != 0
         assert "`isaaclab train` has no --resume: it takes it for --resume_optimizer_state" in done.stderr + done.stdout
     assert not list(tmp_path.rglob("model_*.pt"))

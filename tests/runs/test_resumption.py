@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from training import AGENTS, PPO, curves, differences, training
+from faults import curves, differences
+from training import AGENTS, PPO, training
 
 from gr00t_rl_ext.runs import resumption
 from gr00t_rl_ext.runs.resumption import Command, check_flag, read_command, record_command, resume_command, started_by

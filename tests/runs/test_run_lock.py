@@ -9,11 +9,11 @@ import fcntl
 from pathlib import Path
 
 import pytest
-from policies import POLICIES
-from tiny_policy import observations
+from training import AGENTS, training
 
-from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
+from gr00t_rl_ext.cli.run_directory import reserved
 from gr00t_rl_ext.runs.run_lock import RunLock
+from gr00t_rl_ext.runs.supervision import Supervision, of_runner
 
 
 def test_a_directory_belongs_to_one_training_as_long_as_it_lives(tmp_path: Path) -> None:
@@ -38,15 +38,23 @@ def test_a_place_that_cannot_be_kept_is_used_without(tmp_path: Path, monkeypatch
     RunLock(str(tmp_path))
 
 
-def test_training_keeps_it_and_playing_does_not(tmp_path: Path) -> None:
-    def make() -> Gr00tPPO:
-        alg = Gr00tPPO(POLICIES["gaussian"].build(), observations(2), 2, num_mini_batches=2)
-        alg.run_directory = str(tmp_path)
-        return alg
+@pytest.mark.parametrize("agent", ["ppo", "rsl_rl"])
+def test_training_keeps_it_until_it_ends(tmp_path: Path, agent: str) -> None:
+    with training(tmp_path / "run", AGENTS[agent]) as runner:
+        with Supervision(runner, 1), training(tmp_path / "run", AGENTS[agent]) as other:
+            with pytest.raises(ValueError, match="a run that has not ended"):
+                other.learn(1)
+            assert of_runner(other) is None
+        runner.learn(1)
 
-    first, second = make(), make()
-    first.train_mode()
-    first.train_mode()
-    second.eval_mode()
-    with pytest.raises(ValueError, match="Another training writes into"):
-        second.train_mode()
+
+def test_a_run_that_still_trains_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    trains = RunLock(run)
+    with pytest.raises(ValueError, match="a run that has not ended"), reserved("task", "", "run", run):
+        pass
+    del trains
+    with reserved("task", "", "run", run) as (directory, _):
+        assert directory == run

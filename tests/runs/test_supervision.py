@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 import torch
-from training import PPO, RSL_RL, curves, training
+from faults import curves
+from training import PPO, RSL_RL, training
 
 from gr00t_rl_ext.envs.gymnasium.failures import WorkerError
 from gr00t_rl_ext.runs import supervision

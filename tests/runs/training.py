@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from isaaclab.utils.seed import configure_seed
 from rsl_rl.runners import OnPolicyRunner
 
-from gr00t_rl_ext.cli.summary import read_scalars
 from gr00t_rl_ext.envs.gymnasium.tasks import make
 from gr00t_rl_ext.runners.grpo_runner import GrpoRunner
 
@@ -80,36 +78,3 @@ def training(directory: Path | None, agent: dict[str, Any], task: str = "gym:Pen
         yield runner(environments, cfg, log_dir=log_dir)
     finally:
         environments.close()
-
-
-def flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path -> value of nested containers."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from flat(value, f"{path}.{key}")
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from flat(value, f"{path}.{index}")
-    else:
-        yield path, node
-
-
-def differences(one: Path, other: Path) -> list[str]:
-    """What differs between two checkpoints, but for the time that they took."""
-    contents = [dict(flat(torch.load(file, weights_only=True))) for file in (one, other)]
-    first, second = contents
-    assert first.keys() == second.keys()
-    return [
-        key
-        for key, value in first.items()
-        if key != ".logger.tot_time"
-        and not (torch.equal(value, second[key]) if isinstance(value, torch.Tensor) else value == second[key])
-    ]
-
-
-def curves(directory: Path) -> dict[str, list[tuple[int, float]]]:
-    """The scalars of a run, but for times."""
-    scalars = read_scalars(directory).items()
-    return {
-        tag: values for tag, values in scalars if not tag.startswith(("Perf/", "charts/SPS")) and "/time" not in tag
-    }

@@ -277,12 +277,9 @@ class Checkpointed:
         with_iteration = bool(wanted.get("iteration"))
         if with_iteration:
             self.iteration = loaded_dict["iteration"]
-        iteration = self.iteration if with_iteration else None
+        before = loaded_dict.get("begun_at", 0) if self.continues_run else self.iteration
         self.updater.load(
-            loaded_dict,
-            with_optimizer=bool(wanted.get("optimizer")),
-            iteration=iteration,
-            before=loaded_dict.get("begun_at", 0) if self.continues_run else iteration,
+            loaded_dict, with_optimizer=bool(wanted.get("optimizer")), before=before if with_iteration else None
         )
         if with_iteration:
             # after the updater, which knows the length of the run, and the weights, which schedules may change

@@ -82,7 +82,6 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     if estimate is not None:
         alg.out_of_memory = lambda: advice_on_memory(estimate, device)
     alg.bind(env, used)
-    alg.run_directory = getattr(getattr(unwrapped, "cfg", None), "log_dir", None)
     env.num_actions = alg.actor_critic.chunk_length * spec.action_dim
     # the runner's loop reads it anew in every iteration
     cfg["num_steps_per_env"] = alg.steps_per_iteration

@@ -28,7 +28,6 @@ from gr00t_rl_ext.policy.encoder import FEATURES
 from gr00t_rl_ext.policy.freezing import TrainedGroup
 from gr00t_rl_ext.policy.precision import half_precision
 from gr00t_rl_ext.policy.stages import MIN_EPISODES
-from gr00t_rl_ext.runs.run_lock import RunLock
 
 
 class PolicyOptimization(Checkpointed, ABC):
@@ -119,11 +118,6 @@ class PolicyOptimization(Checkpointed, ABC):
         # as it decides in the first iteration
         self.reference = Reference(self.actor, self._autocast)
 
-        self.run_directory: str | None = None
-        """Where the run writes, where the environment knows it. Training keeps it from other trainings."""
-
-        self._run_lock: RunLock | None = None
-
         self._log: dict[str, Any] = {}
         """What the runner's logger reads at the end of the iteration: the ``log`` of the latest step's extras."""
 
@@ -203,12 +197,9 @@ class PolicyOptimization(Checkpointed, ABC):
         """Networks in the mode for training. The runner's loop begins with it.
 
         Raises:
-            ValueError: The rollout does not divide into what an update needs, or another training writes to the same
-                place. Not before: to play, nothing is updated or written.
+            ValueError: The rollout does not divide into what an update needs. Not before: to play, nothing is updated.
         """
         self.options.check_rollout(self._num_envs, self._num_steps_per_env)
-        if self._run_lock is None and self.run_directory is not None:
-            self._run_lock = RunLock(self.run_directory)
         for network in self._networks().values():
             network.train()
 

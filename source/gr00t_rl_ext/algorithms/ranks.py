@@ -43,9 +43,7 @@ class Ranks:
         """The mean over all ranks. They must take the same steps, so what decides on steps is the mean."""
         if not self.are_many:
             return value
-        mean = torch.tensor(value, device=self._device)
-        torch.distributed.all_reduce(mean)
-        return float(mean) / self.count
+        return float(self.total(torch.tensor(value, device=self._device))) / self.count
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over all ranks, as a tensor of its own; the tensor itself where there is one rank. All ranks must

@@ -234,24 +234,20 @@ class Updater:
             "skipped_steps": self.skipped.total,
         }
 
-    def load(
-        self, state: Mapping[str, Any], *, with_optimizer: bool, iteration: int | None, before: int | None = None
-    ) -> None:
+    def load(self, state: Mapping[str, Any], *, with_optimizer: bool, before: int | None) -> None:
         """Go on from :meth:`state`.
 
         Args:
             state: The checkpoint.
             with_optimizer: Whether to take the optimizer's state.
-            iteration: Updates done, to take the learning rates as well; None: not.
-            before: Those before this run; None: all.
+            before: Updates before this run, to take the learning rates as well; None: not.
         """
         if with_optimizer:
             self.optimizer.load_state_dict(state["optimizer_state_dict"])
         if self.scaler.is_enabled() and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        if iteration is not None:
+        if before is not None:
             # after the optimizer, whose state holds the rates as well
-            before = iteration if before is None else before
             self.rates.load_state_dict(state["learning_rates"], before, with_optimizer=with_optimizer)
             self.skipped.total = state.get("skipped_steps", 0)
 

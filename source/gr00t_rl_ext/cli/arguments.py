@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,7 +134,6 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
             " with the task's starter policy, else none).",
         )
     known, rest = parser.parse_known_args(argv, Arguments())
-    known.given, known.continued = list(sys.argv[1:] if argv is None else argv), None
     for flag, hint in _GONE.items():
         if flag in rest:
             print(f"{flag} is left out: {hint}.")

@@ -14,6 +14,7 @@ from typing import Any
 
 from gr00t_rl_ext.cli import summary
 from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium
+from gr00t_rl_ext.files import write_whole
 
 _NUM_ENVS = {True: 50, False: 100}
 """Environments to evaluate in, of Gymnasium and of Isaac Lab."""
@@ -77,7 +78,7 @@ def write_summary(evaluation: Path, file: Path) -> None:
         "difference_interval": [compared.interval.low, compared.interval.high],
         "p_value": compared.p_value,
     }
-    report.write_whole(file, json.dumps(content, indent=2) + "\n")
+    write_whole(file, json.dumps(content, indent=2) + "\n")
 
 
 def _rate(row: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
 from gr00t_rl_ext.cli.run_settings import RunSettings
 from gr00t_rl_ext.cli.sft import PARTS
+from gr00t_rl_ext.files import write_whole
 from gr00t_rl_ext.imitation.sft_options import MAX_SMALL_PARAMETERS, SftOptions
 
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ def _report(arguments: argparse.Namespace, options: SftOptions, work: Distillati
         "evaluation": {"episodes": arguments.eval_episodes, "seed": work.seed, "success": work.success},
         "share_of_gain_kept": share,
     }
-    report.write_whole(out / SUMMARY, json.dumps(content, indent=2) + "\n")
+    write_whole(out / SUMMARY, json.dumps(content, indent=2) + "\n")
     kept, attempted = (sum(of[key] for of in rollouts.values()) for key in ("kept", "attempted"))
     rows = {"learnt from": f"{kept} episodes that succeeded, of {attempted}"}
     if TRAINED in work.success:

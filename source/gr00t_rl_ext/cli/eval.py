@@ -16,6 +16,7 @@ from gr00t_rl_ext.cli.arguments import parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets
 from gr00t_rl_ext.cli.run_directory import model_file
+from gr00t_rl_ext.files import write_whole
 from gr00t_rl_ext.runs import kept
 
 BASE = "base"
@@ -141,7 +142,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         report.save(evaluations, arguments.out)
         table = arguments.out.with_suffix(".md")
-        report.write_whole(table, report.markdown_table(rows))
+        write_whole(table, report.markdown_table(rows))
         print(f"results: {arguments.out}\ntable:   {table}")
     return 0
 

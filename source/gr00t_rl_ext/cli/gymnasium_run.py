@@ -168,7 +168,7 @@ def _learn(
     from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-    from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
+    from gr00t_rl_ext.runners.config import for_installed_rsl_rl
     from gr00t_rl_ext.runs.guard import guard
 
     # before the runner is made, which joins the processes

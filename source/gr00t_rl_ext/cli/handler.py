@@ -43,7 +43,7 @@ def run(
         if expand is not None:
             given, continued = expand(given)
         arguments = parse(given, program, description)
-        arguments.continued = continued
+        arguments.given, arguments.continued = given, continued
         prepare_assets(arguments.task, arguments.assets)
         if arguments.device is None:
             arguments.device = default_device()

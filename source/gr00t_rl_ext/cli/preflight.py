@@ -103,7 +103,7 @@ def choose_checkpoint(arguments: Arguments) -> Path | None:
         return None
     found = find_checkpoint(arguments.checkpoint, arguments.task, arguments.agent)
     if found is not None:
-        at = len(arguments.forwarded) - 1 - arguments.forwarded[::-1].index("--checkpoint")
+        at = arguments.forwarded.index("--checkpoint")
         arguments.forwarded[at + 1] = arguments.checkpoint = str(found)
     return found
 
@@ -122,6 +122,12 @@ _ALSO = {
 """Flag -> the fields that it sets, after any override."""
 
 
+def _given(arguments: Arguments, flag: str) -> Any:
+    """What a flag got, whether it is read here or by Isaac Lab; None: it is not there."""
+    value = getattr(arguments, flag, None)
+    return arguments.option(flag) if value is None else value
+
+
 def check_conflicts(arguments: Arguments) -> None:
     """Check that no flag and override set the same field to different values: the flag would win in silence.
 
@@ -130,8 +136,7 @@ def check_conflicts(arguments: Arguments) -> None:
     """
     values = {item.lstrip("+~").partition("=")[0]: item.partition("=")[2] for item in arguments.overrides}
     for flag, fields in _ALSO.items():
-        given = getattr(arguments, flag, None)
-        given = arguments.option(flag) if given is None else given
+        given = _given(arguments, flag)
         for field in fields:
             if given is not None and field in values and values[field].strip("'\"") != str(given):
                 raise UsageError(
@@ -147,8 +152,7 @@ def check_counts(arguments: Arguments) -> None:
         UsageError: One is no number, or too small.
     """
     for flag, least in (("video_length", 1), ("video_interval", 1), ("seed", -1)):
-        given = getattr(arguments, flag, None)
-        given = arguments.option(flag) if given is None else given
+        given = _given(arguments, flag)
         if given is None:
             continue
         try:

@@ -34,17 +34,17 @@ def expand(argv: Sequence[str]) -> tuple[list[str], Path | None]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume", nargs="?", const=LATEST)
-    parser.add_argument("--task")
-    parser.add_argument("--agent")
-    known, _ = parser.parse_known_args(argv)
+    known, given = parser.parse_known_args(argv)
     if known.resume is None:
         return list(argv), None
-    given = _without_resume(argv)
-    if known.resume.startswith("-") or is_override(known.resume):
+    if is_override(known.resume):
         # the flag stands before an override
         given.append(known.resume)
         known.resume = LATEST
-    run = newest_run(str(COMMAND), known.task, known.agent) if known.resume == LATEST else Path(known.resume)
+    parser.add_argument("--task")
+    parser.add_argument("--agent")
+    named, _ = parser.parse_known_args(given)
+    run = newest_run(str(COMMAND), named.task, named.agent) if known.resume == LATEST else Path(known.resume)
     print(f"Going on with the run {run}")
     if any(item.partition("=")[0] == "--checkpoint" for item in given):
         raise UsageError("--resume goes on from the last checkpoint of the run. Leave --checkpoint away.")
@@ -56,18 +56,6 @@ def _for_processes(arguments: list[str]) -> list[str]:
     """A run may go on in another number of processes, which torchrun tells."""
     single = [item for item in arguments if item != "--distributed"]
     return [*single, "--distributed"] if int(os.getenv("WORLD_SIZE", "1")) > 1 else single
-
-
-def _without_resume(argv: Sequence[str]) -> list[str]:
-    items, kept = iter(argv), []
-    for item in items:
-        if item == "--resume":
-            following = next(items, None)
-            if following is not None and following.startswith("-"):
-                kept.append(following)
-        elif not item.startswith("--resume="):
-            kept.append(item)
-    return kept
 
 
 def _recorded(run: Path) -> Command:

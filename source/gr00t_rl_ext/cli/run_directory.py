@@ -17,6 +17,7 @@ from pathlib import Path
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.runs import kept
 from gr00t_rl_ext.runs.resumption import COMMAND
+from gr00t_rl_ext.runs.run_lock import RunLock
 
 LOGS = Path("logs", "rsl_rl")
 
@@ -40,12 +41,15 @@ def reserved(
 
     Raises:
         UsageError: A name would leave the folder of logs, or the user's stamp belongs to another run.
+        ValueError: The run that goes on has not ended.
     """
     for option, name in (("experiment_name", experiment), ("run_name", run_name), ("run_timestamp", stamp or "")):
         if Path(name).name != name:
             raise UsageError(f"{option} is {name!r}; expected a plain name, which stays below {LOGS}.")
     if continued is not None:
         assert stamp is not None
+        # refused before the simulator starts; the training itself keeps it
+        RunLock(continued)
         yield continued, stamp
         return
     try:

@@ -19,7 +19,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.evaluation.episodes import EvaluationError
-from gr00t_rl_ext.runners.construction import for_installed_rsl_rl
+from gr00t_rl_ext.runners.config import for_installed_rsl_rl
 from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint
 
 _POLICY = ("actor_state_dict", "gr00t_state_dict")

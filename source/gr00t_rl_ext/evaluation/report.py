@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -34,6 +33,7 @@ from gr00t_rl_ext.evaluation.statistics import (
     compare_successes,
     wilson_interval,
 )
+from gr00t_rl_ext.files import write_whole
 
 SCHEMA_VERSION = 1
 """Of the file. Raised with every change that makes readers and files of other versions misfits."""
@@ -283,17 +283,6 @@ def save(evaluations: Sequence[Evaluation], file: Path) -> None:
     ]
     listed = ",\n".join(f"    {{\n{document}\n    }}" for document in documents)
     write_whole(file, f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "evaluations": [\n{listed}\n  ]\n}}\n')
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a text file, whose folder is made. It is there completely or not at all, or as it was before."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 _EVALUATIONS = TypeAdapter(tuple[Evaluation, ...])

@@ -23,9 +23,9 @@ from rsl_rl.utils.logger import Logger
 from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from gr00t_rl_ext.runs.log_state import restore_log_state
 from gr00t_rl_ext.runs.provenance import write_repository_states
-from gr00t_rl_ext.runs.random_state import restore_rng_state, rng_state
+from gr00t_rl_ext.runs.random_state import restore_rng_state
 from gr00t_rl_ext.runs.resumption import check_flag, is_continued
-from gr00t_rl_ext.runs.supervision import BEGUN_AT, Supervision, of_runner
+from gr00t_rl_ext.runs.supervision import BEGUN_AT, Supervision, checkpoint_of, of_runner
 
 _GO_ON = "_gr00t_rl_ext_environments_go_on"
 
@@ -109,10 +109,10 @@ def _configure_ranks(self: OnPolicyRunner) -> None:
 
 def _save(self: OnPolicyRunner, path: str, infos: dict | None = None) -> None:
     supervision = of_runner(self)
-    content = self.alg.save() | {"rng_state": rng_state(), "iter": self.current_learning_iteration, "infos": infos}
+    content = checkpoint_of(self, infos)
     if supervision is None:
         write_checkpoint(content, Path(path))
-    elif not supervision.write(content | supervision.state(), Path(path)):
+    elif not supervision.write(content, Path(path)):
         return
     self.logger.save_model(path, self.current_learning_iteration)
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from gr00t_rl_ext.files import write_whole
+
 INDEX = "checkpoints.json"
 
 
 def write_index(directory: Path, index: dict[str, dict[str, Any]]) -> None:
-    """Write the index of a run, whole or not at all."""
-    scratch = directory / f".{INDEX}"
-    scratch.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    os.replace(scratch, directory / INDEX)
+    """Write the index of a run."""
+    write_whole(directory / INDEX, json.dumps(index, indent=1) + "\n")
 
 
 def read_index(directory: Path) -> dict[str, dict[str, Any]]:
@@ -63,7 +62,8 @@ def superfluous(index: dict[str, dict[str, Any]], keep_last: int | None) -> list
     if keep_last is None:
         return []
     in_order = sorted(index, key=lambda name: (index[name].get("iteration", 0), _number(name)))
-    return [name for name in in_order[:-keep_last] if name != best_of(index)]
+    best = best_of(index)
+    return [name for name in in_order[:-keep_last] if name != best]
 
 
 def note_evaluation(checkpoint: Path, success: float, episodes: int) -> None:

@@ -64,10 +64,6 @@ class SteadyWriter:
         """As TensorBoard's."""
         self._try("flush")
 
-    def close(self) -> None:
-        """As TensorBoard's."""
-        self._try("close")
-
     def _try(self, method: str, *arguments: Any, **options: Any) -> None:
         try:
             if self._writer is None:

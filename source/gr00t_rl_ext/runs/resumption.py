@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gr00t_rl_ext.files import write_whole
+
 COMMAND = Path("params", "command.json")
 """In the directory of a run: the arguments of its training."""
 
@@ -87,10 +89,8 @@ def record_command(directory: Path, experiment: str, run_name: str) -> None:
         arguments = [item for item in rest if item not in ("--rl_library", "rsl_rl", "--rl_library=rsl_rl")]
         # scripts/rsl_rl/train.py fills in nothing then
         arguments += ["--as_given", "--no-record"]
-    file = directory / COMMAND
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = {"arguments": arguments, "experiment": experiment, "run_name": run_name}
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(directory / COMMAND, json.dumps(content, indent=1) + "\n")
 
 
 def read_command(directory: Path) -> Command:

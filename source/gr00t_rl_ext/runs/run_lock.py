@@ -14,7 +14,7 @@ class RunLock:
     """Keeps the directory of a run for this process, as long as the object or the process lives.
 
     Isaac Lab names the directory by the second in which a training starts. Two that start in the same one would mix
-    their checkpoints and curves.
+    their checkpoints and curves, and so would one that goes on with a run that has not ended.
 
     Args:
         directory: Where the run writes. Nothing is kept where it does not exist, or on a file system without locks.
@@ -23,7 +23,7 @@ class RunLock:
         ValueError: Another training writes there.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         if not os.path.isdir(directory):
             return
         descriptor = os.open(directory, os.O_RDONLY)
@@ -32,8 +32,9 @@ class RunLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                f"Another training writes into {directory!r}: both started in the same second, under the same name."
-                " Start this one again, or give it a name of its own with --run_name."
+                f"Another training writes into {os.fspath(directory)!r}: both started in the same second, under one"
+                " name, or this one goes on with a run that has not ended. Wait for it, or start this one again with"
+                " a name of its own (--run_name)."
             ) from None
         except OSError:
             # some network file systems have no locks

@@ -25,6 +25,7 @@ from gr00t_rl_ext.runs.log_state import SteadyWriter, log_state
 from gr00t_rl_ext.runs.options import WHERE, CheckpointOptions
 from gr00t_rl_ext.runs.random_state import rng_state
 from gr00t_rl_ext.runs.resumption import is_continued, record_command, resume_command
+from gr00t_rl_ext.runs.run_lock import RunLock
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that stop a training after the decision, or the update, in progress."""
@@ -49,6 +50,13 @@ def of_runner(runner: Any) -> Supervision | None:
     return runner.__dict__.get(_ATTRIBUTE)
 
 
+def checkpoint_of(runner: Any, infos: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All that a checkpoint of a runner holds."""
+    supervision = of_runner(runner)
+    content = {"rng_state": rng_state(), "iter": runner.current_learning_iteration, "infos": infos}
+    return runner.alg.save() | content | ({} if supervision is None else supervision.state())
+
+
 class Stopped(BaseException):
     """A signal ends the training."""
 
@@ -71,7 +79,8 @@ class Supervision:
         iterations: Iterations to make; of the whole run where one goes on.
 
     Raises:
-        ValueError: The run is at its end, or the disk has no space for a checkpoint.
+        ValueError: The run is at its end, another training writes into its directory, or the disk has no space for a
+            checkpoint.
     """
 
     def __init__(self, runner: Any, iterations: int) -> None:
@@ -101,6 +110,7 @@ class Supervision:
         """When, and after how many iterations, the latest checkpoint was written."""
         self._unwritten: OSError | None = None
         self._score: float | None = None
+        self._lock: RunLock | None = None
         self._writes = self._directory is not None and not self._logger.disable_logs
         self._handlers: dict[int, Any] = {}
         self._before: dict[tuple[Any, str], Any] = {}
@@ -108,9 +118,14 @@ class Supervision:
     # The time in which it watches
 
     def __enter__(self) -> Supervision:
-        if self._writes:
-            self._prepare_directory()
         setattr(self._runner, _ATTRIBUTE, self)
+        try:
+            if self._writes:
+                self._prepare_directory()
+        except BaseException:
+            self._lock = None
+            delattr(self._runner, _ATTRIBUTE)
+            raise
         watched = {
             (self._logger, "process_env_step"): self._after_decision,
             (self._logger, "log"): self._after_iteration,
@@ -135,6 +150,7 @@ class Supervision:
                 delattr(place, name) if before is None else setattr(place, name, before)
             if (writer := self._logger.writer) is not None and hasattr(writer, "flush"):
                 writer.flush()
+            self._lock = None
             delattr(self._runner, _ATTRIBUTE)
         if isinstance(error, Stopped):
             assert self._signal is not None
@@ -295,9 +311,8 @@ class Supervision:
         if self._unwritten is None:
             return
         other = Path(tempfile.mkdtemp(prefix="gr00t_rl_ext_")) / file.name
-        content = self._alg.save() | {"infos": None} | self.state()
         try:
-            write_checkpoint(content, other)
+            write_checkpoint(checkpoint_of(self._runner), other)
         except OSError:
             raise self._unwritten from None
         print(f"WARNING: the directory of the run cannot be written. What was learned is in {str(other)!r}.")
@@ -320,6 +335,7 @@ class Supervision:
         directory = self._directory
         assert directory is not None
         directory.mkdir(parents=True, exist_ok=True)
+        self._lock = RunLock(directory)
         remove_scratch(directory)
         if self.is_continued:
             # what lies beyond the checkpoint was made by the iterations that are made again
@@ -360,8 +376,7 @@ class Supervision:
 
     def _size(self) -> int:
         """Bytes of a checkpoint, with the two moments of an optimizer that has made no step yet."""
-        parts = self._alg.save(), rng_state(), self.state()
-        size = sum(tensor.nbytes + _PER_TENSOR for part in parts for tensor in _tensors(part))
+        size = sum(tensor.nbytes + _PER_TENSOR for tensor in _tensors(checkpoint_of(self._runner)))
         optimizer = getattr(getattr(self._alg, "updater", self._alg), "optimizer", None)
         if optimizer is not None and not optimizer.state:
             size += 2 * sum(p.nbytes for group in optimizer.param_groups for p in group["params"])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -84,12 +85,8 @@ def check_task(env_cfg: Any) -> None:
 def _check(config: Any, name: str, where: str, possible: Callable[[Any], bool], expected: str) -> None:
     value = getattr(config, name, None)
     # a field that the config still leaves open
-    if value is not None and not callable(value) and not _is_missing(value) and not possible(value):
+    if value not in (None, dataclasses.MISSING) and not possible(value):
         raise ValueError(f"`{where}` is {value!r}; expected {expected}.")
-
-
-def _is_missing(value: Any) -> bool:
-    return type(value).__name__ in ("_MISSING_TYPE", "MISSING")
 
 
 def _is_integer(value: Any) -> bool:

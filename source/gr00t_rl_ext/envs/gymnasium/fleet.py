@@ -85,11 +85,7 @@ class Fleet:
             ValueError: The task cannot work.
             WorkerError: Something failed in a worker, or it ended.
         """
-        if not self._connections:
-            raise _closed()
-        for index, values in arguments.items():
-            self._send(index, (method, values))
-        results = {index: self._receive(index) for index in arguments}
+        results = self._exchange(method, arguments)
         failures = [result for result in results.values() if isinstance(result, Exception)]
         if failures:
             self.close()
@@ -106,9 +102,8 @@ class Fleet:
             ValueError: The task cannot work.
             WorkerError: Something failed in a worker, or too many have ended.
         """
-        for index, values in arguments.items():
-            self._send(index, (method, values))
-        failures = [result for index in arguments if isinstance(result := self._receive(index), Exception)]
+        results = self._exchange(method, arguments)
+        failures = [result for result in results.values() if isinstance(result, Exception)]
         ended = [failure for failure in failures if isinstance(failure, WorkerEndedError)]
         if len(ended) < len(failures) or self.restarts + len(ended) > self._cfg.max_worker_restarts:
             self.close()
@@ -123,6 +118,14 @@ class Fleet:
             )
             self._restart(failure.worker)
         return [failure.worker for failure in ended]
+
+    def _exchange(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """What each worker returned, or the exception to raise."""
+        if not self._connections:
+            raise _closed()
+        for index, values in arguments.items():
+            self._send(index, (method, values))
+        return {index: self._receive(index) for index in arguments}
 
     def call_for(self, method: str, env_ids: Sequence[int]) -> None:
         """Let workers call a method for those of these environments that each has."""

@@ -176,7 +176,8 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         if self._group_size is not None:
             arrays.call("step", dict.fromkeys(awake, ()))
             return None
-        before = {name: arrays[name].copy() for name in ("flat", IMAGES) if name in arrays}
+        # what a bootstrap would read of the state that is decided on
+        before = {name: arrays[name].copy() for name in ("flat", IMAGES) if f"{FINAL}{name}" in arrays}
         restarted = arrays.call_or_restart("step", dict.fromkeys(awake, ()))
         if not restarted:
             return None
@@ -190,8 +191,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             # as a time-out in the state that was decided on, of which nothing came
             arrays["truncated"][part] = True
             for name, values in before.items():
-                if f"{FINAL}{name}" in arrays:
-                    arrays[f"{FINAL}{name}"][part] = values[part]
+                arrays[f"{FINAL}{name}"][part] = values[part]
         arrays.call_for("reset", np.flatnonzero(dropped).tolist())
         return dropped
 
