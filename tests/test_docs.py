@@ -38,7 +38,7 @@ def test_the_task_of_contributing_resolves_and_passes_its_test(tmp_path: Path, m
     """Files made of the walkthrough's code are a task with agents, and what it tests holds."""
     import gymnasium as gym
 
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
 
     text = (ROOT / "CONTRIBUTING.md").read_text().split("## Add a task")[1].split("## Add a robot")[0]
     registration, mdp, env_cfg, agents, tests = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -53,7 +53,7 @@ def test_the_task_of_contributing_resolves_and_passes_its_test(tmp_path: Path, m
     try:
         exec(tests, names)
         for agent in ("gr00t_adapter_ppo", "gr00t_flow_ppo"):
-            env, recipe = preflight.check_resolved("My-Hover-Franka-v0", agent, [])
+            env, recipe = checks.check_resolved("My-Hover-Franka-v0", agent, [])
             assert "hover" in recipe.experiment_name
             assert env.instruction == "hold the gripper above the red cube"
             assert recipe.algorithm.bootstrap_time_outs is False

@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "robot": {"gr00t"},
     "starters": {"gr00t", "cache"},
     "policy": {"gr00t", "robot", "cache", "options", "starters"},
-    "runs": {"options", "files"},
+    "preflight": {"envs", "robot.task_spec", "options", "files"},
+    "runs": {"options", "files", "preflight"},
     "algorithms": {"policy", "gr00t", "robot", "footprint", "options", "runs", "envs.groups", "envs.decision"},
     "runners": {"algorithms", "runs", "policy", "gr00t", "envs.decision"},
     "imitation": {"evaluation", "policy", "robot", "gr00t", "envs", "cache", "progress"},
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "algorithms.configs",
         "algorithms.baseline",
         "runs.configs",
+        "preflight.configs",
         "robot",
     },
 }

@@ -15,9 +15,9 @@ import torch
 from gr00t_rl_ext.cli import arguments as cli_arguments
 from gr00t_rl_ext.cli import before_after, profile
 from gr00t_rl_ext.cli.handler import UsageError
+from gr00t_rl_ext.envs.episodes import Episodes
 from gr00t_rl_ext.evaluation import report
 from gr00t_rl_ext.evaluation.comparison import telling
-from gr00t_rl_ext.evaluation.episodes import Episodes
 from gr00t_rl_ext.evaluation.report import Evaluation
 from gr00t_rl_ext.starters import starter_of
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from gr00t_rl_ext.algorithms.checkpoint import FORMAT
+from gr00t_rl_ext.cli import checks, play, train
 from gr00t_rl_ext.cli import eval as cli_eval
-from gr00t_rl_ext.cli import play, preflight, train
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.envs.gymnasium import vec_env
 from gr00t_rl_ext.tasks import recipes
@@ -83,19 +83,19 @@ def test_all_checkpoints_of_an_evaluation_are_checked(tmp_path: Path, capsys: py
 
 def test_what_cannot_be_told_here_is_left_to_what_loads_it(tmp_path: Path) -> None:
     agent_cfg = recipes.Gr00tFlowPpoRunnerCfg()
-    preflight.check_plays(agent_cfg, None)
+    checks.check_plays(agent_cfg, None)
     damaged = tmp_path / "model_1.pt"
     damaged.write_bytes(b"nothing")
     with pytest.raises(UsageError, match="model_1.pt' is no checkpoint of a run, or is truncated"):
-        preflight.check_plays(agent_cfg, damaged)
-    preflight.check_plays(agent_cfg, written(damaged, "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"))
+        checks.check_plays(agent_cfg, damaged)
+    checks.check_plays(agent_cfg, written(damaged, "gr00t_rl_ext.policy.flow_actor:Gr00tFlowActor"))
     # rsl_rl's own agent, which knows nothing of ours
-    preflight.check_plays(recipes.RslRlMlpPpoRunnerCfg(), written(damaged))
-    preflight.check_plays({"params": {"config": {}}}, damaged)
+    checks.check_plays(recipes.RslRlMlpPpoRunnerCfg(), written(damaged))
+    checks.check_plays({"params": {"config": {}}}, damaged)
     torch.save({"actor_state_dict": {}, "iter": 3}, damaged)
-    preflight.check_plays(recipes.RslRlMlpPpoRunnerCfg(), damaged)
+    checks.check_plays(recipes.RslRlMlpPpoRunnerCfg(), damaged)
     with pytest.raises(UsageError, match=r"was not written by gr00t_rl_ext .* use `--agent rsl_rl_cfg_entry_point`"):
-        preflight.check_plays(agent_cfg, damaged)
+        checks.check_plays(agent_cfg, damaged)
 
 
 @pytest.mark.parametrize("main", [train.main, play.main, cli_eval.main], ids=["train", "play", "eval"])
@@ -132,6 +132,6 @@ def test_the_advised_settings_are_accepted(recorded: dict[str, float], tmp_path:
     file = written(tmp_path / "model_3.pt", residual, recorded)
     agent_cfg = recipes.Gr00tResidualPpoRunnerCfg()
     with pytest.raises(UsageError, match=r"Add to the command line: agent.actor.residual_scale=1$"):
-        preflight.check_plays(agent_cfg, file)
+        checks.check_plays(agent_cfg, file)
     agent_cfg.actor.residual_scale = 1.0
-    preflight.check_plays(agent_cfg, file)
+    checks.check_plays(agent_cfg, file)

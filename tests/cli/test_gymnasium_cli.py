@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,7 +18,7 @@ import torch
 import yaml
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import play, preflight, train
+from gr00t_rl_ext.cli import checks, play, train
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.summary import read_scalars
 from gr00t_rl_ext.tasks import compatibility
@@ -121,7 +122,7 @@ def test_other_tasks_are_told_of_the_prefix(capsys: pytest.CaptureFixture[str]) 
     assert train.main(["--task", "CartPole-v1", "--device", "cpu"]) == 2
     assert "Use --task gym:CartPole-v1." in capsys.readouterr().err
     with pytest.raises(UsageError, match="Tasks of Gymnasium begin with gym:, such as gym:FetchReach-v4"):
-        preflight.find_task("Isaac-Nothing")
+        checks.find_task("Isaac-Nothing")
     with pytest.raises(SystemExit):
         cli_arguments.parse(["--help"], "train.py", "")
     assert "gym:FetchPickAndPlace-v4" in capsys.readouterr().out
@@ -256,3 +257,40 @@ def test_fetch_trains_as_a_program_without_a_simulator(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "heavy: []" in done.stdout
     assert (tmp_path / "logs" / "rsl_rl" / "mlp_ppo_fetchreach_v4" / "run" / "model_0.pt").is_file()
+
+
+STARTER = ("--task", "gym:FetchPickAndPlace-v4", "--agent", "gr00t_ppo", "--device", "cpu", "--num_envs", "8")
+
+
+def test_a_preflight_trains_nothing_and_tells_how_the_policy_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*STARTER, "--preflight", "agent.preflight.episodes=8"]) == 0
+    output = capsys.readouterr().out
+    assert "Preflight (2 random and 2 policy decisions in 8 environments, 8 episodes" in output
+    for subject in ("camera front", "state.gripper_position", "instruction", "actions", "ratio", "memory", "policy"):
+        assert re.search(rf"(?m)^  ok +{re.escape(subject)}: ", output), subject
+    assert "Learning iteration" not in output
+    (report,) = (tmp_path / "logs").glob("rsl_rl/*/*/params/preflight.json")
+    assert str(report) in output.replace("\n", "")
+    assert not list((tmp_path / "logs").rglob("model_*.pt"))
+    assert train.main(["--resume", str(report.parents[1]), "--preflight"]) == 2
+
+
+def test_the_first_command_evaluates_before_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With the starter policy; what it leaves for people and for programs."""
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*STARTER, "--max_iterations", "2", "--evaluate", "8", "agent.num_steps_per_env=5"]) == 0
+    output = capfd.readouterr().out
+    (run,) = (tmp_path / "logs" / "rsl_rl").glob("*/*")
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["episodes"] == 8
+    assert 0.0 <= summary["before"]["success"] <= 1.0
+    assert 0.0 <= summary["p_value"] <= 1.0
+    assert (run / "curve.png").stat().st_size > 10_000
+    assert list(run.rglob("*.mp4")), "the video of both"
+    assert "base" in output
+    assert "model_1" in output

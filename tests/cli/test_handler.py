@@ -14,7 +14,7 @@ import pytest
 from gr00t_rl_ext import cache
 from gr00t_rl_ext.algorithms.finite import DivergedError, SkippedSteps
 from gr00t_rl_ext.algorithms.options import PpoOptions
-from gr00t_rl_ext.cli import handler, preflight
+from gr00t_rl_ext.cli import checks, handler
 
 
 def test_what_our_code_refuses_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,10 +75,10 @@ def test_a_logger_without_its_key_is_refused_before_anything_is_built(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ValueError, match=message):
-        preflight.check_logger(logger)
+        checks.check_logger(logger)
 
 
 def test_loggers_that_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     for logger in (None, "tensorboard", "wandb"):
-        preflight.check_logger(logger)
+        checks.check_logger(logger)

@@ -13,7 +13,7 @@ from tiny_policy import observations
 
 from gr00t_rl_ext.algorithms.ppo import Gr00tPPO
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import export, preflight, profile, train
+from gr00t_rl_ext.cli import checks, export, profile, train
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.mlp import MlpActor
 from gr00t_rl_ext.robot.task_spec import TaskSpec
@@ -26,12 +26,12 @@ TASKS = ("Isaac-Stack-Cube-Franka-v0", "Isaac-Stack-Cube-Franka-IK-Rel-v0")
 def test_it_is_checked_and_described_as_an_agent_without_gr00t(task: str) -> None:
     arguments = cli_arguments.parse(["--task", task, "--agent", "mlp_ppo"], "train.py", "")
     arguments.device = "cpu"
-    agent_cfg = preflight.check_arguments(arguments)
+    agent_cfg = checks.check_arguments(arguments)
     assert compatibility.gr00t_config(agent_cfg) is None
     chosen = profile.choose(arguments, agent_cfg)
     profile.apply(chosen, arguments)
     assert (arguments.num_envs, arguments.max_iterations) == (64, 50)
-    rows = profile.describe(chosen, arguments, *preflight.check_resolved(task, arguments.agent, arguments.overrides))
+    rows = profile.describe(chosen, arguments, *checks.check_resolved(task, arguments.agent, arguments.overrides))
     assert rows["iterations"] == "50 of 32 decisions per environment"
     assert not {"GR00T", "cameras", "chunk"} & rows.keys()
 
@@ -40,7 +40,7 @@ def test_its_fields_can_be_overridden_and_misspelt_ones_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _, cfg = preflight.resolve_configs(TASKS[0], "mlp_ppo", ["agent.actor.distribution_cfg.init_std=0.3"])
+    _, cfg = checks.resolve_configs(TASKS[0], "mlp_ppo", ["agent.actor.distribution_cfg.init_std=0.3"])
     assert cfg.actor.distribution_cfg.init_std == 0.3
     command = ["--task", TASKS[0], "--agent", "mlp_ppo", "--device", "cpu"]
     assert train.main([*command, "agent.actor.gr00t.checkpoint=/x"]) == 2

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from isaaclab.utils.io import dump_yaml
 
-from gr00t_rl_ext.cli import preflight
+from gr00t_rl_ext.cli import checks
 from gr00t_rl_ext.cli.arguments import with_quoted_names
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.run_settings import RunSettings
@@ -27,7 +27,7 @@ def configs(task: str, overrides: list[str]) -> tuple[Any, Any]:
     if task == PICK:
         env_cfg, agent_cfg = resolution.resolve(task, AGENT[task], [with_quoted_names(item) for item in overrides])
         return env_cfg.to_dict(), agent_cfg
-    env_cfg, agent_cfg = preflight.check_resolved(task, AGENT[task], overrides)
+    env_cfg, agent_cfg = checks.check_resolved(task, AGENT[task], overrides)
     return env_cfg, agent_cfg
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_policy import SPEC, observations
 
-from gr00t_rl_ext.evaluation.episodes import EvaluationError
+from gr00t_rl_ext.envs.episodes import EvaluationError
 from gr00t_rl_ext.evaluation.remote import RemotePolicy, check_mapping, completed
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping, EmbodimentMappingError
 from gr00t_rl_ext.serving.protocol import Observation, PolicyKeys

@@ -17,9 +17,9 @@ import torch
 from tensordict import TensorDict
 from tiny_policy import SPEC, load_encoder, observations
 
+from gr00t_rl_ext.envs.episodes import Episodes, run_episodes
 from gr00t_rl_ext.envs.gymnasium.tasks import make
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-from gr00t_rl_ext.evaluation.episodes import Episodes, run_episodes
 from gr00t_rl_ext.imitation.dataset import DemonstrationDataset
 from gr00t_rl_ext.imitation.lerobot_dataset import LeRobotWriter
 from gr00t_rl_ext.imitation.rollouts import Interface, RolloutError, Rollouts, record_successes

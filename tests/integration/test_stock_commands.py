@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,12 @@ def test_stock_train(trained: Path) -> None:
     assert "Iteration 0: gradients: frozen parameters have none; norms: nothing of GR00T trains" in output
     assert "Iteration 1: stage 1 of 1: trains language_lora" in output
     assert "Iteration 1: gradients: frozen parameters have none; norms: language_lora" in output
+    assert "Preflight (2 random and 2 policy decisions" in output
     run_dir = run_directory(trained, "gr00t_adapter_stack_cube_franka")
+    tried = json.loads((run_dir / "params" / "preflight.json").read_text())["findings"]
+    assert {"camera table_cam", "camera wrist_cam", "joints of arm_action", "action.arm_action"} <= {
+        finding["subject"] for finding in tried
+    }
     scalars = read_scalars(run_dir)
     assert all(value <= 1e-5 for _, value in scalars["train/first_ratio_error"])
     # the bootstrap is one more than the decisions; the next rollout begins with it, unless a stage opened in between

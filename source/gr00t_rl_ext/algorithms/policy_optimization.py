@@ -16,12 +16,12 @@ from torch import Tensor
 from gr00t_rl_ext.algorithms.checkpoint import Checkpointed
 from gr00t_rl_ext.algorithms.options import WHERE, OptimizationOptions
 from gr00t_rl_ext.algorithms.ranks import Ranks
-from gr00t_rl_ext.algorithms.reference import Reference, warn_of_ratio
+from gr00t_rl_ext.algorithms.reference import Reference, ratio_tolerance, warn_of_ratio
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.options import read
-from gr00t_rl_ext.policy.actor import Actor
+from gr00t_rl_ext.policy.actor import Actor, Decisions
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
 from gr00t_rl_ext.policy.critic import Gr00tCritic
 from gr00t_rl_ext.policy.encoder import FEATURES
@@ -244,6 +244,31 @@ class PolicyOptimization(Checkpointed, ABC):
         recorded = tuple(parameter.detach() for parameter in self.actor.output_distribution_params)
         self.storage.record(self.encoder.kept(encoded), actions, recorded, envs)
         return actions
+
+    @torch.no_grad()
+    def ratio_error(self, obs: TensorDict) -> tuple[float, float]:
+        """Decide, and score the decisions again as an update would. Nothing of it is remembered.
+
+        Args:
+            obs: Observations, (num_envs, ...).
+
+        Returns:
+            The largest difference of a ratio to 1, and what rounding explains.
+        """
+        actor, encoded = self.actor.frozen_copy().train(), self.encoder.encode(obs)
+        with self._autocast():
+            actions = actor(encoded, stochastic_output=True)
+        recorded, kept = actor.output_distribution_params, self.encoder.kept(encoded)
+        valid = torch.ones(len(actions), actor.chunk_length, dtype=torch.bool, device=actions.device)
+        errors = []
+        # an update takes fewer decisions at once, for which kernels round otherwise
+        for rows in torch.arange(len(actions), device=actions.device).split(self.updater.part_size(self.storage)):
+            decisions = Decisions(actions[rows], tuple(values[rows] for values in recorded), valid[rows])
+            with self._autocast():
+                distribution = actor.distribution(self.encoder.complete(kept[rows]), decisions)
+            ratio = actor.scored(distribution, decisions).log_ratio(actor.score_recorded(decisions)).sum(1).exp()
+            errors.append((ratio - 1.0).abs().max())
+        return float(torch.stack(errors).max()), ratio_tolerance(*self._dtypes(), self.encoder.dtype)
 
     def _share_log(self, extras: dict[str, Any]) -> None:
         """Let the update add to what the logger reads."""

@@ -122,10 +122,15 @@ class ScoredBatch:
         return means
 
 
+def ratio_tolerance(*dtypes: torch.dtype) -> float:
+    """Largest error of a ratio that rounding explains in networks of some data types."""
+    return max(RATIO_TOLERANCE[dtype] for dtype in dtypes)
+
+
 def warn_of_ratio(iteration: int, error: float, *dtypes: torch.dtype) -> None:
     """Print a warning where the ratio between rollout and update differs from 1 by an ``error`` that rounding in the
     ``dtypes`` of the networks does not explain: then both compute different policies."""
-    tolerance = max(RATIO_TOLERANCE[dtype] for dtype in dtypes)
+    tolerance = ratio_tolerance(*dtypes)
     if not error <= tolerance:
         print(
             f"WARNING: iteration {iteration}: before the first step, a ratio between the update's policy and the"

@@ -63,6 +63,7 @@ class Arguments(argparse.Namespace):
     assets: str | None
     record: bool
     evaluate: int | None
+    preflight: bool
     continued: Path | None
     """Directory of the run that goes on (``--resume``)."""
     as_given: bool
@@ -127,6 +128,11 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
             help="Go on with a run in its own directory, from its last checkpoint; without RUN with the latest one.",
         )
         ours.add_argument(
+            "--preflight",
+            action="store_true",
+            help="Try some decisions and episodes, report what is wrong or as it should be, and train nothing.",
+        )
+        ours.add_argument(
             "--evaluate",
             type=int,
             metavar="EPISODES",
@@ -139,6 +145,8 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
             print(f"{flag} is left out: {hint}.")
             rest.remove(flag)
     known.rest = [with_quoted_names(item) for item in rest]
+    if getattr(known, "preflight", False):
+        known.rest.append("agent.preflight.only=true")
     known.overrides = [item for item in known.rest if "=" in item and not item.startswith("--")]
     known.forwarded = list(known.rest)
     for name in ("task", "agent", "num_envs", "max_iterations", "device", "run_timestamp", "checkpoint"):

@@ -145,15 +145,15 @@ class _Plan:
 def _check(arguments: argparse.Namespace, settings: RunSettings) -> _Plan:
     """Check what needs no environment, and add the run's overrides to those of the command line."""
     from gr00t_rl_ext.algorithms.checkpoint import check_header
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
     from gr00t_rl_ext.cli.export import read_model
     from gr00t_rl_ext.gr00t import Gr00tCheckpointError
     from gr00t_rl_ext.gr00t.weights import CheckpointWeights
     from gr00t_rl_ext.imitation.rollouts import Interface
 
-    preflight.check_at_least(1, arguments, "episodes", "eval-episodes", "num_envs")
-    preflight.check_at_least(0, arguments, "base-episodes", "seed")
-    preflight.check_device(arguments.device)
+    checks.check_at_least(1, arguments, "episodes", "eval-episodes", "num_envs")
+    checks.check_at_least(0, arguments, "base-episodes", "seed")
+    checks.check_device(arguments.device)
     if arguments.source == BASE and arguments.base_episodes:
         raise UsageError(
             "--base-episodes adds the base's episodes to those of --source trained. With --source base give --episodes."

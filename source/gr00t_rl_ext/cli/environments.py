@@ -28,9 +28,9 @@ def environments(
     Raises:
         ValueError: Something of it does not exist or does not fit.
     """
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
 
-    preflight.check_device(arguments.device)
+    checks.check_device(arguments.device)
     device = arguments.device or default_device()
     if is_gymnasium(arguments.task):
         from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
@@ -42,10 +42,10 @@ def environments(
         with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
             yield env, agent_cfg
         return
-    spec = preflight.find_task(arguments.task)
-    preflight.find_agent(spec, arguments.agent)
-    preflight.check_overrides(spec.id, arguments.agent, arguments.overrides)
-    cfg, agent_cfg = preflight.check_resolved(spec.id, arguments.agent, arguments.overrides)
+    spec = checks.find_task(arguments.task)
+    checks.find_agent(spec, arguments.agent)
+    checks.check_overrides(spec.id, arguments.agent, arguments.overrides)
+    cfg, agent_cfg = checks.check_resolved(spec.id, arguments.agent, arguments.overrides)
     cfg.scene.num_envs = arguments.num_envs
     cfg.sim.device = agent_cfg.device = device
     cfg.seed = agent_cfg.seed = arguments.seed

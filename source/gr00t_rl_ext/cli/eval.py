@@ -93,7 +93,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
     from gr00t_rl_ext.evaluation import comparison, remote, report
     from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
     from gr00t_rl_ext.serving.client import PolicyClient
@@ -113,7 +113,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             mapping = EmbodimentMapping.load(getattr(getattr(agent_cfg.actor, "gr00t", None), "mapping", ""))
             remote.check_mapping(client.keys(), mapping)
         for checkpoint in checkpoints.values():
-            preflight.check_plays(agent_cfg, checkpoint)
+            checks.check_plays(agent_cfg, checkpoint)
         if scales and not hasattr(getattr(agent_cfg, "actor", None), "noise_scale"):
             raise UsageError(
                 f"--noise_scale is given, but the agent {arguments.agent} does not act through GR00T's action head: its"
@@ -156,12 +156,12 @@ def check(arguments: argparse.Namespace) -> dict[str, Path | None]:
     Raises:
         UsageError: With one readable message.
     """
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
     from gr00t_rl_ext.evaluation import comparison
     from gr00t_rl_ext.evaluation.statistics import check_episodes
 
-    preflight.check_at_least(1, arguments, "episodes", "num_envs")
-    preflight.check_at_least(0, arguments, "seed", "videos")
+    checks.check_at_least(1, arguments, "episodes", "num_envs")
+    checks.check_at_least(0, arguments, "seed", "videos")
     check_episodes(arguments.episodes, arguments.half_width)
     if arguments.out is not None and arguments.out.suffix != ".json":
         raise UsageError(f"--out is '{arguments.out}'; expected a file that ends in .json.")

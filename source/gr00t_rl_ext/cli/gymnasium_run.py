@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gr00t_rl_ext.cli import before_after, preflight, profile, summary
+from gr00t_rl_ext.cli import before_after, checks, profile, summary
 from gr00t_rl_ext.cli.arguments import Arguments
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.processes import Process
@@ -32,7 +32,7 @@ def train(arguments: Arguments) -> int:
     """Train. Returns the exit code."""
     if (starter := profile.starter_profile(arguments)) is not None:
         profile.apply(starter, arguments)
-    preflight.check_at_least(0, arguments, "evaluate")
+    checks.check_at_least(0, arguments, "evaluate")
     _parse_rest(arguments, playing=False)
     process = Process.current(arguments.distributed)
     arguments.device = process.device(str(arguments.device))
@@ -43,9 +43,9 @@ def train(arguments: Arguments) -> int:
 def _train(arguments: Arguments, process: Process) -> int:
     env_cfg, agent_cfg = _resolve(arguments)
     compatibility.check_agent(agent_cfg, resolution.observations_of(env_cfg), env_cfg.num_envs)
-    preflight.check_logger(agent_cfg.logger)
+    checks.check_logger(agent_cfg.logger)
     resumed = _checkpoint(arguments) if arguments.checkpoint else None
-    preflight.check_plays(agent_cfg, resumed)
+    checks.check_plays(agent_cfg, resumed)
     names = agent_cfg.experiment_name, agent_cfg.run_name
     # explore apart, as Isaac Lab's processes do
     agent_cfg.seed += process.rank
@@ -59,7 +59,7 @@ def _train(arguments: Arguments, process: Process) -> int:
         run_dir, _ = process.share_run(run)
         summary.print_table("Training", _description(arguments, env_cfg, agent_cfg, process.count))
         seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, writes=process.rank == 0)
-        if process.rank > 0:
+        if process.rank > 0 or checks.only_tries(agent_cfg):
             return 0
         places = summary.places(run_dir)
         if arguments.record and not arguments.evaluate:
@@ -80,7 +80,7 @@ def play(arguments: Arguments) -> int:
     env_cfg, agent_cfg = _resolve(arguments)
     arguments.checkpoint = arguments.checkpoint or "latest"
     checkpoint = _checkpoint(arguments)
-    preflight.check_plays(agent_cfg, checkpoint)
+    checks.check_plays(agent_cfg, checkpoint)
     print(f"Playing {checkpoint}")
     print(_play(env_cfg, agent_cfg, checkpoint, arguments.video))
     return 0
@@ -124,10 +124,10 @@ def _resolve(arguments: Arguments) -> tuple[Any, Any]:
     """Both configs, checked as far as that is possible without environments."""
     from isaaclab_rl.entrypoints.common import resolve_seed
 
-    preflight.check_at_least(1, arguments, "num_envs", "max_iterations")
-    preflight.check_counts(arguments)
-    preflight.check_conflicts(arguments)
-    preflight.check_device(arguments.device)
+    checks.check_at_least(1, arguments, "num_envs", "max_iterations")
+    checks.check_counts(arguments)
+    checks.check_conflicts(arguments)
+    checks.check_device(arguments.device)
     seed = resolve_seed(-1) if arguments.seed == -1 else arguments.seed
     env_cfg, agent_cfg = resolution.resolve(
         str(arguments.task), arguments.agent, arguments.overrides, arguments.num_envs, str(arguments.device), seed
@@ -200,9 +200,9 @@ def _learn(
 
 def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, film: bool) -> str:
     """Play an episode in each environment; a line on them, and one on the video."""
+    from gr00t_rl_ext.envs.episodes import run_episodes
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
     from gr00t_rl_ext.evaluation import footage
-    from gr00t_rl_ext.evaluation.episodes import run_episodes
     from gr00t_rl_ext.evaluation.policies import load_policy
 
     with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:

@@ -22,12 +22,12 @@ def _play(arguments: Arguments) -> int:
 
         return gymnasium_run.play(arguments)
 
-    from gr00t_rl_ext.cli import preflight, profile
+    from gr00t_rl_ext.cli import checks, profile
     from gr00t_rl_ext.tasks import compatibility
 
-    agent_cfg = preflight.check_arguments(arguments)
-    _, resolved = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
-    preflight.check_plays(resolved, preflight.choose_checkpoint(arguments))
+    agent_cfg = checks.check_arguments(arguments)
+    _, resolved = checks.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
+    checks.check_plays(resolved, checks.choose_checkpoint(arguments))
     if arguments.num_envs is None and arguments.device == "cpu" and compatibility.gr00t_config(agent_cfg):
         arguments.forwarded += ["--num_envs", str(profile.SMALL_GR00T.num_envs)]
 

@@ -72,12 +72,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _record(arguments: argparse.Namespace) -> int:
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
     from gr00t_rl_ext.imitation.lerobot_dataset import check_target
 
     prepare_assets(arguments.task, arguments.assets)
-    preflight.check_at_least(1, arguments, "episodes", "num_envs")
-    preflight.check_at_least(0, arguments, "seed")
+    checks.check_at_least(1, arguments, "episodes", "num_envs")
+    checks.check_at_least(0, arguments, "seed")
     if not 0.0 <= arguments.noise_std <= 1.0:
         raise UsageError(f"--noise_std is {arguments.noise_std}; expected 0 to 1, the range of an action.")
     if arguments.resume and arguments.overwrite:
@@ -106,14 +106,14 @@ def _apply_groups(arguments: argparse.Namespace) -> None:
 
 def _find_task(task: str) -> str:
     """The full id of a task that has an expert."""
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
     from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.tasks.gymnasium import resolution
 
     if is_gymnasium(task):
         resolution.check_exists(task)
     else:
-        task = preflight.find_task(task).id
+        task = checks.find_task(task).id
     if task not in EXPERTS:
         raise UsageError(
             f"There is no scripted expert for {task}. There is one for: {', '.join(EXPERTS)}. Demonstrations of other"

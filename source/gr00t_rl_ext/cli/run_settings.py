@@ -113,9 +113,9 @@ class RunSettings:
             from gr00t_rl_ext.tasks.gymnasium import resolution
 
             return resolution.resolve(self.task, agent, overrides)[1]
-        from gr00t_rl_ext.cli import preflight
+        from gr00t_rl_ext.cli import checks
 
-        return preflight.check_resolved(preflight.find_task(self.task).id, agent, overrides)[1]
+        return checks.check_resolved(checks.find_task(self.task).id, agent, overrides)[1]
 
     def _of_gymnasium(self) -> list[tuple[str, Any]]:
         from gr00t_rl_ext.envs.gymnasium.tasks import task_cfg
@@ -136,12 +136,12 @@ class RunSettings:
     def _of_isaac_lab(self, agent: str, given: list[str]) -> list[tuple[str, Any]]:
         from isaaclab.utils import to_dict
 
-        from gr00t_rl_ext.cli import preflight
+        from gr00t_rl_ext.cli import checks
 
-        spec = preflight.find_task(self.task)
-        preflight.find_agent(spec, agent)
-        preflight.check_overrides(spec.id, agent, given)
-        env_cfg, _ = preflight.resolve_configs(spec.id, agent, given)
+        spec = checks.find_task(self.task)
+        checks.find_agent(spec, agent)
+        checks.check_overrides(spec.id, agent, given)
+        env_cfg, _ = checks.resolve_configs(spec.id, agent, given)
         found = list(_changes(self.env, _load(yaml.dump(to_dict(env_cfg))), "env"))
         if unknown := [path for path, value in found if value is _UNKNOWN]:
             shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")

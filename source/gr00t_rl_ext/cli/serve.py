@@ -59,7 +59,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _serve(arguments: argparse.Namespace) -> int:
     import torch
 
-    from gr00t_rl_ext.cli import preflight, summary
+    from gr00t_rl_ext.cli import checks, summary
     from gr00t_rl_ext.policy.assumptions import print_assumptions
     from gr00t_rl_ext.serving.protocol import N1_5, NESTED, Request, RequestError
     from gr00t_rl_ext.serving.server import PolicyServer
@@ -68,7 +68,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--port is {arguments.port}; expected 1 to 65535, or 0 for any that is free.")
     if arguments.noise_scale is not None and not 0 <= arguments.noise_scale < float("inf"):
         raise UsageError(f"--noise_scale is {arguments.noise_scale}; expected a finite number of at least 0.")
-    preflight.check_device(arguments.device)
+    checks.check_device(arguments.device)
     changes = gr00t_fields(arguments.overrides)
     torch.manual_seed(arguments.seed)
     policy, what = load(arguments, changes)

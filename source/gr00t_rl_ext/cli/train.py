@@ -33,20 +33,20 @@ def _train(arguments: Arguments) -> int:
 
         return gymnasium_run.train(arguments)
 
-    from gr00t_rl_ext.cli import before_after, preflight, profile, summary
+    from gr00t_rl_ext.cli import before_after, checks, profile, summary
     from gr00t_rl_ext.cli.run_directory import reserved
     from gr00t_rl_ext.runs.resumption import record_command, started_by
     from gr00t_rl_ext.tasks import compatibility
 
-    agent_cfg = preflight.check_arguments(arguments)
+    agent_cfg = checks.check_arguments(arguments)
     chosen = profile.choose(arguments, agent_cfg)
     user_overrides = list(arguments.overrides)
     profile.apply(chosen, arguments)
-    preflight.check_at_least(0, arguments, "evaluate")
-    env_cfg, agent_cfg = preflight.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
+    checks.check_at_least(0, arguments, "evaluate")
+    env_cfg, agent_cfg = checks.check_resolved(str(arguments.task), arguments.agent, arguments.overrides)
     compatibility.check_agent(agent_cfg, env_cfg, arguments.num_envs or env_cfg.scene.num_envs)
-    preflight.check_plays(agent_cfg, preflight.choose_checkpoint(arguments))
-    preflight.check_logger(arguments.option("logger") or getattr(agent_cfg, "logger", None))
+    checks.check_plays(agent_cfg, checks.choose_checkpoint(arguments))
+    checks.check_logger(arguments.option("logger") or getattr(agent_cfg, "logger", None))
     summary.print_table("Training", profile.describe(chosen, arguments, env_cfg, agent_cfg))
 
     from isaaclab_rl.entrypoints import run_train_cli
@@ -60,7 +60,7 @@ def _train(arguments: Arguments) -> int:
         start = time.perf_counter()
         status = run_train_cli(["--rl_library", "rsl_rl", *arguments.forwarded, "--run_timestamp", stamp])
         seconds = time.perf_counter() - start
-        if status:
+        if status or checks.only_tries(agent_cfg):
             return status
         places = summary.places(run_dir)
         # a policy sees what it was trained on; the random one of a demonstration is shown by the full cameras

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gr00t_rl_ext.evaluation.episodes import Episodes, EvaluationError, run_episodes
+from gr00t_rl_ext.envs.episodes import Episodes, EvaluationError, run_episodes
 from gr00t_rl_ext.evaluation.footage import film, film_side_by_side
 from gr00t_rl_ext.evaluation.policies import Policy, load_policy
 from gr00t_rl_ext.evaluation.report import Evaluation

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gr00t_rl_ext.evaluation.episodes import Episodes, Footage, replay
+from gr00t_rl_ext.envs.episodes import Episodes, Footage, replay
 
 PIXELS = 256
 """Height and width of a view in videos of Gymnasium tasks."""

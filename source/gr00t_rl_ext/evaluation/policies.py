@@ -18,7 +18,7 @@ from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.evaluation.episodes import EvaluationError
+from gr00t_rl_ext.envs.episodes import EvaluationError
 from gr00t_rl_ext.runners.config import for_installed_rsl_rl
 from gr00t_rl_ext.runs.checkpoint_files import CheckpointFileError, read_checkpoint
 

@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from gr00t_rl_ext.algorithms.construction import required_obs_groups
-from gr00t_rl_ext.evaluation.episodes import EvaluationError
+from gr00t_rl_ext.envs.episodes import EvaluationError
 from gr00t_rl_ext.evaluation.policies import Policy
 from gr00t_rl_ext.gr00t import Embodiment
 from gr00t_rl_ext.gr00t.normalization import VectorNormalizer, VectorSpec

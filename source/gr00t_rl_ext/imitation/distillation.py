@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from gr00t_rl_ext.envs.episodes import Episodes, run_episodes
 from gr00t_rl_ext.evaluation import comparison
-from gr00t_rl_ext.evaluation.episodes import Episodes, run_episodes
 from gr00t_rl_ext.evaluation.native import native_actor
 from gr00t_rl_ext.evaluation.policies import Policy, fingerprint
 from gr00t_rl_ext.evaluation.report import Evaluation

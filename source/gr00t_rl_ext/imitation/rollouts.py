@@ -14,7 +14,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from gr00t_rl_ext.evaluation.episodes import Episodes, repeat
+from gr00t_rl_ext.envs.episodes import Episodes, repeat
 from gr00t_rl_ext.gr00t import Embodiment, load_embodiment
 from gr00t_rl_ext.imitation.lerobot_dataset import DatasetFormat, Episode, LeRobotWriter
 from gr00t_rl_ext.imitation.recording import camera_images

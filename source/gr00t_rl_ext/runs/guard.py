@@ -20,10 +20,14 @@ from rsl_rl.runners import OnPolicyRunner
 from rsl_rl.utils import resolve_callable
 from rsl_rl.utils.logger import Logger
 
+from gr00t_rl_ext.options import read
+from gr00t_rl_ext.preflight.conduct import examine
+from gr00t_rl_ext.preflight.options import WHERE as PREFLIGHT
+from gr00t_rl_ext.preflight.options import PreflightOptions
 from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from gr00t_rl_ext.runs.log_state import restore_log_state
 from gr00t_rl_ext.runs.provenance import write_repository_states
-from gr00t_rl_ext.runs.random_state import restore_rng_state
+from gr00t_rl_ext.runs.random_state import restore_rng_state, rng_state
 from gr00t_rl_ext.runs.resumption import check_flag, is_continued
 from gr00t_rl_ext.runs.supervision import BEGUN_AT, Supervision, checkpoint_of, of_runner
 
@@ -73,12 +77,36 @@ def supervised(learn: Callable[..., None]) -> Callable[..., None]:
         if of_runner(self) is not None:
             learn(self, num_learning_iterations, init_at_random_ep_len)
             return
+        if not _passes_preflight(self, num_learning_iterations):
+            return
         with Supervision(self, num_learning_iterations) as supervision:
             # episodes that go on are where they are
             spread = init_at_random_ep_len and not getattr(self, _GO_ON, False)
             learn(self, supervision.remaining, spread)
 
     return supervised_learn
+
+
+def _passes_preflight(runner: Any, iterations: int) -> bool:
+    """Try what the run begins with, print and keep what was found. Whether the run is to be made.
+
+    Raises:
+        PreflightError: It found an error.
+        ValueError: A run that goes on shall only be tried.
+    """
+    options = read(PreflightOptions, runner.cfg.get("preflight") or {}, PREFLIGHT)
+    if is_continued() or not options.decisions or not hasattr(runner.env.unwrapped, "configure_decisions"):
+        if options.only:
+            raise ValueError(f"`{PREFLIGHT}.only` is set, but this run is not tried: it goes on with another one.")
+        return True
+    state = rng_state()
+    report = examine(runner, options, iterations, functools.partial(restore_rng_state, state))
+    if not runner.logger.disable_logs:
+        print(report.describe(whole=options.only))
+        if runner.logger.log_dir is not None:
+            print(f"  report: {report.save(Path(runner.logger.log_dir))}")
+    report.require_no_error()
+    return not options.only
 
 
 def _store_code_state(self: Logger) -> list[str]:

@@ -28,6 +28,7 @@ from gr00t_rl_ext.policy.configs import (
     Gr00tSteeringActorCfg,
     MlpActorCfg,
 )
+from gr00t_rl_ext.preflight.configs import PreflightCfg
 from gr00t_rl_ext.runs.configs import CheckpointsCfg
 
 CAMERAS = {"actor": ["rgb", "state"], "critic": ["rgb", "state", "privileged"]}
@@ -183,6 +184,7 @@ class RunnerCfg(RslRlOnPolicyRunnerCfg):
     max_iterations = 1000
     save_interval = 50
     checkpoints = CheckpointsCfg()
+    preflight = PreflightCfg()
     experiment_name = "gr00t"
     # the algorithm checks as well, and names the environments
     check_for_nan = False

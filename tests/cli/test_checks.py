@@ -15,7 +15,7 @@ import gymnasium as gym
 import pytest
 
 import gr00t_rl_ext.tasks  # noqa: F401  registers them
-from gr00t_rl_ext.cli import play, preflight, train
+from gr00t_rl_ext.cli import checks, play, train
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.tasks import compatibility
 
@@ -73,7 +73,7 @@ def test_tasks_of_other_packages_are_found(tmp_path: Path, monkeypatch: pytest.M
         "register('Someones-Task-v0', entry_point='x:Y', kwargs={'env_cfg_entry_point': 'x:YCfg'})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    assert preflight.find_task("Someones-Task-v0").kwargs == {"env_cfg_entry_point": "x:YCfg"}
+    assert checks.find_task("Someones-Task-v0").kwargs == {"env_cfg_entry_point": "x:YCfg"}
     del gym.registry["Someones-Task-v0"]
 
 
@@ -277,16 +277,16 @@ def test_mapping_with_keys_that_the_checkpoint_does_not_have(fails: Any, checkpo
 
 
 def test_the_example_mapping_passes() -> None:
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
 
-    env_cfg, agent_cfg = preflight.resolve_configs(TASK, "gr00t_adapter_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
+    env_cfg, agent_cfg = checks.resolve_configs(TASK, "gr00t_adapter_ppo", [f"agent.actor.gr00t.mapping={EXAMPLE}"])
     assert agent_cfg.actor.gr00t.mapping == str(EXAMPLE), "the check would pass over it"
     compatibility.check_mapping(agent_cfg.actor.gr00t.mapping, env_cfg, agent_cfg.obs_groups["actor"])
 
 
 def test_the_example_mapping_has_the_tasks_numbers() -> None:
     """Isaac Lab: target = scale x number + default pose, and observed positions are relative to the default pose."""
-    from gr00t_rl_ext.cli.preflight import resolve_configs
+    from gr00t_rl_ext.cli.checks import resolve_configs
     from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
 
     env_cfg, _ = resolve_configs(TASK, "gr00t_adapter_ppo", [])
@@ -380,8 +380,8 @@ def test_physics_that_is_not_installed(fails: Any) -> None:
 
 
 def test_no_such_device(fails: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gr00t_rl_ext.cli.checks import check_device
     from gr00t_rl_ext.cli.handler import UsageError
-    from gr00t_rl_ext.cli.preflight import check_device
 
     for unknown in ("tpu", "cuda:first"):
         with pytest.raises(UsageError, match=f"--device is '{unknown}'; expected cpu, cuda or cuda:N"):

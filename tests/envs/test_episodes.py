@@ -14,7 +14,7 @@ import torch
 from tensordict import TensorDict
 
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.evaluation.episodes import EvaluationError, batch_seed, repeat, replay, run_episodes
+from gr00t_rl_ext.envs.episodes import EvaluationError, batch_seed, repeat, replay, run_episodes
 
 CHUNK = 2
 

@@ -92,6 +92,11 @@ def check_plays(agent_cfg: Any, checkpoint: str | Path | None) -> None:
         raise UsageError(f"The checkpoint {str(file)!r} does not fit the agent. {error}") from error
 
 
+def only_tries(agent_cfg: Any) -> bool:
+    """Whether a run ends after its preflight (``--preflight``)."""
+    return bool(getattr(getattr(agent_cfg, "preflight", None), "only", False))
+
+
 def choose_checkpoint(arguments: Arguments) -> Path | None:
     """The file that ``--checkpoint`` names, in place of the name that Isaac Lab's commands get; None where they fetch
     it, or where none is named.
