@@ -61,6 +61,11 @@ META = {
         "info.json'.*: data_path .*does not fit version v2.1, whose names are episode_chunk, .*'chunk_index'",
     ),
     "a place of another type": (info(data_path="{episode_index:s}"), "info.json'.*: data_path .*does not fit"),
+    "rows elsewhere": (
+        info(data_path="data/../../other/{episode_index}.parquet"),
+        "info.json' places a file of episode 0 at 'data/../../other/0.parquet', outside of the dataset",
+    ),
+    "rows at the root": (info(data_path="/other/{episode_index}.parquet"), "outside of the dataset"),
     "no episodes per folder": (info(chunks_size=0), "info.json'.*: chunks_size: .*greater than 0"),
     "info is a list": (meta("info.json", lambda _: []), "info.json'.*valid dictionary"),
     "a camera of numbers": (

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,13 @@ class DatasetMeta:
     def _file(self, template: str, row: EpisodeRow, place: layout.Place | None, **more: str) -> Path:
         index = row.episode_index
         by_index = {"episode_index": index, "episode_chunk": index // self.info.chunks_size}
-        return self.directory / template.format(**(by_index if place is None else place.model_dump()), **more)
+        name = template.format(**(by_index if place is None else place.model_dump()), **more)
+        if Path(name).is_absolute() or Path(os.path.normpath(name)).parts[0] == "..":
+            raise DatasetError(
+                f"{str(self.directory / layout.INFO)!r} places a file of episode {index} at {name!r}, outside of the"
+                " dataset. Correct data_path, video_path or the camera's original_key."
+            )
+        return self.directory / name
 
     def _read_modality(self) -> Modality:
         file = self.directory / layout.MODALITY
