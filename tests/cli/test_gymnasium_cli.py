@@ -294,3 +294,24 @@ def test_the_first_command_evaluates_before_and_after(
     assert list(run.rglob("*.mp4")), "the video of both"
     assert "base" in output
     assert "model_1" in output
+
+
+def test_videos_while_training_leave_it_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = []
+    for name, film in (("filmed", ["--video", "--video_interval", "8"]), ("plain", ["--no-record"])):
+        command = ["--task", "gym:FetchReach-v4", "--agent", "mlp_ppo", "--device", "cpu", "env.max_episode_steps=8"]
+        command += [*SMALL, "--max_iterations", "5", "--seed", "3", "--run_name", name, *film]
+        assert train.main(command) == 0
+        runs.append(next((tmp_path / "logs").rglob(f"*_{name}")))
+    # 4 decisions in an iteration; the last one is filmed as well
+    videos = sorted(file.name for file in (runs[0] / "videos" / "train").iterdir())
+    assert videos == ["iteration_1.mp4", "iteration_3.mp4", "iteration_4.mp4"]
+    assert re.search(r"(?m)^video: +.*iteration_4.mp4$", capsys.readouterr().out)
+    assert not (runs[1] / "videos").exists()
+    filmed, plain = (torch.load(run / "model_4.pt", weights_only=True)["actor_state_dict"] for run in runs)
+    assert all(torch.equal(value, plain[name]) for name, value in filmed.items())
+    assert train.main([*CARTPOLE, *SMALL, "--video", "--video_interval", "0"]) == 2
+    assert "--video_interval is 0; expected at least 1." in capsys.readouterr().err

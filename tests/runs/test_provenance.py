@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from training import PPO, training
 
-from gr00t_rl_ext.runs.provenance import CONTAINER_TAG, repository_state, versions, write_repository_states
+from gr00t_rl_ext.runs.provenance import (
+    CONTAINER_TAG,
+    own_places,
+    repository_state,
+    versions,
+    write_repository_states,
+)
 
 SECRET = "hf_" + "q7" * 17
 
@@ -48,6 +55,25 @@ def test_commit_and_names_without_content(repository: Path, tmp_path: Path) -> N
     assert SECRET not in text
     # a run that goes on keeps what it began with
     assert write_repository_states(run, [str(repository)]) == []
+
+
+def test_repositories_of_one_name(repository: Path, tmp_path: Path) -> None:
+    other = tmp_path / "else" / "mine"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q", str(other)], check=True)
+    subprocess.run([*git, "-C", str(other), "commit", "-q", "--allow-empty", "-m", "another"], check=True)
+    run = tmp_path / "run"
+    run.mkdir()
+    written = write_repository_states(run, [str(repository), str(repository / "notes.txt"), str(other)])
+    assert [Path(file).name for file in written] == ["mine.txt", "mine-2.txt"]
+
+
+def test_the_users_own_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    with training(None, PPO) as runner:
+        cwd, module = own_places(runner.env.unwrapped)
+    assert cwd == str(repository)
+    assert Path(module).name == "configs.py"
 
 
 def test_without_a_repository(tmp_path: Path) -> None:

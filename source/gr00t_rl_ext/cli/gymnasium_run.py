@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from gr00t_rl_ext.cli import before_after, checks, profile, summary
 from gr00t_rl_ext.cli.arguments import Arguments
+from gr00t_rl_ext.cli.filming import Filming
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.processes import Process
 from gr00t_rl_ext.cli.run_directory import find_checkpoint, reserved
@@ -58,12 +59,12 @@ def _train(arguments: Arguments, process: Process) -> int:
             record_command(run[0], *names)
         run_dir, _ = process.share_run(run)
         summary.print_table("Training", _description(arguments, env_cfg, agent_cfg, process.count))
-        seconds = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, writes=process.rank == 0)
+        seconds, video = _learn(arguments, env_cfg, agent_cfg, run_dir, resumed, writes=process.rank == 0)
         if process.rank > 0 or checks.only_tries(agent_cfg):
             return 0
         places = summary.places(run_dir)
-        if arguments.record and not arguments.evaluate:
-            places["video"] = _record(env_cfg, agent_cfg, Path(str(places["checkpoint"])))
+        if video is not None:
+            places["video"] = video
     command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
     command += f" --device {arguments.device} --checkpoint {places['checkpoint']} --video"
     summary.print_summary(seconds, places, command, arguments.overrides)
@@ -103,9 +104,10 @@ def _parse_rest(arguments: Arguments, playing: bool) -> None:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--experiment_name")
-    if playing:
-        parser.add_argument("--video", action="store_true")
-    else:
+    parser.add_argument("--video", action="store_true")
+    if not playing:
+        # Isaac Lab's default
+        parser.add_argument("--video_interval", type=int, default=2000)
         parser.add_argument("--run_name")
         parser.add_argument("--logger", choices=["tensorboard", "wandb", "neptune"])
         parser.add_argument("--log_project_name")
@@ -158,8 +160,9 @@ def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any, processes: 
 
 def _learn(
     arguments: Arguments, env_cfg: Any, agent_cfg: Any, run_dir: Path, resumed: Path | None, writes: bool
-) -> float:
-    """Train; returns the wall time [s]. Of several processes one writes what the run was trained with."""
+) -> tuple[float, str | None]:
+    """Train; returns the wall time [s], and what to tell of the latest video. Of several processes one writes what the
+    run was trained with."""
     import torch
     from isaaclab.utils.io import dump_yaml
     from isaaclab.utils.seed import configure_seed
@@ -192,10 +195,13 @@ def _learn(
             from isaaclab_rl.utils.wandb import announce_new_run, resolve_wandb_entity
 
             announce_new_run(agent_cfg.wandb_project, resolve_wandb_entity())
-        runner.learn(agent_cfg.max_iterations, init_at_random_ep_len=agent_cfg.init_at_random_ep_len)
+        interval = arguments.video_interval if arguments.video and writes else None
+        filming = Filming(runner, env_cfg, interval, arguments.record and writes and not arguments.evaluate)
+        with filming.watching():
+            runner.learn(agent_cfg.max_iterations, init_at_random_ep_len=agent_cfg.init_at_random_ep_len)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, filming.latest
 
 
 def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, film: bool) -> str:
@@ -217,14 +223,3 @@ def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, film: bool) -> str:
         video = checkpoint.parent / "videos" / "play" / f"{checkpoint.stem}.mp4"
         text += f"\nvideo: {footage.film(env, episodes, agent_cfg.seed, {video: range(min(count, 4))})}"
     return text
-
-
-def _record(env_cfg: Any, agent_cfg: Any, checkpoint: Path) -> str:
-    """A video of the policy, or why there is none: what was trained is there all the same."""
-    print("Recording 4 episodes of the trained policy ...", flush=True)
-    try:
-        text = _play(env_cfg.model_copy(update={"num_envs": 4}), agent_cfg, checkpoint, film=True)
-    except (ValueError, RuntimeError) as error:
-        # without the traceback of a worker
-        return f"none was recorded: {str(error).splitlines()[0]}"
-    return text.partition("video: ")[2]

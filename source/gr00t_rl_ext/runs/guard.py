@@ -26,7 +26,7 @@ from gr00t_rl_ext.preflight.options import WHERE as PREFLIGHT
 from gr00t_rl_ext.preflight.options import PreflightOptions
 from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
 from gr00t_rl_ext.runs.log_state import restore_log_state
-from gr00t_rl_ext.runs.provenance import write_repository_states
+from gr00t_rl_ext.runs.provenance import own_places, write_repository_states
 from gr00t_rl_ext.runs.random_state import restore_rng_state, rng_state
 from gr00t_rl_ext.runs.resumption import check_flag, is_continued
 from gr00t_rl_ext.runs.supervision import BEGUN_AT, Supervision, checkpoint_of, of_runner
@@ -79,6 +79,8 @@ def supervised(learn: Callable[..., None]) -> Callable[..., None]:
             return
         if not _passes_preflight(self, num_learning_iterations):
             return
+        for place in own_places(self.env.unwrapped):
+            self.add_git_repo_to_log(place)
         with Supervision(self, num_learning_iterations) as supervision:
             # episodes that go on are where they are
             spread = init_at_random_ep_len and not getattr(self, _GO_ON, False)

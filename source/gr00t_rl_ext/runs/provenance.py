@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,14 @@ def repository_state(path: str) -> dict[str, Any] | None:
         status = repository.git.status("--porcelain").splitlines()
     except (git.GitError, ValueError, OSError):
         return None
-    name = Path(str(repository.working_dir)).name
-    return {"repository": name, "commit": commit, "changed": status}
+    return {"repository": Path(str(repository.working_dir)).name, "commit": commit, "changed": status}
+
+
+def own_places(env: Any) -> list[str]:
+    """Where the user's own repository may be: the working directory, and the module of the task's config."""
+    module = sys.modules.get(type(getattr(env, "cfg", None)).__module__)
+    file = getattr(module, "__file__", None)
+    return [str(Path.cwd()), *([file] if file else [])]
 
 
 def write_repository_states(directory: Path, paths: list[str]) -> list[str]:
@@ -56,14 +63,17 @@ def write_repository_states(directory: Path, paths: list[str]) -> list[str]:
 
     In place of rsl_rl's, which hold all lines that differ.
     """
-    written = []
+    written, seen = [], set()
     for path in paths:
         state = repository_state(path)
-        if state is None:
+        # one may be named by several of its files
+        if state is None or (found := (state["repository"], state["commit"])) in seen:
             continue
+        seen.add(found)
+        same_name = sum(name == state["repository"] for name, _ in seen)
         folder = directory / "git"
         folder.mkdir(exist_ok=True)
-        file = folder / f"{state['repository']}.txt"
+        file = folder / f"{state['repository']}{'' if same_name == 1 else f'-{same_name}'}.txt"
         if not file.exists():
             changed = "\n".join(state["changed"]) or "nothing"
             file.write_text(f"commit {state['commit']}\n\nchanged:\n{changed}\n", encoding="utf-8")

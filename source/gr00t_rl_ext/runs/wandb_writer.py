@@ -74,7 +74,11 @@ class WandbWriter(WandbLogWriter):
     def store_config(self, env_cfg: dict | object, train_cfg: dict) -> None:
         """Both configs, the instruction, versions, and the state of the repositories."""
         self._try("configs at W&B", lambda: WandbLogWriter.store_config(self, env_cfg, train_cfg))
-        more: dict[str, Any] = {"versions": provenance.versions(), "git": provenance.repository_state(__file__)}
+        more: dict[str, Any] = {
+            "versions": provenance.versions(),
+            "git": provenance.repository_state(__file__),
+            "git_of_working_directory": provenance.repository_state(str(Path.cwd())),
+        }
         if instruction := getattr(env_cfg, "instruction", None) or getattr(env_cfg, "gr00t_instruction", None):
             more["instruction"] = instruction
         self._try("configs at W&B", lambda: wandb.config.update(more, allow_val_change=True))
@@ -99,6 +103,10 @@ class WandbWriter(WandbLogWriter):
         self._try("files at W&B", lambda: WandbLogWriter.save_file(self, path))
 
     def save_video(self, video: Path, it: int) -> None:
+        """Upload a video of the run, once."""
+        # rsl_rl hands over every video below the run, and W&B keeps a copy of each there
+        if self._directory / "wandb" in video.parents:
+            return
         self._try("videos at W&B", lambda: WandbLogWriter.save_video(self, video, it))
 
     def stop(self) -> None:

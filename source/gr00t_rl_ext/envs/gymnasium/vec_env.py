@@ -85,6 +85,11 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         return self._fleet.num_workers
 
     @property
+    def observation_groups(self) -> list[str]:
+        """The observation groups in use."""
+        return list(self._active_groups)
+
+    @property
     def step_dt(self) -> float:
         """Duration of a control step [s]; a ValueError if the environment does not say."""
         if (step_dt := self._fleet.facts.step_dt) is None:

@@ -1,0 +1,77 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Videos of the policy of a Gymnasium task while it trains; a logger that takes videos gets them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+EPISODES = 4
+"""Episodes in a video."""
+
+
+class Filming:
+    """Films the policy of a runner, in environments of their own, which leaves the training as it is.
+
+    Args:
+        runner: Of rsl_rl, on environments of Gymnasium.
+        env_cfg: Their config.
+        interval: Decisions of each environment between videos; None: there is none before the end.
+        at_end: Whether the last iteration is filmed.
+    """
+
+    def __init__(self, runner: Any, env_cfg: Any, interval: int | None, at_end: bool) -> None:
+        self._runner, self._env_cfg, self._interval, self._at_end = runner, env_cfg, interval, at_end
+        self._decisions = 0
+        self.latest: str | None = None
+        """What to tell of the latest video: the file, or why there is none. None: nothing was to be filmed."""
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[Filming]:
+        """Film while the runner learns."""
+        logger = self._runner.logger
+        original = logger.log
+
+        def log(*arguments: Any, it: int, total_it: int, **options: Any) -> None:
+            self._film_if_due(it, total_it)
+            original(*arguments, it=it, total_it=total_it, **options)
+
+        logger.log = log
+        try:
+            yield self
+        finally:
+            del logger.log
+
+    def _film_if_due(self, iteration: int, end: int) -> None:
+        before, self._decisions = self._decisions, self._decisions + self._runner.cfg["num_steps_per_env"]
+        interval = self._interval
+        is_due = interval is not None and before // interval < self._decisions // interval
+        if is_due or (self._at_end and iteration == end - 1):
+            print(f"Recording {EPISODES} episodes of the policy of iteration {iteration} ...", flush=True)
+            file = Path(self._runner.logger.log_dir) / "videos" / "train" / f"iteration_{iteration}.mp4"
+            try:
+                self.latest = self._film(file)
+            except (ValueError, RuntimeError) as error:
+                # without the traceback of a worker; what is trained is worth more than a video of it
+                self.latest = f"none was recorded: {str(error).splitlines()[0]}"
+            print(f"video: {self.latest}")
+
+    def _film(self, file: Path) -> str:
+        from gr00t_rl_ext.envs.episodes import run_episodes
+        from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+        from gr00t_rl_ext.evaluation import footage
+
+        runner, training = self._runner, self._runner.env.unwrapped
+        cfg = self._env_cfg.model_copy(update={"num_envs": EPISODES})
+        decide = runner.get_inference_policy(device=runner.device)
+        try:
+            with contextlib.closing(GymnasiumVecEnv(cfg)) as env:
+                env.configure_decisions(training.chunk_length, observation_groups=training.observation_groups)
+                episodes = run_episodes(env, decide, EPISODES, cfg.seed)
+            return footage.film(env, episodes, cfg.seed, {file: range(EPISODES)})
+        finally:
+            runner.alg.train_mode()
