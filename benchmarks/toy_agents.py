@@ -34,6 +34,8 @@ def config(algorithm: dict[str, Any], **runner: Any) -> dict[str, Any]:
     defaults = {
         "num_steps_per_env": DECISIONS,
         "save_interval": 1000,
+        # there is no episode to begin anew
+        "preflight": {"decisions": 0},
         "obs_groups": {"actor": ["state"], "critic": ["state"]},
         "check_for_nan": False,
         "multi_gpu": None,

@@ -10,8 +10,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from toy_agents import grpo_runner, ppo, stock_runner
 
+from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.cli.summary import read_scalars
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,7 +37,11 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         folder = tmp_path_factory.mktemp(name)
         runner(folder).learn(2)
         names |= read_scalars(folder).keys()
-    return names
+    # of a worker that had to be started again
+    statistics = RolloutStatistics()
+    statistics.record(torch.ones(2), torch.ones(2))
+    statistics.dropped = 1
+    return names | statistics.metrics().keys()
 
 
 def test_every_metric_has_a_row(logged: set[str]) -> None:

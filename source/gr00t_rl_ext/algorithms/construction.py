@@ -80,7 +80,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         print(f"memory: not estimated ({type(error).__name__}: {error})")
     alg = make(obs, num_steps, {}, multi_gpu_cfg=cfg["multi_gpu"], max_iterations=cfg.get("max_iterations"))
     if estimate is not None:
-        alg.memory_estimate = f"an estimated peak of {estimate.total / 2**30:.2f} GiB."
+        alg.memory_estimate = estimate
         alg.out_of_memory = lambda: advice_on_memory(estimate, device)
     alg.bind(env, used)
     env.num_actions = alg.actor_critic.chunk_length * spec.action_dim

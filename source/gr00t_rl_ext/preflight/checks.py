@@ -401,18 +401,18 @@ def of_episodes(successes: Sequence[bool] | None, returns: Sequence[float]) -> I
         yield Finding("ok", "policy", told)
 
 
-def of_space(free: float, total_memory: str) -> Iterator[Finding]:
+def of_space(free: float, estimate: Any) -> Iterator[Finding]:
     """What the run can use.
 
     Args:
         free: Of the disk of the logs [bytes].
-        total_memory: The estimate of memory, as text; empty: none was made.
+        estimate: Of memory; None: none was made. One that does not fit has stopped the run before.
     """
     yield Finding("ok", "disk", f"{free / 1e9:.0f} GB are free.")
-    if total_memory:
-        yield Finding("ok", "memory", total_memory)
-    else:
+    if estimate is None:
         yield Finding("not checked", "memory", "There is no estimate of this agent.")
+    else:
+        yield Finding("ok", "memory", f"an estimated peak of {estimate.total / 2**30:.2f} GiB.")
 
 
 def joint_names(env: Any) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -135,7 +135,7 @@ def _findings(runner: Any, seen: Sightings) -> Iterator[Finding]:
     if hasattr(alg, "ratio_error"):
         yield from checks.of_ratio(*alg.ratio_error(seen.obs.to(runner.device)))
     directory = runner.logger.log_dir
-    yield from checks.of_space(shutil.disk_usage(directory or Path.cwd()).free, getattr(alg, "memory_estimate", ""))
+    yield from checks.of_space(shutil.disk_usage(directory or Path.cwd()).free, getattr(alg, "memory_estimate", None))
 
 
 def _of_checkpoint(encoder: Any, seen: Sightings) -> Iterator[Finding]:
