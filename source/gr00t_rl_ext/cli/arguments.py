@@ -103,6 +103,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
         help="Task id, e.g. Isaac-Stack-Cube-Franka-v0, or gym: and the id of a Gymnasium environment, e.g."
         " gym:FetchPickAndPlace-v4.",
     )
+    parser.add_argument("--task_config", metavar="FILE", help="A task file, whose task is taken (docs/task_files.md).")
     parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
     parser.add_argument("--num_envs", type=int, help="Environments to simulate.")
     parser.add_argument("--max_iterations", type=int, help="Training iterations.")

@@ -14,7 +14,7 @@ from typing import Any
 
 from gr00t_rl_ext.cli.arguments import parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets
+from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets, with_task
 from gr00t_rl_ext.cli.run_directory import model_file
 from gr00t_rl_ext.files import write_whole
 from gr00t_rl_ext.runs import kept
@@ -25,8 +25,7 @@ BASE = "base"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate. Returns the exit code: 0, or 2 if the command line cannot work."""
-    arguments = parse(argv)
-    return guarded(lambda: _evaluate(arguments))
+    return guarded(lambda: _evaluate(parse(with_task(argv))))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -39,6 +38,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--task", required=True, help="Task id, or gym: and the id of a Gymnasium environment.")
+    parser.add_argument("--task_config", metavar="FILE", help="A task file, whose task is taken.")
     parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
     parser.add_argument(
         "--checkpoint",

@@ -42,7 +42,7 @@ def run(
         given, continued = list(sys.argv[1:] if argv is None else argv), None
         if expand is not None:
             given, continued = expand(given)
-        arguments = parse(given, program, description)
+        arguments = parse(with_task(given), program, description)
         arguments.given, arguments.continued = given, continued
         prepare_assets(arguments.task, arguments.assets)
         if arguments.device is None:
@@ -51,6 +51,21 @@ def run(
         return command(arguments)
 
     return guarded(with_device)
+
+
+def with_task(argv: Sequence[str] | None) -> list[str]:
+    """A command line, the program's where None is given, with the task of ``--task_config FILE``.
+
+    Raises:
+        TaskFileError: The file cannot be used.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not any(item.partition("=")[0] == "--task_config" for item in given):
+        return given
+    # imported here: what most commands do not need
+    from gr00t_rl_ext.tasks.files.registration import without_task_file
+
+    return without_task_file(given)
 
 
 def guarded(command: Callable[[], int]) -> int:

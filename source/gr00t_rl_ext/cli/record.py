@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.cli.arguments import as_typed, is_gymnasium, parse_with_overrides, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
-from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets
+from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets, with_task
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
@@ -25,8 +25,7 @@ GROUPS_FIELD = "agent.obs_groups.actor"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Record. Returns the exit code: 0, 1 if no episode succeeded, 2 if the command line cannot work."""
-    arguments = parse(argv)
-    return guarded(lambda: _record(arguments))
+    return guarded(lambda: _record(parse(with_task(argv))))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -41,6 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--task", required=True, help="Task id, e.g. Isaac-Lift-Cube-Franka-IK-Rel-v0 or gym:FetchPickAndPlace-v4."
     )
+    parser.add_argument("--task_config", metavar="FILE", help="A task file, whose task is taken.")
     parser.add_argument("--out", required=True, type=Path, help="Directory of the dataset.")
     parser.add_argument("--episodes", type=int, default=50, help="Episodes to record (default: %(default)s).")
     parser.add_argument(

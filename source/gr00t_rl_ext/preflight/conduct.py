@@ -71,7 +71,9 @@ def _watch(runner: Any, decide: Callable[[TensorDict], Tensor], decisions: int) 
         start = time.perf_counter()
         with torch.inference_mode():
             actions = decide(obs) if of_policy else _random_actions(runner, obs)
-            obs, _, dones, extras = env.step(actions.to(env.device))
+        # not in inference mode: what a task keeps of such a step could not be reset outside of it
+        with torch.no_grad():
+            obs, _, dones, extras = env.step(actions.clone().to(env.device))
         if torch.device(runner.device).type == "cuda":
             torch.cuda.synchronize(runner.device)
         if of_policy:

@@ -6,9 +6,17 @@
 It must stay cheap: it runs before every ``isaaclab`` command, ``list_envs`` included.
 """
 
+import os
+
 from gr00t_rl_ext.assets.root import apply_on_import
 from gr00t_rl_ext.tasks import cartpole as _cartpole  # noqa: F401
 from gr00t_rl_ext.tasks.lift.config import franka as _franka_lift  # noqa: F401
 from gr00t_rl_ext.tasks.stack.config import franka as _franka  # noqa: F401
 
 apply_on_import()
+
+if os.environ.get("GR00T_RL_TASKS"):
+    # read only where somebody has some
+    from gr00t_rl_ext.tasks.files.registration import register_named
+
+    register_named()

@@ -1,0 +1,72 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Agents of a task file: the package's recipes with the file's settings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.options import validate
+from gr00t_rl_ext.tasks import recipes
+from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
+from gr00t_rl_ext.tasks.files.reading import Source
+from gr00t_rl_ext.tasks.registration import SMALL
+
+_SMALL_ALGORITHMS: dict[str, dict[str, Any]] = {
+    "gr00t_ppo": recipes.STEERING_PPO | recipes.WARM_UPS,
+    "gr00t_flow_ppo": recipes.SMALL_FLOW_PPO | {"learning_rate": 6.0e-5},
+    "gr00t_residual_ppo": recipes.RESIDUAL_PPO,
+}
+"""Those of the shipped tasks, which were measured."""
+
+
+def agent_cfg(source: Source, name: str) -> Any:
+    """The config of an agent.
+
+    Args:
+        source: The task file.
+        name: One of its agents.
+
+    Raises:
+        TaskFileError: A field that the file overrides does not exist, or its value is impossible.
+    """
+    plain, task = name.removesuffix(SMALL), source.task
+    cfg = getattr(recipes, "".join(word.capitalize() for word in plain.split("_")) + "RunnerCfg")()
+    cfg.experiment_name = f"{name}_{task.task_id.lower().replace('-', '_')}"
+    base_groups = _base_groups(source)
+    if plain.startswith("gr00t"):
+        cfg.obs_groups = {"actor": [RGB, STATE]}
+        if hasattr(cfg, "critic"):
+            cfg.obs_groups["critic"] = [RGB, STATE, *base_groups]
+        cfg.actor.chunk_length = task.chunk_length
+    else:
+        cfg.obs_groups = {"actor": base_groups or [STATE], "critic": base_groups or [STATE]}
+    if plain.endswith("grpo"):
+        cfg.num_steps_per_env = _decisions_per_episode(source)
+    if plain != name:
+        cfg.algorithm = Gr00tPpoAlgorithmCfg(**_SMALL_ALGORITHMS[plain], num_mini_batches=8)
+        cfg.num_steps_per_env = max(8, _decisions_per_episode(source) // 2)
+        cfg.max_iterations, cfg.save_interval = 60, 10
+    given = task.overrides.get(name, {})
+    try:
+        cfg.from_dict(given)
+        validate(cfg)
+    except (KeyError, ValueError, TypeError) as error:
+        text = error.args[0] if error.args else error
+        raise source.error(("overrides", name), str(text)) from error
+    return cfg
+
+
+def _base_groups(source: Source) -> list[str]:
+    """Observation groups of vectors of the base task, which hold what only the simulator knows."""
+    observations = vars(environment_cfg(source).observations)
+    return [name for name in ("policy",) if observations.get(name) is not None]
+
+
+def _decisions_per_episode(source: Source) -> int:
+    cfg = environment_cfg(source)
+    steps = cfg.episode_length_s / (cfg.sim.dt * cfg.decimation)
+    return max(1, math.ceil(steps / (source.task.chunk_length or 16)))

@@ -1,0 +1,321 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a task file to the config of its environment: the base task's, and what the file says besides."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import isaaclab.sim as sim_utils
+import torch
+from isaaclab.assets import ArticulationCfg
+from isaaclab.envs.utils.video_recorder_cfg import VideoRecorderCfg
+from isaaclab.managers import ObservationGroupCfg, ObservationTermCfg, RewardTermCfg, SceneEntityCfg, TerminationTermCfg
+from isaaclab.sensors import CameraCfg
+from isaaclab.utils import configclass
+from isaaclab.utils.assets import retrieve_file_path
+from isaaclab.utils.math import quat_from_matrix
+from isaaclab_tasks.utils import PresetCfg, load_cfg_from_registry
+from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
+
+from gr00t_rl_ext.tasks.files.reading import Source, similar
+from gr00t_rl_ext.tasks.files.schema import Camera, Pose, Term
+from gr00t_rl_ext.tasks.physics import default_physics
+
+APERTURE = 20.955
+"""Horizontal aperture of the cameras [mm]."""
+
+RGB, STATE = "rgb", "state"
+"""Observation groups that a file adds. Those of the base task stay."""
+
+PLACES = ("observations", "terminations", "rewards", "actions", "commands")
+"""Parts of a config with terms."""
+
+
+def base_cfg(source: Source) -> Any:
+    """A new config of the base task.
+
+    Raises:
+        TaskFileError: There is no such task, or it is none with managers.
+    """
+    import gymnasium as gym
+    import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
+
+    base = source.task.base
+    tasks = sorted(name for name, spec in gym.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {}))
+    if base not in tasks:
+        raise source.error(
+            ("base",), f"there is no task {base!r}{similar(base, tasks)}. `isaaclab list_envs` shows all"
+        )
+    # it prints where the config comes from
+    with contextlib.redirect_stdout(io.StringIO()):
+        cfg = load_cfg_from_registry(base, "env_cfg_entry_point")
+    missing = [name for name in ("observations", "terminations", "rewards", "scene") if not hasattr(cfg, name)]
+    if missing:
+        raise source.error(
+            ("base",),
+            f"{base!r} has no {', '.join(missing)}: task files are for tasks with managers, not for direct ones",
+        )
+    return cfg
+
+
+def environment_cfg(source: Source) -> Any:
+    """The config of a task file's environment.
+
+    Raises:
+        TaskFileError: It names something that the base task does not have.
+    """
+    kind, task = type(base_cfg(source)), source.task
+
+    def complete(self: Any) -> None:
+        if hasattr(kind, "__post_init__"):
+            kind.__post_init__(self)
+        _complete(self, source)
+
+    # a field of its own, so that `env.instruction=...` overrides it
+    fields = {"__annotations__": {"instruction": str}, "instruction": task.instruction, "__post_init__": complete}
+    return configclass(type("TaskFileEnvCfg", (kind,), {**fields, "__module__": __name__}))()
+
+
+def _complete(cfg: Any, source: Source) -> None:
+    task = source.task
+    cfg.scene.num_envs = task.num_envs
+    # Newton demands it; PhysX without Isaac Sim populates only the first environment otherwise
+    cfg.scene.replicate_physics = True
+    if task.episode_length_s is not None:
+        cfg.episode_length_s = task.episode_length_s
+    _choose_physics(cfg)
+    for name, camera in task.cameras.items():
+        _require_free(source, cfg.scene, ("cameras", name))
+        setattr(cfg.scene, name, camera_cfg(source, cfg, name, camera))
+    setattr(cfg.observations, RGB, _group({name: _image_term(name) for name in task.cameras}))
+    setattr(cfg.observations, STATE, _group(_state_terms(source, cfg)))
+    cfg.terminations.success = _success(source, cfg)
+    cfg.rewards = _rewards(source, cfg)
+    # without Isaac Sim, `--video` films by a camera of the task
+    first = next(iter(task.cameras))
+    cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
+    if hasattr(cfg, "xr"):
+        # teleoperation is no part of these tasks
+        cfg.xr = None
+
+
+def _choose_physics(cfg: Any) -> None:
+    """Let what is installed be the default, where the base task offers it."""
+    physics = cfg.sim.physics
+    if isinstance(physics, PresetCfg) and (chosen := getattr(physics, default_physics(), None)) is not None:
+        physics.default = chosen
+
+
+def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
+    if getattr(scene, place[1], None) is not None:
+        raise source.error(place, f"the base task's scene has a part of this name already: {type(scene).__name__}")
+
+
+# Cameras
+
+
+def camera_cfg(source: Source, cfg: Any, name: str, camera: Camera) -> CameraCfg:
+    """The config of a camera."""
+    place = "{ENV_REGEX_NS}" if camera.body is None else body_path(source, cfg, name, camera.body)
+    height, width = camera.size
+    return CameraCfg(
+        prim_path=f"{place}/{name}",
+        update_period=0.0,
+        height=height,
+        width=width,
+        data_types=["rgb"],
+        # without it, a camera on a moving link stays where it was at the start
+        update_latest_camera_pose=camera.body is not None,
+        spawn=sim_utils.PinholeCameraCfg(
+            focal_length=APERTURE / (2.0 * math.tan(math.radians(camera.field_of_view) / 2.0)),
+            focus_distance=400.0,
+            horizontal_aperture=APERTURE,
+            clipping_range=(0.02, 10.0),
+        ),
+        offset=CameraCfg.OffsetCfg(pos=camera.pose.position, rot=orientation(camera.pose), convention="ros"),
+        renderer_cfg=MultiBackendRendererCfg(),
+    )
+
+
+def orientation(pose: Pose) -> tuple[float, float, float, float]:
+    """Of a camera that looks at a point, as a quaternion (x, y, z, w): z forward, x right, y down."""
+    position, target, up = (torch.tensor(v, dtype=torch.float64) for v in (pose.position, pose.look_at, pose.up))
+    forward = torch.nn.functional.normalize(target - position, dim=0)
+    right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=0)
+    down = torch.linalg.cross(forward, right)
+    x, y, z, w = quat_from_matrix(torch.stack([right, down, forward], dim=1)).tolist()
+    return x, y, z, w
+
+
+def body_path(source: Source, cfg: Any, camera: str, body: str) -> str:
+    """Prim path of a body of a robot of the scene, in full: a regular expression does not resolve under Newton.
+
+    Raises:
+        TaskFileError: There is no such body.
+    """
+    from pxr import Usd
+
+    place, known = ("cameras", camera, "body"), []
+    for robot in (part for part in vars(cfg.scene).values() if isinstance(part, ArticulationCfg)):
+        file = getattr(robot.spawn, "usd_path", None)
+        if file is None:
+            continue
+        stage = Usd.Stage.Open(retrieve_file_path(file))
+        root = stage.GetDefaultPrim()
+        for prim in Usd.PrimRange(root):
+            if "PhysicsRigidBodyAPI" not in prim.GetAppliedSchemas():
+                continue
+            known.append(prim.GetName())
+            if prim.GetName() == body:
+                return robot.prim_path + str(prim.GetPath()).removeprefix(str(root.GetPath()))
+    raise source.error(
+        place, f"there is no body {body!r}{similar(body, known)}. There are: {', '.join(known) or 'none'}"
+    )
+
+
+def _image_term(camera: str) -> ObservationTermCfg:
+    from isaaclab.envs import mdp
+
+    return ObservationTermCfg(func=mdp.image_rgb, params={"sensor_cfg": SceneEntityCfg(camera), "normalize": False})
+
+
+# Terms
+
+
+def _group(terms: Mapping[str, Any]) -> ObservationGroupCfg:
+    """An observation group without noise, its terms next to each other."""
+    fields = {"__annotations__": dict.fromkeys(terms, ObservationTermCfg), **terms, "__module__": __name__}
+    group = configclass(type("TaskFileGroupCfg", (ObservationGroupCfg,), fields))()
+    group.enable_corruption, group.concatenate_terms = False, True
+    return group
+
+
+def _terms(part: Any, kind: type) -> dict[str, Any]:
+    """Terms of a part of a config; those of presets, which are chosen later, included."""
+    return {name: term for name, term in vars(part).items() if isinstance(term, (kind, PresetCfg))}
+
+
+def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
+    known = {
+        name: term
+        for group in vars(cfg.observations).values()
+        if isinstance(group, ObservationGroupCfg)
+        for name, term in _terms(group, ObservationTermCfg).items()
+    }
+    found: dict[str, Any] = {}
+    for number, entry in enumerate(source.task.state.terms):
+        place = ("state", "terms", number)
+        if isinstance(entry, dict):
+            for name, term in entry.items():
+                func = _function(source, cfg, (*place, name, "func"), term.func)
+                found[name] = ObservationTermCfg(func=func, params=_params(source, cfg, (*place, name), term))
+        elif entry in known:
+            # without noise, which a group may leave out as a whole
+            found[entry] = known[entry]
+        else:
+            raise source.error(
+                place,
+                f"the base task has no observation term {entry!r}{similar(entry, list(known))}. It has:"
+                f" {', '.join(known)}. A new one is {{{entry}: {{func: NAME}}}}",
+            )
+    return found
+
+
+def _success(source: Source, cfg: Any) -> Any:
+    success, place = source.task.success, ("success",)
+    if isinstance(success, Term):
+        func = _function(source, cfg, (*place, "func"), success.func)
+        return TerminationTermCfg(func=func, params=_params(source, cfg, place, success))
+    known = _terms(cfg.terminations, TerminationTermCfg)
+    if success not in known:
+        raise source.error(
+            place,
+            f"the base task has no termination {success!r}{similar(success, list(known))}. It has: {', '.join(known)}."
+            " A new one is {func: NAME, params: {...}}",
+        )
+    if getattr(known[success], "time_out", False):
+        raise source.error(place, f"the termination {success!r} is the time limit, which is no success")
+    if success != "success":
+        # one and the same end of an episode
+        setattr(cfg.terminations, success, None)
+    return known[success]
+
+
+def _rewards(source: Source, cfg: Any) -> Any:
+    from isaaclab.envs import mdp
+
+    rewards = source.task.rewards
+    if rewards == "keep":
+        return cfg.rewards
+    if rewards == "success":
+        step = cfg.sim.dt * cfg.decimation
+        success = RewardTermCfg(func=mdp.is_terminated_term, weight=1.0 / step, params={"term_keys": "success"})
+        terms = {"success": success}
+    else:
+        terms = {
+            name: RewardTermCfg(
+                func=_function(source, cfg, ("rewards", name, "func"), term.func),
+                weight=term.weight,
+                params=_params(source, cfg, ("rewards", name), term),
+            )
+            for name, term in rewards.items()
+        }
+    # a curriculum may change the weights of terms that are gone
+    if getattr(cfg, "curriculum", None) is not None:
+        cfg.curriculum = None
+    fields = {"__annotations__": dict.fromkeys(terms, RewardTermCfg), **terms, "__module__": __name__}
+    return configclass(type("TaskFileRewardsCfg", (), fields))()
+
+
+def _function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any:
+    """A function by name: of the base task's mdp, of Isaac Lab's, or as module:name."""
+    module, _, attribute = name.rpartition(":")
+    if module:
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise source.error(place, f"{name!r} cannot be imported: {error}") from error
+    known = list(_mdp_modules(cfg))
+    for mdp in known:
+        if (found := getattr(mdp, name, None)) is not None:
+            return found
+    names = sorted({entry for mdp in known for entry in dir(mdp) if not entry.startswith("_") and entry.islower()})
+    raise source.error(
+        place, f"no mdp of the base task or of Isaac Lab has {name!r}{similar(name, names)}. Others are module:name"
+    )
+
+
+def _mdp_modules(cfg: Any) -> Iterator[Any]:
+    from isaaclab.envs import mdp
+
+    for kind in type(cfg).__mro__:
+        if (own := getattr(sys.modules.get(kind.__module__), "mdp", None)) is not None:
+            yield own
+    yield mdp
+
+
+def _params(source: Source, cfg: Any, place: tuple[Any, ...], term: Term) -> dict[str, Any]:
+    """Arguments of a term; mappings with an entity become parts of the scene."""
+    made = {}
+    for name, value in term.params.items():
+        if isinstance(value, dict) and "entity" in value:
+            entity, *_ = parts = [value["entity"]]
+            scene = [part for part, what in vars(cfg.scene).items() if hasattr(what, "prim_path")]
+            if entity not in scene:
+                text = f"the scene has no part {entity!r}{similar(str(entity), scene)}. It has: {', '.join(scene)}"
+                raise source.error((*place, "params", name), text)
+            rest = {key: inner for key, inner in value.items() if key != "entity"}
+            try:
+                value = SceneEntityCfg(*parts, **rest)
+            except TypeError as error:
+                raise source.error((*place, "params", name), f"{error}") from error
+        made[name] = value
+    return made

@@ -1,0 +1,37 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Configs of registered task files by name: ``registered:My_Task`` and ``registered:My_Task__of__gr00t_ppo``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gr00t_rl_ext.tasks.files.reading import Source
+
+SOURCES: dict[str, Source] = {}
+"""Task, as a name of Python, -> its file."""
+
+OF = "__of__"
+
+
+def __getattr__(name: str) -> Callable[[], Any]:
+    task, _, agent = name.partition(OF)
+    if task not in SOURCES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    source = SOURCES[task]
+
+    # the base task is imported where a config is needed, and not before
+    def environment() -> Any:
+        from gr00t_rl_ext.tasks.files.environment import environment_cfg
+
+        return environment_cfg(source)
+
+    def recipe() -> Any:
+        from gr00t_rl_ext.tasks.files.agents import agent_cfg
+
+        return agent_cfg(source, agent)
+
+    return recipe if agent else environment

@@ -1,0 +1,140 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a task file holds. Names of the base task are checked where the base is known, see ``environment``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Vector = tuple[float, float, float]
+
+AGENTS = (
+    "gr00t_ppo",
+    "gr00t_grpo",
+    "gr00t_flow_ppo",
+    "gr00t_flow_grpo",
+    "gr00t_lora_ppo",
+    "gr00t_residual_ppo",
+    "gr00t_adapter_ppo",
+    "gr00t_adapter_grpo",
+    "mlp_ppo",
+)
+"""Agents that a task file may have."""
+
+SMALL_AGENTS = ("gr00t_ppo_small", "gr00t_flow_ppo_small", "gr00t_residual_ppo_small")
+"""The same with settings for models that train on a CPU."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class Pose(_Part):
+    """Where a camera is, and what it looks at."""
+
+    position: Vector
+    """[m], of an environment, or of the body that the camera hangs on."""
+
+    look_at: Vector
+    """A point in the middle of the picture [m], likewise."""
+
+    up: Vector = (0.0, 0.0, 1.0)
+    """What is up in the picture, likewise."""
+
+    @model_validator(mode="after")
+    def _looks_somewhere(self) -> Pose:
+        forward = [there - here for here, there in zip(self.position, self.look_at, strict=True)]
+        if all(abs(value) < 1e-9 for value in forward):
+            raise ValueError("look_at is the position itself; expected a point in the middle of the picture")
+        cross = [forward[i - 2] * self.up[i - 1] - forward[i - 1] * self.up[i - 2] for i in range(3)]
+        if all(abs(value) < 1e-9 for value in cross):
+            raise ValueError("up is the direction of view; expected another one, such as [1, 0, 0]")
+        return self
+
+
+class Camera(_Part):
+    """A camera, whose images the policy sees."""
+
+    pose: Pose
+    body: str | None = None
+    """Body of the robot that it hangs on, such as panda_hand. None: it stands in the environment."""
+
+    size: tuple[PositiveInt, PositiveInt] = (224, 224)
+    """Height and width [pixels]."""
+
+    field_of_view: Annotated[float, Field(gt=0.0, lt=180.0)] = 45.0
+    """Horizontal [degrees]."""
+
+
+class Term(_Part):
+    """A function of the environment."""
+
+    func: str
+    """Name in the base task's ``mdp`` or in Isaac Lab's, or ``module:name``."""
+
+    params: dict[str, Any] = {}
+    """Its arguments. A mapping with ``entity`` is a part of the scene: ``{entity: robot, body_names: [hand]}``."""
+
+
+class Reward(Term):
+    """A term of the reward."""
+
+    weight: float
+    """Isaac Lab multiplies it by the time of a control step [s]."""
+
+
+class State(_Part):
+    """What the policy knows of the robot besides images."""
+
+    terms: Annotated[list[str | dict[str, Term]], Field(min_length=1)]
+    """Terms of the base task by name, or new ones as ``name: {func: ...}``."""
+
+
+class TaskFile(_Part):
+    """A task."""
+
+    base: str
+    """A task of Isaac Lab, such as Isaac-Reach-Franka."""
+
+    id: str | None = None
+    """Name of the task. None: ``Gr00t-`` and what follows ``Isaac-`` in the base."""
+
+    instruction: Annotated[str, Field(min_length=1)]
+    """What the policy is told."""
+
+    cameras: Annotated[dict[str, Camera], Field(min_length=1)]
+    """Cameras by name, in the order of the policy's."""
+
+    state: State
+    success: str | Term
+    """A termination of the base task by name, or a function of the environment that is true where it is solved."""
+
+    rewards: Literal["keep", "success"] | dict[str, Reward] = "keep"
+    """The base task's, 1 for success and nothing else, or these."""
+
+    chunk_length: PositiveInt | None = None
+    """Control steps that are executed per decision. None: as many as the checkpoint predicts."""
+
+    num_envs: PositiveInt = 64
+    episode_length_s: Annotated[float, Field(gt=0.0)] | None = None
+    """[s]. None: as the base task."""
+
+    agents: list[Literal[(*AGENTS, *SMALL_AGENTS)]] = list(AGENTS)  # type: ignore[valid-type]
+    """Its agents."""
+
+    overrides: dict[str, dict[str, Any]] = {}
+    """Agent -> its fields that differ, such as ``{algorithm: {gamma: 0.995}}``."""
+
+    @property
+    def task_id(self) -> str:
+        """Under which the task is registered."""
+        return self.id or "Gr00t-" + self.base.removeprefix("IsaacContrib-").removeprefix("Isaac-")
+
+    @model_validator(mode="after")
+    def _overrides_agents(self) -> TaskFile:
+        if unknown := [name for name in self.overrides if name not in self.agents]:
+            raise ValueError(f"overrides names {', '.join(unknown)}; agents has {', '.join(self.agents)}")
+        return self

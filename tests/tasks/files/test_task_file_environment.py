@@ -1,0 +1,211 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a task file to configs: what it says, and of everything else what the base task has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
+import pytest
+import torch
+from isaaclab.utils.math import matrix_from_quat
+from isaaclab_tasks.utils import load_cfg_from_registry, resolve_task_config
+
+from gr00t_rl_ext.tasks.files import agents, environment
+from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
+from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, register_task, without_task_file
+from gr00t_rl_ext.tasks.files.schema import Pose
+from gr00t_rl_ext.tasks.stack.config.franka.env_cfg import FrankaStackCubeEnvCfg
+
+EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "reach_franka.yaml"
+TEXT = EXAMPLE.read_text()
+
+
+@pytest.fixture(autouse=True)
+def _no_task_is_left() -> Iterator[None]:
+    before = dict(gym.registry)
+    yield
+    for name in set(gym.registry) - set(before):
+        del gym.registry[name]
+
+
+def source(folder: Path, old: str = "", new: str = "") -> Source:
+    assert old in TEXT
+    file = folder / "task.yaml"
+    file.write_text(TEXT.replace(old, new, 1))
+    return Source(file)
+
+
+# Cameras
+
+
+def test_a_camera_looks_at_its_point() -> None:
+    pose = Pose(position=(1.0, 2.0, 3.0), look_at=(0.0, 0.5, 0.2))
+    x, y, z, w = environment.orientation(pose)
+    right, down, forward = matrix_from_quat(torch.tensor([x, y, z, w])).T
+    expected = torch.tensor([-1.0, -1.5, -2.8])
+    torch.testing.assert_close(forward, expected / expected.norm(), atol=1e-5, rtol=0)
+    assert abs(float(right[2])) < 1e-6, "the horizon is level"
+    assert float(down[2]) < 0
+
+
+def test_it_is_the_orientation_of_a_camera_that_is_known_to_look_right() -> None:
+    offset = FrankaStackCubeEnvCfg().scene.table_cam.offset
+    forward = matrix_from_quat(torch.tensor(offset.rot))[:, 2]
+    target = torch.tensor(offset.pos) + forward
+    found = environment.orientation(Pose(position=offset.pos, look_at=tuple(target.tolist())))
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(offset.rot), atol=1e-4, rtol=0)
+
+
+def test_a_camera_on_a_body(tmp_path: Path) -> None:
+    cfg = environment.environment_cfg(source(tmp_path))
+    assert cfg.scene.wrist_cam.prim_path.endswith("/panda_link7/panda_hand/wrist_cam")
+    assert cfg.scene.wrist_cam.update_latest_camera_pose
+    assert cfg.scene.table_cam.prim_path == "{ENV_REGEX_NS}/table_cam"
+    assert not cfg.scene.table_cam.update_latest_camera_pose
+    with pytest.raises(
+        TaskFileError, match=r"line \d+, cameras\.wrist_cam\.body: .*'panda_han'; did you mean panda_hand"
+    ):
+        environment.environment_cfg(source(tmp_path, "body: panda_hand", "body: panda_han"))
+    with pytest.raises(TaskFileError, match=r"cameras\.robot: the base task's scene has a part of this name"):
+        environment.environment_cfg(source(tmp_path, "table_cam:", "robot:"))
+
+
+# The rest
+
+
+def test_the_config_is_the_base_tasks_and_what_the_file_says(tmp_path: Path) -> None:
+    cfg, base = (
+        environment.environment_cfg(source(tmp_path)),
+        load_cfg_from_registry("Isaac-Reach-Franka", "env_cfg_entry_point"),
+    )
+    assert isinstance(cfg, type(base))
+    assert cfg.instruction == "move the gripper to the goal"
+    assert list(vars(cfg.observations)) == ["policy", "rgb", "state"]
+    assert vars(cfg.rewards).keys() == vars(base.rewards).keys()
+    assert cfg.commands.to_dict() == base.commands.to_dict()
+    assert cfg.episode_length_s == base.episode_length_s
+
+
+def test_a_file_that_differs_in_one_value_differs_in_that_value_only(tmp_path: Path) -> None:
+    def flat(cfg: Any, path: str = "") -> dict[str, Any]:
+        if not isinstance(cfg, dict):
+            return {path: str(cfg)}
+        return {key: value for name, inner in cfg.items() for key, value in flat(inner, f"{path}.{name}").items()}
+
+    one = flat(environment.environment_cfg(source(tmp_path)).to_dict())
+    other = flat(environment.environment_cfg(source(tmp_path, "size: [64, 64]", "size: [64, 96]")).to_dict())
+    assert {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} == {".scene.table_cam.width"}
+
+
+def test_terms_of_ones_own(tmp_path: Path) -> None:
+    of_hand = "{hand: {func: body_pose_w, params: {asset_cfg: {entity: robot, body_names: [panda_hand]}}}}"
+    cfg = environment.environment_cfg(source(tmp_path, "[joint_pos, pose_command]", f"[joint_pos, {of_hand}]"))
+    term = cfg.observations.state.hand
+    assert term.func.__name__ == "body_pose_w"
+    assert (term.params["asset_cfg"].name, term.params["asset_cfg"].body_names) == ("robot", ["panda_hand"])
+    solved = "success: {func: 'isaaclab.envs.mdp:bad_orientation', params: {limit_angle: 1.0}}"
+    cfg = environment.environment_cfg(source(tmp_path, "success: success", solved))
+    assert cfg.terminations.success.params == {"limit_angle": 1.0}
+
+
+def test_rewards(tmp_path: Path) -> None:
+    cfg = environment.environment_cfg(source(tmp_path, "rewards: keep", "rewards: success"))
+    assert list(vars(cfg.rewards)) == ["success"]
+    # Isaac Lab multiplies by the step
+    assert cfg.rewards.success.weight * cfg.sim.dt * cfg.decimation == pytest.approx(1.0)
+    assert cfg.curriculum is None
+    own = "rewards: {slow: {func: joint_vel_l2, weight: -0.1}}"
+    cfg = environment.environment_cfg(source(tmp_path, "rewards: keep", own))
+    assert (cfg.rewards.slow.weight, cfg.rewards.slow.func.__name__) == (-0.1, "joint_vel_l2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("base: Isaac-Reach-Franka", "base: Isaac-Reach-Frank", r"line \d+, base: .*did you mean Isaac-Reach-Franka"),
+        ("base: Isaac-Reach-Franka", "base: Isaac-Ant-Direct", r"base: .*for tasks with managers, not for direct ones"),
+        (
+            "[joint_pos, ",
+            "[joint_post, ",
+            r"state\.terms\.0: .*no observation term 'joint_post'; did you mean joint_pos",
+        ),
+        (
+            "success: success",
+            "success: done",
+            r"success: the base task has no termination 'done'.*It has: success, time",
+        ),
+        ("success: success", "success: time_out", r"success: the termination 'time_out' is the time limit"),
+        ("success: success", "success: {func: reached}", r"success\.func: no mdp .* has 'reached'"),
+        ("success: success", "success: {func: 'no_module:f'}", r"success\.func: 'no_module:f' cannot be imported"),
+        (
+            "rewards: keep",
+            "rewards: {x: {func: joint_vel_l2, weight: 1, params: {asset_cfg: {entity: robt}}}}",
+            r"rewards\.x\.params\.asset_cfg: the scene has no part 'robt'; did you mean robot",
+        ),
+    ],
+)
+def test_names_that_the_base_task_does_not_have(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(TaskFileError, match=message):
+        environment.environment_cfg(source(tmp_path, old, new))
+
+
+# Agents
+
+
+def test_agents(tmp_path: Path) -> None:
+    here = source(tmp_path)
+    flow = agents.agent_cfg(here, "gr00t_flow_ppo")
+    assert (flow.algorithm.gamma, flow.actor.chunk_length) == (0.995, 8)
+    assert flow.obs_groups == {"actor": ["rgb", "state"], "critic": ["rgb", "state", "policy"]}
+    assert agents.agent_cfg(here, "gr00t_ppo").algorithm.gamma != 0.995
+    assert agents.agent_cfg(here, "mlp_ppo").obs_groups == {"actor": ["policy"], "critic": ["policy"]}
+    small = agents.agent_cfg(here, "gr00t_ppo_small")
+    assert (small.algorithm.num_mini_batches, small.experiment_name) == (8, "gr00t_ppo_small_gr00t_reach_franka")
+    # 12 s of 30 control steps, 8 of them per decision
+    assert agents.agent_cfg(here, "gr00t_flow_grpo").num_steps_per_env == 45
+
+
+def test_overrides_of_what_is_not_there(tmp_path: Path) -> None:
+    wrong = source(tmp_path, "{algorithm: {gamma: 0.995}}", "{algorithm: {gama: 0.995}}")
+    with pytest.raises(TaskFileError, match=r"line \d+, overrides\.gr00t_flow_ppo: .*gama"):
+        agents.agent_cfg(wrong, "gr00t_flow_ppo")
+    wrong = source(tmp_path, "{algorithm: {gamma: 0.995}}", "{algorithm: {gamma: 2.0}}")
+    with pytest.raises(TaskFileError, match=r"overrides\.gr00t_flow_ppo: `agent\.algorithm\.gamma` is 2"):
+        agents.agent_cfg(wrong, "gr00t_flow_ppo")
+
+
+# Registration
+
+
+def test_a_file_is_a_task_of_isaac_lab(tmp_path: Path) -> None:
+    assert register_task(EXAMPLE) == register_task(EXAMPLE) == "Gr00t-Reach-Franka"
+    env_cfg, agent_cfg = resolve_task_config("Gr00t-Reach-Franka", "gr00t_ppo", overrides=["env.instruction=hello"])
+    assert env_cfg.instruction == "hello"
+    assert agent_cfg.actor.chunk_length == 8
+    taken = source(tmp_path, "id: Gr00t-Reach-Franka", "id: Isaac-Ant").path
+    with pytest.raises(TaskFileError, match=r"line \d+, id: there is a task 'Isaac-Ant' already"):
+        register_task(taken)
+
+
+def test_files_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("One", "Two"):
+        (tmp_path / "folder" / f"{name}.yaml").write_text(TEXT.replace("Gr00t-Reach-Franka", name))
+    monkeypatch.setenv(VARIABLE, f"{tmp_path / 'folder'}:{EXAMPLE}")
+    register_named()
+    assert {"One", "Two", "Gr00t-Reach-Franka"} <= set(gym.registry)
+
+
+def test_the_flag_of_the_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+    assert without_task_file(["--agent", "mlp_ppo"]) == ["--agent", "mlp_ppo"]
+    for flag in (["--task_config", str(EXAMPLE)], [f"--task_config={EXAMPLE}"]):
+        assert without_task_file([*flag, "--seed", "1"]) == ["--task", "Gr00t-Reach-Franka", "--seed", "1"]
+    assert os.environ[VARIABLE] == str(EXAMPLE)
