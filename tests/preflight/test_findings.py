@@ -9,8 +9,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
-from gr00t_rl_ext.preflight.findings import Finding, PreflightError, Report
+from gr00t_rl_ext.preflight.findings import Finding, PreflightError, Report, picture_of
 
 FINE = Finding("ok", "reward", "0 to 1 per control step.")
 WARNED = Finding("warning", "camera wrist", "It shows nothing.", "Turn it round.")
@@ -41,7 +43,12 @@ def test_long_findings_are_wrapped() -> None:
 
 
 def test_it_is_saved_with_the_run(tmp_path: Path) -> None:
-    file = Report([FINE, WRONG], "2 random decisions", {"full": False}).save(tmp_path)
+    pictures = {"wrist/left": torch.full((4, 6, 3), 200, dtype=torch.uint8)}
+    file = Report([FINE, WRONG], "2 random decisions", {"full": False}, pictures).save(tmp_path)
+    with Image.open(picture_of(tmp_path, "wrist/left")) as picture:
+        assert picture.size == (6, 4)
+        assert picture.getpixel((0, 0)) == (200, 200, 200)
+    assert picture_of(tmp_path, "wrist/left").parent == file.parent
     assert file == tmp_path / "params" / "preflight.json"
     content = json.loads(file.read_text())
     assert content["basis"] == "2 random decisions"

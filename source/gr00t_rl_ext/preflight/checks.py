@@ -133,7 +133,7 @@ def of_cameras(cameras: Mapping[str, CameraSight], mounts: Mapping[str, tuple[st
     """
     for name, sight in cameras.items():
         subject = f"camera {name}"
-        aim = "Save a picture (`play --video`), and check position, orientation convention, clipping range and lights."
+        aim = f"Open params/camera_{name}.png of the run. Check position, orientation, clipping range and lights."
         if sight.brightness < BLACK:
             yield Finding("error", subject, f"It is black: a mean of {sight.brightness:.1f} of 255.", aim)
         elif sight.contrast < FLAT:

@@ -59,7 +59,7 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
         unwrapped.common_step_counter = counter
     seconds = time.perf_counter() - start
     facts = {"full": options.only or is_long, "seconds": seconds, "least_minutes_of_the_run": minutes}
-    return Report(findings, f"{basis}, {seconds:.1f} s", facts)
+    return Report(findings, f"{basis}, {seconds:.1f} s", facts, seen.pictures)
 
 
 def _watch(runner: Any, decide: Callable[[TensorDict], Tensor], decisions: int) -> Watch:

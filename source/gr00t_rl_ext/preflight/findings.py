@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
 
 from gr00t_rl_ext.files import write_whole
 
@@ -51,10 +55,18 @@ class Report:
         findings: In the order of the checks.
         basis: What they are based on, such as ``2 random decisions``.
         facts: Numbers for programs, by name.
+        pictures: Camera -> image (height, width, 3), uint8.
     """
 
-    def __init__(self, findings: Iterable[Finding], basis: str, facts: dict[str, Any] | None = None) -> None:
-        self.findings, self.basis, self.facts = list(findings), basis, facts or {}
+    def __init__(
+        self,
+        findings: Iterable[Finding],
+        basis: str,
+        facts: Mapping[str, Any] | None = None,
+        pictures: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.findings, self.basis = list(findings), basis
+        self.facts, self.pictures = dict(facts or {}), dict(pictures or {})
 
     def of(self, *levels: Level) -> list[Finding]:
         """Findings of some levels."""
@@ -75,10 +87,12 @@ class Report:
         return "\n".join(lines)
 
     def save(self, run_dir: Path) -> Path:
-        """Write the whole report into the directory of a run; returns the file."""
+        """Write the whole report into the directory of a run, and a picture of each camera; returns the file."""
         file = run_dir / FILE
         file.parent.mkdir(parents=True, exist_ok=True)
         content = {"basis": self.basis, **self.facts, "findings": [dataclasses.asdict(item) for item in self.findings]}
+        for camera, image in self.pictures.items():
+            Image.fromarray(np.asarray(image)).save(picture_of(run_dir, camera))
         write_whole(file, json.dumps(content, indent=2) + "\n")
         return file
 
@@ -92,6 +106,11 @@ class Report:
                 f"The run was stopped before it began, by what its first decisions showed. {told} To train all the"
                 " same: agent.preflight.decisions=0."
             )
+
+
+def picture_of(run_dir: Path, camera: str) -> Path:
+    """Where the picture of a camera lies, in the directory of a run."""
+    return run_dir / FILE.parent / f"camera_{re.sub(r'[^A-Za-z0-9_.-]', '_', camera)}.png"
 
 
 def _lines(finding: Finding) -> list[str]:

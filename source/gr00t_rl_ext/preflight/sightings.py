@@ -44,6 +44,9 @@ class Sightings:
 
     cameras: dict[str, CameraSight] = field(default_factory=dict)
 
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    """What each camera showed of the first environment at first, (height, width, 3), uint8, on the CPU."""
+
     states: list[Tensor] = field(default_factory=list)
     """States as the actor reads them, in the task's units, (num_envs, width): the first one, and those after decisions
     of the policy."""
@@ -91,6 +94,7 @@ class Watch:
         for name, image in self._images.items():
             pixels = image.float().flatten(1)
             same = len(image) > 1 and bool((image == image[:1]).all())
+            self.seen.pictures[name] = image[0].cpu()
             self.seen.cameras[name] = CameraSight(float(pixels.mean()), float(pixels.std(1).mean()), same)
         if self._state is not None:
             self.seen.states.append(self._state)
