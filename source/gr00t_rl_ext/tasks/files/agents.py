@@ -11,6 +11,7 @@ from typing import Any
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.options import validate
 from gr00t_rl_ext.tasks import recipes
+from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
 from gr00t_rl_ext.tasks.files.reading import Source
 from gr00t_rl_ext.tasks.registration import SMALL
@@ -68,5 +69,5 @@ def _base_groups(source: Source) -> list[str]:
 
 def _decisions_per_episode(source: Source) -> int:
     cfg = environment_cfg(source)
-    steps = cfg.episode_length_s / (cfg.sim.dt * cfg.decimation)
+    steps = cfg.episode_length_s / (by_default(cfg.sim).dt * by_default(cfg.decimation))
     return max(1, math.ceil(steps / (source.task.chunk_length or 16)))

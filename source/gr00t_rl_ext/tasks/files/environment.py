@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,12 +20,12 @@ from isaaclab.sensors import CameraCfg
 from isaaclab.utils import configclass
 from isaaclab.utils.assets import retrieve_file_path
 from isaaclab.utils.math import quat_from_matrix
-from isaaclab_tasks.utils import PresetCfg, load_cfg_from_registry
+from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
+from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, choose_physics
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 from gr00t_rl_ext.tasks.files.schema import Camera, Pose, Term
-from gr00t_rl_ext.tasks.physics import default_physics
 
 APERTURE = 20.955
 """Horizontal aperture of the cameras [mm]."""
@@ -39,40 +37,17 @@ PLACES = ("observations", "terminations", "rewards", "actions", "commands")
 """Parts of a config with terms."""
 
 
-def base_cfg(source: Source) -> Any:
-    """A new config of the base task.
-
-    Raises:
-        TaskFileError: There is no such task, or it is none with managers.
-    """
-    import gymnasium as gym
-    import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
-
-    base = source.task.base
-    tasks = sorted(name for name, spec in gym.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {}))
-    if base not in tasks:
-        raise source.error(
-            ("base",), f"there is no task {base!r}{similar(base, tasks)}. `isaaclab list_envs` shows all"
-        )
-    # it prints where the config comes from
-    with contextlib.redirect_stdout(io.StringIO()):
-        cfg = load_cfg_from_registry(base, "env_cfg_entry_point")
-    missing = [name for name in ("observations", "terminations", "rewards", "scene") if not hasattr(cfg, name)]
-    if missing:
-        raise source.error(
-            ("base",),
-            f"{base!r} has no {', '.join(missing)}: task files are for tasks with managers, not for direct ones",
-        )
-    return cfg
-
-
 def environment_cfg(source: Source) -> Any:
     """The config of a task file's environment.
 
     Raises:
         TaskFileError: It names something that the base task does not have.
     """
-    kind, task = type(base_cfg(source)), source.task
+    task = source.task
+    try:
+        kind = type(base_cfg(task.base))
+    except UnknownBaseError as error:
+        raise source.error(("base",), str(error)) from error
 
     def complete(self: Any) -> None:
         if hasattr(kind, "__post_init__"):
@@ -91,7 +66,7 @@ def _complete(cfg: Any, source: Source) -> None:
     cfg.scene.replicate_physics = True
     if task.episode_length_s is not None:
         cfg.episode_length_s = task.episode_length_s
-    _choose_physics(cfg)
+    choose_physics(cfg)
     for name, camera in task.cameras.items():
         _require_free(source, cfg.scene, ("cameras", name))
         setattr(cfg.scene, name, camera_cfg(source, cfg, name, camera))
@@ -105,13 +80,6 @@ def _complete(cfg: Any, source: Source) -> None:
     if hasattr(cfg, "xr"):
         # teleoperation is no part of these tasks
         cfg.xr = None
-
-
-def _choose_physics(cfg: Any) -> None:
-    """Let what is installed be the default, where the base task offers it."""
-    physics = cfg.sim.physics
-    if isinstance(physics, PresetCfg) and (chosen := getattr(physics, default_physics(), None)) is not None:
-        physics.default = chosen
 
 
 def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
@@ -256,7 +224,7 @@ def _rewards(source: Source, cfg: Any) -> Any:
     if rewards == "keep":
         return cfg.rewards
     if rewards == "success":
-        step = cfg.sim.dt * cfg.decimation
+        step = by_default(cfg.sim).dt * by_default(cfg.decimation)
         success = RewardTermCfg(func=mdp.is_terminated_term, weight=1.0 / step, params={"term_keys": "success"})
         terms = {"success": success}
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 Vector = tuple[float, float, float]
 
@@ -26,6 +26,10 @@ AGENTS = (
 
 SMALL_AGENTS = ("gr00t_ppo_small", "gr00t_flow_ppo_small", "gr00t_residual_ppo_small")
 """The same with settings for models that train on a CPU."""
+
+
+TO_EDIT = "EDIT ME"
+"""Stands in a draft for what only a person knows."""
 
 
 class _Part(BaseModel):
@@ -132,6 +136,13 @@ class TaskFile(_Part):
     def task_id(self) -> str:
         """Under which the task is registered."""
         return self.id or "Gr00t-" + self.base.removeprefix("IsaacContrib-").removeprefix("Isaac-")
+
+    @field_validator("instruction")
+    @classmethod
+    def _is_edited(cls, value: str) -> str:
+        if value == TO_EDIT:
+            raise ValueError("it is still to be edited: write what the policy is told")
+        return value
 
     @model_validator(mode="after")
     def _overrides_agents(self) -> TaskFile:

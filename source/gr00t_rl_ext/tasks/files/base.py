@@ -1,0 +1,71 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Base tasks: those of Isaac Lab that have managers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+from isaaclab.utils import configclass
+from isaaclab_ov.physics import OvPhysxCfg
+from isaaclab_physx.physics import PhysxCfg
+from isaaclab_tasks.utils import PresetCfg, load_cfg_from_registry
+
+from gr00t_rl_ext.tasks.files.reading import similar
+from gr00t_rl_ext.tasks.physics import default_physics
+
+
+@configclass
+class _PhysicsCfg(PresetCfg):
+    """Physics of a task for Isaac Sim's PhysX."""
+
+    isaacsim_physx: PhysxCfg = PhysxCfg()
+    ovphysx: OvPhysxCfg = OvPhysxCfg()
+    default: Any = isaacsim_physx
+
+
+class UnknownBaseError(ValueError):
+    """There is no such task, or it has no managers."""
+
+
+def base_cfg(base: str) -> Any:
+    """A new config of a task.
+
+    Raises:
+        UnknownBaseError: It cannot be a base.
+    """
+    import gymnasium as gym
+    import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
+
+    tasks = sorted(name for name, spec in gym.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {}))
+    if base not in tasks:
+        raise UnknownBaseError(f"there is no task {base!r}{similar(base, tasks)}. `isaaclab list_envs` shows all")
+    # it prints where the config comes from
+    with contextlib.redirect_stdout(io.StringIO()):
+        cfg = load_cfg_from_registry(base, "env_cfg_entry_point")
+    missing = [name for name in ("observations", "terminations", "rewards", "scene") if not hasattr(cfg, name)]
+    if missing:
+        raise UnknownBaseError(
+            f"{base!r} has no {', '.join(missing)}: task files are for tasks with managers, not for direct ones"
+        )
+    return cfg
+
+
+def choose_physics(cfg: Any) -> None:
+    """Let what is installed be the default, where the task offers it: as physics, or as a whole simulation. A task for
+    Isaac Sim's PhysX alone gets that without Isaac Sim as well."""
+    if isinstance(physics := getattr(by_default(cfg.sim), "physics", None), PhysxCfg):
+        by_default(cfg.sim).physics = _PhysicsCfg(isaacsim_physx=physics, default=physics)
+    for part in (cfg.sim, getattr(by_default(cfg.sim), "physics", None)):
+        if isinstance(part, PresetCfg) and (chosen := vars(part).get(default_physics())) is not None:
+            part.default = chosen
+
+
+def by_default(part: Any) -> Any:
+    """A part of a config, or the default of its presets."""
+    while isinstance(part, PresetCfg):
+        part = part.default
+    return part
