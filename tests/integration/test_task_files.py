@@ -47,3 +47,28 @@ def test_a_file_by_our_script_and_a_file_that_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cameras.wrist_cam.body: there is no body 'panda_hnd'; did you mean panda_hand" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_from_a_base_task(tmp_path: Path) -> None:
+    script = str(ROOT / "scripts" / "new_task.py")
+    file, command = tmp_path / "tasks" / "cartpole.yaml", (sys.executable, script, "--device", "cpu")
+    succeeded(run(*command, "--base", "Isaac-Cartpole", "--out", str(file), cwd=tmp_path))
+    text = file.read_text()
+    assert "# joints of robot: slider_to_cart, cart_to_pole" in text
+    # the pole cannot be solved: any end stands for it
+    done = text.replace("instruction: EDIT ME", "instruction: balance").replace("EDIT ME", "cart_out_of_bounds")
+    file.write_text(done.replace("[224, 224]", "[64, 64]"))
+    output = succeeded(run(*command, "--check", str(file), cwd=tmp_path))
+    assert "Preflight (20 random and 20 policy decisions in 4 environments" in output
+    (report,) = tmp_path.glob("logs/rsl_rl/*/*/params/preflight.json")
+    assert sorted(file.name for file in report.parent.glob("*.png")) == ["camera_front_cam.png", "camera_side_cam.png"]
+
+
+def test_a_base_task_whose_assets_are_not_there(tmp_path: Path) -> None:
+    script = str(ROOT / "scripts" / "new_task.py")
+    command = (sys.executable, script, "--device", "cpu", "--assets", "offline", "--base", "Isaac-Ant")
+    done = run(*command, "--out", str(tmp_path / "ant.yaml"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Isaac-Ant needs an asset that is not there." in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (tmp_path / "ant.yaml").exists()

@@ -144,7 +144,7 @@ def _comment(label: str, values: Sequence[str]) -> list[str]:
 
 def to_edit(text: str) -> list[str]:
     """Fields of a draft that only a person knows."""
-    return re.findall(rf"^ *(\w+): (?:.*\n *- )?{TO_EDIT}$", text, re.MULTILINE)
+    return re.findall(rf"^ *(\w+):(?: |\n *- ){TO_EDIT}$", text, re.MULTILINE)
 
 
 def numbers(scene: Scene) -> Mapping[str, int]:
