@@ -315,3 +315,17 @@ def test_videos_while_training_leave_it_as_it_is(
     assert all(torch.equal(value, plain[name]) for name, value in filmed.items())
     assert train.main([*CARTPOLE, *SMALL, "--video", "--video_interval", "0"]) == 2
     assert "--video_interval is 0; expected at least 1." in capsys.readouterr().err
+
+
+def test_any_environment_with_a_picture_has_agents_over_gr00t(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["--task", "gym:Reacher-v5", "--agent", "gr00t_ppo", "--device", "cpu", "--num_envs", "5", "--no-record"]
+    assert train.main([*command, "--max_iterations", "1", "agent.num_steps_per_env=4", "env.instruction=reach"]) == 0
+    output = capsys.readouterr().out
+    assert "note: gym:Reacher-v5 has recipes for small models only" in output
+    assert "warning success: The task tells nothing of success" in output
+    (run,) = (tmp_path / "logs" / "rsl_rl" / "gr00t_ppo_reacher_v5").iterdir()
+    assert (run / "model_0.pt").is_file()
+    assert (run / "params" / "camera_view.png").is_file()

@@ -52,12 +52,18 @@ def _classic(name: str) -> dict[str, str]:
     }
 
 
+_OVER_GR00T = agents(
+    f"{__name__}.agents.any_cfg",
+    *(f"gr00t_{kind}ppo_small" for kind in ("", "flow_", "lora_", "residual_", "adapter_")),
+)
+"""Agents over GR00T for any environment with continuous actions and a picture."""
+
 _FAMILIES = (
     # there is no object, so that no observation group tells of it
     Family("FetchReach(Dense)?", _fetch("Reach"), num_envs=32),
     Family("Fetch(Push|Slide|PickAndPlace)(Dense)?", _fetch(""), num_envs=32),
     Family("CartPole|MountainCar|Acrobot", _classic("Discrete"), num_envs=8),
-    Family(".*", _classic("Continuous"), num_envs=16),
+    Family(".*", {**_classic("Continuous"), **_OVER_GR00T}, num_envs=16),
 )
 
 EXAMPLES = ("gym:FetchReach-v4", "gym:FetchPickAndPlace-v4", "gym:Pendulum-v1", "gym:CartPole-v1")
