@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +20,10 @@ import torch
 import yaml
 
 from gr00t_rl_ext.cli import arguments as cli_arguments
-from gr00t_rl_ext.cli import checks, play, train
+from gr00t_rl_ext.cli import checks, filming, play, train
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.summary import read_scalars
+from gr00t_rl_ext.envs import episodes
 from gr00t_rl_ext.tasks import compatibility
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of, resolution
 
@@ -329,3 +332,21 @@ def test_any_environment_with_a_picture_has_agents_over_gr00t(
     (run,) = (tmp_path / "logs" / "rsl_rl" / "gr00t_ppo_reacher_v5").iterdir()
     assert (run / "model_0.pt").is_file()
     assert (run / "params" / "camera_view.png").is_file()
+
+
+def test_a_video_that_takes_too_long_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["--task", "gym:FetchReach-v4", "--agent", "mlp_ppo", "--device", "cpu", *SMALL, "--max_iterations", "1"]
+    for limit, reason in ((0.0, "of 4 episodes took more than 0 s"), (None, "the pictures took too long")):
+        if limit is None:
+            # the episodes are in time, what is rendered of them is not
+            monkeypatch.setattr(filming, "LIMIT", 1e6)
+            monkeypatch.setattr(episodes, "time", SimpleNamespace(monotonic=lambda: math.inf))
+        else:
+            monkeypatch.setattr(filming, "LIMIT", limit)
+        assert train.main([*command, "env.max_episode_steps=8"]) == 0
+        output = capsys.readouterr().out
+        assert re.search(rf"(?m)^video: +none.*{reason}", output)
+        assert "Summary" in output

@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 EPISODES = 4
 """Episodes in a video."""
+
+LIMIT = 60.0
+"""Longest time that a video may take [s]: the training waits for it, and the user for what was trained."""
 
 
 class Filming:
@@ -51,7 +55,10 @@ class Filming:
         interval = self._interval
         is_due = interval is not None and before // interval < self._decisions // interval
         if is_due or (self._at_end and iteration == end - 1):
-            print(f"Recording {EPISODES} episodes of the policy of iteration {iteration} ...", flush=True)
+            print(
+                f"Recording {EPISODES} episodes of the policy of iteration {iteration}, in {LIMIT:g} s at most ...",
+                flush=True,
+            )
             file = Path(self._runner.logger.log_dir) / "videos" / "train" / f"iteration_{iteration}.mp4"
             try:
                 self.latest = self._film(file)
@@ -67,11 +74,16 @@ class Filming:
 
         runner, training = self._runner, self._runner.env.unwrapped
         cfg = self._env_cfg.model_copy(update={"num_envs": EPISODES})
-        decide = runner.get_inference_policy(device=runner.device)
+        decide, deadline = runner.get_inference_policy(device=runner.device), time.monotonic() + LIMIT
+
+        def watch_time(done: int) -> None:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{done} of {EPISODES} episodes took more than {LIMIT:g} s.")
+
         try:
             with contextlib.closing(GymnasiumVecEnv(cfg)) as env:
                 env.configure_decisions(training.chunk_length, observation_groups=training.observation_groups)
-                episodes = run_episodes(env, decide, EPISODES, cfg.seed)
-            return footage.film(env, episodes, cfg.seed, {file: range(EPISODES)})
+                episodes = run_episodes(env, decide, EPISODES, cfg.seed, watch_time)
+            return footage.film(env, episodes, cfg.seed, {file: range(EPISODES)}, deadline)
         finally:
             runner.alg.train_mode()

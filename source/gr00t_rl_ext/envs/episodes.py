@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -231,7 +232,13 @@ def repeat(env: Any, episodes: Episodes, seed: int, numbers: Sequence[int], stri
 
 
 def replay(
-    env: Any, episodes: Episodes, seed: int, watched: Sequence[int], group: str, stride: int
+    env: Any,
+    episodes: Episodes,
+    seed: int,
+    watched: Sequence[int],
+    group: str,
+    stride: int,
+    deadline: float = math.inf,
 ) -> dict[int, Footage]:
     """Run episodes again by what was done in them, and look.
 
@@ -244,14 +251,20 @@ def replay(
         watched: Which of them to look at.
         group: Observation group of the images.
         stride: Control steps between images.
+        deadline: When to give up, by ``time.monotonic()``.
 
     Returns:
         Episode -> what was seen.
+
+    Raises:
+        EvaluationError: It took too long.
     """
     env.unwrapped.configure_decisions(stride, observation_groups=[group])
     frames: dict[int, list[np.ndarray]] = {episode: [] for episode in watched}
     lengths: dict[int, int] = {}
     for decision in repeat(env, episodes, seed, watched, stride):
+        if time.monotonic() > deadline:
+            raise EvaluationError("the pictures took too long.")
         for index, episode in decision.running.items():
             frames[episode].append(_side_by_side(decision.obs[group][index].cpu().numpy()))
         lengths |= {decision.running[index]: int(decision.outcome.episode_steps[index]) for index in decision.ended}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,13 @@ _STILL = 0.4
 """How long an episode's last image stays [s]."""
 
 
-def film(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence[int]]) -> str:
+def film(
+    env: Any,
+    episodes: Episodes,
+    seed: int,
+    videos: Mapping[Path, Sequence[int]],
+    deadline: float = math.inf,
+) -> str:
     """Write videos of episodes.
 
     Those of a Gymnasium task have an image per control step. Those of an Isaac Lab task are by its own cameras, in the
@@ -39,13 +46,14 @@ def film(env: Any, episodes: Episodes, seed: int, videos: Mapping[Path, Sequence
         episodes: The episodes.
         seed: Their seed.
         videos: File -> episodes to show in it, one after the other.
+        deadline: When to give up, by ``time.monotonic()``.
 
     Returns:
         What to say of them: the files, or why there are none.
     """
     watched = sorted({episode for shown in videos.values() for episode in shown})
     try:
-        footage, fps = _seen(env, episodes, seed, watched)
+        footage, fps = _seen(env, episodes, seed, watched, deadline)
     except ValueError as error:
         return f"none: {error}"
     return _write(footage, videos, fps)
@@ -77,7 +85,9 @@ def film_side_by_side(env: Any, episodes: Sequence[Episodes], seed: int, episode
     return _write(joined, {file: [episode]}, seen[0][1])
 
 
-def _seen(env: Any, episodes: Episodes, seed: int, watched: Sequence[int]) -> tuple[dict[int, Footage], int]:
+def _seen(
+    env: Any, episodes: Episodes, seed: int, watched: Sequence[int], deadline: float = math.inf
+) -> tuple[dict[int, Footage], int]:
     """Episodes seen again, and their images per second.
 
     Raises:
@@ -89,13 +99,13 @@ def _seen(env: Any, episodes: Episodes, seed: int, watched: Sequence[int]) -> tu
     if isinstance(env, GymnasiumVecEnv):
         cfg = env.cfg.model_copy(update={"rgb": True, "image_size": (PIXELS, PIXELS)})
         with contextlib.closing(GymnasiumVecEnv(cfg)) as rendering:
-            return replay(rendering, episodes, seed, watched, IMAGES, stride=1), GYMNASIUM_FPS
+            return replay(rendering, episodes, seed, watched, IMAGES, 1, deadline), GYMNASIUM_FPS
     env.unwrapped.configure_decisions(1)
     env.unwrapped.reset(seed=seed)
     groups = [name for name, value in env.get_observations().items() if value.dtype == torch.uint8]
     if not groups:
         raise ValueError("the task has no observation group with images.")
-    footage = replay(env, episodes, seed, watched, groups[0], STRIDE)
+    footage = replay(env, episodes, seed, watched, groups[0], STRIDE, deadline)
     # all groups again, for whoever comes next
     env.unwrapped.configure_decisions(1)
     return footage, max(1, round(1 / (env.unwrapped.step_dt * STRIDE)))
