@@ -59,7 +59,7 @@ def test_a_file_from_a_base_task(tmp_path: Path) -> None:
     done = text.replace("instruction: EDIT ME", "instruction: balance").replace("EDIT ME", "cart_out_of_bounds")
     file.write_text(done.replace("[224, 224]", "[64, 64]"))
     output = succeeded(run(*command, "--check", str(file), cwd=tmp_path))
-    assert "Preflight (20 random and 20 policy decisions in 4 environments" in output
+    assert "Preflight (20 random and 20 policy decisions in 8 environments" in output
     (report,) = tmp_path.glob("logs/rsl_rl/*/*/params/preflight.json")
     assert sorted(file.name for file in report.parent.glob("*.png")) == ["camera_front_cam.png", "camera_side_cam.png"]
 

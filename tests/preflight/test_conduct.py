@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict
 from training import AGENTS, PPO, training
 
-from gr00t_rl_ext.preflight.findings import FILE, PreflightError
+from gr00t_rl_ext.preflight import checks
+from gr00t_rl_ext.preflight.conduct import examine
+from gr00t_rl_ext.preflight.findings import FILE, PreflightError, Report
+from gr00t_rl_ext.preflight.options import PreflightOptions
+from gr00t_rl_ext.preflight.sightings import Watch
 
 TRY = {"decisions": 2, "episodes": 8}
 
@@ -87,3 +93,29 @@ def test_a_short_run_is_checked_by_decisions_alone(tmp_path: Path) -> None:
     assert not content["full"]
     assert "policy" not in {item["subject"] for item in content["findings"]}
     assert 0 < content["least_minutes_of_the_run"] < 1
+
+
+def test_a_check_that_fails_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise KeyError("robot")
+
+    monkeypatch.setattr(checks, "of_joint_names", fails)
+    with training(None, PPO, "gym:faulty:Point-v0") as runner:
+        runner.logger.log_dir = str(tmp_path / "not" / "there" / "yet")
+        report = examine(runner, PreflightOptions(), 1, lambda: None)
+    (finding,) = report.of("not checked")[:1]
+    assert (finding.subject, finding.text) == ("joints", "The check failed (KeyError: 'robot').")
+    assert [item for item in report.findings if item.subject == "disk"]
+
+
+def test_a_picture_of_one_colour_is_one_whatever_the_colour() -> None:
+    sky = torch.tensor([135, 206, 235], dtype=torch.uint8).expand(2, 8, 8, 3)
+    spec = SimpleNamespace(image_groups=("rgb",), state_groups=(), cameras=("sky",))
+    watch = Watch(spec, TensorDict({"rgb": sky.clone()}, batch_size=[2]))
+    assert watch.seen.cameras["sky"].contrast == 0.0
+    assert watch.seen.cameras["sky"].brightness == pytest.approx(192.0)
+
+
+def test_of_several_processes_all_stop() -> None:
+    with pytest.raises(PreflightError, match="another process of it found an error"):
+        Report([], "").require_no_error(found_by_others=True)

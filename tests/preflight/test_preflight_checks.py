@@ -57,9 +57,14 @@ def test_rewards(rewards: list[float], knows_success: bool, level: str, text: st
     ],
 )
 def test_success(knows: bool, at_once: int, level: str, text: str) -> None:
-    finding = only(checks.of_success(sightings(knows_success=knows, begun=10, solved_at_once=at_once)))
+    finding = only(checks.of_success(sightings(knows_success=knows, begun=10, solved_at_once=at_once), 50))
     assert finding.level == level
     assert text in finding.text
+
+
+def test_success_of_few_or_of_short_episodes_is_no_error() -> None:
+    assert only(checks.of_success(sightings(knows_success=True, begun=1, solved_at_once=1), 50)).level == "warning"
+    assert only(checks.of_success(sightings(knows_success=True, begun=10, solved_at_once=10), 1)).level == "ok"
 
 
 def test_movement() -> None:
@@ -75,7 +80,7 @@ def test_movement() -> None:
     [
         ("table", CameraSight(100.0, 40.0, False, 0.1), None, "ok", "up to 10.0% of its pixels"),
         ("table", CameraSight(3.0, 40.0, False, 0.1), None, "error", "black"),
-        ("table", CameraSight(100.0, 0.5, False, 0.1), None, "error", "one colour"),
+        ("table", CameraSight(100.0, 0.5, False, 0.1), None, "warning", "one colour"),
         ("table", CameraSight(100.0, 40.0, True, 0.1), None, "warning", "the same in all environments"),
         ("table", CameraSight(100.0, 40.0, False, 0.0), None, "warning", "No pixel changed"),
         ("wrist_cam", CameraSight(100.0, 40.0, False, 0.01), None, "warning", "at most 1.0% of its pixels"),
@@ -105,6 +110,11 @@ def test_states_in_and_out_of_the_data() -> None:
     assert finding.level == "warning"
     assert "by more than its width" in finding.text
     assert "units" in finding.fix
+    millimetres = inside.clone()
+    millimetres[:, 1:3] *= 1000
+    finding = only(checks.of_states(millimetres, RANGE, JOINTS))
+    assert finding.level == "warning"
+    assert "Far outside: dimension 1, 2." in finding.text
     bare = torch.full((2, 6), math.nan)
     assert only(checks.of_states(inside, bare, JOINTS)).level == "not checked"
     broken = inside.clone()
@@ -190,6 +200,7 @@ def test_ratio() -> None:
     assert only(checks.of_ratio(1e-5, 0.05)).level == "ok"
     assert only(checks.of_ratio(0.2, 0.05)).level == "error"
     assert only(checks.of_ratio(math.nan, 0.05)).level == "error"
+    assert only(checks.of_ratio(0.2, 0.05, corrected=True)).level == "warning"
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ class Filming:
             file = Path(self._runner.logger.log_dir) / "videos" / "train" / f"iteration_{iteration}.mp4"
             try:
                 self.latest = self._film(file)
-            except (ValueError, RuntimeError) as error:
+            except Exception as error:
                 # without the traceback of a worker; what is trained is worth more than a video of it
-                self.latest = f"none was recorded: {str(error).splitlines()[0]}"
+                self.latest = f"none was recorded: {(str(error).splitlines() or [type(error).__name__])[0]}"
             print(f"video: {self.latest}")
 
     def _film(self, file: Path) -> str:

@@ -119,7 +119,7 @@ def _scene(base: str, device: str) -> Any:
 def _check(arguments: argparse.Namespace) -> int:
     """By the preflight of a training, in a process of its own."""
     command = [sys.executable, "-c", _TRAIN, "--task_config", str(arguments.check), "--agent", arguments.agent]
-    command += ["--preflight", "--num_envs", "4", f"agent.preflight.decisions={DECISIONS}"]
+    command += ["--preflight", "--num_envs", "8", f"agent.preflight.decisions={DECISIONS}"]
     # of a policy that knows nothing
     command += ["agent.preflight.episodes=4"]
     command += [*(["--device", arguments.device] if arguments.device else [])]

@@ -36,6 +36,9 @@ FAR = 1.0
 MOST = 0.5
 """Share of environments, or of states, from which something counts as general."""
 
+ENOUGH = 4
+"""Episodes that must have begun for an error on what they begin with."""
+
 CLIPPED = 0.25
 """Share of an action's entries that are clipped, from which it is reported."""
 
@@ -76,8 +79,13 @@ def of_rewards(seen: Sightings) -> Iterator[Finding]:
         )
 
 
-def of_success(seen: Sightings) -> Iterator[Finding]:
-    """Whether the task tells of success, and not at once."""
+def of_success(seen: Sightings, max_length: int) -> Iterator[Finding]:
+    """Whether the task tells of success, and not at once.
+
+    Args:
+        seen: What was seen.
+        max_length: Control steps of an episode at most.
+    """
     if not seen.knows_success:
         yield Finding(
             "warning",
@@ -89,7 +97,9 @@ def of_success(seen: Sightings) -> Iterator[Finding]:
         return
     share = seen.solved_at_once / max(seen.begun, 1)
     told = f"{seen.solved_at_once} of {seen.begun} episodes ended in success at their first control step."
-    if share >= MOST:
+    if max_length < 2:
+        yield Finding("ok", "success", "told by the task, whose episodes are one control step long.")
+    elif share >= MOST and seen.begun >= ENOUGH:
         yield Finding(
             "error",
             "success",
@@ -138,7 +148,7 @@ def of_cameras(cameras: Mapping[str, CameraSight], mounts: Mapping[str, tuple[st
             yield Finding("error", subject, f"It is black: a mean of {sight.brightness:.1f} of 255.", aim)
         elif sight.contrast < FLAT:
             text = f"It shows one colour: a standard deviation of {sight.contrast:.1f} of 255."
-            yield Finding("error", subject, text, aim)
+            yield Finding("warning", subject, text, aim)
         elif sight.is_the_same:
             yield Finding(
                 "warning",
@@ -185,6 +195,12 @@ def of_states(raw: Tensor, limits: Tensor, keys: Mapping[str, slice]) -> Iterato
             yield Finding("not checked", subject, "The checkpoint has no statistics of it.")
             continue
         outside, far = _outside(values, low, high, 0.0), _outside(values, low, high, FAR)
+        # of a pose, the position alone may be in another unit
+        dimensions = [
+            number
+            for number in known.nonzero().flatten().tolist()
+            if _outside(values[:, [number]], low[[number]], high[[number]], FAR) >= MOST
+        ]
         text = f"{outside:.0%} of its numbers lie outside of the data's range, {far:.0%} by more than its width."
         if outside == 0.0:
             text = "all of its numbers lie in the data's range."
@@ -203,11 +219,11 @@ def of_states(raw: Tensor, limits: Tensor, keys: Mapping[str, slice]) -> Iterato
                 "Compare the order of the robot's joints with the checkpoint's, and say slices in"
                 " `agent.actor.gr00t.mapping`.",
             )
-        elif far >= MOST:
+        elif dimensions:
             yield Finding(
                 "warning",
                 subject,
-                text,
+                f"{text} Far outside: dimension {', '.join(map(str, dimensions))}.",
                 "Check units, frame and observation term, and name what corresponds in `agent.actor.gr00t.mapping`.",
             )
         else:
@@ -349,18 +365,19 @@ def _words(text: str) -> str:
 # The policy
 
 
-def of_ratio(error: float, tolerance: float) -> Iterator[Finding]:
+def of_ratio(error: float, tolerance: float, corrected: bool = False) -> Iterator[Finding]:
     """Whether an update would begin with the policy that decided.
 
     Args:
         error: Largest difference to 1 of the ratio of decisions, scored again.
         tolerance: What rounding explains.
+        corrected: Whether the update takes its own distributions for those of the rollout, which no such error reaches.
     """
     if error <= tolerance:
         yield Finding("ok", "ratio", f"1 within {error:.2g} where decisions are scored again.")
     else:
         yield Finding(
-            "error",
+            "warning" if corrected else "error",
             "ratio",
             f"The ratio of decisions that are scored again is off by {error:.3g}; rounding explains {tolerance:g}.",
             "Rollout and update compute different policies (dropout, statistics that move, another precision): the"

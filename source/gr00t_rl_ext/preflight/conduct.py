@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,28 +39,73 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
         iterations: That the run will take.
         restore: Puts the generators of random numbers back to where they were.
     """
-    env, unwrapped = runner.env, runner.env.unwrapped
-    counter = getattr(unwrapped, "common_step_counter", None)
+    env = runner.env
     start = time.perf_counter()
     torch.manual_seed(SEED)
-    decide = runner.get_inference_policy(device=runner.device)
-    watch = _watch(runner, decide, options.decisions)
-    seen = watch.seen
-    minutes = _least_minutes(runner, seen, iterations)
-    findings = list(_findings(runner, seen))
-    basis = f"{options.decisions} random and {options.decisions} policy decisions in {env.num_envs} environments"
-    is_long = options.full_above_minutes is not None and minutes >= options.full_above_minutes
-    if (options.only or is_long) and not any(finding.level == "error" for finding in findings):
-        findings += _of_episodes(env, decide, options.episodes)
-        basis += f", {options.episodes} episodes"
-    restore()
-    _begin_anew(unwrapped)
-    if counter is not None:
-        # curricula and timers of events count from the run's own beginning
-        unwrapped.common_step_counter = counter
+    policy = runner.get_inference_policy(device=runner.device)
+
+    def decide(obs: TensorDict) -> Tensor:
+        # environments may be on a CPU beside a policy on a GPU
+        return policy(obs.to(runner.device))
+
+    with _out_of_sight(runner):
+        seen = _watch(runner, decide, options.decisions).seen
+        minutes = _largest(runner, _least_minutes(runner, seen, iterations))
+        findings = list(_findings(runner, seen))
+        basis = f"{options.decisions} random and {options.decisions} policy decisions in {env.num_envs} environments"
+        is_long = options.full_above_minutes is not None and minutes >= options.full_above_minutes
+        has_error = _largest(runner, any(finding.level == "error" for finding in findings))
+        if (options.only or is_long) and not has_error:
+            findings += _of_episodes(env, decide, options.episodes)
+            basis += f", {options.episodes} episodes"
+        restore()
+        _begin_anew(env.unwrapped)
     seconds = time.perf_counter() - start
     facts = {"full": options.only or is_long, "seconds": seconds, "least_minutes_of_the_run": minutes}
     return Report(findings, f"{basis}, {seconds:.1f} s", facts, seen.pictures)
+
+
+@contextlib.contextmanager
+def _out_of_sight(runner: Any) -> Iterator[None]:
+    """Let what counts or records the steps of a run not see those of its preflight."""
+    unwrapped, encoder = runner.env.unwrapped, _encoder(runner)
+    counter = getattr(unwrapped, "common_step_counter", None)
+    recorders = getattr(unwrapped, "video_recorders", None)
+    curriculum: Any = getattr(unwrapped, "curriculum_manager", None)
+    check = getattr(encoder, "state_check", None)
+    if recorders is not None:
+        unwrapped.video_recorders = []
+    if curriculum is not None:
+        curriculum.compute = lambda *arguments, **options: None
+    if check is not None:
+        # it judges the first states that it sees more strictly
+        encoder.state_check = None
+    try:
+        yield
+    finally:
+        if counter is not None:
+            unwrapped.common_step_counter = counter
+        if recorders is not None:
+            unwrapped.video_recorders = recorders
+        if curriculum is not None:
+            del curriculum.compute
+        if check is not None:
+            encoder.state_check = check
+
+
+def _largest(runner: Any, value: float) -> float:
+    """The largest value of all processes, so that all do the same."""
+    if not runner.is_distributed:
+        return value
+    largest = torch.tensor(float(value), device=runner.device)
+    torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+    return float(largest)
+
+
+def found_by_others(runner: Any, report: Report) -> bool:
+    """Whether another process found an error where this one did not: all must stop."""
+    has_error = bool(report.of("error"))
+    return bool(_largest(runner, has_error)) and not has_error
 
 
 def _watch(runner: Any, decide: Callable[[TensorDict], Tensor], decisions: int) -> Watch:
@@ -80,6 +126,9 @@ def _watch(runner: Any, decide: Callable[[TensorDict], Tensor], decisions: int) 
             watch.seen.seconds.append(time.perf_counter() - start)
         chunk = actions.view(env.num_envs, env.unwrapped.chunk_length, -1)
         executed = env.unwrapped.executed(chunk)
+        if (bound := getattr(env, "clip_actions", None)) is not None:
+            # rsl_rl's wrapper of Isaac Lab's environments clips
+            executed = executed.clamp(-bound, bound)
         watch.take(obs, dones, Outcome.from_extras(extras), chunk, executed, of_policy)
     return watch
 
@@ -113,38 +162,59 @@ def _begin_anew(unwrapped: Any) -> None:
 
 
 def _least_minutes(runner: Any, seen: Sightings, iterations: int) -> float:
-    """Time that the decisions of a run take at least [minutes], its updates left out; of several processes the longest,
-    so that all make the same checks."""
-    seconds = min(seen.seconds, default=0.0) * runner.cfg["num_steps_per_env"] * iterations
-    if runner.is_distributed:
-        longest = torch.tensor(seconds, device=runner.device)
-        torch.distributed.all_reduce(longest, op=torch.distributed.ReduceOp.MAX)
-        seconds = float(longest)
-    return seconds / 60.0
+    """Time that the decisions of a run take at least [minutes], its updates left out."""
+    return min(seen.seconds, default=0.0) * runner.cfg["num_steps_per_env"] * iterations / 60.0
 
 
 def _findings(runner: Any, seen: Sightings) -> Iterator[Finding]:
     env, encoder, alg = runner.env.unwrapped, _encoder(runner), runner.alg
-    yield from checks.of_rewards(seen)
-    yield from checks.of_success(seen)
-    yield from checks.of_movement(seen)
-    yield from checks.of_cameras(seen.cameras, checks.camera_mounts(env))
-    if hasattr(encoder, "inputs"):
-        yield from _of_checkpoint(encoder, seen)
-    yield from checks.of_actions(seen)
-    yield from checks.of_joint_targets(checks.joint_targets(env))
-    yield from checks.of_joint_names(*checks.joint_names(env))
+    all_checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "reward": lambda: checks.of_rewards(seen),
+        "success": lambda: checks.of_success(seen, int(getattr(runner.env, "max_episode_length", 2))),
+        "movement": lambda: checks.of_movement(seen),
+        "cameras": lambda: checks.of_cameras(seen.cameras, checks.camera_mounts(env)),
+        "state": lambda: _of_state(encoder, seen),
+        "instruction": lambda: _of_instruction(encoder),
+        "actions": lambda: checks.of_actions(seen),
+        "joint targets": lambda: checks.of_joint_targets(checks.joint_targets(env)),
+        "joints": lambda: checks.of_joint_names(*checks.joint_names(env)),
+        "ratio": lambda: _of_ratio(alg, seen.obs.to(runner.device)),
+        "space": lambda: checks.of_space(_free(runner), getattr(alg, "memory_estimate", None)),
+    }
+    for subject, check in all_checks.items():
+        try:
+            yield from check()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            # a check that cannot cope with a task must not keep it from being trained
+            yield Finding("not checked", subject, f"The check failed ({type(error).__name__}: {error}).")
+
+
+def _free(runner: Any) -> float:
+    """Free space where the run writes [bytes]."""
+    place = Path(runner.logger.log_dir or Path.cwd()).absolute()
+    return shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
+
+
+def _of_ratio(alg: Any, obs: TensorDict) -> Iterator[Finding]:
     if hasattr(alg, "ratio_error"):
-        yield from checks.of_ratio(*alg.ratio_error(seen.obs.to(runner.device)))
-    directory = runner.logger.log_dir
-    yield from checks.of_space(shutil.disk_usage(directory or Path.cwd()).free, getattr(alg, "memory_estimate", None))
+        # where the update keeps distributions of its own, it begins with a ratio of 1 whatever the rollout's were
+        yield from checks.of_ratio(*alg.ratio_error(obs), corrected="old" in alg.storage.kept)
 
 
-def _of_checkpoint(encoder: Any, seen: Sightings) -> Iterator[Finding]:
-    inputs, spec = encoder.inputs, encoder.spec
-    vector = inputs.embodiment.state
-    raw = encoder.mapping.state(torch.cat(seen.states).to(inputs.device)).cpu()
+def _of_state(encoder: Any, seen: Sightings) -> Iterator[Finding]:
+    if not hasattr(encoder, "inputs"):
+        return
+    vector = encoder.inputs.embodiment.state
+    raw = encoder.mapping.state(torch.cat(seen.states).to(encoder.inputs.device)).cpu()
     yield from checks.of_states(raw, vector.limits().cpu(), vector.slices())
+
+
+def _of_instruction(encoder: Any) -> Iterator[Finding]:
+    if not hasattr(encoder, "inputs"):
+        return
+    inputs, spec = encoder.inputs, encoder.spec
     ids, _ = inputs.prompt(spec.instruction, 1)
     tokenizer, tokens = inputs.tokenizer, ids[0].tolist()
     unknown = 0 if tokenizer.unk_token_id is None else tokens.count(tokenizer.unk_token_id)

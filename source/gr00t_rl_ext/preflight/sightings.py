@@ -23,10 +23,10 @@ class CameraSight:
     """What a camera showed."""
 
     brightness: float
-    """Mean of all pixels, of 255, in the first image."""
+    """Largest mean of all pixels, of 255, in an image."""
 
     contrast: float
-    """Standard deviation of the pixels of the first image, mean over the environments."""
+    """Largest standard deviation of the pixels within a colour, mean over the environments."""
 
     is_the_same: bool
     """Whether all environments, where there are several, saw the very same at first."""
@@ -92,10 +92,9 @@ class Watch:
         self.seen = Sightings(obs.clone())
         self._images, self._state = self._look(obs)
         for name, image in self._images.items():
-            pixels = image.float().flatten(1)
             same = len(image) > 1 and bool((image == image[:1]).all())
             self.seen.pictures[name] = image[0].cpu()
-            self.seen.cameras[name] = CameraSight(float(pixels.mean()), float(pixels.std(1).mean()), same)
+            self.seen.cameras[name] = CameraSight(*_light(image), same)
         if self._state is not None:
             self.seen.states.append(self._state)
         # an environment whose latest decision ended an episode begins another one
@@ -127,6 +126,9 @@ class Watch:
         self._begins = ended
         images, state = self._look(obs)
         for name, image in images.items():
+            sight, (brightness, contrast) = seen.cameras[name], _light(image)
+            # a picture may come up slowly, or a hand look at a plain surface for a while
+            sight.brightness, sight.contrast = max(sight.brightness, brightness), max(sight.contrast, contrast)
             if not ended.all():
                 difference = (image.int() - self._images[name].int()).abs().amax(-1) > CHANGED
                 share = float(difference[~ended.to(difference.device)].float().mean())
@@ -149,3 +151,9 @@ class Watch:
         groups = [obs[group].float() for group in self._spec.state_groups]
         state = torch.cat(groups, dim=-1).cpu() if groups else None
         return dict(zip(self._spec.cameras, images, strict=True)), state
+
+
+def _light(image: Tensor) -> tuple[float, float]:
+    """Mean of the pixels of (num_envs, height, width, 3), and their standard deviation within each colour."""
+    pixels = image.float().flatten(1, 2)
+    return float(pixels.mean()), float(pixels.std(1).mean())

@@ -21,7 +21,7 @@ from rsl_rl.utils import resolve_callable
 from rsl_rl.utils.logger import Logger
 
 from gr00t_rl_ext.options import read
-from gr00t_rl_ext.preflight.conduct import examine
+from gr00t_rl_ext.preflight.conduct import examine, found_by_others
 from gr00t_rl_ext.preflight.options import WHERE as PREFLIGHT
 from gr00t_rl_ext.preflight.options import PreflightOptions
 from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
@@ -101,13 +101,18 @@ def _passes_preflight(runner: Any, iterations: int) -> bool:
         if options.only:
             raise ValueError(f"`{PREFLIGHT}.only` is set, but this run is not tried: it goes on with another one.")
         return True
-    state = rng_state()
-    report = examine(runner, options, iterations, functools.partial(restore_rng_state, state))
+    device = str(runner.device)
+    state = rng_state(device)
+    report = examine(runner, options, iterations, lambda: restore_rng_state(state, device))
     if not runner.logger.disable_logs:
         print(report.describe(whole=options.only))
         if runner.logger.log_dir is not None:
-            print(f"  report: {report.save(Path(runner.logger.log_dir))}")
-    report.require_no_error()
+            try:
+                print(f"  report: {report.save(Path(runner.logger.log_dir))}")
+            except OSError as error:
+                # the training will warn of the disk by itself
+                print(f"WARNING: the report of the preflight cannot be written ({error}).")
+    report.require_no_error(found_by_others(runner, report))
     return not options.only
 
 
@@ -162,7 +167,7 @@ def _load(
         self.current_learning_iteration = getattr(alg, "iteration", loaded["iter"])
     if load_cfg is None and "rng_state" in loaded and not self.logger.disable_logs:
         # rank 0 wrote it; with its generators the other ranks would explore alike
-        restore_rng_state(loaded["rng_state"])
+        restore_rng_state(loaded["rng_state"], str(self.device))
     if is_continued():
         _restore_run(self, loaded)
     return loaded["infos"]

@@ -12,8 +12,12 @@ import numpy as np
 import torch
 
 
-def rng_state() -> dict[str, Any]:
-    """States of the generators of torch, numpy and Python, as tensors and numbers on the CPU."""
+def rng_state(device: str) -> dict[str, Any]:
+    """States of the generators of torch, numpy and Python, as tensors and numbers on the CPU.
+
+    Args:
+        device: Where a run computes: of several GPUs, that one's.
+    """
     version, words, gauss = random.getstate()
     _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]
     state: dict[str, Any] = {
@@ -22,15 +26,15 @@ def rng_state() -> dict[str, Any]:
         "python": [version, torch.tensor(words, dtype=torch.int64), gauss],
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
+        state["cuda"] = torch.cuda.get_rng_state(_gpu(device))
     return state
 
 
-def restore_rng_state(state: dict[str, Any]) -> None:
+def restore_rng_state(state: dict[str, Any], device: str) -> None:
     """Set the generators. One that does not exist here, or that the state does not have, is left alone."""
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
+        torch.cuda.set_rng_state(state["cuda"].cpu(), _gpu(device))
     # checkpoints of version 0.1 have torch's alone
     if "numpy" in state:
         keys, position, has_gauss, cached = state["numpy"]
@@ -38,3 +42,8 @@ def restore_rng_state(state: dict[str, Any]) -> None:
     if "python" in state:
         version, words, gauss = state["python"]
         random.setstate((version, tuple(words.tolist()), gauss))
+
+
+def _gpu(device: str) -> torch.device:
+    """The GPU of a device, the current one for a CPU."""
+    return torch.device(device if torch.device(device).type == "cuda" else "cuda")

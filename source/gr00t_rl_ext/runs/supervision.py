@@ -53,7 +53,7 @@ def of_runner(runner: Any) -> Supervision | None:
 def checkpoint_of(runner: Any, infos: dict[str, Any] | None = None) -> dict[str, Any]:
     """All that a checkpoint of a runner holds."""
     supervision = of_runner(runner)
-    content = {"rng_state": rng_state(), "iter": runner.current_learning_iteration, "infos": infos}
+    content = {"rng_state": rng_state(str(runner.device)), "iter": runner.current_learning_iteration, "infos": infos}
     return runner.alg.save() | content | ({} if supervision is None else supervision.state())
 
 

@@ -100,8 +100,10 @@ def test_a_file_that_differs_in_one_value_differs_in_that_value_only(tmp_path: P
         return {key: value for name, inner in cfg.items() for key, value in flat(inner, f"{path}.{name}").items()}
 
     one = flat(environment.environment_cfg(source(tmp_path)).to_dict())
-    other = flat(environment.environment_cfg(source(tmp_path, "size: [64, 64]", "size: [64, 96]")).to_dict())
-    assert {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} == {".scene.table_cam.width"}
+    other = flat(environment.environment_cfg(source(tmp_path, "[1.5, 0.0, 0.9]", "[1.5, 0.1, 0.9]")).to_dict())
+    changed = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+    # it still looks at its point
+    assert changed == {".scene.table_cam.offset.pos", ".scene.table_cam.offset.rot"}
 
 
 def test_terms_of_ones_own(tmp_path: Path) -> None:
@@ -172,6 +174,13 @@ def test_agents(tmp_path: Path) -> None:
     assert agents.agent_cfg(here, "gr00t_flow_grpo").num_steps_per_env == 45
 
 
+def test_overrides_of_fields_without_a_default(tmp_path: Path) -> None:
+    given = "{algorithm: {critic_learning_rate: 1e-4, gamma: 1, target_kl: null}, num_steps_per_env: 12}"
+    flow = agents.agent_cfg(source(tmp_path, "{algorithm: {gamma: 0.995}}", given), "gr00t_flow_ppo")
+    assert (flow.algorithm.critic_learning_rate, flow.algorithm.gamma, flow.algorithm.target_kl) == (1e-4, 1, None)
+    assert flow.num_steps_per_env == 12
+
+
 def test_overrides_of_what_is_not_there(tmp_path: Path) -> None:
     wrong = source(tmp_path, "{algorithm: {gamma: 0.995}}", "{algorithm: {gama: 0.995}}")
     with pytest.raises(TaskFileError, match=r"line \d+, overrides\.gr00t_flow_ppo: .*gama"):
@@ -201,6 +210,41 @@ def test_files_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(VARIABLE, f"{tmp_path / 'folder'}:{EXAMPLE}")
     register_named()
     assert {"One", "Two", "Gr00t-Reach-Franka"} <= set(gym.registry)
+
+
+def test_one_broken_file_does_not_end_the_commands_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.yaml").write_text("base: 1\n")
+    monkeypatch.setenv(VARIABLE, f"{tmp_path / 'missing.yaml'}:{tmp_path}:{EXAMPLE}")
+    register_named()
+    assert "Gr00t-Reach-Franka" in gym.registry
+    told = capsys.readouterr().err
+    assert "warning: GR00T_RL_TASKS: no task of" in told
+    assert "missing.yaml' cannot be read" in told
+    assert "broken.yaml', line 1, instruction: it is missing" in told
+
+
+def test_ids_that_would_be_one_name(tmp_path: Path) -> None:
+    for name in ("A-B", "A_B"):
+        (tmp_path / f"{name}.yaml").write_text(TEXT.replace("Gr00t-Reach-Franka", name))
+    register_task(tmp_path / "A-B.yaml")
+    with pytest.raises(TaskFileError, match=r"'A_B' is too much like the id in .*A-B\.yaml"):
+        register_task(tmp_path / "A_B.yaml")
+
+
+def test_a_later_flag_wins_and_nothing_else_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+    (tmp_path / "mine.yaml").write_text(TEXT.replace("Gr00t-Reach-Franka", "Mine"))
+    given = ["--task_config", str(EXAMPLE), "--agent", "gr00t_ppo", f"--task_config={tmp_path / 'mine.yaml'}"]
+    assert without_task_file([*given, "--checkpoint", "C"]) == [
+        "--task",
+        "Mine",
+        "--agent",
+        "gr00t_ppo",
+        "--checkpoint",
+        "C",
+    ]
 
 
 def test_the_flag_of_the_scripts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,12 +77,38 @@ def test_defaults(tmp_path: Path) -> None:
         ("success: success", "success: [1]", r"line 8, success"),
         ("success: success", "success: success\nnum_envs: 0", r"line 9, num_envs: input should be greater than 0"),
         ("terms: [", "terms: [[", r"task\.yaml', line \d+ is no YAML"),
+        ("success: success", "success: success\nbase: Isaac-Ant", r"line 9 is no YAML: the key 'base' is there twice"),
+        ("table_cam:", "table-cam:", r"line 4, cameras\.table-cam.*: it is no name: expected letters"),
+        ("table_cam:", "class:", r"cameras\.class.*: it is no name"),
+        (
+            "[joint_pos, pose_command]",
+            "[joint_pos, joint_pos]",
+            r"line 7, state\.terms: joint_pos is there more than once",
+        ),
+        ("[joint_pos, pose_command]", "[{}]", r"line 7, state\.terms"),
+        ("success: success", "success: success\nnum_envs: true", r"line 9, num_envs: "),
+        ("success: success", "success: success\nepisode_length_s: .inf", r"line 9, episode_length_s: "),
+        ("[1.5, 0.0, 0.9]", "[.nan, 0.0, 0.9]", r"cameras\.table_cam\.pose\.position.*finite"),
+        ("success: success", "success: success\nid: My Task", r"the id is 'My Task'; expected letters"),
+        (
+            "state:\n",
+            "  other: {size: [64, 64], pose: {position: [1, 1, 1], look_at: [0, 0, 0]}}\nstate:\n",
+            r"line 3, cameras: all cameras need one size.*table_cam 224 x 224, other 64 x 64",
+        ),
+        ("success: success", "success: 2024-13-45", r"no YAML|success"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     with pytest.raises(TaskFileError, match=message):
         Source(write(tmp_path, GOOD.replace(old, new)))
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    text = GOOD.replace("success: success", "success: {func: f, params: {threshold: 1e-3}}")
+    task = Source(write(tmp_path, text)).task
+    assert not isinstance(task.success, str)
+    assert task.success.params == {"threshold": 0.001}
 
 
 def test_what_is_no_task_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
 from gr00t_rl_ext.tasks.files.reading import Source
+from gr00t_rl_ext.tasks.overrides import check_override_paths, set_values
 from gr00t_rl_ext.tasks.registration import SMALL
 
 _SMALL_ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -53,18 +54,26 @@ def agent_cfg(source: Source, name: str) -> Any:
         cfg.max_iterations, cfg.save_interval = 60, 10
     given = task.overrides.get(name, {})
     try:
-        cfg.from_dict(given)
+        check_override_paths([f"agent.{path}={value!r}" for path, value in _paths(given)], None, cfg)
+        set_values(cfg, given)
         validate(cfg)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         text = error.args[0] if error.args else error
         raise source.error(("overrides", name), str(text)) from error
     return cfg
 
 
+def _paths(values: Any, path: str = "") -> list[tuple[str, Any]]:
+    """Fields that nested overrides set, as the command line names them, and their values."""
+    if not isinstance(values, dict):
+        return [(path, values)]
+    return [found for name, value in values.items() for found in _paths(value, f"{path}.{name}" if path else name)]
+
+
 def _base_groups(source: Source) -> list[str]:
     """Observation groups of vectors of the base task, which hold what only the simulator knows."""
-    observations = vars(environment_cfg(source).observations)
-    return [name for name in ("policy",) if observations.get(name) is not None]
+    policy = vars(environment_cfg(source).observations).get("policy")
+    return ["policy"] if getattr(policy, "concatenate_terms", False) else []
 
 
 def _decisions_per_episode(source: Source) -> int:

@@ -45,9 +45,13 @@ def environment_cfg(source: Source) -> Any:
     """
     task = source.task
     try:
-        kind = type(base_cfg(task.base))
+        base = base_cfg(task.base)
     except UnknownBaseError as error:
         raise source.error(("base",), str(error)) from error
+    if isinstance(base.scene, PresetCfg):
+        text = f"the scene of {task.base!r} is a choice of presets, which no camera can be added to"
+        raise source.error(("base",), text)
+    kind = type(base)
 
     def complete(self: Any) -> None:
         if hasattr(kind, "__post_init__"):

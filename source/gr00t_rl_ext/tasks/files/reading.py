@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,25 @@ from gr00t_rl_ext.tasks.files.schema import TaskFile
 
 class TaskFileError(ValueError):
     """A task file cannot be used. The message names file, line and field."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is there twice, and 1e-3 is a number."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+)
 
 
 class Source:
@@ -34,11 +54,11 @@ class Source:
         self.path = Path(path).expanduser().absolute()
         try:
             text = self.path.read_text(encoding="utf-8")
-            self._node = yaml.compose(text, Loader=yaml.SafeLoader)
-            content = yaml.safe_load(text)
+            self._node = yaml.compose(text, Loader=_Loader)
+            content = yaml.load(text, Loader=_Loader)
         except OSError as error:
             raise TaskFileError(f"The task file {str(path)!r} cannot be read: {error.strerror}.") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             mark = getattr(error, "problem_mark", None)
             where = "" if mark is None else f", line {mark.line + 1}"
             problem = getattr(error, "problem", None) or error

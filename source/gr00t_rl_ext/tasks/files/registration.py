@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium as gym
 
 from gr00t_rl_ext.tasks.files import registered
-from gr00t_rl_ext.tasks.files.reading import Source
+from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 VARIABLE = "GR00T_RL_TASKS"
@@ -41,17 +43,23 @@ def register_task(path: str | Path) -> str:
         raise source.error(("id",), f"there is a task {task.task_id!r} already; give this one an id of its own")
     # Isaac Lab looks entry points up by name, and lists them
     name = re.sub(r"\W", "_", task.task_id)
-    registered.SOURCES[name] = source
+    other = registered.SOURCES.get(name)
+    if other is not None and other.path != source.path:
+        raise source.error(("id",), f"{task.task_id!r} is too much like the id in {str(other.path)!r}")
     entries = {}
     for agent in task.agents:
         entries[agent] = entries[f"{agent}{ENTRY_POINT}"] = f"{registered.__name__}:{name}{registered.OF}{agent}"
     gym.registry.pop(task.task_id, None)
-    gym.register(
-        id=task.task_id,
-        entry_point="gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv",
-        disable_env_checker=True,
-        kwargs={"env_cfg_entry_point": f"{registered.__name__}:{name}", "task_file": str(source.path), **entries},
-    )
+    try:
+        gym.register(
+            id=task.task_id,
+            entry_point="gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv",
+            disable_env_checker=True,
+            kwargs={"env_cfg_entry_point": f"{registered.__name__}:{name}", "task_file": str(source.path), **entries},
+        )
+    except gym.error.Error as error:
+        raise source.error(("id",), f"Gymnasium cannot register {task.task_id!r}: {error}") from error
+    registered.SOURCES[name] = source
     return task.task_id
 
 
@@ -60,7 +68,11 @@ def register_named() -> None:
     for entry in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         place = Path(entry).expanduser()
         for file in sorted(place.glob("*.y*ml")) if place.is_dir() else [place]:
-            register_task(file)
+            # Isaac Lab registers tasks before each of its commands: one file must not end those of other tasks
+            try:
+                register_task(file)
+            except TaskFileError as error:
+                print(f"warning: {VARIABLE}: no task of {str(file)!r}: {error}", file=sys.stderr)
 
 
 def without_task_file(argv: Sequence[str]) -> list[str]:
@@ -70,14 +82,11 @@ def without_task_file(argv: Sequence[str]) -> list[str]:
     Raises:
         TaskFileError: The file cannot be used.
     """
-    kept, file = list(argv), None
-    for at, item in enumerate(argv):
-        if item == FLAG and at + 1 < len(argv):
-            file = argv[at + 1]
-            del kept[at : at + 2]
-        elif item.startswith(f"{FLAG}="):
-            file = item.partition("=")[2]
-            del kept[at]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    # a later one wins, as where a run goes on with another file
+    parser.add_argument(FLAG)
+    known, kept = parser.parse_known_args(argv)
+    file = known.task_config
     if file is None:
         return kept
     task = register_task(file)

@@ -5,11 +5,26 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Vector = tuple[float, float, float]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Vector = tuple[Number, Number, Number]
+
+
+def _is_name(value: str) -> str:
+    if not value.isidentifier() or keyword.iskeyword(value):
+        raise ValueError("it is no name: expected letters, digits and _, no digit first, and no word of Python")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+"""Of something that becomes a field of a config."""
+
+Count = Annotated[int, Field(strict=True, gt=0)]
 
 AGENTS = (
     "gr00t_ppo",
@@ -66,7 +81,7 @@ class Camera(_Part):
     body: str | None = None
     """Body of the robot that it hangs on, such as panda_hand. None: it stands in the environment."""
 
-    size: tuple[PositiveInt, PositiveInt] = (224, 224)
+    size: tuple[Count, Count] = (224, 224)
     """Height and width [pixels]."""
 
     field_of_view: Annotated[float, Field(gt=0.0, lt=180.0)] = 45.0
@@ -86,15 +101,23 @@ class Term(_Part):
 class Reward(Term):
     """A term of the reward."""
 
-    weight: float
+    weight: Number
     """Isaac Lab multiplies it by the time of a control step [s]."""
 
 
 class State(_Part):
     """What the policy knows of the robot besides images."""
 
-    terms: Annotated[list[str | dict[str, Term]], Field(min_length=1)]
+    terms: Annotated[list[str | Annotated[dict[Name, Term], Field(min_length=1)]], Field(min_length=1)]
     """Terms of the base task by name, or new ones as ``name: {func: ...}``."""
+
+    @field_validator("terms")
+    @classmethod
+    def _once_each(cls, value: list[Any]) -> list[Any]:
+        names = [name for entry in value for name in ([entry] if isinstance(entry, str) else entry)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is there more than once")
+        return value
 
 
 class TaskFile(_Part):
@@ -109,21 +132,21 @@ class TaskFile(_Part):
     instruction: Annotated[str, Field(min_length=1)]
     """What the policy is told."""
 
-    cameras: Annotated[dict[str, Camera], Field(min_length=1)]
+    cameras: Annotated[dict[Name, Camera], Field(min_length=1)]
     """Cameras by name, in the order of the policy's."""
 
     state: State
     success: str | Term
     """A termination of the base task by name, or a function of the environment that is true where it is solved."""
 
-    rewards: Literal["keep", "success"] | dict[str, Reward] = "keep"
+    rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
 
-    chunk_length: PositiveInt | None = None
+    chunk_length: Count | None = None
     """Control steps that are executed per decision. None: as many as the checkpoint predicts."""
 
-    num_envs: PositiveInt = 64
-    episode_length_s: Annotated[float, Field(gt=0.0)] | None = None
+    num_envs: Count = 64
+    episode_length_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """[s]. None: as the base task."""
 
     agents: list[Literal[(*AGENTS, *SMALL_AGENTS)]] = list(AGENTS)  # type: ignore[valid-type]
@@ -143,6 +166,23 @@ class TaskFile(_Part):
         if value == TO_EDIT:
             raise ValueError("it is still to be edited: write what the policy is told")
         return value
+
+    @field_validator("cameras")
+    @classmethod
+    def _one_size(cls, value: dict[str, Camera]) -> dict[str, Camera]:
+        sizes = {name: camera.size for name, camera in value.items()}
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} {size[0]} x {size[1]}" for name, size in sizes.items())
+            raise ValueError(f"all cameras need one size, since their images lie in one tensor; there are {listed}")
+        return value
+
+    @model_validator(mode="after")
+    def _has_an_id(self) -> TaskFile:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.task_id):
+            raise ValueError(
+                f"the id is {self.task_id!r}; expected letters, digits, -, _ and . only, as in My-Reach-v0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _overrides_agents(self) -> TaskFile:
