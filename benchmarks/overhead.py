@@ -131,6 +131,8 @@ class Contestant:
         from rsl_rl.runners import OnPolicyRunner
 
         cfg.device = device
+        # its decisions are none of the training that is measured
+        cfg.preflight.decisions = 0
         handle_deprecated_rsl_rl_cfg(cfg, importlib.metadata.version("rsl-rl-lib"))
         self._env, self._original = env.unwrapped, env.unwrapped.configure_decisions
         self._configure: Any = None

@@ -23,7 +23,14 @@ ACTOR = {
     "hidden_dims": [16],
     "distribution_cfg": {"class_name": "GaussianDistribution", "init_std": 0.5},
 }
-COMMON: dict[str, Any] = {"num_steps_per_env": 4, "save_interval": 1, "max_iterations": 6, "obs_groups": STATE}
+COMMON: dict[str, Any] = {
+    "num_steps_per_env": 4,
+    "save_interval": 1,
+    "max_iterations": 6,
+    "obs_groups": STATE,
+    # tests count the steps of environments
+    "preflight": {"decisions": 0},
+}
 PPO: dict[str, Any] = COMMON | {
     "algorithm": {
         "class_name": "gr00t_rl_ext.algorithms.ppo:Gr00tPPO",

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from countdown import CHUNK, Countdown
 from tensordict import TensorDict
-from test_episodes import CHUNK, Countdown
 
 from gr00t_rl_ext.evaluation import comparison
 from gr00t_rl_ext.evaluation.policies import Policy

@@ -87,7 +87,7 @@ def test_training_is_the_same_with_and_without(tmp_path: Path, agent: str) -> No
 
 
 def test_a_short_run_is_checked_by_decisions_alone(tmp_path: Path) -> None:
-    with training(tmp_path / "run", PPO, "gym:faulty:Point-v0") as runner:
+    with training(tmp_path / "run", PPO | {"preflight": {}}, "gym:faulty:Point-v0") as runner:
         runner.learn(1)
     content = json.loads((tmp_path / "run" / FILE).read_text())
     assert not content["full"]

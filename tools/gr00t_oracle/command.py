@@ -267,9 +267,9 @@ def ours(policy: ServedPolicy, given: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from gr00t_rl_ext.cli import preflight
+    from gr00t_rl_ext.cli import checks
 
-    preflight.check_device(arguments.device)
+    checks.check_device(arguments.device)
     checkout = arguments.checkout.expanduser().resolve()
     version = version_of(checkout)
     tokenizer, data_config = arguments.tokenizer, arguments.data_config
