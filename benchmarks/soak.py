@@ -19,7 +19,6 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+from faults import TRAIN
 from scipy.stats import theilslopes
 
 from gr00t_rl_ext.cli.summary import read_scalars
 
-TRAIN = [sys.executable, str(Path(__file__).parents[1] / "scripts" / "rsl_rl" / "train.py")]
 TASK = [
     "--task",
     "gym:FetchPickAndPlace-v4",

@@ -15,9 +15,9 @@ import torch
 from tensordict import TensorDict
 from training import AGENTS, PPO, training
 
-from gr00t_rl_ext.preflight import checks
+from gr00t_rl_ext.preflight import checks, conduct
 from gr00t_rl_ext.preflight.conduct import examine
-from gr00t_rl_ext.preflight.findings import FILE, PreflightError, Report
+from gr00t_rl_ext.preflight.findings import FILE, PreflightError
 from gr00t_rl_ext.preflight.options import PreflightOptions
 from gr00t_rl_ext.preflight.sightings import Watch
 
@@ -116,6 +116,10 @@ def test_a_picture_of_one_colour_is_one_whatever_the_colour() -> None:
     assert watch.seen.cameras["sky"].brightness == pytest.approx(192.0)
 
 
-def test_of_several_processes_all_stop() -> None:
-    with pytest.raises(PreflightError, match="another process of it found an error"):
-        Report([], "").require_no_error(found_by_others=True)
+def test_of_several_processes_all_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    # this one finds nothing, another one does
+    monkeypatch.setattr(conduct, "_largest", lambda runner, value: max(1.0, value))
+    with training(None, PPO, "gym:faulty:Point-v0") as runner:
+        report = examine(runner, PreflightOptions(), 1, lambda: None)
+    with pytest.raises(PreflightError, match="another process of the run found an error"):
+        report.require_no_error()

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gr00t_rl_ext.cli import summary
 from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium
+from gr00t_rl_ext.cli.handler import in_own_process
 from gr00t_rl_ext.files import write_whole
 
 _NUM_ENVS = {True: 50, False: 100}
 """Environments to evaluate in, of Gymnasium and of Isaac Lab."""
-
-_EVAL = "import sys; from gr00t_rl_ext.cli.eval import main; sys.exit(main(sys.argv[1:]))"
 
 
 def evaluate(arguments: Arguments, checkpoint: Path, overrides: Sequence[str], episodes: int) -> int:
@@ -37,7 +35,7 @@ def evaluate(arguments: Arguments, checkpoint: Path, overrides: Sequence[str], e
     run_dir = checkpoint.parent
     out = run_dir / "before_after.json"
     print(f"\nEvaluating the policy before and after, {episodes} episodes each ...", flush=True)
-    command = [sys.executable, "-c", _EVAL, "--task", str(arguments.task), "--agent", arguments.agent]
+    command = [*in_own_process("eval"), "--task", str(arguments.task), "--agent", arguments.agent]
     command += ["--device", str(arguments.device), "--episodes", str(episodes), "--half-width", "0.49"]
     command += ["--num_envs", str(min(episodes, _NUM_ENVS[is_gymnasium(arguments.task)]))]
     command += ["--checkpoint", "base", str(checkpoint), "--out", str(out), "--side_by_side"]

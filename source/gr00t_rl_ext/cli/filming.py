@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gr00t_rl_ext.attributes import replaced
+
 EPISODES = 4
 """Episodes in a video."""
 
@@ -35,20 +37,16 @@ class Filming:
         """What to tell of the latest video: the file, or why there is none. None: nothing was to be filmed."""
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[Filming]:
+    def watching(self) -> Iterator[None]:
         """Film while the runner learns."""
-        logger = self._runner.logger
-        original = logger.log
+        original = self._runner.logger.log
 
         def log(*arguments: Any, it: int, total_it: int, **options: Any) -> None:
             self._film_if_due(it, total_it)
             original(*arguments, it=it, total_it=total_it, **options)
 
-        logger.log = log
-        try:
-            yield self
-        finally:
-            del logger.log
+        with replaced(self._runner.logger, "log", log):
+            yield
 
     def _film_if_due(self, iteration: int, end: int) -> None:
         before, self._decisions = self._decisions, self._decisions + self._runner.cfg["num_steps_per_env"]

@@ -53,6 +53,12 @@ def run(
     return guarded(with_device)
 
 
+def in_own_process(command: str) -> list[str]:
+    """What starts a command of this folder, such as ``eval``, in a process of its own; its arguments follow."""
+    program = f"import sys; from gr00t_rl_ext.cli.{command} import main; sys.exit(main(sys.argv[1:]))"
+    return [sys.executable, "-c", program]
+
+
 def with_task(argv: Sequence[str] | None) -> list[str]:
     """A command line, the program's where None is given, with the task of ``--task_config FILE``.
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, prepare_assets
+from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, in_own_process, prepare_assets
 from gr00t_rl_ext.files import write_whole
-
-_TRAIN = "import sys; from gr00t_rl_ext.cli.train import main; sys.exit(main(sys.argv[1:]))"
 
 DECISIONS = 20
 """Random decisions of a check, and as many of a policy."""
@@ -62,7 +59,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
     scene = _scene(arguments.base, arguments.device or default_device())
     text = draft(scene, arguments.image_size)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(arguments.out, text)
     print(f"{arguments.base}: " + ", ".join(f"{count} {name}" for name, count in numbers(scene).items()))
     print(f"Wrote {arguments.out}.")
@@ -75,14 +71,15 @@ def _run(arguments: argparse.Namespace) -> int:
 def _scene(base: str, device: str) -> Any:
     """Start the base task once, and look at it."""
     from gr00t_rl_ext.cli.checks import check_device
-    from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, choose_physics
+    from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, make_ready
 
     check_device(device)
     try:
         cfg = base_cfg(base)
     except UnknownBaseError as error:
         raise UsageError(f"--base: {error}") from error
-    choose_physics(cfg)
+    make_ready(cfg)
+
     from isaaclab.app import launch_simulation
     from isaaclab_tasks.utils.hydra import resolve_presets
 
@@ -90,9 +87,6 @@ def _scene(base: str, device: str) -> Any:
 
     cfg: Any = resolve_presets(cfg)
     cfg.scene.num_envs, cfg.sim.device, cfg.seed = 1, device, 0
-    cfg.scene.replicate_physics = True
-    if hasattr(cfg, "xr"):
-        cfg.xr = None
     cuda_guard.install()
     launcher = argparse.Namespace(device=device, headless=True, visualizer=None, enable_cameras=True)
     missing: FileNotFoundError | None = None
@@ -118,10 +112,10 @@ def _scene(base: str, device: str) -> Any:
 
 def _check(arguments: argparse.Namespace) -> int:
     """By the preflight of a training, in a process of its own."""
-    command = [sys.executable, "-c", _TRAIN, "--task_config", str(arguments.check), "--agent", arguments.agent]
+    command = [*in_own_process("train"), "--task_config", str(arguments.check), "--agent", arguments.agent]
     command += ["--preflight", "--num_envs", "8", f"agent.preflight.decisions={DECISIONS}"]
     # of a policy that knows nothing
     command += ["agent.preflight.episodes=4"]
-    command += [*(["--device", arguments.device] if arguments.device else [])]
-    command += [*(["--assets", arguments.assets] if arguments.assets else [])]
+    for flag, value in (("--device", arguments.device), ("--assets", arguments.assets)):
+        command += [flag, value] if value else []
     return subprocess.run(command, check=False).returncode

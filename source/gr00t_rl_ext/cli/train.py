@@ -80,9 +80,11 @@ def _train(arguments: Arguments) -> int:
 
 def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:
     """The command that plays what was trained. Without Isaac Sim, a task without a recorder cannot be filmed."""
+    from gr00t_rl_ext.tasks.files.registration import VARIABLE
+
     film = FILM if getattr(env_cfg, "video_recorders", None) else ()
     file = gym.spec(str(arguments.task)).kwargs.get("task_file")
-    registers = (f"GR00T_RL_TASKS={shlex.quote(file)}",) if file else ()
+    registers = (f"{VARIABLE}={shlex.quote(file)}",) if file else ()
     return " ".join((*registers, "isaaclab", *_play(arguments, checkpoint, num_envs=4), *film))
 
 

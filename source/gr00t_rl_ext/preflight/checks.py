@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 from torch import Tensor
 
-from gr00t_rl_ext.preflight.findings import Finding
+from gr00t_rl_ext.preflight.findings import Finding, picture_of
 from gr00t_rl_ext.preflight.sightings import CameraSight, Sightings
 
 BLACK = 8.0
@@ -42,8 +43,8 @@ ENOUGH = 4
 CLIPPED = 0.25
 """Share of an action's entries that are clipped, from which it is reported."""
 
-JOINT_STEP = 0.05
-"""Share of joint targets beyond the joints' limits, from which it is reported."""
+BEYOND = 0.05
+"""Share of its range by which a joint's target lies beyond a limit at least, to count."""
 
 
 # The task
@@ -143,7 +144,7 @@ def of_cameras(cameras: Mapping[str, CameraSight], mounts: Mapping[str, tuple[st
     """
     for name, sight in cameras.items():
         subject = f"camera {name}"
-        aim = f"Open params/camera_{name}.png of the run. Check position, orientation, clipping range and lights."
+        aim = f"Open {picture_of(Path(), name)} of the run. Check position, orientation, clipping range and lights."
         if sight.brightness < BLACK:
             yield Finding("error", subject, f"It is black: a mean of {sight.brightness:.1f} of 255.", aim)
         elif sight.contrast < FLAT:
@@ -194,15 +195,12 @@ def of_states(raw: Tensor, limits: Tensor, keys: Mapping[str, slice]) -> Iterato
         if not bool(known.any()):
             yield Finding("not checked", subject, "The checkpoint has no statistics of it.")
             continue
-        outside, far = _outside(values, low, high, 0.0), _outside(values, low, high, FAR)
+        outside, far = (_outside(values, low, high, widths) for widths in (0.0, FAR))
         # of a pose, the position alone may be in another unit
-        dimensions = [
-            number
-            for number in known.nonzero().flatten().tolist()
-            if _outside(values[:, [number]], low[[number]], high[[number]], FAR) >= MOST
-        ]
-        text = f"{outside:.0%} of its numbers lie outside of the data's range, {far:.0%} by more than its width."
-        if outside == 0.0:
+        dimensions = (far >= MOST).nonzero().flatten().tolist()
+        shares = float(outside[known].mean()), float(far[known].mean())
+        text = "{:.0%} of its numbers lie outside of the data's range, {:.0%} by more than its width.".format(*shares)
+        if shares[0] == 0.0:
             text = "all of its numbers lie in the data's range."
         if bool(known.all()) and (order := _likelier_quaternion(values, low, high)) is not None:
             yield Finding(
@@ -230,21 +228,21 @@ def of_states(raw: Tensor, limits: Tensor, keys: Mapping[str, slice]) -> Iterato
             yield Finding("ok", subject, text)
 
 
-def _outside(values: Tensor, low: Tensor, high: Tensor, widths: float) -> float:
-    """Share of numbers that lie further outside of their range than so many of its widths; unknown ranges aside."""
+def _outside(values: Tensor, low: Tensor, high: Tensor, widths: float) -> Tensor:
+    """Share of the states that lie further outside of a range than so many of its widths, for each dimension; 0 where
+    the range is not known. The values may be (num_states, width), or (num_states, width, 1) for all pairs of both."""
     margin = widths * (high - low)
-    wrong = ((values < low - margin) | (values > high + margin))[:, low.isfinite()]
-    return float(wrong.float().mean())
+    return ((values < low - margin) | (values > high + margin)).float().mean(0)
 
 
 def _likelier_quaternion(values: Tensor, low: Tensor, high: Tensor) -> str | None:
     """Another order of quaternions that fits the data's range, where theirs does not."""
     if values.shape[1] != 4 or not bool(((values.norm(dim=1) - 1.0).abs() < 1e-3).all()):
         return None
-    if _outside(values, low, high, 0.25) < 0.25:
+    if _outside(values, low, high, 0.25).mean() < 0.25:
         return None
     for shift, name in ((-1, "first number last"), (1, "last number first")):
-        if _outside(values.roll(shift, dims=1), low, high, 0.25) < 0.02:
+        if _outside(values.roll(shift, dims=1), low, high, 0.25).mean() < 0.02:
             return name
     return None
 
@@ -252,17 +250,12 @@ def _likelier_quaternion(values: Tensor, low: Tensor, high: Tensor) -> str | Non
 def _likelier_order(values: Tensor, low: Tensor, high: Tensor) -> list[int] | None:
     """An order of the dimensions that fits the data's range, where theirs does not: for each of the data's dimensions,
     which of the task's."""
-    width = values.shape[1]
-    if width < 5 or _outside(values, low, high, 0.25) < 0.25:
+    if values.shape[1] < 5 or _outside(values, low, high, 0.25).mean() < 0.25:
         return None
-    margin = 0.25 * (high - low)
-    # (num_states, ours, theirs)
-    ours = values.unsqueeze(2)
-    wrong = ((ours < low - margin) | (ours > high + margin)).float().mean(0)
-    chosen, place = linear_sum_assignment(wrong.numpy())
-    if float(wrong[chosen, place].mean()) > 0.02:
-        return None
-    return [int(chosen[list(place).index(index)]) for index in range(width)]
+    # (ours, theirs)
+    wrong = _outside(values.unsqueeze(2), low, high, 0.25)
+    ours, theirs = linear_sum_assignment(wrong.numpy())
+    return None if float(wrong[ours, theirs].mean()) > 0.02 else theirs.argsort().tolist()
 
 
 def of_actions(seen: Sightings) -> Iterator[Finding]:
@@ -290,7 +283,7 @@ def of_joint_targets(targets: Mapping[str, tuple[Tensor, Tensor, Sequence[str]]]
     for term, (target, limits, names) in targets.items():
         span = limits[..., 1] - limits[..., 0]
         beyond = torch.maximum(limits[..., 0] - target, target - limits[..., 1]) / span.clamp(min=1e-6)
-        wrong = (beyond > JOINT_STEP).float().mean(0)
+        wrong = (beyond > BEYOND).float().mean(0)
         if bool((wrong > MOST).any()):
             shown = ", ".join(
                 f"{name} ({share:.0%})" for name, share in zip(names, wrong.tolist(), strict=True) if share

@@ -16,6 +16,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from gr00t_rl_ext.attributes import replaced
 from gr00t_rl_ext.envs.decision import Outcome
 from gr00t_rl_ext.envs.episodes import run_episodes
 from gr00t_rl_ext.preflight import checks
@@ -54,7 +55,10 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
         findings = list(_findings(runner, seen))
         basis = f"{options.decisions} random and {options.decisions} policy decisions in {env.num_envs} environments"
         is_long = options.full_above_minutes is not None and minutes >= options.full_above_minutes
-        has_error = _largest(runner, any(finding.level == "error" for finding in findings))
+        own_error = any(finding.level == "error" for finding in findings)
+        has_error = bool(_largest(runner, own_error))
+        if has_error and not own_error:
+            findings.append(Finding("error", "processes", "another process of the run found an error."))
         if (options.only or is_long) and not has_error:
             findings += _of_episodes(env, decide, options.episodes)
             basis += f", {options.episodes} episodes"
@@ -69,28 +73,19 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
 def _out_of_sight(runner: Any) -> Iterator[None]:
     """Let what counts or records the steps of a run not see those of its preflight."""
     unwrapped, encoder = runner.env.unwrapped, _encoder(runner)
-    counter = getattr(unwrapped, "common_step_counter", None)
-    recorders = getattr(unwrapped, "video_recorders", None)
-    curriculum: Any = getattr(unwrapped, "curriculum_manager", None)
-    check = getattr(encoder, "state_check", None)
-    if recorders is not None:
-        unwrapped.video_recorders = []
-    if curriculum is not None:
-        curriculum.compute = lambda *arguments, **options: None
-    if check is not None:
+    unseen = [
+        # curricula and timers of events count from the run's own beginning
+        (unwrapped, "common_step_counter", getattr(unwrapped, "common_step_counter", None)),
+        (unwrapped, "video_recorders", []),
+        (getattr(unwrapped, "curriculum_manager", None), "compute", lambda *arguments, **options: None),
         # it judges the first states that it sees more strictly
-        encoder.state_check = None
-    try:
+        (encoder, "state_check", None),
+    ]
+    with contextlib.ExitStack() as stack:
+        for place, name, value in unseen:
+            if hasattr(place, name):
+                stack.enter_context(replaced(place, name, value))
         yield
-    finally:
-        if counter is not None:
-            unwrapped.common_step_counter = counter
-        if recorders is not None:
-            unwrapped.video_recorders = recorders
-        if curriculum is not None:
-            del curriculum.compute
-        if check is not None:
-            encoder.state_check = check
 
 
 def _largest(runner: Any, value: float) -> float:
@@ -100,12 +95,6 @@ def _largest(runner: Any, value: float) -> float:
     largest = torch.tensor(float(value), device=runner.device)
     torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
     return float(largest)
-
-
-def found_by_others(runner: Any, report: Report) -> bool:
-    """Whether another process found an error where this one did not: all must stop."""
-    has_error = bool(report.of("error"))
-    return bool(_largest(runner, has_error)) and not has_error
 
 
 def _watch(runner: Any, decide: Callable[[TensorDict], Tensor], decisions: int) -> Watch:
@@ -140,10 +129,10 @@ def _random_actions(runner: Any, obs: TensorDict) -> Tensor:
     if env.action_choices:
         choices = torch.tensor(env.action_choices, device=runner.device)
         return (torch.rand(count, length, width, device=runner.device) * choices).floor().flatten(1)
-    uniform = 2.0 * torch.rand(count, length, width, device=runner.device) - 1.0
     if hasattr(encoder, "decode_action"):
         normalized = 2.0 * torch.rand(count, length, encoder.inputs.max_action_dim, device=runner.device) - 1.0
         return encoder.decode_action(normalized, obs.to(runner.device)).flatten(1)
+    uniform = 2.0 * torch.rand(count, length, width, device=runner.device) - 1.0
     return env.executed(uniform).flatten(1)
 
 

@@ -96,10 +96,8 @@ class Report:
         write_whole(file, json.dumps(content, indent=2) + "\n")
         return file
 
-    def require_no_error(self, found_by_others: bool = False) -> None:
-        """Raise a :class:`PreflightError` that names the errors, if there are any, here or in another process."""
-        if found_by_others:
-            raise PreflightError("The run was stopped before it began: another process of it found an error.")
+    def require_no_error(self) -> None:
+        """Raise a :class:`PreflightError` that names the errors, if there are any."""
         if errors := self.of("error"):
             told = " ".join(
                 f"{number}. {item.subject}: {item.text} {item.fix}" for number, item in enumerate(errors, 1)

@@ -21,7 +21,7 @@ from rsl_rl.utils import resolve_callable
 from rsl_rl.utils.logger import Logger
 
 from gr00t_rl_ext.options import read
-from gr00t_rl_ext.preflight.conduct import examine, found_by_others
+from gr00t_rl_ext.preflight.conduct import examine
 from gr00t_rl_ext.preflight.options import WHERE as PREFLIGHT
 from gr00t_rl_ext.preflight.options import PreflightOptions
 from gr00t_rl_ext.runs.checkpoint_files import read_checkpoint, write_checkpoint
@@ -112,7 +112,7 @@ def _passes_preflight(runner: Any, iterations: int) -> bool:
             except OSError as error:
                 # the training will warn of the disk by itself
                 print(f"WARNING: the report of the preflight cannot be written ({error}).")
-    report.require_no_error(found_by_others(runner, report))
+    report.require_no_error()
     return not options.only
 
 

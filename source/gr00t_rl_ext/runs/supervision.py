@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from gr00t_rl_ext.attributes import replaced
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.runs import kept
 from gr00t_rl_ext.runs.checkpoint_files import remove_scratch, write_checkpoint
@@ -113,7 +114,7 @@ class Supervision:
         self._lock: RunLock | None = None
         self._writes = self._directory is not None and not self._logger.disable_logs
         self._handlers: dict[int, Any] = {}
-        self._before: dict[tuple[Any, str], Any] = {}
+        self._watching = contextlib.ExitStack()
 
     # The time in which it watches
 
@@ -133,9 +134,7 @@ class Supervision:
             (self._alg, "update"): self._update,
         }
         for (place, name), around in watched.items():
-            # what somebody else put there comes back
-            self._before[place, name] = vars(place).get(name)
-            setattr(place, name, _around(getattr(place, name), around))
+            self._watching.enter_context(replaced(place, name, _around(getattr(place, name), around)))
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
@@ -146,8 +145,7 @@ class Supervision:
                 self._finish(error)
         finally:
             self._restore_handlers()
-            for (place, name), before in self._before.items():
-                delattr(place, name) if before is None else setattr(place, name, before)
+            self._watching.close()
             if (writer := self._logger.writer) is not None and hasattr(writer, "flush"):
                 writer.flush()
             self._lock = None

@@ -12,6 +12,11 @@ ENTRY_POINT = "_cfg_entry_point"
 """How the second name of each agent ends, the one that Isaac Lab lists."""
 
 
+def recipe_class(name: str, classes: str = "{}RunnerCfg") -> str:
+    """Name of the class of an agent's recipe: ``Gr00tFlowPpoRunnerCfg`` of ``gr00t_flow_ppo``."""
+    return classes.format("".join(word.capitalize() for word in name.split("_")))
+
+
 def agents(module: str, *names: str, classes: str = "{}RunnerCfg") -> dict[str, str]:
     """Arguments of ``gym.register`` for agents.
 
@@ -25,6 +30,6 @@ def agents(module: str, *names: str, classes: str = "{}RunnerCfg") -> dict[str, 
     """
     recipes = {}
     for name in names:
-        recipe = classes.format("".join(word.capitalize() for word in name.split("_")))
+        recipe = recipe_class(name, classes)
         recipes[name] = recipes[f"{name}{ENTRY_POINT}"] = f"{module}:{recipe}"
     return recipes

@@ -78,6 +78,7 @@ def test_defaults(tmp_path: Path) -> None:
         ("success: success", "success: success\nnum_envs: 0", r"line 9, num_envs: input should be greater than 0"),
         ("terms: [", "terms: [[", r"task\.yaml', line \d+ is no YAML"),
         ("success: success", "success: success\nbase: Isaac-Ant", r"line 9 is no YAML: the key 'base' is there twice"),
+        ("success: success", "? [a]\n: 1", r"is no YAML: found unhashable key"),
         ("table_cam:", "table-cam:", r"line 4, cameras\.table-cam.*: it is no name: expected letters"),
         ("table_cam:", "class:", r"cameras\.class.*: it is no name"),
         (

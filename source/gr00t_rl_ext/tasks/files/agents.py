@@ -15,7 +15,7 @@ from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
 from gr00t_rl_ext.tasks.files.reading import Source
 from gr00t_rl_ext.tasks.overrides import check_override_paths, set_values
-from gr00t_rl_ext.tasks.registration import SMALL
+from gr00t_rl_ext.tasks.registration import SMALL, recipe_class
 
 _SMALL_ALGORITHMS: dict[str, dict[str, Any]] = {
     "gr00t_ppo": recipes.STEERING_PPO | recipes.WARM_UPS,
@@ -36,9 +36,9 @@ def agent_cfg(source: Source, name: str) -> Any:
         TaskFileError: A field that the file overrides does not exist, or its value is impossible.
     """
     plain, task = name.removesuffix(SMALL), source.task
-    cfg = getattr(recipes, "".join(word.capitalize() for word in plain.split("_")) + "RunnerCfg")()
+    cfg, env_cfg = getattr(recipes, recipe_class(plain))(), environment_cfg(source)
     cfg.experiment_name = f"{name}_{task.task_id.lower().replace('-', '_')}"
-    base_groups = _base_groups(source)
+    base_groups = _base_groups(env_cfg)
     if plain.startswith("gr00t"):
         cfg.obs_groups = {"actor": [RGB, STATE]}
         if hasattr(cfg, "critic"):
@@ -47,10 +47,10 @@ def agent_cfg(source: Source, name: str) -> Any:
     else:
         cfg.obs_groups = {"actor": base_groups or [STATE], "critic": base_groups or [STATE]}
     if plain.endswith("grpo"):
-        cfg.num_steps_per_env = _decisions_per_episode(source)
+        cfg.num_steps_per_env = _decisions_per_episode(env_cfg, task.chunk_length)
     if plain != name:
         cfg.algorithm = Gr00tPpoAlgorithmCfg(**_SMALL_ALGORITHMS[plain], num_mini_batches=8)
-        cfg.num_steps_per_env = max(8, _decisions_per_episode(source) // 2)
+        cfg.num_steps_per_env = max(8, _decisions_per_episode(env_cfg, task.chunk_length) // 2)
         cfg.max_iterations, cfg.save_interval = 60, 10
     given = task.overrides.get(name, {})
     try:
@@ -70,13 +70,12 @@ def _paths(values: Any, path: str = "") -> list[tuple[str, Any]]:
     return [found for name, value in values.items() for found in _paths(value, f"{path}.{name}" if path else name)]
 
 
-def _base_groups(source: Source) -> list[str]:
+def _base_groups(env_cfg: Any) -> list[str]:
     """Observation groups of vectors of the base task, which hold what only the simulator knows."""
-    policy = vars(environment_cfg(source).observations).get("policy")
+    policy = vars(env_cfg.observations).get("policy")
     return ["policy"] if getattr(policy, "concatenate_terms", False) else []
 
 
-def _decisions_per_episode(source: Source) -> int:
-    cfg = environment_cfg(source)
-    steps = cfg.episode_length_s / (by_default(cfg.sim).dt * by_default(cfg.decimation))
-    return max(1, math.ceil(steps / (source.task.chunk_length or 16)))
+def _decisions_per_episode(env_cfg: Any, chunk_length: int | None) -> int:
+    steps = env_cfg.episode_length_s / (by_default(env_cfg.sim).dt * by_default(env_cfg.decimation))
+    return max(1, math.ceil(steps / (chunk_length or 16)))

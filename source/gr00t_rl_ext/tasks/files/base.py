@@ -51,10 +51,22 @@ def base_cfg(base: str) -> Any:
         raise UnknownBaseError(
             f"{base!r} has no {', '.join(missing)}: task files are for tasks with managers, not for direct ones"
         )
+    if isinstance(cfg.scene, PresetCfg):
+        raise UnknownBaseError(f"the scene of {base!r} is a choice of presets, which no camera can be added to")
     return cfg
 
 
-def choose_physics(cfg: Any) -> None:
+def make_ready(cfg: Any) -> None:
+    """Let a base task run where this package does, in any number of environments."""
+    _choose_physics(cfg)
+    # Newton demands it; PhysX without Isaac Sim populates only the first environment otherwise
+    cfg.scene.replicate_physics = True
+    if hasattr(cfg, "xr"):
+        # teleoperation is no part of these tasks
+        cfg.xr = None
+
+
+def _choose_physics(cfg: Any) -> None:
     """Let what is installed be the default, where the task offers it: as physics, or as a whole simulation. A task for
     Isaac Sim's PhysX alone gets that without Isaac Sim as well."""
     if isinstance(physics := getattr(by_default(cfg.sim), "physics", None), PhysxCfg):

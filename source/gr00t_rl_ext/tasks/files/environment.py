@@ -23,7 +23,7 @@ from isaaclab.utils.math import quat_from_matrix
 from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
-from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, choose_physics
+from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 from gr00t_rl_ext.tasks.files.schema import Camera, Pose, Term
 
@@ -32,9 +32,6 @@ APERTURE = 20.955
 
 RGB, STATE = "rgb", "state"
 """Observation groups that a file adds. Those of the base task stay."""
-
-PLACES = ("observations", "terminations", "rewards", "actions", "commands")
-"""Parts of a config with terms."""
 
 
 def environment_cfg(source: Source) -> Any:
@@ -48,9 +45,6 @@ def environment_cfg(source: Source) -> Any:
         base = base_cfg(task.base)
     except UnknownBaseError as error:
         raise source.error(("base",), str(error)) from error
-    if isinstance(base.scene, PresetCfg):
-        text = f"the scene of {task.base!r} is a choice of presets, which no camera can be added to"
-        raise source.error(("base",), text)
     kind = type(base)
 
     def complete(self: Any) -> None:
@@ -65,12 +59,10 @@ def environment_cfg(source: Source) -> Any:
 
 def _complete(cfg: Any, source: Source) -> None:
     task = source.task
+    make_ready(cfg)
     cfg.scene.num_envs = task.num_envs
-    # Newton demands it; PhysX without Isaac Sim populates only the first environment otherwise
-    cfg.scene.replicate_physics = True
     if task.episode_length_s is not None:
         cfg.episode_length_s = task.episode_length_s
-    choose_physics(cfg)
     for name, camera in task.cameras.items():
         _require_free(source, cfg.scene, ("cameras", name))
         setattr(cfg.scene, name, camera_cfg(source, cfg, name, camera))
@@ -81,9 +73,6 @@ def _complete(cfg: Any, source: Source) -> None:
     # without Isaac Sim, `--video` films by a camera of the task
     first = next(iter(task.cameras))
     cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
-    if hasattr(cfg, "xr"):
-        # teleoperation is no part of these tasks
-        cfg.xr = None
 
 
 def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
@@ -164,10 +153,15 @@ def _image_term(camera: str) -> ObservationTermCfg:
 
 def _group(terms: Mapping[str, Any]) -> ObservationGroupCfg:
     """An observation group without noise, its terms next to each other."""
-    fields = {"__annotations__": dict.fromkeys(terms, ObservationTermCfg), **terms, "__module__": __name__}
-    group = configclass(type("TaskFileGroupCfg", (ObservationGroupCfg,), fields))()
+    group = _with_terms("TaskFileGroupCfg", terms, ObservationTermCfg, ObservationGroupCfg)
     group.enable_corruption, group.concatenate_terms = False, True
     return group
+
+
+def _with_terms(name: str, terms: Mapping[str, Any], kind: type, *bases: type) -> Any:
+    """A part of a config with some terms as its fields."""
+    fields = {"__annotations__": dict.fromkeys(terms, kind), **terms, "__module__": __name__}
+    return configclass(type(name, bases, fields))()
 
 
 def _terms(part: Any, kind: type) -> dict[str, Any]:
@@ -241,10 +235,8 @@ def _rewards(source: Source, cfg: Any) -> Any:
             for name, term in rewards.items()
         }
     # a curriculum may change the weights of terms that are gone
-    if getattr(cfg, "curriculum", None) is not None:
-        cfg.curriculum = None
-    fields = {"__annotations__": dict.fromkeys(terms, RewardTermCfg), **terms, "__module__": __name__}
-    return configclass(type("TaskFileRewardsCfg", (), fields))()
+    cfg.curriculum = None
+    return _with_terms("TaskFileRewardsCfg", terms, RewardTermCfg)
 
 
 def _function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any:
@@ -279,14 +271,14 @@ def _params(source: Source, cfg: Any, place: tuple[Any, ...], term: Term) -> dic
     made = {}
     for name, value in term.params.items():
         if isinstance(value, dict) and "entity" in value:
-            entity, *_ = parts = [value["entity"]]
+            entity = value["entity"]
             scene = [part for part, what in vars(cfg.scene).items() if hasattr(what, "prim_path")]
             if entity not in scene:
                 text = f"the scene has no part {entity!r}{similar(str(entity), scene)}. It has: {', '.join(scene)}"
                 raise source.error((*place, "params", name), text)
             rest = {key: inner for key, inner in value.items() if key != "entity"}
             try:
-                value = SceneEntityCfg(*parts, **rest)
+                value = SceneEntityCfg(entity, **rest)
             except TypeError as error:
                 raise source.error((*place, "params", name), f"{error}") from error
         made[name] = value

@@ -27,6 +27,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is there twice", key.start_mark
@@ -53,9 +55,9 @@ class Source:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().absolute()
         try:
-            text = self.path.read_text(encoding="utf-8")
-            self._node = yaml.compose(text, Loader=_Loader)
-            content = yaml.load(text, Loader=_Loader)
+            loader = _Loader(self.path.read_text(encoding="utf-8"))
+            self._node = loader.get_single_node()
+            content = None if self._node is None else loader.construct_document(self._node)
         except OSError as error:
             raise TaskFileError(f"The task file {str(path)!r} cannot be read: {error.strerror}.") from error
         except (yaml.YAMLError, ValueError) as error:

@@ -48,7 +48,7 @@ TO_EDIT = "EDIT ME"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=False)
+    model_config = ConfigDict(extra="forbid")
 
 
 class Pose(_Part):
