@@ -52,7 +52,10 @@ def test_rewards(rewards: list[float], knows_success: bool, level: str, text: st
     [
         (True, 0, "ok", "false at the start of 10 episodes"),
         (True, 1, "warning", "1 of 10 episodes ended in success at their first control step"),
-        (True, 5, "error", "5 of 10 episodes"),
+        # a run of a task that chance solves at once in some episodes goes on
+        (True, 6, "warning", "6 of 10 episodes"),
+        (True, 8, "warning", "8 of 10 episodes"),
+        (True, 10, "error", "10 of 10 episodes"),
         (False, 0, "warning", "tells nothing of success"),
     ],
 )
@@ -62,8 +65,14 @@ def test_success(knows: bool, at_once: int, level: str, text: str) -> None:
     assert text in finding.text
 
 
-def test_success_of_few_or_of_short_episodes_is_no_error() -> None:
-    assert only(checks.of_success(sightings(knows_success=True, begun=1, solved_at_once=1), 50)).level == "warning"
+@pytest.mark.parametrize(("begun", "level"), [(1, "warning"), (6, "warning"), (7, "error"), (8, "error")])
+def test_success_at_once_is_an_error_where_it_is_certain(begun: int, level: str) -> None:
+    """n of n: the lower end is n / (n + 6.635), above one half from 7 on."""
+    seen = sightings(knows_success=True, begun=begun, solved_at_once=begun)
+    assert only(checks.of_success(seen, 50)).level == level
+
+
+def test_success_of_short_episodes_is_no_error() -> None:
     assert only(checks.of_success(sightings(knows_success=True, begun=10, solved_at_once=10), 1)).level == "ok"
 
 

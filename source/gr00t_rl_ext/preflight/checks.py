@@ -37,8 +37,8 @@ FAR = 1.0
 MOST = 0.5
 """Share of environments, or of states, from which something counts as general."""
 
-ENOUGH = 4
-"""Episodes that must have begun for an error on what they begin with."""
+CERTAINTY = 0.99
+"""Confidence that a share is above :data:`MOST`, from which few episodes stop a run."""
 
 CLIPPED = 0.25
 """Share of an action's entries that are clipped, from which it is reported."""
@@ -96,11 +96,10 @@ def of_success(seen: Sightings, max_length: int) -> Iterator[Finding]:
             " env.success_key (Gymnasium).",
         )
         return
-    share = seen.solved_at_once / max(seen.begun, 1)
     told = f"{seen.solved_at_once} of {seen.begun} episodes ended in success at their first control step."
     if max_length < 2:
         yield Finding("ok", "success", "told by the task, whose episodes are one control step long.")
-    elif share >= MOST and seen.begun >= ENOUGH:
+    elif seen.begun and _wilson(seen.solved_at_once, seen.begun, CERTAINTY).low > MOST:
         yield Finding(
             "error",
             "success",
@@ -395,7 +394,7 @@ def of_episodes(successes: Sequence[bool] | None, returns: Sequence[float]) -> I
             yield Finding("ok", "policy", f"returns of {spread} in {count} episodes before training.")
         return
     solved = sum(successes)
-    interval = binomtest(solved, count).proportion_ci(method="wilson")
+    interval = _wilson(solved, count)
     told = f"{solved} of {count} episodes solved before training ({interval.low:.0%} to {interval.high:.0%})."
     if solved == 0 and min(returns) == max(returns):
         yield Finding(
@@ -468,3 +467,8 @@ def camera_mounts(env: Any) -> dict[str, tuple[str, bool]]:
                 path = env.scene.sensors[sensor].cfg.prim_path
                 mounts[name] = path, bool(bodies.intersection(path.split("/")[:-1]))
     return mounts
+
+
+def _wilson(count: int, of: int, confidence: float = 0.95) -> Any:
+    """Wilson's interval of a share, with `low` and `high`."""
+    return binomtest(count, of).proportion_ci(confidence, method="wilson")
