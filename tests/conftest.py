@@ -48,6 +48,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_task_files() -> Iterator[None]:
+    """Tasks that files define in the test are gone after it."""
+    from gr00t_rl_ext.envs.gymnasium import tasks
+    from gr00t_rl_ext.tasks import gymnasium
+    from gr00t_rl_ext.tasks.files import registered
+
+    parts: list[dict[str, Any]] = [tasks.DEFINED, gymnasium.DEFINED, registered.SOURCES]  # type: ignore[list-item]
+    before = [dict(part) for part in parts]
+    yield
+    for part, content in zip(parts, before, strict=True):
+        part.clear()
+        part.update(content)
+
+
 @pytest.fixture(scope="session")
 def launch() -> Iterator[Callable[..., Any]]:
     """A function (cfg, make) that starts the simulation for a config and returns ``make()``, an environment.

@@ -339,7 +339,7 @@ def test_a_video_that_takes_too_long_is_left(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["--task", "gym:FetchReach-v4", "--agent", "mlp_ppo", "--device", "cpu", *SMALL, "--max_iterations", "1"]
-    for limit, reason in ((0.0, "of 4 episodes took more than 0 s"), (None, "the pictures took too long")):
+    for limit, reason in ((0.0, "of 4 episodes were done after 0 s"), (None, "the pictures took too long")):
         if limit is None:
             # the episodes are in time, what is rendered of them is not
             monkeypatch.setattr(filming, "LIMIT", 1e6)

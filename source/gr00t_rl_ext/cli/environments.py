@@ -33,13 +33,12 @@ def environments(
     checks.check_device(arguments.device)
     device = arguments.device or default_device()
     if is_gymnasium(arguments.task):
-        from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
         from gr00t_rl_ext.tasks.gymnasium import resolution
 
         of_agent = arguments.agent, arguments.overrides
         env_cfg, agent_cfg = resolution.resolve(arguments.task, *of_agent, arguments.num_envs, device, arguments.seed)
         check(agent_cfg)
-        with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
+        with contextlib.closing(resolution.start(arguments.task, env_cfg)) as env:
             yield env, agent_cfg
         return
     spec = checks.find_task(arguments.task)

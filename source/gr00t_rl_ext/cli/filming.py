@@ -76,7 +76,7 @@ class Filming:
 
         def watch_time(done: int) -> None:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{done} of {EPISODES} episodes took more than {LIMIT:g} s.")
+                raise RuntimeError(f"{done} of {EPISODES} episodes were done after {LIMIT:g} s.")
 
         try:
             with contextlib.closing(GymnasiumVecEnv(cfg)) as env:

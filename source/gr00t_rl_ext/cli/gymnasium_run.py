@@ -21,8 +21,11 @@ from gr00t_rl_ext.cli.filming import Filming
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.processes import Process
 from gr00t_rl_ext.cli.run_directory import find_checkpoint, reserved
+from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX
 from gr00t_rl_ext.runs.resumption import record_command, started_by
 from gr00t_rl_ext.tasks import compatibility
+from gr00t_rl_ext.tasks.files import registered
+from gr00t_rl_ext.tasks.files.registration import registering
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
 PLAYED = 8
@@ -65,7 +68,9 @@ def _train(arguments: Arguments, process: Process) -> int:
         places = summary.places(run_dir)
         if video is not None:
             places["video"] = video
-    command = f"./isaaclab.sh -p scripts/rsl_rl/play.py --task {arguments.task} --agent {arguments.agent}"
+    task = str(arguments.task)
+    command = " ".join((*registering(task), "./isaaclab.sh -p scripts/rsl_rl/play.py --task", task))
+    command += f" --agent {arguments.agent}"
     command += f" --device {arguments.device} --checkpoint {places['checkpoint']} --video"
     summary.print_summary(seconds, places, command, arguments.overrides)
     if arguments.evaluate:
@@ -83,7 +88,7 @@ def play(arguments: Arguments) -> int:
     checkpoint = _checkpoint(arguments)
     checks.check_plays(agent_cfg, checkpoint)
     print(f"Playing {checkpoint}")
-    print(_play(env_cfg, agent_cfg, checkpoint, arguments.video))
+    print(_play(str(arguments.task), env_cfg, agent_cfg, checkpoint, arguments.video))
     return 0
 
 
@@ -146,13 +151,16 @@ def _resolve(arguments: Arguments) -> tuple[Any, Any]:
 
 def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any, processes: int = 1) -> dict[str, str]:
     """The settings in effect, for a table."""
+    source = registered.source_of(str(arguments.task).removeprefix(PREFIX))
     rows = {
         "task": str(arguments.task),
+        **({} if source is None else {"task file": str(source.path)}),
         "agent": arguments.agent,
         "device": str(arguments.device),
         "environments": f"{env_cfg.num_envs}" + (f" in each of {processes} processes" if processes > 1 else ""),
         "iterations": f"{agent_cfg.max_iterations} of {agent_cfg.num_steps_per_env} decisions per environment",
         "reward": "1 for success" if env_cfg.reward == "sparse_success" else "the environment's",
+        "success": env_cfg.success_told_by,
     }
     cameras: dict[str, Any] = dict.fromkeys(env_cfg.cameras, env_cfg.image_size)
     return rows | profile.describe_gr00t(str(arguments.task), agent_cfg, cameras)
@@ -170,7 +178,6 @@ def _learn(
     from isaaclab_rl.entrypoints.common import write_run_manifest
     from isaaclab_rl.rsl_rl import create_rsl_rl_runner
 
-    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
     from gr00t_rl_ext.runners.config import for_installed_rsl_rl
     from gr00t_rl_ext.runs.guard import guard
 
@@ -178,7 +185,7 @@ def _learn(
     guard()
     start = time.perf_counter()
     agent_cfg = for_installed_rsl_rl(agent_cfg)
-    with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
+    with contextlib.closing(resolution.start(str(arguments.task), env_cfg)) as env:
         configure_seed(agent_cfg.seed)
         runner = create_rsl_rl_runner(env, agent_cfg, log_dir=str(run_dir))
         if resumed is not None:
@@ -204,14 +211,13 @@ def _learn(
     return time.perf_counter() - start, filming.latest
 
 
-def _play(env_cfg: Any, agent_cfg: Any, checkpoint: Path, film: bool) -> str:
+def _play(task: str, env_cfg: Any, agent_cfg: Any, checkpoint: Path, film: bool) -> str:
     """Play an episode in each environment; a line on them, and one on the video."""
     from gr00t_rl_ext.envs.episodes import run_episodes
-    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
     from gr00t_rl_ext.evaluation import footage
     from gr00t_rl_ext.evaluation.policies import load_policy
 
-    with contextlib.closing(GymnasiumVecEnv(env_cfg)) as env:
+    with contextlib.closing(resolution.start(task, env_cfg)) as env:
         policy = load_policy(env, agent_cfg, checkpoint)
         episodes = run_episodes(env, policy.decide, env.num_envs, agent_cfg.seed)
     count = len(episodes.returns)

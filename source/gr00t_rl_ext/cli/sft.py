@@ -16,6 +16,7 @@ from gr00t_rl_ext.cache import prepare_caches
 from gr00t_rl_ext.cli.arguments import is_gymnasium
 from gr00t_rl_ext.cli.handler import default_device, guarded
 from gr00t_rl_ext.imitation.sft_options import MAX_SMALL_PARAMETERS, RECIPES, SMALL_NAME, SftOptions
+from gr00t_rl_ext.tasks.files.registration import registering
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.sft_run import SftRun
@@ -149,7 +150,8 @@ def training_command(run: SftRun, out: Path) -> str:
         overrides.append(f"env.cameras=[{','.join(cameras)}]")
     words = [task, "--agent", _agent(run, task), *overrides]
     words.append(f"agent.actor.gr00t.checkpoint={out.resolve()}")
-    return f"./isaaclab.sh -p scripts/rsl_rl/train.py --task {shlex.join(words)}"
+    start = " ".join((*registering(task), "./isaaclab.sh -p scripts/rsl_rl/train.py --task"))
+    return f"{start} {shlex.join(words)}"
 
 
 def _agent(run: SftRun, task: str) -> str:

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import gymnasium as gym
 
 from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium
 from gr00t_rl_ext.cli.handler import run
@@ -80,12 +77,10 @@ def _train(arguments: Arguments) -> int:
 
 def play_command(arguments: Arguments, env_cfg: Any, checkpoint: object) -> str:
     """The command that plays what was trained. Without Isaac Sim, a task without a recorder cannot be filmed."""
-    from gr00t_rl_ext.tasks.files.registration import VARIABLE
+    from gr00t_rl_ext.tasks.files.registration import registering
 
     film = FILM if getattr(env_cfg, "video_recorders", None) else ()
-    file = gym.spec(str(arguments.task)).kwargs.get("task_file")
-    registers = (f"{VARIABLE}={shlex.quote(file)}",) if file else ()
-    return " ".join((*registers, "isaaclab", *_play(arguments, checkpoint, num_envs=4), *film))
+    return " ".join((*registering(str(arguments.task)), "isaaclab", *_play(arguments, checkpoint, num_envs=4), *film))
 
 
 def _play(arguments: Arguments, checkpoint: object, num_envs: int) -> list[str]:

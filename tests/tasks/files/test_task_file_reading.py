@@ -12,7 +12,7 @@ import pytest
 
 from gr00t_rl_ext.tasks import files
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
-from gr00t_rl_ext.tasks.files.schema import AGENTS, TaskFile
+from gr00t_rl_ext.tasks.files.schema import AGENTS, SCHEMA, TaskFile
 
 GOOD = """\
 base: Isaac-Reach-Franka
@@ -125,4 +125,4 @@ def test_what_is_no_task_file(tmp_path: Path) -> None:
 def test_the_schema_for_editors_is_that_of_the_code() -> None:
     """``python -m gr00t_rl_ext.tasks.files`` writes it."""
     shipped = json.loads((Path(files.__file__).parent / "schema.json").read_text())
-    assert shipped == TaskFile.model_json_schema()
+    assert shipped == SCHEMA.json_schema()

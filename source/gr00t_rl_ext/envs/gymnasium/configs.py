@@ -25,8 +25,8 @@ class ColumnsCfg(_Cfg):
     """Some columns of an entry of the environment's observation."""
 
     key: str = "observation"
-    """Entry of a dictionary observation. Observations that are no dictionary have one entry, ``observation``. Every
-    environment has :data:`ELAPSED_TIME` as well."""
+    """Entry of a dictionary observation; ``arm.joints`` is one of a dictionary inside. Observations that are no
+    dictionary have one entry, ``observation``. Every environment has :data:`ELAPSED_TIME` as well."""
 
     start: int = 0
     """First column of the flattened entry."""
@@ -41,9 +41,19 @@ class TermCfg(ColumnsCfg):
     minus: ColumnsCfg | None = None
     """What is subtracted, of the same width."""
 
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    """What the numbers are multiplied with, for other units: 57.29578 makes degrees of radians."""
+
+    offset: float = Field(default=0.0, allow_inf_nan=False)
+    """What is added then."""
+
 
 class CameraCfg(_Cfg):
-    """A view of a MuJoCo environment. With the defaults, MuJoCo's own free camera, which sees the whole model."""
+    """A view of an environment. With the defaults, what it renders itself; under MuJoCo, its free camera, which sees
+    the whole model."""
+
+    observation: str | None = None
+    """Entry of the observation that is a picture, such as ``pixels.front``; the other fields then have no use."""
 
     model_camera: str | None = None
     """A camera of the MuJoCo model by name; the other fields then have no use."""
@@ -64,10 +74,11 @@ class CameraCfg(_Cfg):
     def _one_way(self) -> CameraCfg:
         pose = {name: getattr(self, name) for name in ("lookat", "distance", "azimuth", "elevation")}
         given = [name for name, value in pose.items() if value is not None]
-        if given and (self.model_camera or len(given) < len(pose)):
+        named = [name for name in ("observation", "model_camera") if getattr(self, name) is not None]
+        if (given and (named or len(given) < len(pose))) or len(named) > 1:
             raise ValueError(
-                f"a camera is `model_camera`, or all of {', '.join(pose)}, or nothing of these; got"
-                f" {', '.join((['model_camera'] if self.model_camera else []) + given)}"
+                f"a camera is `observation`, or `model_camera`, or all of {', '.join(pose)}, or nothing of these; got"
+                f" {', '.join(named + given)}"
             )
         return self
 
@@ -128,6 +139,12 @@ class GymnasiumEnvCfg(_Cfg):
     """Entry of ``info`` that says whether the goal is reached. None looks for ``is_success`` and ``success`` in a first
     step; a task whose environment gives neither reports no success. An episode is a success if its last step is one."""
 
+    success_reward: float | None = Field(default=None, allow_inf_nan=False)
+    """The goal is reached in a step with at least this reward of the environment."""
+
+    success_at_termination: bool = False
+    """The goal is reached where the environment ends an episode, other than by its time."""
+
     terminate_on_success: bool = False
     """Whether reaching the goal ends the episode, as a termination."""
 
@@ -137,8 +154,35 @@ class GymnasiumEnvCfg(_Cfg):
     max_episode_steps: PositiveInt | None = None
     """Time limit [control steps]; None for the one that the environment is registered with."""
 
+    @property
+    def rendered_cameras(self) -> dict[str, CameraCfg]:
+        """Cameras whose pictures do not come with the observation."""
+        return {name: camera for name, camera in self.cameras.items() if camera.observation is None}
+
+    @property
+    def observed_pictures(self) -> dict[str, str]:
+        """Camera -> the entry of the observation that it reads, of the others."""
+        return {name: camera.observation for name, camera in self.cameras.items() if camera.observation is not None}
+
+    @property
+    def success_told_by(self) -> str:
+        """In words."""
+        if self.success_reward is not None:
+            return f"a reward of at least {self.success_reward:g}"
+        if self.success_at_termination:
+            return "the environment ends the episode before its time"
+        return f"info[{self.success_key!r}]" if self.success_key else "info['is_success'] or info['success'], if there"
+
     @model_validator(mode="after")
     def _consistent(self) -> GymnasiumEnvCfg:
+        told = {
+            "success_key": self.success_key is not None,
+            "success_reward": self.success_reward is not None,
+            "success_at_termination": self.success_at_termination,
+        }
+        if sum(told.values()) > 1:
+            names = " and ".join(f"`{name}`" for name, given in told.items() if given)
+            raise ValueError(f"one thing tells whether the goal is reached, but there are {names}")
         if not self.instruction.strip():
             raise ValueError("`instruction` is empty; expected what the policy is told, such as 'pick up the block'")
         if IMAGES in self.groups:

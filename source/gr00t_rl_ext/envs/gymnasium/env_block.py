@@ -13,8 +13,9 @@ import gymnasium as gym
 import numpy as np
 
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
-from gr00t_rl_ext.envs.gymnasium.images import BackEnd, MujocoPictures, OwnPictures
-from gr00t_rl_ext.envs.gymnasium.registry import TaskError, make_env, observation_entries, success_key, time_limit
+from gr00t_rl_ext.envs.gymnasium.entries import Entries
+from gr00t_rl_ext.envs.gymnasium.images import BackEnd, Pictures
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError, make_env, success_key, time_limit
 from gr00t_rl_ext.envs.gymnasium.shared import SharedArrays
 from gr00t_rl_ext.envs.gymnasium.state_copy import copy_state, model_digest, obstacle
 from gr00t_rl_ext.envs.gymnasium.state_record import record_state, restore_state
@@ -33,6 +34,9 @@ class TaskFacts:
     action_space: gym.Space
     max_episode_length: int
     success_key: str | None
+
+    tells_success: bool
+    """Whether success is known, by that key or otherwise."""
 
     wide_seeds: bool
     """Whether resets take seeds of 64 bits; else they get 32."""
@@ -61,6 +65,8 @@ class EnvBlock:
         self._shared: Any = None
         self._pictures: Any = None
         self._envs: dict[int, gym.Env] = {}
+        # the latest observation of each environment, where cameras read it
+        self._latest: dict[int, Any] = {}
 
     def make(self) -> None:
         """Make the environments."""
@@ -69,21 +75,25 @@ class EnvBlock:
             self._envs[env_id] = make_env(self._cfg)
         self._one = self._envs[self._env_ids[0]]
         self._max_length = time_limit(self._cfg)
-        self._space = self._one.observation_space
+        pictures = self._cfg.observed_pictures.values() if self._cfg.rgb else ()
+        self._entries = Entries(self._one.observation_space, self._cfg.env_id, tuple(dict.fromkeys(pictures)))
         self._actions = _action_reader(self._one.action_space)
 
     def facts(self) -> TaskFacts:
         """What the environments are like. Tries all that an environment does, so that it is refused early."""
         env, cfg = self._one, self._cfg
-        entries = observation_entries(self._space, cfg.env_id)
         wide_seeds = _takes_wide_seeds(env)
-        _, reward, _, _, info = env.step(env.action_space.sample())
+        observation, reward, _, _, info = env.step(env.action_space.sample())
         if cfg.reward == "env":
             self._reward(reward)
         if cfg.rgb:
             self._pictures = self._make_pictures()
-            self._pictures.render(env, np.empty((*cfg.image_size, 3 * len(cfg.cameras)), np.uint8))
-        return TaskFacts(entries, env.action_space, self._max_length, success_key(cfg, info), wide_seeds, _step_dt(env))
+            self._pictures.render(env, observation, np.empty((*cfg.image_size, 3 * len(cfg.cameras)), np.uint8))
+        key = success_key(cfg, info)
+        tells = key is not None or cfg.success_reward is not None or cfg.success_at_termination
+        return TaskFacts(
+            self._entries.columns, env.action_space, self._max_length, key, tells, wide_seeds, _step_dt(env)
+        )
 
     def attach(self, layout: tuple[str, np.dtype], seed: int, facts: TaskFacts) -> None:
         """Use this shared memory from now on. With it come the seed and what one worker found out for all."""
@@ -94,13 +104,8 @@ class EnvBlock:
         if IMAGES in self._shared and self._pictures is None:
             self._pictures = self._make_pictures()
 
-    def _make_pictures(self) -> MujocoPictures | OwnPictures:
-        cfg = self._cfg
-        if model_digest(self._one) is None:
-            return OwnPictures(cfg)
-        if self._back_end.problem is not None:
-            raise TaskError(self._back_end.problem)
-        return MujocoPictures(self._one, cfg.cameras, cfg.image_size)
+    def _make_pictures(self) -> Pictures:
+        return Pictures(self._cfg, self._one, self._entries, self._back_end)
 
     def reset(self, env_ids: Sequence[int]) -> None:
         """Begin new episodes in these environments."""
@@ -113,7 +118,7 @@ class EnvBlock:
         if self._pictures is not None:
             for env_id in env_ids:
                 self.current = env_id
-                self._render(env_id, "")
+                self._render(env_id, self._latest.get(env_id), "")
 
     def step(self) -> None:
         """Execute the chunk of every environment that is not parked."""
@@ -132,6 +137,8 @@ class EnvBlock:
             for name in ("flat", "elapsed", IMAGES):
                 if name in self._shared:
                     self._shared[name][target] = self._shared[name][source]
+            if source in self._latest:
+                self._latest[target] = self._latest[source]
 
     def record(self) -> list[bytes]:
         """States of the environments, one after the other."""
@@ -145,7 +152,8 @@ class EnvBlock:
                 restore_state(self._envs[env_id], state)
             except ValueError as error:
                 return f"the state of environment {env_id} in the checkpoint: {error}"
-            self._render(env_id, "")
+            # no camera reads the observation here, which no checkpoint holds
+            self._render(env_id, None, "")
         return None
 
     def obstacle_to_copies(self) -> str | None:
@@ -183,6 +191,7 @@ class EnvBlock:
     def _chunk(self, env_id: int) -> None:
         shared, env, key = self._shared, self._envs[env_id], self._facts.success_key
         sparse, ends_at_success = self._cfg.reward == "sparse_success", self._cfg.terminate_on_success
+        least, at_termination = self._cfg.success_reward, self._cfg.success_at_termination
         rewards: list[float] = []
         steps_left = self._max_length - int(shared["elapsed"][env_id])
         succeeded = ended = False
@@ -192,7 +201,11 @@ class EnvBlock:
             observation, reward, terminated, truncated, info = env.step(action)
             if key is not None:
                 succeeded = bool(info.get(key, False))
-                terminated = terminated or (succeeded and ends_at_success)
+            elif least is not None:
+                succeeded = self._reward(reward) >= least
+            elif at_termination:
+                succeeded = bool(terminated)
+            terminated = terminated or (succeeded and ends_at_success)
             rewards.append(float(succeeded) if sparse else self._reward(reward))
             # an episode that ends for both reasons has ended: nothing follows that could be bootstrapped
             truncated = not terminated and (truncated or len(rewards) >= steps_left)
@@ -223,12 +236,14 @@ class EnvBlock:
 
     def _observe(self, env_id: int, observation: Any, prefix: str) -> None:
         if f"{prefix}flat" in self._shared:
-            self._shared[f"{prefix}flat"][env_id] = gym.spaces.flatten(self._space, observation)
-        self._render(env_id, prefix)
+            self._shared[f"{prefix}flat"][env_id] = self._entries.flatten(observation)
+        if self._cfg.observed_pictures:
+            self._latest[env_id] = observation
+        self._render(env_id, observation, prefix)
 
-    def _render(self, env_id: int, prefix: str) -> None:
+    def _render(self, env_id: int, observation: Any, prefix: str) -> None:
         if f"{prefix}{IMAGES}" in self._shared:
-            self._pictures.render(self._envs[env_id], self._shared[f"{prefix}{IMAGES}"][env_id])
+            self._pictures.render(self._envs[env_id], observation, self._shared[f"{prefix}{IMAGES}"][env_id])
 
 
 def _takes_wide_seeds(env: gym.Env) -> bool:

@@ -9,7 +9,7 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 from gr00t_rl_ext.envs.gymnasium.configs import CameraCfg, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.entries import Entries
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError
+from gr00t_rl_ext.envs.gymnasium.state_copy import model_digest
 
 BACK_END_VARIABLE = "MUJOCO_GL"
 """Environment variable that MuJoCo reads when it is imported."""
@@ -86,18 +88,22 @@ class MujocoPictures:
         env: One of them; what its model looks like is uploaded once for all.
         cameras: Name -> camera.
         size: Height and width of an image [pixels].
+        slots: Where each camera's image stands among all.
 
     Raises:
         TaskError: If the model has no such camera.
     """
 
-    def __init__(self, env: gym.Env, cameras: Mapping[str, CameraCfg], size: tuple[int, int]) -> None:
+    def __init__(
+        self, env: gym.Env, cameras: Mapping[str, CameraCfg], size: tuple[int, int], slots: Sequence[int]
+    ) -> None:
         import mujoco
 
         self._mujoco: Any = mujoco  # its types are in a compiled module
         model = vars(env.unwrapped)["model"]
         names = [model.camera(index).name for index in range(model.ncam)]
         self._cameras: list[Any] = []
+        self._slots = slots
         for name, cfg in cameras.items():
             if cfg.model_camera and cfg.model_camera not in names:
                 raise TaskError(
@@ -133,7 +139,7 @@ class MujocoPictures:
             self._mujoco.mj_copyData(self._kept, model, data)
             sites = model.site_pos.copy()
             show_goal()
-        for index, camera in enumerate(self._cameras):
+        for index, camera in zip(self._slots, self._cameras, strict=True):
             self._renderer.update_scene(data, camera)
             image[:, :, 3 * index : 3 * index + 3] = _mean_of_samples(self._renderer.render())
         if show_goal is not None:
@@ -159,28 +165,26 @@ class OwnPictures:
 
     Args:
         cfg: The task, of which only one view is possible.
+        slot: Where its image stands among all.
 
     Raises:
         TaskError: If a camera is asked for that only MuJoCo has.
     """
 
-    def __init__(self, cfg: GymnasiumEnvCfg) -> None:
-        if list(cfg.cameras.values()) != [CameraCfg()]:
+    def __init__(self, cfg: GymnasiumEnvCfg, slot: int) -> None:
+        if list(cfg.rendered_cameras.values()) != [CameraCfg()]:
             raise TaskError(
-                f"`cameras` defines {', '.join(cfg.cameras)}, but the environment is not made with MuJoCo and has one"
-                " fixed view. Leave `cameras` as it is by default."
+                f"`cameras` defines {', '.join(cfg.rendered_cameras)}, but the environment is not made with MuJoCo and"
+                " has one fixed view. Leave `cameras` as it is by default, or name pictures of the observation."
             )
-        self._cfg = cfg
+        self._cfg, self._slot = cfg, slot
 
     def render(self, env: gym.Env, image: np.ndarray) -> None:
-        """Write the environment's picture into ``image``, uint8 (height, width, 3).
+        """Write the environment's picture into ``image``, uint8 (height, width, 3 * cameras).
 
         Raises:
             TaskError: If it gives none.
         """
-        from PIL import Image
-
-        height, width = self._cfg.image_size
         try:
             picture = as_rgb(env.render())
         except DependencyNotInstalled:
@@ -191,10 +195,66 @@ class OwnPictures:
                 f" {error if isinstance(error, TaskError) else f'raises {type(error).__name__}: {error}'}. Use an agent"
                 " that does not observe `rgb`, or mend `render()` of the environment."
             ) from error
-        image[...] = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
+        image[:, :, 3 * self._slot : 3 * self._slot + 3] = _scaled(picture, self._cfg.image_size)
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+class Pictures:
+    """The images of all cameras of a task, rendered or out of the observation.
+
+    Args:
+        cfg: The task.
+        env: One of its environments.
+        entries: Of its observation.
+        back_end: How MuJoCo renders.
+
+    Raises:
+        TaskError: A camera does not exist, or nothing can be rendered here.
+    """
+
+    def __init__(self, cfg: GymnasiumEnvCfg, env: gym.Env, entries: Entries, back_end: BackEnd) -> None:
+        self._cfg, self._entries = cfg, entries
+        slots = {name: slot for slot, name in enumerate(cfg.cameras)}
+        self._observed = [(slots[name], entry) for name, entry in cfg.observed_pictures.items()]
+        self._renderer: MujocoPictures | OwnPictures | None = None
+        if not (rendered := cfg.rendered_cameras):
+            return
+        own = [slots[name] for name in rendered]
+        if model_digest(env) is None:
+            self._renderer = OwnPictures(cfg, own[0])
+        elif back_end.problem is not None:
+            raise TaskError(back_end.problem)
+        else:
+            self._renderer = MujocoPictures(env, rendered, cfg.image_size, own)
+
+    def render(self, env: gym.Env, observation: Any, image: np.ndarray) -> None:
+        """Write an environment's images into ``image``, uint8 (height, width, 3 * cameras).
+
+        Raises:
+            TaskError: The environment gives none, or something that is no picture.
+        """
+        for slot, entry in self._observed:
+            try:
+                picture = as_rgb(self._entries.picture(observation, entry))
+            except TaskError as error:
+                raise TaskError(f"The entry {entry!r} of the observation of {self._cfg.env_id!r} {error}") from error
+            image[:, :, 3 * slot : 3 * slot + 3] = _scaled(picture, self._cfg.image_size)
+        if self._renderer is not None:
+            self._renderer.render(env, image)
+
+    def close(self) -> None:
+        """Free the graphics context."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+
+def _scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    height, width = size
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
 
 
 def as_rgb(picture: Any) -> np.ndarray:

@@ -45,8 +45,9 @@ class ObservationGroups:
         self.active_terms = {group: list(terms) for group, terms in groups.items()}
         self.group_obs_term_dim = {}
         self._columns: dict[str, np.ndarray] = {}
+        self._units: dict[str, np.ndarray] = {}
         for group, terms in groups.items():
-            taken, subtracted, shapes = [], [], []
+            taken, subtracted, shapes, units = [], [], [], []
             for name, term in terms.items():
                 place = f"`groups.{group}.{name}`"
                 own = self._select(place, term)
@@ -59,8 +60,10 @@ class ObservationGroups:
                 taken += own
                 subtracted += minus
                 shapes.append((len(own),))
+                units += [(term.scale, term.offset)] * len(own)
             self.group_obs_term_dim[group] = shapes
-            self._columns[group] = np.array([taken, subtracted])
+            self._columns[group] = np.array([taken, subtracted], np.int64)
+            self._units[group] = np.array(units).reshape(-1, 2).T
         if cfg.rgb:
             self.active_terms[IMAGES] = list(cfg.cameras)
             self.group_obs_term_dim[IMAGES] = [(*cfg.image_size, 3)] * len(cfg.cameras)
@@ -88,4 +91,5 @@ class ObservationGroups:
                 (num_envs, columns + 2).
         """
         taken, subtracted = self._columns[group]
-        return torch.from_numpy((flat[:, taken] - flat[:, subtracted]).astype(np.float32))
+        scale, offset = self._units[group]
+        return torch.from_numpy(((flat[:, taken] - flat[:, subtracted]) * scale + offset).astype(np.float32))

@@ -18,9 +18,6 @@ from gymnasium import error
 from gr00t_rl_ext.envs.gymnasium import robotics_guard
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 
-OBSERVATION = "observation"
-"""Name of the entry of an observation that is no dictionary."""
-
 SUCCESS_KEYS = ("is_success", "success")
 """Entries of ``info`` that environments say their success in."""
 
@@ -69,7 +66,7 @@ def make_env(cfg: GymnasiumEnvCfg) -> gym.Env:
     spec = load_spec(cfg.env_id)
     if "gymnasium_robotics" in sys.modules:
         robotics_guard.install()
-    render = {"render_mode": "rgb_array"} if cfg.rgb else {}
+    render = {"render_mode": "rgb_array"} if cfg.rgb and cfg.rendered_cameras else {}
     try:
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **render, **cfg.env_kwargs)
     except TypeError as wrong:
@@ -93,25 +90,11 @@ def time_limit(cfg: GymnasiumEnvCfg) -> int:
     return limit
 
 
-def observation_entries(space: gym.Space, env_id: str) -> dict[str, range]:
-    """Entry of the observation -> its columns in ``gymnasium.spaces.flatten``; a :class:`TaskError` if it has none."""
-    if not space.is_np_flattenable:
-        raise TaskError(
-            f"The observation of {env_id!r} is {space}, which has no fixed number of columns. Supported are Box,"
-            " Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of them."
-        )
-    spaces = space.spaces if isinstance(space, gym.spaces.Dict) else {OBSERVATION: space}
-    entries, start = {}, 0
-    for name, part in spaces.items():
-        width = gym.spaces.flatdim(part)
-        entries[name] = range(start, start + width)
-        start += width
-    return entries
-
-
 def success_key(cfg: GymnasiumEnvCfg, info: Mapping[str, Any]) -> str | None:
-    """The entry of ``info``, as a first step gave it, that tells whether the goal is reached; None if there is none. A
-    :class:`TaskError` if the config names one that does not exist, or needs one."""
+    """The entry of ``info``, as a first step gave it, that tells whether the goal is reached; None if there is none, or
+    something else tells. A :class:`TaskError` if the config names one that does not exist, or needs one."""
+    if cfg.success_reward is not None or cfg.success_at_termination:
+        return None
     names = (cfg.success_key,) if cfg.success_key else SUCCESS_KEYS
     found = next((name for name in names if name in info), None)
     for setting, needs_one in (

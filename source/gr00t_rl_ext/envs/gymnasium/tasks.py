@@ -18,6 +18,9 @@ from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 PREFIX = "gym:"
 """How the name of a task begins that is a Gymnasium environment."""
 
+DEFINED: dict[str, Mapping[str, Any]] = {}
+"""Further tasks by name: fields of the config, with the ``env_id`` of the environment that they are made from."""
+
 _FETCH = re.compile(r"Fetch(Reach|Push|Slide|PickAndPlace)(Dense)?-v\d+")
 
 
@@ -36,16 +39,28 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
     """
     if not task.startswith(PREFIX) or task == PREFIX:
         raise ValueError(f"{task!r} is no Gymnasium task. Expected e.g. '{PREFIX}FetchPickAndPlace-v4' (--task).")
-    env_id = task.removeprefix(PREFIX)
-    fetch = _FETCH.fullmatch(env_id)
-    own = fetch_settings(fetch[1], dense=bool(fetch[2])) if fetch else {}
+    own = env_settings(task.removeprefix(PREFIX))
     if isinstance(settings.get("cameras"), list | tuple):
         settings["cameras"] = chosen_cameras(task, settings["cameras"], own.get("cameras", STANDARD_CAMERAS))
     try:
-        return GymnasiumEnvCfg(env_id=env_id, **{**own, **settings})
+        return GymnasiumEnvCfg(**{"env_id": task.removeprefix(PREFIX), **own, **settings})
     except ValidationError as wrong:
         problems = "; ".join(_problem(error) for error in wrong.errors())
         raise ValueError(f"The task {task!r} cannot have these settings: {problems}") from None
+
+
+def env_settings(name: str) -> dict[str, Any]:
+    """Settings of a task, by its environment's id or by a name of :data:`DEFINED`; empty for other environments."""
+    if name in DEFINED:
+        return dict(DEFINED[name])
+    fetch = _FETCH.fullmatch(name)
+    return fetch_settings(fetch[1], dense=bool(fetch[2])) if fetch else {}
+
+
+def env_id_of(task: str) -> str:
+    """Id of the environment that a task is made from."""
+    name = task.removeprefix(PREFIX)
+    return str(DEFINED.get(name, {}).get("env_id", name))
 
 
 def make(task: str, **settings: Any) -> GymnasiumVecEnv:

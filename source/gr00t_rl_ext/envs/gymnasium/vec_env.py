@@ -221,7 +221,7 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
             step_rewards=self._tensor(arrays["step_rewards"].astype(np.float32)),
             episode_return=self._tensor(np.where(ended, self._episode_return, 0.0).astype(np.float32)),
             episode_steps=self._tensor(np.where(ended, self._episode_steps, 0)),
-            success=self._tensor(arrays["success"]) if arrays.facts.success_key is not None else None,
+            success=self._tensor(arrays["success"]) if arrays.facts.tells_success else None,
             time_outs=time_outs,
             dropped=None if dropped is None else self._tensor(dropped),
             final_observations=final,
@@ -267,7 +267,10 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
     # Checkpoints.
 
     def state(self) -> dict[str, Any] | None:
-        """Where all environments are, for a checkpoint; None if that cannot be copied, as for groups."""
+        """Where all environments are, for a checkpoint; None if that cannot be copied, as for groups, or if cameras
+        read the observation, which is not recorded."""
+        if self.cfg.rgb and self.cfg.observed_pictures:
+            return None
         if self._obstacle is _UNKNOWN:
             self._obstacle = self._fleet.call("obstacle_to_copies", {0: ()})[0]
         if self._obstacle is not None:

@@ -6,9 +6,9 @@
 import json
 from pathlib import Path
 
-from gr00t_rl_ext.tasks.files.schema import TaskFile
+from gr00t_rl_ext.tasks.files.schema import SCHEMA
 
 if __name__ == "__main__":
     file = Path(__file__).with_name("schema.json")
-    file.write_text(json.dumps(TaskFile.model_json_schema(), indent=2) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(SCHEMA.json_schema(), indent=2) + "\n", encoding="utf-8")
     print(file)

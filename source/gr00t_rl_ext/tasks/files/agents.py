@@ -9,11 +9,16 @@ import math
 from typing import Any
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
+from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec, time_limit
 from gr00t_rl_ext.options import validate
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
+from gr00t_rl_ext.tasks.files.gymnasium_task import PRIVILEGED, gymnasium_settings
 from gr00t_rl_ext.tasks.files.reading import Source
+from gr00t_rl_ext.tasks.files.schema import GymnasiumTaskFile
+from gr00t_rl_ext.tasks.gymnasium.agents import any_cfg
 from gr00t_rl_ext.tasks.overrides import check_override_paths, set_values
 from gr00t_rl_ext.tasks.registration import SMALL, recipe_class
 
@@ -36,21 +41,29 @@ def agent_cfg(source: Source, name: str) -> Any:
         TaskFileError: A field that the file overrides does not exist, or its value is impossible.
     """
     plain, task = name.removesuffix(SMALL), source.task
-    cfg, env_cfg = getattr(recipes, recipe_class(plain))(), environment_cfg(source)
+    of_gymnasium = isinstance(task, GymnasiumTaskFile)
+    base_groups, decisions = _gymnasium_facts(source) if of_gymnasium else _facts(source)
+    if of_gymnasium and plain != name:
+        cfg = getattr(any_cfg, recipe_class(name))()
+    else:
+        cfg = getattr(recipes, recipe_class(plain))()
     cfg.experiment_name = f"{name}_{task.task_id.lower().replace('-', '_')}"
-    base_groups = _base_groups(env_cfg)
     if plain.startswith("gr00t"):
         cfg.obs_groups = {"actor": [RGB, STATE]}
         if hasattr(cfg, "critic"):
             cfg.obs_groups["critic"] = [RGB, STATE, *base_groups]
         cfg.actor.chunk_length = task.chunk_length
     else:
-        cfg.obs_groups = {"actor": base_groups or [STATE], "critic": base_groups or [STATE]}
+        groups = [STATE, *base_groups] if of_gymnasium else base_groups or [STATE]
+        cfg.obs_groups = {"actor": groups, "critic": list(groups)}
     if plain.endswith("grpo"):
-        cfg.num_steps_per_env = _decisions_per_episode(env_cfg, task.chunk_length)
-    if plain != name:
+        cfg.num_steps_per_env = decisions
+    if of_gymnasium:
+        # these clip actions to their own range
+        cfg.clip_actions = None
+    elif plain != name:
         cfg.algorithm = Gr00tPpoAlgorithmCfg(**_SMALL_ALGORITHMS[plain], num_mini_batches=8)
-        cfg.num_steps_per_env = max(8, _decisions_per_episode(env_cfg, task.chunk_length) // 2)
+        cfg.num_steps_per_env = max(8, decisions // 2)
         cfg.max_iterations, cfg.save_interval = 60, 10
     given = task.overrides.get(name, {})
     try:
@@ -70,12 +83,26 @@ def _paths(values: Any, path: str = "") -> list[tuple[str, Any]]:
     return [found for name, value in values.items() for found in _paths(value, f"{path}.{name}" if path else name)]
 
 
-def _base_groups(env_cfg: Any) -> list[str]:
-    """Observation groups of vectors of the base task, which hold what only the simulator knows."""
-    policy = vars(env_cfg.observations).get("policy")
-    return ["policy"] if getattr(policy, "concatenate_terms", False) else []
+def _facts(source: Source) -> tuple[list[str], int]:
+    """Observation groups of vectors of the base task, which hold what only the simulator knows, and decisions per
+    episode."""
+    cfg = environment_cfg(source)
+    policy = vars(cfg.observations).get("policy")
+    steps = cfg.episode_length_s / (by_default(cfg.sim).dt * by_default(cfg.decimation))
+    groups = ["policy"] if getattr(policy, "concatenate_terms", False) else []
+    return groups, _decisions(steps, source.task.chunk_length)
 
 
-def _decisions_per_episode(env_cfg: Any, chunk_length: int | None) -> int:
-    steps = env_cfg.episode_length_s / (by_default(env_cfg.sim).dt * by_default(env_cfg.decimation))
+def _gymnasium_facts(source: Source) -> tuple[list[str], int]:
+    """The same of a task that is made from an environment of Gymnasium."""
+    cfg = GymnasiumEnvCfg(**gymnasium_settings(source))
+    try:
+        load_spec(cfg.env_id)
+        steps = time_limit(cfg)
+    except TaskError as error:
+        raise source.error(("base",), str(error)) from error
+    return [PRIVILEGED] if PRIVILEGED in cfg.groups else [], _decisions(steps, source.task.chunk_length)
+
+
+def _decisions(steps: float, chunk_length: int | None) -> int:
     return max(1, math.ceil(steps / (chunk_length or 16)))

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from gr00t_rl_ext.tasks.files.schema import TaskFile
+from gr00t_rl_ext.tasks.files.schema import kind_of
 
 
 class TaskFileError(ValueError):
@@ -67,10 +67,11 @@ class Source:
             raise TaskFileError(f"{str(self.path)!r}{where} is no YAML: {problem}.") from error
         if not isinstance(content, dict):
             raise TaskFileError(f"{str(self.path)!r} holds no mapping; expected fields such as base and instruction.")
+        kind = kind_of(content)
         try:
-            self.task = TaskFile.model_validate(content)
+            self.task: Any = kind.model_validate(content)
         except ValidationError as wrong:
-            problems = [self._text(error["loc"], _problem(error)) for error in wrong.errors()[:5]]
+            problems = [self._text(error["loc"], _problem(error, kind)) for error in wrong.errors()[:5]]
             more = f"\n(and {len(wrong.errors()) - 5} more)" if len(wrong.errors()) > 5 else ""
             raise TaskFileError("\n".join(problems) + more) from None
 
@@ -104,19 +105,19 @@ class Source:
         return line, found
 
 
-def _problem(error: Any) -> str:
+def _problem(error: Any, kind: type[BaseModel]) -> str:
     text = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        fields = _fields(error["loc"][:-1])
+        fields = _fields(error["loc"][:-1], kind)
         return f"there is no such field{similar(str(error['loc'][-1]), fields)}. Fields: {', '.join(fields)}"
     if error["type"] == "missing":
         return "it is missing"
     return f"{text[0].lower()}{text[1:]}, found {error['input']!r}"
 
 
-def _fields(place: Sequence[str | int]) -> list[str]:
-    """Fields of the model at a place."""
-    model: Any = TaskFile
+def _fields(place: Sequence[str | int], kind: type[BaseModel]) -> list[str]:
+    """Fields of the model at a place of a kind of file."""
+    model: Any = kind
     for name in place:
         field = model.model_fields.get(name) if hasattr(model, "model_fields") else None
         if field is None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,16 @@ SOURCES: dict[str, Source] = {}
 """Task, as a name of Python, -> its file."""
 
 OF = "__of__"
+
+
+def name_of(task_id: str) -> str:
+    """The name of Python under which a task's file is kept."""
+    return re.sub(r"\W", "_", task_id)
+
+
+def source_of(task_id: str) -> Source | None:
+    """The file of a task; None for another task."""
+    return SOURCES.get(name_of(task_id))
 
 
 def __getattr__(name: str) -> Callable[[], Any]:
@@ -29,9 +40,12 @@ def __getattr__(name: str) -> Callable[[], Any]:
 
         return environment_cfg(source)
 
-    def recipe() -> Any:
+    def recipe(**fields: Any) -> Any:
         from gr00t_rl_ext.tasks.files.agents import agent_cfg
 
-        return agent_cfg(source, agent)
+        cfg = agent_cfg(source, agent)
+        for field, value in fields.items():
+            setattr(cfg, field, value)
+        return cfg
 
     return recipe if agent else environment

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import gymnasium as gym
 
 from gr00t_rl_ext.tasks.files import registered
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
+from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, GymnasiumTaskFile
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 VARIABLE = "GR00T_RL_TASKS"
@@ -25,42 +27,63 @@ FLAG = "--task_config"
 
 
 def register_task(path: str | Path) -> str:
-    """Register the task of a file.
+    """Register the task of a file. One made from an environment of Gymnasium is known to our own commands only.
 
     Args:
         path: The file.
 
     Returns:
-        Its id, for ``--task``.
+        What ``--task`` takes for it.
 
     Raises:
         TaskFileError: The file cannot be used, or its id is that of another task.
     """
     source = Source(path)
     task = source.task
-    known = gym.registry.get(task.task_id)
-    if known is not None and known.kwargs.get("task_file") != str(source.path):
-        raise source.error(("id",), f"there is a task {task.task_id!r} already; give this one an id of its own")
-    # Isaac Lab looks entry points up by name, and lists them
-    name = re.sub(r"\W", "_", task.task_id)
+    # recipes are looked up by a name of Python
+    name = registered.name_of(task.task_id)
     other = registered.SOURCES.get(name)
     if other is not None and other.path != source.path:
         raise source.error(("id",), f"{task.task_id!r} is too much like the id in {str(other.path)!r}")
     entries = {}
     for agent in task.agents:
         entries[agent] = entries[f"{agent}{ENTRY_POINT}"] = f"{registered.__name__}:{name}{registered.OF}{agent}"
-    gym.registry.pop(task.task_id, None)
+    of_gymnasium = isinstance(task, GymnasiumTaskFile)
+    task_id = _define(source, entries) if of_gymnasium else _register(source, name, entries)
+    registered.SOURCES[name] = source
+    return task_id
+
+
+def _register(source: Source, name: str, entries: dict[str, str]) -> str:
+    """Register a task of Isaac Lab where Isaac Lab looks."""
+    task_id = source.task.task_id
+    known = gym.registry.get(task_id)
+    if known is not None and known.kwargs.get("task_file") != str(source.path):
+        raise source.error(("id",), f"there is a task {task_id!r} already; give this one an id of its own")
+    gym.registry.pop(task_id, None)
     try:
         gym.register(
-            id=task.task_id,
+            id=task_id,
             entry_point="gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv",
             disable_env_checker=True,
             kwargs={"env_cfg_entry_point": f"{registered.__name__}:{name}", "task_file": str(source.path), **entries},
         )
     except gym.error.Error as error:
-        raise source.error(("id",), f"Gymnasium cannot register {task.task_id!r}: {error}") from error
-    registered.SOURCES[name] = source
-    return task.task_id
+        raise source.error(("id",), f"Gymnasium cannot register {task_id!r}: {error}") from error
+    return task_id
+
+
+def _define(source: Source, entries: dict[str, str]) -> str:
+    """Define a task that is made from an environment of Gymnasium, for our own commands."""
+    # imported here: most files are of Isaac Lab's tasks
+    from gr00t_rl_ext.envs.gymnasium import tasks
+    from gr00t_rl_ext.tasks import gymnasium
+    from gr00t_rl_ext.tasks.files.gymnasium_task import gymnasium_settings
+
+    task_id = source.task.task_id
+    tasks.DEFINED[task_id] = gymnasium_settings(source)
+    gymnasium.DEFINED[task_id] = gymnasium.Family(re.escape(task_id), entries, source.task.num_envs)
+    return tasks.PREFIX + task_id
 
 
 def register_named() -> None:
@@ -73,6 +96,13 @@ def register_named() -> None:
                 register_task(file)
             except TaskFileError as error:
                 print(f"warning: {VARIABLE}: no task of {str(file)!r}: {error}", file=sys.stderr)
+
+
+def registering(task: str) -> tuple[str, ...]:
+    """What stands before a command that is shown, so that it knows a task: ``GR00T_RL_TASKS=FILE`` of a file's task,
+    nothing of others."""
+    source = registered.source_of(task.removeprefix(GYMNASIUM))
+    return () if source is None else (f"{VARIABLE}={shlex.quote(str(source.path))}",)
 
 
 def without_task_file(argv: Sequence[str]) -> list[str]:

@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
+
+from gr00t_rl_ext.envs.gymnasium.configs import CameraCfg, TermCfg
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Vector = tuple[Number, Number, Number]
@@ -42,6 +53,9 @@ AGENTS = (
 SMALL_AGENTS = ("gr00t_ppo_small", "gr00t_flow_ppo_small", "gr00t_residual_ppo_small")
 """The same with settings for models that train on a CPU."""
 
+
+GYMNASIUM = "gym:"
+"""How a base begins that is an environment of Gymnasium."""
 
 TO_EDIT = "EDIT ME"
 """Stands in a draft for what only a person knows."""
@@ -120,17 +134,64 @@ class State(_Part):
         return value
 
 
-class TaskFile(_Part):
-    """A task."""
+class _AnyTask(_Part):
+    """What tasks of all kinds have."""
 
     base: str
-    """A task of Isaac Lab, such as Isaac-Reach-Franka."""
+    """A task of Isaac Lab, such as Isaac-Reach-Franka, or ``gym:`` and the id of an environment of Gymnasium."""
 
     id: str | None = None
-    """Name of the task. None: ``Gr00t-`` and what follows ``Isaac-`` in the base."""
+    """Name of the task. None: ``Gr00t-`` and the base's, without ``Isaac-``."""
 
     instruction: Annotated[str, Field(min_length=1)]
     """What the policy is told."""
+
+    chunk_length: Count | None = None
+    """Control steps that are executed per decision. None: as many as the checkpoint predicts."""
+
+    num_envs: Count = 64
+    """Environments to train in."""
+
+    agents: list[Literal[(*AGENTS, *SMALL_AGENTS)]] = list(AGENTS)  # type: ignore[valid-type]
+    """Its agents."""
+
+    overrides: dict[str, dict[str, Any]] = {}
+    """Agent -> its fields that differ, such as ``{algorithm: {gamma: 0.995}}``."""
+
+    @property
+    def task_id(self) -> str:
+        """Under which the task is registered."""
+        return self.id or "Gr00t-" + self._base_name()
+
+    def _base_name(self) -> str:
+        return self.base.removeprefix("IsaacContrib-").removeprefix("Isaac-")
+
+    @field_validator("instruction")
+    @classmethod
+    def _is_edited(cls, value: str) -> str:
+        if value == TO_EDIT:
+            raise ValueError("it is still to be edited: write what the policy is told")
+        if not value.strip():
+            raise ValueError("it is empty; expected what the policy is told, such as 'pick up the cube'")
+        return value
+
+    @model_validator(mode="after")
+    def _has_an_id(self) -> _AnyTask:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.task_id):
+            raise ValueError(
+                f"the id is {self.task_id!r}; expected letters, digits, -, _ and . only, as in My-Reach-v0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _overrides_agents(self) -> _AnyTask:
+        if unknown := [name for name in self.overrides if name not in self.agents]:
+            raise ValueError(f"overrides names {', '.join(unknown)}; agents has {', '.join(self.agents)}")
+        return self
+
+
+class TaskFile(_AnyTask):
+    """A task of Isaac Lab."""
 
     cameras: Annotated[dict[Name, Camera], Field(min_length=1)]
     """Cameras by name, in the order of the policy's."""
@@ -142,30 +203,8 @@ class TaskFile(_Part):
     rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
 
-    chunk_length: Count | None = None
-    """Control steps that are executed per decision. None: as many as the checkpoint predicts."""
-
-    num_envs: Count = 64
     episode_length_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """[s]. None: as the base task."""
-
-    agents: list[Literal[(*AGENTS, *SMALL_AGENTS)]] = list(AGENTS)  # type: ignore[valid-type]
-    """Its agents."""
-
-    overrides: dict[str, dict[str, Any]] = {}
-    """Agent -> its fields that differ, such as ``{algorithm: {gamma: 0.995}}``."""
-
-    @property
-    def task_id(self) -> str:
-        """Under which the task is registered."""
-        return self.id or "Gr00t-" + self.base.removeprefix("IsaacContrib-").removeprefix("Isaac-")
-
-    @field_validator("instruction")
-    @classmethod
-    def _is_edited(cls, value: str) -> str:
-        if value == TO_EDIT:
-            raise ValueError("it is still to be edited: write what the policy is told")
-        return value
 
     @field_validator("cameras")
     @classmethod
@@ -176,16 +215,76 @@ class TaskFile(_Part):
             raise ValueError(f"all cameras need one size, since their images lie in one tensor; there are {listed}")
         return value
 
-    @model_validator(mode="after")
-    def _has_an_id(self) -> TaskFile:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.task_id):
-            raise ValueError(
-                f"the id is {self.task_id!r}; expected letters, digits, -, _ and . only, as in My-Reach-v0"
-            )
-        return self
+
+class Columns(_Part):
+    """Observed numbers by name."""
+
+    terms: Annotated[dict[Name, TermCfg], Field(min_length=1)]
+
+
+class GymnasiumSuccess(_Part):
+    """What tells that a task is solved: one of these."""
+
+    info: str | None = None
+    """An entry of ``info`` that is true then."""
+
+    reward: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """The least reward of the environment in that step."""
+
+    termination: Literal[True] | None = None
+    """The environment ends the episode then, and for no other reason but its time."""
+
+    ends_episode: bool = True
+    """Whether the episode ends there."""
 
     @model_validator(mode="after")
-    def _overrides_agents(self) -> TaskFile:
-        if unknown := [name for name in self.overrides if name not in self.agents]:
-            raise ValueError(f"overrides names {', '.join(unknown)}; agents has {', '.join(self.agents)}")
+    def _one_of_them(self) -> GymnasiumSuccess:
+        given = [name for name in ("info", "reward", "termination") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of info, reward, termination; got {', '.join(given) or 'none'}")
         return self
+
+
+class GymnasiumTaskFile(_AnyTask):
+    """A task made from an environment of Gymnasium."""
+
+    kwargs: dict[str, Any] = {}
+    """Arguments for ``gymnasium.make``."""
+
+    cameras: dict[Name, CameraCfg] | None = None
+    """Cameras by name, in the order of the policy's. None: the environment's own view."""
+
+    image_size: tuple[Count, Count] = (224, 224)
+    """Height and width of the images [pixels]."""
+
+    state: Columns | None = None
+    """What the policy knows of the robot. None: all that is observed and is no picture."""
+
+    privileged: Columns | None = None
+    """What critics and MLPs know besides, such as the pose of an object."""
+
+    success: GymnasiumSuccess | None = None
+    """None: the entry ``is_success`` or ``success`` of ``info``, where there is one."""
+
+    rewards: Literal["keep", "success"] = "keep"
+    """The environment's, or 1 for success and nothing else."""
+
+    episode_steps: Count | None = None
+    """Time limit [control steps]. None: as the environment."""
+
+    actions: dict[Name, Count] = {}
+    """Parts of the action by name, in order, with their widths. Empty: one, ``action``."""
+
+    num_envs: Count = 16
+
+    def _base_name(self) -> str:
+        return re.split(r"[:/]", self.base)[-1]
+
+
+def kind_of(content: Mapping[Any, Any]) -> type[TaskFile] | type[GymnasiumTaskFile]:
+    """Which of the two a file's content is to be read as."""
+    return GymnasiumTaskFile if str(content.get("base", "")).startswith(GYMNASIUM) else TaskFile
+
+
+SCHEMA: TypeAdapter[TaskFile | GymnasiumTaskFile] = TypeAdapter(TaskFile | GymnasiumTaskFile)
+"""Both, as editors are told."""

@@ -70,7 +70,13 @@ EXAMPLES = ("gym:FetchReach-v4", "gym:FetchPickAndPlace-v4", "gym:Pendulum-v1", 
 """Tasks to name where a user asks for none, or for one that does not exist."""
 
 
+DEFINED: dict[str, Family] = {}
+"""Families of single tasks, by their names."""
+
+
 def family_of(env_id: str) -> Family:
     """The family of an environment, such as ``FetchReach-v4``. Others than those known are taken for continuous."""
+    if env_id in DEFINED:
+        return DEFINED[env_id]
     name = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2])
     return next(family for family in _FAMILIES if re.fullmatch(family.ids, name))

@@ -9,16 +9,19 @@ import difflib
 import re
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
-from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, task_cfg
+from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, env_id_of, task_cfg
 from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 from gr00t_rl_ext.tasks.settings import check_runner
+
+if TYPE_CHECKING:
+    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
 
 
 def resolve(
@@ -54,8 +57,9 @@ def resolve(
         print(f"note: {task} has recipes for small models only, so that {agent} is {small}.")
         agent = small
     if agent not in family.agents:
-        names = [name for name in family.agents if not name.endswith(ENTRY_POINT)]
-        raise ValueError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}, rsl_rl_cfg_entry_point.")
+        # Isaac Lab's own agent has no other name
+        names = [name for name in family.agents if not name.endswith(ENTRY_POINT) or name == f"rsl_rl{ENTRY_POINT}"]
+        raise ValueError(f"The task {task} has no agent {agent!r}. It has: {', '.join(names)}.")
     from rsl_rl.utils import resolve_callable
 
     agent_class: Any = resolve_callable(family.agents[agent])
@@ -93,8 +97,43 @@ def resolve(
     return env_cfg, agent_cfg
 
 
+_PLACES = (
+    (r"`groups\.(\w+)\.(\w+)`", ("{0}", "terms", "{1}")),
+    (r"`cameras\.(\w+)\.", ("cameras", "{0}")),
+    (r"[cC]amera", ("cameras",)),
+    (r"`env_kwargs`", ("kwargs",)),
+    (r"success", ("success",)),
+    (r"`action_terms`", ("actions",)),
+    ("", ("base",)),
+)
+"""What an error of an environment speaks of -> where a task file has it."""
+
+
+def start(task: str, env_cfg: GymnasiumEnvCfg) -> GymnasiumVecEnv:
+    """A task's environments.
+
+    Raises:
+        ValueError: The task cannot work; of a task file, the text names file and line.
+    """
+    from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
+    from gr00t_rl_ext.tasks.files import registered
+
+    try:
+        return GymnasiumVecEnv(env_cfg)
+    except ValueError as error:
+        source = registered.source_of(task.removeprefix(PREFIX))
+        if source is None:
+            raise
+        found = ((re.search(pattern, str(error)), place) for pattern, place in _PLACES)
+        place = next(tuple(part.format(*match.groups()) for part in place) for match, place in found if match)
+        raise source.error(place, str(error)) from error
+
+
 def check_exists(task: str) -> None:
-    """Raise a :class:`ValueError`, with similar names, unless there is such an environment."""
+    """Raise a :class:`ValueError`, with similar names, unless there is such an environment. Those of task files are
+    looked for with their agents, so that the error names the file."""
+    if env_id_of(task) != task.removeprefix(PREFIX):
+        return
     try:
         load_spec(task.removeprefix(PREFIX))
     except TaskError as error:

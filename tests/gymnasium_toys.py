@@ -110,6 +110,30 @@ class Goal(Count):
         return {"place": np.array([1.0, 2.0]), "choice": 1, "aim": np.array([1.5, 4.0])}
 
 
+class Seen(Count):
+    """Observes pictures of two cameras, the colour of which is the number of steps, beside numbers of an arm."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        picture = gym.spaces.Box(0, 255, (8, 16, 3), np.uint8)
+        arm = gym.spaces.Dict({"joints": gym.spaces.Box(-np.inf, np.inf, (2,)), "mode": gym.spaces.Discrete(2)})
+        pixels = gym.spaces.Dict({"front": picture, "wrist": picture})
+        self.observation_space = gym.spaces.Dict({"pixels": pixels, "arm": arm})
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        _, *rest = super().step(action)
+        return self._observation(), *rest
+
+    def _observation(self) -> dict[str, Any]:
+        steps, drawn = int(self.state[STEP]), self.state[DRAW]
+        pixels = {"front": np.full((8, 16, 3), steps, np.uint8), "wrist": np.full((8, 16, 3), 100 + steps, np.uint8)}
+        return {"pixels": pixels, "arm": {"joints": np.array([drawn, steps]), "mode": 1}}
+
+
 class Varying(Count):
     """Observes something of changing length."""
 
@@ -175,7 +199,7 @@ class Blind(gym.Env):
         return np.zeros(3, np.float32), 0.0, False, False, {}
 
 
-for _name in ("Count", "Goal", "Varying", "Odd", "Blind"):
+for _name in ("Count", "Goal", "Seen", "Varying", "Odd", "Blind"):
     gym.register(f"{_name}-v0", entry_point=f"{__name__}:{_name}", max_episode_steps=10)
 gym.register("Choices-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"space": "multi"})
 gym.register("Late-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"crash": 9})
