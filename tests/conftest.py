@@ -51,11 +51,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def no_task_files() -> Iterator[None]:
     """Tasks that files define in the test are gone after it."""
+    import gymnasium as gym
+
     from gr00t_rl_ext.envs.gymnasium import tasks
     from gr00t_rl_ext.tasks import gymnasium
     from gr00t_rl_ext.tasks.files import registered
 
-    parts: list[dict[str, Any]] = [tasks.DEFINED, gymnasium.DEFINED, registered.SOURCES]  # type: ignore[list-item]
+    parts: list[dict[str, Any]] = [tasks.DEFINED, gymnasium.DEFINED, registered.SOURCES, gym.registry]  # type: ignore[list-item]
     before = [dict(part) for part in parts]
     yield
     for part, content in zip(parts, before, strict=True):

@@ -60,7 +60,7 @@ def test_a_policy_over_gr00t(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert play.main([*of_file, tiny, "--checkpoint", str(run / "model_1.pt")]) == 0
     assert "8 episodes: mean return" in capsys.readouterr().out
     out = folder / "compared.json"
-    more = ("--episodes", "4", "--half-width", "1", "--checkpoint", "base", str(run), "--out", str(out), tiny)
+    more = ("--episodes", "4", "--half-width", "0.4", "--checkpoint", "base", str(run), "--out", str(out), tiny)
     assert cli_eval.main([*of_file, *more]) == 0, capsys.readouterr()
     assert json.loads(out.read_text())
     assert train.main([*of_file, *SHORT, tiny, "--no-record", "--resume", str(run), "--max_iterations", "3"]) == 0

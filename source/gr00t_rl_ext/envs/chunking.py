@@ -232,8 +232,9 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         if self.state_buffers is None:
             raise ValueError(
                 f"Groups cannot start from the same state: {type(self).__name__} does not declare what it keeps beside"
-                " the scene's state. Declare in the class: `state_buffers = ()` if there is nothing, else the names of"
-                " its tensors of shape (num_envs, ...) that later steps or observations depend on."
+                " the scene's state. Declare in the class `state_buffers = ()` (in a task file `state_buffers: []`) if"
+                " there is nothing, else the names of its tensors of shape (num_envs, ...) that later steps or"
+                " observations depend on."
             )
         for name in self.state_buffers:
             buffer = getattr(self, name, None)

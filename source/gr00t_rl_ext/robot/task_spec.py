@@ -141,14 +141,9 @@ def unique_names(terms: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _cameras(env: Any, obs: TensorDict, groups: Sequence[str]) -> tuple[str, ...]:
-    manager = getattr(env, "observation_manager", None)
     terms: dict[str, list[str]] = {}
     for group in groups:
-        if manager is None:
-            channels = {group: int(obs[group].shape[-1])}
-        else:
-            dims = zip(manager.active_terms[group], manager.group_obs_term_dim[group], strict=True)
-            channels = {name: int(shape[-1]) for name, shape in dims}
+        channels = _widths(env, obs, group)
         # a term may hold several images; only then are they numbered
         terms[group] = [
             name if count == 3 else f"{name}_{index}" for name, count in channels.items() for index in range(count // 3)
@@ -157,12 +152,21 @@ def _cameras(env: Any, obs: TensorDict, groups: Sequence[str]) -> tuple[str, ...
 
 
 def _state_terms(env: Any, obs: TensorDict, groups: Sequence[str]) -> dict[str, int]:
+    widths = {group: _widths(env, obs, group) for group in groups}
+    return dict(
+        zip(unique_names(widths), (width for terms in widths.values() for width in terms.values()), strict=True)
+    )
+
+
+def _widths(env: Any, obs: TensorDict, group: str) -> dict[str, int]:
+    """Term of an observation group -> its last dimension. A direct task may name terms in ``observation_terms``."""
     manager = getattr(env, "observation_manager", None)
-    if manager is None:
-        return {group: int(obs[group].shape[-1]) for group in groups}
-    names = unique_names({group: manager.active_terms[group] for group in groups})
-    shapes = [shape for group in groups for shape in manager.group_obs_term_dim[group]]
-    return {name: int(shape[-1]) for name, shape in zip(names, shapes, strict=True)}
+    if manager is not None:
+        shapes = zip(manager.active_terms[group], manager.group_obs_term_dim[group], strict=True)
+        return {name: int(shape[-1]) for name, shape in shapes}
+    if (named := getattr(env, "observation_terms", {}).get(group)) is not None:
+        return {name: int(shape[-1]) for name, shape in named.items()}
+    return {group: int(obs[group].shape[-1])}
 
 
 def _action_terms(env: Any) -> dict[str, int]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,7 @@ EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "reach_franka.yam
 TEXT = EXAMPLE.read_text()
 
 
-@pytest.fixture(autouse=True)
-def _no_task_is_left() -> Iterator[None]:
-    before = dict(gym.registry)
-    yield
-    for name in set(gym.registry) - set(before):
-        del gym.registry[name]
+pytestmark = pytest.mark.usefixtures("no_task_files")
 
 
 def source(folder: Path, old: str = "", new: str = "") -> Source:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from isaaclab.envs import DirectRLEnvCfg
+
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec, time_limit
@@ -87,10 +89,13 @@ def _facts(source: Source) -> tuple[list[str], int]:
     """Observation groups of vectors of the base task, which hold what only the simulator knows, and decisions per
     episode."""
     cfg = environment_cfg(source)
-    policy = vars(cfg.observations).get("policy")
     steps = cfg.episode_length_s / (by_default(cfg.sim).dt * by_default(cfg.decimation))
-    groups = ["policy"] if getattr(policy, "concatenate_terms", False) else []
-    return groups, _decisions(steps, source.task.chunk_length)
+    if isinstance(cfg, DirectRLEnvCfg):
+        # an image where it has several dimensions
+        concatenated = isinstance(by_default(cfg.observation_space), int)
+    else:
+        concatenated = getattr(vars(cfg.observations).get("policy"), "concatenate_terms", False)
+    return ["policy"] if concatenated else [], _decisions(steps, source.task.chunk_length)
 
 
 def _gymnasium_facts(source: Source) -> tuple[list[str], int]:

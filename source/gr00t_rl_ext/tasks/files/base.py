@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Base tasks: those of Isaac Lab that have managers."""
+"""Base tasks of Isaac Lab, with managers or direct."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import contextlib
 import io
 from typing import Any
 
+from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.utils import configclass
 from isaaclab_ov.physics import OvPhysxCfg
 from isaaclab_physx.physics import PhysxCfg
@@ -28,7 +29,7 @@ class _PhysicsCfg(PresetCfg):
 
 
 class UnknownBaseError(ValueError):
-    """There is no such task, or it has no managers."""
+    """There is no such task, or it is of a kind that files are not for."""
 
 
 def base_cfg(base: str) -> Any:
@@ -46,10 +47,10 @@ def base_cfg(base: str) -> Any:
     # it prints where the config comes from
     with contextlib.redirect_stdout(io.StringIO()):
         cfg = load_cfg_from_registry(base, "env_cfg_entry_point")
-    missing = [name for name in ("observations", "terminations", "rewards", "scene") if not hasattr(cfg, name)]
-    if missing:
+    parts = ("scene",) if isinstance(cfg, DirectRLEnvCfg) else ("observations", "terminations", "rewards", "scene")
+    if missing := [name for name in parts if not hasattr(cfg, name)]:
         raise UnknownBaseError(
-            f"{base!r} has no {', '.join(missing)}: task files are for tasks with managers, not for direct ones"
+            f"{base!r} has no {', '.join(missing)}: task files are for tasks of one agent, with managers or direct"
         )
     if isinstance(cfg.scene, PresetCfg):
         raise UnknownBaseError(f"the scene of {base!r} is a choice of presets, which no camera can be added to")

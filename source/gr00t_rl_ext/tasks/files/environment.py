@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import isaaclab.sim as sim_utils
 import torch
 from isaaclab.assets import ArticulationCfg
+from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.envs.utils.video_recorder_cfg import VideoRecorderCfg
 from isaaclab.managers import ObservationGroupCfg, ObservationTermCfg, RewardTermCfg, SceneEntityCfg, TerminationTermCfg
 from isaaclab.sensors import CameraCfg
@@ -23,15 +22,15 @@ from isaaclab.utils.math import quat_from_matrix
 from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
+from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
+from gr00t_rl_ext.tasks.files.direct import RGB, STATE
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 from gr00t_rl_ext.tasks.files.schema import Camera, Pose, Term
+from gr00t_rl_ext.tasks.files.terms import function, params
 
 APERTURE = 20.955
 """Horizontal aperture of the cameras [mm]."""
-
-RGB, STATE = "rgb", "state"
-"""Observation groups that a file adds. Those of the base task stay."""
 
 
 def environment_cfg(source: Source) -> Any:
@@ -63,16 +62,23 @@ def _complete(cfg: Any, source: Source) -> None:
     cfg.scene.num_envs = task.num_envs
     if task.episode_length_s is not None:
         cfg.episode_length_s = task.episode_length_s
+    if isinstance(cfg, DirectRLEnvCfg) and not isinstance(task.rewards, str):
+        raise source.error(("rewards",), "a direct task has no terms of the reward; expected keep or success")
     for name, camera in task.cameras.items():
         _require_free(source, cfg.scene, ("cameras", name))
         setattr(cfg.scene, name, camera_cfg(source, cfg, name, camera))
+    # without Isaac Sim, `--video` films by a camera of the task
+    first = next(iter(task.cameras))
+    cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
+    if isinstance(cfg, DirectRLEnvCfg):
+        # the rest is the environment's, see ``direct``; what it names is checked now
+        direct.success_of(source, cfg)
+        direct.state_terms(source, cfg)
+        return
     setattr(cfg.observations, RGB, _group({name: _image_term(name) for name in task.cameras}))
     setattr(cfg.observations, STATE, _group(_state_terms(source, cfg)))
     cfg.terminations.success = _success(source, cfg)
     cfg.rewards = _rewards(source, cfg)
-    # without Isaac Sim, `--video` films by a camera of the task
-    first = next(iter(task.cameras))
-    cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
 
 
 def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
@@ -181,8 +187,8 @@ def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
         place = ("state", "terms", number)
         if isinstance(entry, dict):
             for name, term in entry.items():
-                func = _function(source, cfg, (*place, name, "func"), term.func)
-                found[name] = ObservationTermCfg(func=func, params=_params(source, cfg, (*place, name), term))
+                func = function(source, cfg, (*place, name, "func"), term.func)
+                found[name] = ObservationTermCfg(func=func, params=params(source, cfg, (*place, name), term))
         elif entry in known:
             # without noise, which a group may leave out as a whole
             found[entry] = known[entry]
@@ -198,8 +204,8 @@ def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
 def _success(source: Source, cfg: Any) -> Any:
     success, place = source.task.success, ("success",)
     if isinstance(success, Term):
-        func = _function(source, cfg, (*place, "func"), success.func)
-        return TerminationTermCfg(func=func, params=_params(source, cfg, place, success))
+        func = function(source, cfg, (*place, "func"), success.func)
+        return TerminationTermCfg(func=func, params=params(source, cfg, place, success))
     known = _terms(cfg.terminations, TerminationTermCfg)
     if success not in known:
         raise source.error(
@@ -228,58 +234,12 @@ def _rewards(source: Source, cfg: Any) -> Any:
     else:
         terms = {
             name: RewardTermCfg(
-                func=_function(source, cfg, ("rewards", name, "func"), term.func),
+                func=function(source, cfg, ("rewards", name, "func"), term.func),
                 weight=term.weight,
-                params=_params(source, cfg, ("rewards", name), term),
+                params=params(source, cfg, ("rewards", name), term),
             )
             for name, term in rewards.items()
         }
     # a curriculum may change the weights of terms that are gone
     cfg.curriculum = None
     return _with_terms("TaskFileRewardsCfg", terms, RewardTermCfg)
-
-
-def _function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any:
-    """A function by name: of the base task's mdp, of Isaac Lab's, or as module:name."""
-    module, _, attribute = name.rpartition(":")
-    if module:
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise source.error(place, f"{name!r} cannot be imported: {error}") from error
-    known = list(_mdp_modules(cfg))
-    for mdp in known:
-        if (found := getattr(mdp, name, None)) is not None:
-            return found
-    names = sorted({entry for mdp in known for entry in dir(mdp) if not entry.startswith("_") and entry.islower()})
-    raise source.error(
-        place, f"no mdp of the base task or of Isaac Lab has {name!r}{similar(name, names)}. Others are module:name"
-    )
-
-
-def _mdp_modules(cfg: Any) -> Iterator[Any]:
-    from isaaclab.envs import mdp
-
-    for kind in type(cfg).__mro__:
-        if (own := getattr(sys.modules.get(kind.__module__), "mdp", None)) is not None:
-            yield own
-    yield mdp
-
-
-def _params(source: Source, cfg: Any, place: tuple[Any, ...], term: Term) -> dict[str, Any]:
-    """Arguments of a term; mappings with an entity become parts of the scene."""
-    made = {}
-    for name, value in term.params.items():
-        if isinstance(value, dict) and "entity" in value:
-            entity = value["entity"]
-            scene = [part for part, what in vars(cfg.scene).items() if hasattr(what, "prim_path")]
-            if entity not in scene:
-                text = f"the scene has no part {entity!r}{similar(str(entity), scene)}. It has: {', '.join(scene)}"
-                raise source.error((*place, "params", name), text)
-            rest = {key: inner for key, inner in value.items() if key != "entity"}
-            try:
-                value = SceneEntityCfg(entity, **rest)
-            except TypeError as error:
-                raise source.error((*place, "params", name), f"{error}") from error
-        made[name] = value
-    return made

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Configs of registered task files by name: ``registered:My_Task`` and ``registered:My_Task__of__gr00t_ppo``."""
+"""What registered task files make, by name: the config ``registered:My_Task``, recipes
+``registered:My_Task__of__gr00t_ppo`` and the environment ``registered:My_Task__environment``."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 SOURCES: dict[str, Source] = {}
 """Task, as a name of Python, -> its file."""
 
-OF = "__of__"
+OF, ENVIRONMENT = "__of__", "__environment"
 
 
 def name_of(task_id: str) -> str:
@@ -28,8 +29,8 @@ def source_of(task_id: str) -> Source | None:
     return SOURCES.get(name_of(task_id))
 
 
-def __getattr__(name: str) -> Callable[[], Any]:
-    task, _, agent = name.partition(OF)
+def __getattr__(name: str) -> Callable[..., Any]:
+    task, _, agent = name.removesuffix(ENVIRONMENT).partition(OF)
     if task not in SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     source = SOURCES[task]
@@ -48,4 +49,15 @@ def __getattr__(name: str) -> Callable[[], Any]:
             setattr(cfg, field, value)
         return cfg
 
+    def make(cfg: Any, **arguments: Any) -> Any:
+        from isaaclab.envs import DirectRLEnvCfg
+
+        from gr00t_rl_ext.envs.chunking import ChunkedManagerBasedRLEnv
+        from gr00t_rl_ext.tasks.files.direct import environment_class
+
+        direct = isinstance(cfg, DirectRLEnvCfg)
+        return (environment_class(source, cfg) if direct else ChunkedManagerBasedRLEnv)(cfg=cfg, **arguments)
+
+    if name.endswith(ENVIRONMENT):
+        return make
     return recipe if agent else environment

@@ -64,7 +64,7 @@ def _register(source: Source, name: str, entries: dict[str, str]) -> str:
     try:
         gym.register(
             id=task_id,
-            entry_point="gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv",
+            entry_point=f"{registered.__name__}:{name}{registered.ENVIRONMENT}",
             disable_env_checker=True,
             kwargs={"env_cfg_entry_point": f"{registered.__name__}:{name}", "task_file": str(source.path), **entries},
         )

@@ -206,6 +206,10 @@ class TaskFile(_AnyTask):
     episode_length_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """[s]. None: as the base task."""
 
+    state_buffers: list[Name] | None = None
+    """Tensors of a direct task, (num_envs, ...), that later control steps depend on, beside the scene's state. None:
+    not known, so that it has no groups (GRPO)."""
+
     @field_validator("cameras")
     @classmethod
     def _one_size(cls, value: dict[str, Camera]) -> dict[str, Camera]:

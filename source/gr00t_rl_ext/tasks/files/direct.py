@@ -1,0 +1,195 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a task file to the environment of a direct task of Isaac Lab: the base task's class, and what the file adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from isaaclab.managers import SceneEntityCfg
+from rsl_rl.utils import resolve_callable
+
+from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
+from gr00t_rl_ext.tasks.files.reading import Source
+from gr00t_rl_ext.tasks.files.schema import Term
+from gr00t_rl_ext.tasks.files.terms import function, params
+
+RGB, STATE = "rgb", "state"
+"""Observation groups that a file adds. Those of the base task stay."""
+
+SURVIVED = "survived"
+"""Success of a direct task whose episodes succeed where their time runs out."""
+
+_GIVEN = "_file_observations"
+
+
+def columns(env: Any, group: str = "policy", start: int = 0, stop: int | None = None) -> torch.Tensor:
+    """Some columns of an observation group of the base task, (num_envs, width), for ``state.terms`` of a file.
+
+    Args:
+        env: The environment.
+        group: The group.
+        start: First column.
+        stop: Column after the last; None for the group's end.
+
+    Raises:
+        ValueError: There is no such group of vectors, or it has no such columns.
+    """
+    given: Mapping[str, torch.Tensor] = getattr(env, _GIVEN)
+    vectors = [name for name, value in given.items() if value.ndim == 2]
+    if group not in vectors:
+        raise ValueError(f"the base task observes no vectors {group!r}; it observes {', '.join(vectors) or 'none'}")
+    width = given[group].shape[1]
+    end = width if stop is None else stop
+    if not 0 <= start < end <= width:
+        raise ValueError(f"columns {start} to {end} of {group!r} are asked for, which has {width}")
+    return given[group][:, start:end]
+
+
+def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
+    """The class of a file's environment.
+
+    Args:
+        source: The task file, of a direct task.
+        cfg: Its config.
+
+    Raises:
+        TaskFileError: It names something that does not exist.
+    """
+    base: Any = resolve_callable(gym.spec(source.task.base).entry_point)
+    success = success_of(source, cfg)
+    terms = state_terms(source, cfg)
+    cameras = tuple(source.task.cameras)
+    rewards_success = source.task.rewards == "success"
+
+    class TaskFileBase(base):  # type: ignore[misc]
+        """The base task with cameras, state and success of the file."""
+
+        def __init__(self, cfg: Any, render_mode: str | None = None, **kwargs: Any) -> None:
+            super().__init__(cfg, render_mode, **kwargs)
+            for term in (*terms.values(), *([] if success is None else [success])):
+                term.find_entities(source, self.scene)
+            self.success = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+
+        @property
+        def observation_terms(self) -> dict[str, dict[str, tuple[int, ...]]]:
+            """Observation group of the file -> name of the term -> its shape for one environment."""
+            rgb = {name: (*self.scene[name].data.output["rgb"].torch.shape[1:3], 3) for name in cameras}
+            return {RGB: rgb, STATE: {name: (value.shape[1],) for name, value in self._state().items()}}
+
+        def _configure_gym_env_spaces(self) -> None:
+            super()._configure_gym_env_spaces()
+            given = self.single_observation_space
+            spaces = dict(given.spaces) if isinstance(given, gym.spaces.Dict) else {"policy": given}
+            camera = getattr(self.cfg.scene, cameras[0])
+            rgb = gym.spaces.Box(0, 255, (camera.height, camera.width, 3 * len(cameras)), dtype=np.uint8)
+            # widths of the state are known where it is observed
+            self.single_observation_space = gym.spaces.Dict({RGB: rgb, **spaces})
+            self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, self.num_envs)
+
+        def _get_observations(self) -> dict[str, torch.Tensor]:
+            given = super()._get_observations()
+            setattr(self, _GIVEN, given)
+            images = [self.scene[name].data.output["rgb"].torch[..., :3] for name in cameras]
+            # cameras write their next images into the same buffers
+            rgb = torch.cat(images, dim=-1) if len(images) > 1 else images[0].clone()
+            return {RGB: rgb, STATE: torch.cat(list(self._state().values()), dim=1), **given}
+
+        def _state(self) -> dict[str, torch.Tensor]:
+            state = {}
+            for name, term in terms.items():
+                try:
+                    value = term.func(self, **term.arguments)
+                except ValueError as error:
+                    raise source.error(term.place, str(error)) from error
+                if value.ndim != 2 or len(value) != self.num_envs:
+                    shape = tuple(value.shape)
+                    text = f"it gives numbers of shape {shape}; expected ({self.num_envs}, width)"
+                    raise source.error(term.place, text)
+                state[name] = value.float()
+            return state
+
+        def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
+            terminated, time_outs = super()._get_dones()
+            if success is None:
+                self.success = time_outs & ~terminated
+                return terminated, time_outs
+            self.success = success.func(self, **success.arguments).bool()
+            if self.success.shape != (self.num_envs,):
+                shape = tuple(self.success.shape)
+                raise source.error(success.place, f"it gives {shape} values; expected ({self.num_envs},)")
+            return terminated | self.success, time_outs
+
+        def _get_rewards(self) -> torch.Tensor:
+            rewards = super()._get_rewards()
+            return self.success.float() if rewards_success else rewards
+
+    buffers = source.task.state_buffers
+    fields = {"__module__": __name__, "state_buffers": None if buffers is None else tuple(buffers)}
+    return type("TaskFileDirectEnv", (ChunkedDirectRLEnv, TaskFileBase), fields)
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A term of a file."""
+
+    place: tuple[str | int, ...]
+    """Where it is in the file."""
+
+    func: Callable[..., torch.Tensor]
+    arguments: dict[str, Any]
+
+    def find_entities(self, source: Source, scene: Any) -> None:
+        """Find bodies and joints of arguments in the scene."""
+        for name, value in self.arguments.items():
+            if not isinstance(value, SceneEntityCfg):
+                continue
+            try:
+                value.resolve(scene)
+            except (KeyError, ValueError) as error:
+                raise source.error((*self.place, "params", name), f"{error}") from error
+
+
+def success_of(source: Source, cfg: Any) -> _Function | None:
+    """What tells success; None: to survive is success.
+
+    Raises:
+        TaskFileError: There is no such thing.
+    """
+    success = source.task.success
+    if isinstance(success, Term):
+        func = function(source, cfg, ("success", "func"), success.func)
+        return _Function(("success",), func, params(source, cfg, ("success",), success))
+    if success != SURVIVED:
+        raise source.error(
+            ("success",),
+            f"a direct task has no termination {success!r}. Expected {SURVIVED}, which is an episode whose time runs"
+            " out, or {func: MODULE:NAME, params: {...}}",
+        )
+    return None
+
+
+def state_terms(source: Source, cfg: Any) -> dict[str, _Function]:
+    """Terms of the state by name. A name alone is a group of the base task's.
+
+    Raises:
+        TaskFileError: There is no such function.
+    """
+    found = {}
+    for number, entry in enumerate(source.task.state.terms):
+        place = ("state", "terms", number)
+        if isinstance(entry, str):
+            found[entry] = _Function(place, columns, {"group": entry})
+            continue
+        for name, term in entry.items():
+            of_term = (*place, name)
+            own = columns if term.func == columns.__name__ else None
+            func = own or function(source, cfg, (*of_term, "func"), term.func)
+            found[name] = _Function(of_term, func, params(source, cfg, of_term, term))
+    return found
