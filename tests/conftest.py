@@ -57,12 +57,14 @@ def no_task_files() -> Iterator[None]:
     from gr00t_rl_ext.tasks import gymnasium
     from gr00t_rl_ext.tasks.files import registered
 
-    parts: list[dict[str, Any]] = [tasks.DEFINED, gymnasium.DEFINED, registered.SOURCES, gym.registry]  # type: ignore[list-item]
+    parts: list[dict[str, Any]] = [tasks.DEFINED, gymnasium.DEFINED, registered.SOURCES]  # type: ignore[list-item]
     before = [dict(part) for part in parts]
     yield
     for part, content in zip(parts, before, strict=True):
         part.clear()
         part.update(content)
+    for task in [name for name, spec in gym.registry.items() if "task_file" in spec.kwargs]:
+        del gym.registry[task]
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gr00t_rl_ext.cli.arguments import is_gymnasium
 from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, in_own_process, prepare_assets
 from gr00t_rl_ext.files import write_whole
 
@@ -29,10 +30,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse a command line."""
     parser = argparse.ArgumentParser(
         prog="new_task.py",
-        description="Write a task file over a task of Isaac Lab, with what that task has as comments; or check one.",
+        description="Write a task file over a task, with what that task has as comments; or check one.",
         allow_abbrev=False,
     )
-    parser.add_argument("--base", help="A task with managers, such as Isaac-Reach-Franka.")
+    parser.add_argument("--base", help="A task of Isaac Lab, such as Isaac-Reach-Franka, or gym:ID.")
     parser.add_argument("--out", type=Path, help="The file to write.")
     parser.add_argument("--check", type=Path, metavar="FILE", help="Try a task file with a tiny policy.")
     parser.add_argument("--image_size", type=int, default=224, help="Height and width of the cameras (default: 224).")
@@ -54,18 +55,32 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--image_size is {arguments.image_size}; expected at least 16.")
     if arguments.out.exists() and not arguments.overwrite:
         raise UsageError(f"{str(arguments.out)!r} is there already. Choose another name, or give --overwrite.")
-    prepare_assets(arguments.base, arguments.assets)
     from gr00t_rl_ext.tasks.files.draft import draft, numbers, to_edit
 
-    scene = _scene(arguments.base, arguments.device or default_device())
-    text = draft(scene, arguments.image_size)
-    write_whole(arguments.out, text)
-    print(f"{arguments.base}: " + ", ".join(f"{count} {name}" for name, count in numbers(scene).items()))
+    if is_gymnasium(arguments.base):
+        text = _of_gymnasium(arguments.base, arguments.image_size)
+        write_whole(arguments.out, text)
+    else:
+        prepare_assets(arguments.base, arguments.assets)
+        scene = _scene(arguments.base, arguments.device or default_device())
+        text = draft(scene, arguments.image_size)
+        write_whole(arguments.out, text)
+        print(f"{arguments.base}: " + ", ".join(f"{count} {name}" for name, count in numbers(scene).items()))
     print(f"Wrote {arguments.out}.")
     if fields := to_edit(text):
         print(f"Edit what only you know: {', '.join(fields)} (marked EDIT ME).")
     print(f"Then: ./isaaclab.sh -p scripts/new_task.py --check {arguments.out}")
     return 0
+
+
+def _of_gymnasium(base: str, image_size: int) -> str:
+    from gr00t_rl_ext.envs.gymnasium.registry import TaskError
+    from gr00t_rl_ext.tasks.files.gymnasium_draft import gymnasium_draft
+
+    try:
+        return gymnasium_draft(base, image_size)
+    except TaskError as error:
+        raise UsageError(f"--base: {error}") from error
 
 
 def _scene(base: str, device: str) -> Any:
@@ -91,13 +106,17 @@ def _scene(base: str, device: str) -> Any:
     launcher = argparse.Namespace(device=device, headless=True, visualizer=None, enable_cameras=True)
     missing: FileNotFoundError | None = None
     with launch_simulation(cfg, launcher):
-        from isaaclab.envs import ManagerBasedRLEnv
+        import gymnasium as gym
+        from isaaclab.envs import DirectRLEnvCfg, ManagerBasedRLEnv
+        from rsl_rl.utils import resolve_callable
 
         from gr00t_rl_ext.tasks.files.draft import read_scene
 
         # not raised in here, where it would be printed with all that led to it
         try:
-            env = ManagerBasedRLEnv(cfg)
+            direct = isinstance(cfg, DirectRLEnvCfg)
+            kind: Any = resolve_callable(gym.spec(base).entry_point) if direct else ManagerBasedRLEnv  # type: ignore[arg-type]
+            env = kind(cfg)
         except FileNotFoundError as error:
             missing = error
         else:

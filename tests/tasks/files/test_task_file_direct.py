@@ -38,6 +38,8 @@ state_buffers: []
 agents: [gr00t_ppo, gr00t_grpo, mlp_ppo]
 """
 
+SUCCESS = FILE[FILE.index("success: {") : FILE.index("rewards")]
+
 pytestmark = pytest.mark.usefixtures("no_task_files")
 
 
@@ -69,7 +71,13 @@ def test_configs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (FILE[FILE.index("success: {") : FILE.index("rewards")], "success: upright\n", r"line 10, success: .*survived"),
+        (SUCCESS, "success: upright\n", r"line 10, success: .*survived"),
+        (
+            SUCCESS,
+            "success: {term: survived, hold_s: 1}\n",
+            r"line 10, success\.hold_s: survived is true at the end only",
+        ),
+        (SUCCESS, "success: {hold_s: 1}\n", r"line 10, success: expected one of term and func"),
         (
             "rewards: success",
             "rewards: {alive: {func: is_alive, weight: 1}}",
@@ -127,9 +135,25 @@ def test_the_environment(launch: Callable[..., Any], tmp_path: Path) -> None:
     env.configure_groups(2)
 
 
+def test_success_that_must_hold(launch: Callable[..., Any], tmp_path: Path) -> None:
+    """It is true in every step; 0.1 s are 6 of them. Each episode counts anew."""
+    always = 'success: {func: "test_task_file_direct:cart_is_right", hold_s: 0.1, params: {least: -9.0, asset_cfg: {'
+    env = make(launch, registered(tmp_path, SUCCESS, f"{always}entity: cartpole}}}}}}\n"))
+    env.reset(seed=1)
+    for _ in range(2):
+        env.configure_decisions(5)
+        _, _, dones, _, _ = env.step(torch.zeros(4, 5))
+        assert not dones.any()
+        env.configure_decisions(1)
+        _, rewards, dones, _, extras = env.step(torch.zeros(4, 1))
+        assert dones.all()
+        assert extras["success"].all()
+        assert rewards.tolist() == [1.0] * 4
+
+
 def test_to_survive(launch: Callable[..., Any], tmp_path: Path) -> None:
-    success = FILE[FILE.index("success: {") : FILE.index("chunk_length")]
-    task = registered(tmp_path, success, "success: survived\nepisode_length_s: 0.5\n")
+    rest = FILE[FILE.index("success: {") : FILE.index("chunk_length")]
+    task = registered(tmp_path, rest, "success: survived\nepisode_length_s: 0.5\n")
     env = make(launch, task)
     env.reset(seed=1)
     env.configure_decisions(30)

@@ -37,7 +37,7 @@ def test_a_draft_names_what_is_to_be_edited_and_nothing_else_is_wrong(tmp_path: 
     file.write_text(text.replace("EDIT ME", "reach"))
     task = Source(file).task
     assert task.state.terms == ["joint_pos", "pose_command"]
-    assert task.success == "success"
+    assert task.success.term == "success"
     assert task.cameras["wrist_cam"].body == "panda_hand"
     for comment in (
         "# bodies of robot: panda_link0, panda_hand",
@@ -70,7 +70,10 @@ def test_the_box_lies_in_the_picture() -> None:
         (["--base", "Isaac-Ant"], "--base and --out are needed"),
         (["--check", "a.yaml", "--base", "Isaac-Ant"], "Give one of them"),
         (["--base", "Isaac-Antt", "--out", "a.yaml"], "there is no task 'Isaac-Antt'; did you mean Isaac-Ant"),
-        (["--base", "Isaac-Ant-Direct", "--out", "a.yaml"], "for tasks with managers, not for direct ones"),
+        (
+            ["--base", "Isaac-Pendulum-MARL-Direct", "--out", "a.yaml"],
+            "for tasks of one agent, with managers or direct",
+        ),
         (["--base", "Isaac-Ant", "--out", "a.yaml", "--image_size", "1"], "--image_size is 1; expected at least 16"),
         (["--base", "Isaac-Ant", "--out", "there.yaml"], "'there.yaml' is there already"),
     ],

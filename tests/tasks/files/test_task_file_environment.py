@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
 import isaaclab_tasks  # noqa: F401  registers Isaac Lab's own tasks
 import pytest
 import torch
+from isaaclab.managers import TerminationTermCfg
 from isaaclab.utils.math import matrix_from_quat
 from isaaclab_tasks.utils import load_cfg_from_registry, resolve_task_config
 
@@ -20,6 +22,7 @@ from gr00t_rl_ext.tasks.files import agents, environment
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, register_task, without_task_file
 from gr00t_rl_ext.tasks.files.schema import Pose
+from gr00t_rl_ext.tasks.files.terms import Held
 from gr00t_rl_ext.tasks.stack.config.franka.env_cfg import FrankaStackCubeEnvCfg
 
 EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "reach_franka.yaml"
@@ -111,6 +114,31 @@ def test_terms_of_ones_own(tmp_path: Path) -> None:
     assert cfg.terminations.success.params == {"limit_angle": 1.0}
 
 
+def test_success_that_must_hold(tmp_path: Path) -> None:
+    """Control steps of the base task are 1/30 s."""
+    given = "success: {func: 'isaaclab.envs.mdp:bad_orientation', hold_s: 0.21, params: {limit_angle: 1.0}}"
+    cfg = environment.environment_cfg(source(tmp_path, "success: success", given))
+    assert cfg.sim.dt * cfg.decimation == pytest.approx(1 / 30)
+    held = cfg.terminations.success
+    assert (held.func, held.params["steps"]) == (Held, 7)
+    assert held.params["term"].params == {"limit_angle": 1.0}
+    # one step is none more
+    cfg = environment.environment_cfg(source(tmp_path, "success: success", given.replace("0.21", "0.03")))
+    assert cfg.terminations.success.params == {"limit_angle": 1.0}
+
+
+def test_what_is_held_is_counted() -> None:
+    env = SimpleNamespace(num_envs=3, device="cpu")
+    given = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 1, 1], [1, 1, 1]]).bool()
+    step = iter(given)
+    term = TerminationTermCfg(func=lambda env, least: next(step) & (least == 1), params={"least": 1})
+    held = Held(TerminationTermCfg(func=Held, params={"term": term, "steps": 2}), env)
+    found = [held(env, term, 2).tolist() for _ in range(2)]
+    held.reset([0])
+    found += [held(env, term, 2).tolist() for _ in range(2)]
+    assert found == [[False] * 3, [True, False, False], [False, False, True], [True, True, True]]
+
+
 def test_rewards(tmp_path: Path) -> None:
     cfg = environment.environment_cfg(source(tmp_path, "rewards: keep", "rewards: success"))
     assert list(vars(cfg.rewards)) == ["success"]
@@ -126,7 +154,11 @@ def test_rewards(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("base: Isaac-Reach-Franka", "base: Isaac-Reach-Frank", r"line \d+, base: .*did you mean Isaac-Reach-Franka"),
-        ("base: Isaac-Reach-Franka", "base: Isaac-Ant-Direct", r"base: .*for tasks with managers, not for direct ones"),
+        (
+            "base: Isaac-Reach-Franka",
+            "base: Isaac-Pendulum-MARL-Direct",
+            r"base: .*for tasks of one agent, with managers or direct",
+        ),
         (
             "[joint_pos, ",
             "[joint_post, ",
@@ -137,6 +169,7 @@ def test_rewards(tmp_path: Path) -> None:
             "success: done",
             r"success: the base task has no termination 'done'.*It has: success, time",
         ),
+        ("success: success", "success: {term: success, hold_s: 1}", r"hold_s: 'success' is a choice of presets"),
         ("success: success", "success: time_out", r"success: the termination 'time_out' is the time limit"),
         ("success: success", "success: {func: reached}", r"success\.func: no mdp .* has 'reached'"),
         ("success: success", "success: {func: 'no_module:f'}", r"success\.func: 'no_module:f' cannot be imported"),

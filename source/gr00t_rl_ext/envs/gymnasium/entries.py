@@ -35,7 +35,7 @@ class Entries:
 
     def __init__(self, space: gym.Space, env_id: str, pictures: Sequence[str] = ()) -> None:
         found: dict[tuple[str, ...], gym.Space] = dict(_leaves(space, ()))
-        named = {".".join(path) or OBSERVATION: path for path in found}
+        named = {_name(path): path for path in found}
         for name in pictures:
             if name not in named:
                 raise TaskError(
@@ -52,7 +52,7 @@ class Entries:
         self._vectors, self.columns, start = [], {}, 0
         for name, path in named.items():
             part = found[path]
-            if name in pictures or (path and _is_picture(part)):
+            if name in pictures or (path and is_picture(part)):
                 continue
             if not part.is_np_flattenable:
                 raise TaskError(
@@ -88,9 +88,20 @@ def _entry(observation: Any, path: Sequence[str]) -> Any:
     return observation
 
 
-def _is_picture(space: gym.Space) -> bool:
+def leaves(space: gym.Space) -> Iterator[tuple[str, gym.Space]]:
+    """Entries of an observation space, by name."""
+    for path, part in _leaves(space, ()):
+        yield _name(path), part
+
+
+def _name(path: Sequence[str]) -> str:
+    return ".".join(path) or OBSERVATION
+
+
+def is_picture(space: gym.Space) -> bool:
+    """Whether an entry is an image of bytes."""
     return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
 
 def _listed(found: dict[tuple[str, ...], gym.Space]) -> str:
-    return ", ".join(".".join(path) or OBSERVATION for path, space in found.items() if _is_picture(space)) or "none"
+    return ", ".join(_name(path) for path, space in found.items() if is_picture(space)) or "none"

@@ -17,8 +17,7 @@ from rsl_rl.utils import resolve_callable
 
 from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import Term
-from gr00t_rl_ext.tasks.files.terms import function, params
+from gr00t_rl_ext.tasks.files.terms import control_steps, count_on, function, params
 
 RGB, STATE = "rgb", "state"
 """Observation groups that a file adds. Those of the base task stay."""
@@ -66,6 +65,7 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
     success = success_of(source, cfg)
     terms = state_terms(source, cfg)
     cameras = tuple(source.task.cameras)
+    hold = max(1, control_steps(cfg, source.task.success.hold_s))
     rewards_success = source.task.rewards == "success"
 
     class TaskFileBase(base):  # type: ignore[misc]
@@ -76,6 +76,7 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
             for term in (*terms.values(), *([] if success is None else [success])):
                 term.find_entities(source, self.scene)
             self.success = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+            self._held_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
 
         @property
         def observation_terms(self) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -120,18 +121,24 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
             if success is None:
                 self.success = time_outs & ~terminated
                 return terminated, time_outs
-            self.success = success.func(self, **success.arguments).bool()
-            if self.success.shape != (self.num_envs,):
-                shape = tuple(self.success.shape)
-                raise source.error(success.place, f"it gives {shape} values; expected ({self.num_envs},)")
+            true = success.func(self, **success.arguments)
+            if true.shape != (self.num_envs,):
+                shape = tuple(true.shape)
+                raise source.error(success.place, f"it gives values of shape {shape}; expected ({self.num_envs},)")
+            self._held_steps = count_on(self._held_steps, true)
+            self.success = self._held_steps >= hold
             return terminated | self.success, time_outs
+
+        def _reset_idx(self, env_ids: Any) -> None:
+            super()._reset_idx(env_ids)
+            self._held_steps[slice(None) if env_ids is None else env_ids] = 0
 
         def _get_rewards(self) -> torch.Tensor:
             rewards = super()._get_rewards()
             return self.success.float() if rewards_success else rewards
 
     buffers = source.task.state_buffers
-    fields = {"__module__": __name__, "state_buffers": None if buffers is None else tuple(buffers)}
+    fields = {"__module__": __name__, "state_buffers": None if buffers is None else ("_held_steps", *buffers)}
     return type("TaskFileDirectEnv", (ChunkedDirectRLEnv, TaskFileBase), fields)
 
 
@@ -162,16 +169,18 @@ def success_of(source: Source, cfg: Any) -> _Function | None:
     Raises:
         TaskFileError: There is no such thing.
     """
-    success = source.task.success
-    if isinstance(success, Term):
-        func = function(source, cfg, ("success", "func"), success.func)
-        return _Function(("success",), func, params(source, cfg, ("success",), success))
-    if success != SURVIVED:
+    success, place = source.task.success, ("success",)
+    if success.func is not None:
+        func = function(source, cfg, (*place, "func"), success.func)
+        return _Function(place, func, params(source, cfg, place, success.params))
+    if success.term != SURVIVED:
         raise source.error(
-            ("success",),
-            f"a direct task has no termination {success!r}. Expected {SURVIVED}, which is an episode whose time runs"
-            " out, or {func: MODULE:NAME, params: {...}}",
+            place,
+            f"a direct task has no termination {success.term!r}. Expected {SURVIVED}, which is an episode whose time"
+            " runs out, or {func: MODULE:NAME, params: {...}}",
         )
+    if success.hold_s:
+        raise source.error((*place, "hold_s"), f"{SURVIVED} is true at the end only; expected a func besides")
     return None
 
 
@@ -191,5 +200,5 @@ def state_terms(source: Source, cfg: Any) -> dict[str, _Function]:
             of_term = (*place, name)
             own = columns if term.func == columns.__name__ else None
             func = own or function(source, cfg, (*of_term, "func"), term.func)
-            found[name] = _Function(of_term, func, params(source, cfg, of_term, term))
+            found[name] = _Function(of_term, func, params(source, cfg, of_term, term.params))
     return found

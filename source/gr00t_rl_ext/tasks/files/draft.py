@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from gr00t_rl_ext.tasks.files.schema import TO_EDIT
@@ -45,17 +46,24 @@ class Scene:
     high: tuple[float, float, float] = (0.5, 0.5, 1.0)
     """A box around bodies and objects [m], in the environment."""
 
+    direct: bool = False
+    """Whether it is a direct task, which has no terms: its observations are one term per group."""
+
 
 def read_scene(env: Any, base: str) -> Scene:
-    """Look at an environment with managers that was reset."""
-    scene, found = env.scene, Scene(base)
-    for group, names in env.observation_manager.active_terms.items():
-        shapes = env.observation_manager.group_obs_term_dim[group]
-        found.observations[group] = {name: tuple(shape) for name, shape in zip(names, shapes, strict=True)}
-    found.actions = dict(zip(env.action_manager.active_terms, env.action_manager.action_term_dim, strict=True))
-    manager = env.termination_manager
-    found.terminations = {name: bool(manager.get_term_cfg(name).time_out) for name in manager.active_terms}
-    found.rewards = {name: env.reward_manager.get_term_cfg(name).weight for name in env.reward_manager.active_terms}
+    """Look at an environment that was reset."""
+    scene, found = env.scene, Scene(base, direct=not hasattr(env, "observation_manager"))
+    if found.direct:
+        found.observations = {name: {name: tuple(value.shape[1:])} for name, value in env.obs_buf.items()}
+        found.actions = {"action": int(np.prod(env.single_action_space.shape or (1,)))}
+    else:
+        for group, names in env.observation_manager.active_terms.items():
+            shapes = env.observation_manager.group_obs_term_dim[group]
+            found.observations[group] = {name: tuple(shape) for name, shape in zip(names, shapes, strict=True)}
+        found.actions = dict(zip(env.action_manager.active_terms, env.action_manager.action_term_dim, strict=True))
+        ends, rewards = env.termination_manager, env.reward_manager
+        found.terminations = {name: bool(ends.get_term_cfg(name).time_out) for name in ends.active_terms}
+        found.rewards = {name: rewards.get_term_cfg(name).weight for name in rewards.active_terms}
     found.parts = sorted([*scene.articulations, *scene.rigid_objects, *scene.sensors])
     points = []
     for name, robot in scene.articulations.items():
@@ -124,12 +132,14 @@ def draft(scene: Scene, image_size: int) -> str:
     lines += [f"    - {name}  # {own[name][0]} numbers" for name in state] or [f"    - {TO_EDIT}"]
     for group, terms in scene.observations.items():
         lines += _comment(f"observations of {group}", [f"{name} {shape}" for name, shape in terms.items()])
-    lines += ["", "# When it is solved: a termination of the base task, or {func: NAME, params: {...}}."]
+    named = "survived, where the time runs out" if scene.direct else "a termination of the base task"
+    lines += ["", f"# When it is solved: {named}, or {{func: NAME, params: {{...}}, hold_s: 0}}."]
     lines += [f"success: {success or TO_EDIT}"]
     lines += _comment(
         "terminations", [f"{name}{' (time limit)' * limit}" for name, limit in scene.terminations.items()]
     )
-    lines += ["", "# keep; success: 1 for it and nothing else; or name: {func, weight, params}.", "rewards: keep"]
+    own_terms = "" if scene.direct else "; or name: {func, weight, params}"
+    lines += ["", f"# keep; success: 1 for it and nothing else{own_terms}.", "rewards: keep"]
     lines += _comment("rewards", [f"{name} {weight:g}" for name, weight in scene.rewards.items()])
     lines += ["", "# Control steps that are executed per decision.", "chunk_length: 8", "num_envs: 64"]
     lines += _comment("actions", [f"{name} {width}" for name, width in scene.actions.items()])

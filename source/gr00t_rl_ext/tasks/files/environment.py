@@ -26,8 +26,8 @@ from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
 from gr00t_rl_ext.tasks.files.direct import RGB, STATE
 from gr00t_rl_ext.tasks.files.reading import Source, similar
-from gr00t_rl_ext.tasks.files.schema import Camera, Pose, Term
-from gr00t_rl_ext.tasks.files.terms import function, params
+from gr00t_rl_ext.tasks.files.schema import Camera, Pose
+from gr00t_rl_ext.tasks.files.terms import Held, control_steps, function, params
 
 APERTURE = 20.955
 """Horizontal aperture of the cameras [mm]."""
@@ -188,7 +188,7 @@ def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
         if isinstance(entry, dict):
             for name, term in entry.items():
                 func = function(source, cfg, (*place, name, "func"), term.func)
-                found[name] = ObservationTermCfg(func=func, params=params(source, cfg, (*place, name), term))
+                found[name] = ObservationTermCfg(func=func, params=params(source, cfg, (*place, name), term.params))
         elif entry in known:
             # without noise, which a group may leave out as a whole
             found[entry] = known[entry]
@@ -203,22 +203,33 @@ def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
 
 def _success(source: Source, cfg: Any) -> Any:
     success, place = source.task.success, ("success",)
-    if isinstance(success, Term):
+    if success.func is not None:
         func = function(source, cfg, (*place, "func"), success.func)
-        return TerminationTermCfg(func=func, params=params(source, cfg, place, success))
+        return _held(
+            cfg, TerminationTermCfg(func=func, params=params(source, cfg, place, success.params)), success.hold_s
+        )
     known = _terms(cfg.terminations, TerminationTermCfg)
-    if success not in known:
+    if success.term not in known:
         raise source.error(
             place,
-            f"the base task has no termination {success!r}{similar(success, list(known))}. It has: {', '.join(known)}."
-            " A new one is {func: NAME, params: {...}}",
+            f"the base task has no termination {success.term!r}{similar(success.term, list(known))}. It has:"
+            f" {', '.join(known)}. A new one is {{func: NAME, params: {{...}}}}",
         )
-    if getattr(known[success], "time_out", False):
-        raise source.error(place, f"the termination {success!r} is the time limit, which is no success")
-    if success != "success":
+    term = known[success.term]
+    if getattr(term, "time_out", False):
+        raise source.error(place, f"the termination {success.term!r} is the time limit, which is no success")
+    if success.term != "success":
         # one and the same end of an episode
-        setattr(cfg.terminations, success, None)
-    return known[success]
+        setattr(cfg.terminations, success.term, None)
+    if success.hold_s and not isinstance(term, TerminationTermCfg):
+        raise source.error((*place, "hold_s"), f"{success.term!r} is a choice of presets; name its function instead")
+    return _held(cfg, term, success.hold_s)
+
+
+def _held(cfg: Any, term: Any, seconds: float) -> Any:
+    """A termination that must be true for some time."""
+    steps = control_steps(cfg, seconds)
+    return term if steps <= 1 else TerminationTermCfg(func=Held, params={"term": term, "steps": steps})
 
 
 def _rewards(source: Source, cfg: Any) -> Any:
@@ -236,7 +247,7 @@ def _rewards(source: Source, cfg: Any) -> Any:
             name: RewardTermCfg(
                 func=function(source, cfg, ("rewards", name, "func"), term.func),
                 weight=term.weight,
-                params=params(source, cfg, ("rewards", name), term),
+                params=params(source, cfg, ("rewards", name), term.params),
             )
             for name, term in rewards.items()
         }

@@ -119,6 +119,30 @@ class Reward(Term):
     """Isaac Lab multiplies it by the time of a control step [s]."""
 
 
+class Success(_Part):
+    """When a task of Isaac Lab is solved."""
+
+    term: str | None = None
+    """A termination of the base task by name; ``survived`` of a direct task, where the time runs out."""
+
+    func: str | None = None
+    """Or a function of the environment that is true then, as of other terms."""
+
+    params: dict[str, Any] = {}
+    """Its arguments."""
+
+    hold_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    """How long it must be true without a break [s]."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Success:
+        if (self.term is None) == (self.func is None):
+            raise ValueError("expected one of term and func")
+        if self.term is not None and self.params:
+            raise ValueError("params are of func; the base task's termination has its own")
+        return self
+
+
 class State(_Part):
     """What the policy knows of the robot besides images."""
 
@@ -197,8 +221,8 @@ class TaskFile(_AnyTask):
     """Cameras by name, in the order of the policy's."""
 
     state: State
-    success: str | Term
-    """A termination of the base task by name, or a function of the environment that is true where it is solved."""
+    success: Success
+    """When it is solved. A text is the name of a termination of the base task."""
 
     rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
@@ -209,6 +233,11 @@ class TaskFile(_AnyTask):
     state_buffers: list[Name] | None = None
     """Tensors of a direct task, (num_envs, ...), that later control steps depend on, beside the scene's state. None:
     not known, so that it has no groups (GRPO)."""
+
+    @field_validator("success", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"term": value} if isinstance(value, str) else value
 
     @field_validator("cameras")
     @classmethod

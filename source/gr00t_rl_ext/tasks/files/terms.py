@@ -6,14 +6,51 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from isaaclab.managers import SceneEntityCfg
+import torch
+from isaaclab.managers import ManagerTermBase, SceneEntityCfg, TerminationTermCfg
 
+from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.reading import Source, similar
-from gr00t_rl_ext.tasks.files.schema import Term
+
+
+class Held(ManagerTermBase):
+    """A termination that is true where another one was for some control steps without a break.
+
+    Args:
+        cfg: Its config. ``params`` has the other one, ``term``, and ``steps``.
+        env: The environment.
+    """
+
+    state_buffers = ("_steps",)
+
+    def __init__(self, cfg: TerminationTermCfg, env: Any) -> None:
+        super().__init__(cfg, env)
+        self._steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
+
+    def reset(self, env_ids: Sequence[int] | slice | None = None) -> None:
+        """Forget the steps of environments."""
+        self._steps[slice(None) if env_ids is None else env_ids] = 0
+
+    def __call__(self, env: Any, term: TerminationTermCfg, steps: int) -> torch.Tensor:
+        """Booleans of shape (num_envs,)."""
+        func: Any = term.func
+        self._steps = count_on(self._steps, func(env, **term.params))
+        return self._steps >= steps
+
+
+def count_on(steps: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """For how many steps something has been true, one step later, (num_envs,)."""
+    return torch.where(true.bool(), steps + 1, 0)
+
+
+def control_steps(cfg: Any, seconds: float) -> int:
+    """Least number of control steps of a task that last some time."""
+    return math.ceil(seconds / (by_default(cfg.sim).dt * by_default(cfg.decimation)) - 1e-6)
 
 
 def function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any:
@@ -43,10 +80,10 @@ def _mdp_modules(cfg: Any) -> Iterator[Any]:
     yield mdp
 
 
-def params(source: Source, cfg: Any, place: tuple[Any, ...], term: Term) -> dict[str, Any]:
+def params(source: Source, cfg: Any, place: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of a term; mappings with an entity become parts of the scene."""
     made = {}
-    for name, value in term.params.items():
+    for name, value in given.items():
         if isinstance(value, dict) and "entity" in value:
             entity = value["entity"]
             scene = [part for part, what in vars(cfg.scene).items() if hasattr(what, "prim_path")]
