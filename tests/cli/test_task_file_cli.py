@@ -74,3 +74,17 @@ def test_a_file_that_names_what_is_not_there(folder: Path, capsys: pytest.Captur
     error = capsys.readouterr().err
     assert "count.yaml', line 5, cameras: A camera reads the entry 'pixels.hand'" in error.replace("\n", " ")
     assert not list(folder.glob("logs/**/*.pt"))
+
+
+def test_findings_name_their_place_in_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Any reward is a success, so that each episode ends at its first step."""
+    (folder / "count.yaml").write_text(FILE.replace("{info: is_success, ends_episode: false}", "{reward: -9.0}"))
+    command = ("--task_config", "count.yaml", "--agent", "gr00t_ppo_small", "--device", "cpu", "env.num_workers=1")
+    assert train.main([*command, *SHORT, "agent.actor.gr00t.checkpoint=tiny", "--run_timestamp", "run"]) == 2
+    where = f"success ({str(folder / 'count.yaml')!r}, line 10)"
+    shown = " ".join(capsys.readouterr().err.split())
+    assert f"1. {where}: 8 of 8 episodes ended in success at their first control step." in shown
+    (report,) = folder.glob("logs/rsl_rl/*/run/params/preflight.json")
+    found = {item["subject"]: item["where"] for item in json.loads(report.read_text())["findings"]}
+    assert found["success"].endswith("line 10")
+    assert found["disk"] == ""

@@ -58,6 +58,7 @@ def test_it_is_saved_with_the_run(tmp_path: Path) -> None:
         "subject": "success",
         "text": "It is true at once.",
         "fix": "Check its threshold.",
+        "where": "",
     }
 
 

@@ -21,10 +21,8 @@ from gr00t_rl_ext.cli.filming import Filming
 from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.processes import Process
 from gr00t_rl_ext.cli.run_directory import find_checkpoint, reserved
-from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX
 from gr00t_rl_ext.runs.resumption import record_command, started_by
 from gr00t_rl_ext.tasks import compatibility
-from gr00t_rl_ext.tasks.files import registered
 from gr00t_rl_ext.tasks.files.registration import registering
 from gr00t_rl_ext.tasks.gymnasium import resolution
 
@@ -151,10 +149,9 @@ def _resolve(arguments: Arguments) -> tuple[Any, Any]:
 
 def _description(arguments: Arguments, env_cfg: Any, agent_cfg: Any, processes: int = 1) -> dict[str, str]:
     """The settings in effect, for a table."""
-    source = registered.source_of(str(arguments.task).removeprefix(PREFIX))
     rows = {
         "task": str(arguments.task),
-        **({} if source is None else {"task file": str(source.path)}),
+        **({} if env_cfg.task_file is None else {"task file": env_cfg.task_file}),
         "agent": arguments.agent,
         "device": str(arguments.device),
         "environments": f"{env_cfg.num_envs}" + (f" in each of {processes} processes" if processes > 1 else ""),

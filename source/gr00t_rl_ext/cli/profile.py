@@ -207,6 +207,7 @@ def describe(profile: Profile, arguments: Arguments, env_cfg: Any, agent_cfg: An
     }
     rows = {
         "task": str(arguments.task),
+        **({"task file": env_cfg.task_file} if getattr(env_cfg, "task_file", None) else {}),
         "agent": arguments.agent,
         "profile": f"{profile.name} ({arguments.device or 'device of the task'})",
         "environments": str(arguments.num_envs or env_cfg.scene.num_envs),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from gr00t_rl_ext.preflight.findings import Finding, Report
 from gr00t_rl_ext.preflight.options import PreflightOptions
 from gr00t_rl_ext.preflight.sightings import Sightings, Watch
 from gr00t_rl_ext.robot.task_spec import DEFAULT_INSTRUCTION
+from gr00t_rl_ext.tasks.files.places import where_in_file
 
 SEED = 20261130
 """Of what random decisions and episodes draw: a run is checked by the same ones, whatever its seed."""
@@ -65,8 +67,17 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
         restore()
         _begin_anew(env.unwrapped)
     seconds = time.perf_counter() - start
+    findings = [_located(finding, env.unwrapped.cfg) for finding in findings]
     facts = {"full": options.only or is_long, "seconds": seconds, "least_minutes_of_the_run": minutes}
     return Report(findings, f"{basis}, {seconds:.1f} s", facts, seen.pictures)
+
+
+def _located(finding: Finding, env_cfg: Any) -> Finding:
+    """A finding that asks for something, with its place in the task file."""
+    file = getattr(env_cfg, "task_file", None)
+    if file is None or finding.level not in ("error", "warning"):
+        return finding
+    return dataclasses.replace(finding, where=where_in_file(file, finding.subject))
 
 
 @contextlib.contextmanager

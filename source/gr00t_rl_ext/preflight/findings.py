@@ -43,6 +43,14 @@ class Finding:
     fix: str = ""
     """What to do about it; empty where nothing need be done."""
 
+    where: str = ""
+    """File and line of the task file that it is about; empty without one."""
+
+    @property
+    def head(self) -> str:
+        """The subject, and where it is."""
+        return f"{self.subject} ({self.where})" if self.where else self.subject
+
 
 class PreflightError(ValueError):
     """Something that training cannot mend."""
@@ -99,9 +107,7 @@ class Report:
     def require_no_error(self) -> None:
         """Raise a :class:`PreflightError` that names the errors, if there are any."""
         if errors := self.of("error"):
-            told = " ".join(
-                f"{number}. {item.subject}: {item.text} {item.fix}" for number, item in enumerate(errors, 1)
-            )
+            told = " ".join(f"{number}. {item.head}: {item.text} {item.fix}" for number, item in enumerate(errors, 1))
             raise PreflightError(
                 f"The run was stopped before it began, by what its first decisions showed. {told} To train all the"
                 " same: agent.preflight.decisions=0."
@@ -114,7 +120,7 @@ def picture_of(run_dir: Path, camera: str) -> Path:
 
 
 def _lines(finding: Finding) -> list[str]:
-    head = f"  {finding.level:<7} {finding.subject}: "
+    head = f"  {finding.level:<7} {finding.head}: "
     return _wrapped(head + finding.text) + (_wrapped(f"{'':10}fix: {finding.fix}") if finding.fix else [])
 
 

@@ -109,6 +109,9 @@ class GymnasiumEnvCfg(_Cfg):
     seed: int = Field(default=0, ge=0)
     """Episode k of environment i depends on this seed, i and k, and not on the number of workers."""
 
+    task_file: str | None = None
+    """The task file that the task is of."""
+
     instruction: str = "perform the default behavior"
     """What a vision-language-action policy is told."""
 

@@ -52,7 +52,8 @@ def environment_cfg(source: Source) -> Any:
         _complete(self, source)
 
     # a field of its own, so that `env.instruction=...` overrides it
-    fields = {"__annotations__": {"instruction": str}, "instruction": task.instruction, "__post_init__": complete}
+    texts = {"instruction": task.instruction, "task_file": str(source.path)}
+    fields = {"__annotations__": dict.fromkeys(texts, str), **texts, "__post_init__": complete}
     return configclass(type("TaskFileEnvCfg", (kind,), {**fields, "__module__": __name__}))()
 
 

@@ -30,6 +30,7 @@ def gymnasium_settings(source: Source) -> dict[str, Any]:
     env_id = task.base.removeprefix(GYMNASIUM)
     settings: dict[str, Any] = env_settings(env_id) | {
         "env_id": env_id,
+        "task_file": str(source.path),
         "env_kwargs": task.kwargs,
         "instruction": task.instruction,
         "image_size": task.image_size,

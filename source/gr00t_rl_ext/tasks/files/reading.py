@@ -79,6 +79,12 @@ class Source:
         """An error at a place of the file, such as ``("cameras", "wrist", "body")``."""
         return TaskFileError(self._text(place, text))
 
+    def where(self, place: Sequence[str | int]) -> str:
+        """File and line of a place, or of what it would be in; empty where the file has no such field."""
+        if not any(key.value == place[0] for key, _ in self._node.value):
+            return ""
+        return f"{str(self.path)!r}, line {self._line(place)[0]}"
+
     def _text(self, place: Sequence[str | int], text: str) -> str:
         line, found = self._line(place)
         return f"{str(self.path)!r}, line {line}, {'.'.join(map(str, found)) or 'the file'}: {text}"

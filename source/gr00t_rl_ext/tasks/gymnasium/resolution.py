@@ -97,18 +97,6 @@ def resolve(
     return env_cfg, agent_cfg
 
 
-_PLACES = (
-    (r"`groups\.(\w+)\.(\w+)`", ("{0}", "terms", "{1}")),
-    (r"`cameras\.(\w+)\.", ("cameras", "{0}")),
-    (r"[cC]amera", ("cameras",)),
-    (r"`env_kwargs`", ("kwargs",)),
-    (r"success", ("success",)),
-    (r"`action_terms`", ("actions",)),
-    ("", ("base",)),
-)
-"""What an error of an environment speaks of -> where a task file has it."""
-
-
 def start(task: str, env_cfg: GymnasiumEnvCfg) -> GymnasiumVecEnv:
     """A task's environments.
 
@@ -117,6 +105,7 @@ def start(task: str, env_cfg: GymnasiumEnvCfg) -> GymnasiumVecEnv:
     """
     from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
     from gr00t_rl_ext.tasks.files import registered
+    from gr00t_rl_ext.tasks.files.places import place_of_error
 
     try:
         return GymnasiumVecEnv(env_cfg)
@@ -124,9 +113,7 @@ def start(task: str, env_cfg: GymnasiumEnvCfg) -> GymnasiumVecEnv:
         source = registered.source_of(task.removeprefix(PREFIX))
         if source is None:
             raise
-        found = ((re.search(pattern, str(error)), place) for pattern, place in _PLACES)
-        place = next(tuple(part.format(*match.groups()) for part in place) for match, place in found if match)
-        raise source.error(place, str(error)) from error
+        raise source.error(place_of_error(str(error)), str(error)) from error
 
 
 def check_exists(task: str) -> None:

@@ -1,0 +1,60 @@
+# Copyright (c) 2026 The gr00t_rl_ext developers.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Where a task file has what a run found something about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
+
+_SUBJECTS: Sequence[tuple[str, tuple[str, ...]]] = (
+    (r"camera (\w+)", ("cameras", "{0}")),
+    (r"state\.(\w+)", ("state", "terms", "{0}")),
+    (r"state", ("state",)),
+    (r"success", ("success",)),
+    (r"reward", ("rewards",)),
+    (r"instruction", ("instruction",)),
+)
+"""What a finding of the preflight is about -> its place. Of others, such as the disk, no file tells."""
+
+_ERRORS: Sequence[tuple[str, tuple[str, ...]]] = (
+    (r"`groups\.(\w+)\.(\w+)`", ("{0}", "terms", "{1}")),
+    (r"`cameras\.(\w+)\.", ("cameras", "{0}")),
+    (r"[cC]amera", ("cameras",)),
+    (r"`env_kwargs`", ("kwargs",)),
+    (r"success", ("success",)),
+    (r"`action_terms`", ("actions",)),
+    ("", ("base",)),
+)
+"""What an error of an environment of Gymnasium speaks of -> its place."""
+
+
+def where_in_file(file: str | Path, subject: str) -> str:
+    """File and line of what a finding is about; empty where the file does not tell, or is gone.
+
+    Args:
+        file: The task file.
+        subject: Of the finding, such as ``camera wrist_cam``.
+    """
+    place = _place(subject, _SUBJECTS, re.fullmatch)
+    try:
+        return "" if place is None else Source(file).where(place)
+    except TaskFileError:
+        # changed since the run was configured
+        return ""
+
+
+def place_of_error(text: str) -> tuple[str, ...]:
+    """Where a file has what an error of an environment of Gymnasium speaks of."""
+    return _place(text, _ERRORS, re.search) or ()
+
+
+def _place(text: str, table: Iterable[tuple[str, tuple[str, ...]]], find: object) -> tuple[str, ...] | None:
+    for pattern, place in table:
+        if (match := find(pattern, text)) is not None:  # type: ignore[operator]
+            return tuple(part.format(*match.groups()) for part in place)
+    return None
