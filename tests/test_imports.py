@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "algorithms.baseline",
         "runs.configs",
         "preflight.configs",
+        "preflight.places",
         "robot",
     },
 }

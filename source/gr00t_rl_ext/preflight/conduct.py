@@ -23,9 +23,9 @@ from gr00t_rl_ext.envs.episodes import run_episodes
 from gr00t_rl_ext.preflight import checks
 from gr00t_rl_ext.preflight.findings import Finding, Report
 from gr00t_rl_ext.preflight.options import PreflightOptions
+from gr00t_rl_ext.preflight.places import where
 from gr00t_rl_ext.preflight.sightings import Sightings, Watch
 from gr00t_rl_ext.robot.task_spec import DEFAULT_INSTRUCTION
-from gr00t_rl_ext.tasks.files.places import where_in_file
 
 SEED = 20261130
 """Of what random decisions and episodes draw: a run is checked by the same ones, whatever its seed."""
@@ -73,11 +73,10 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
 
 
 def _located(finding: Finding, env_cfg: Any) -> Finding:
-    """A finding that asks for something, with its place in the task file."""
-    file = getattr(env_cfg, "task_file", None)
-    if file is None or finding.level not in ("error", "warning"):
+    """A finding that asks for something, with the place of what it is about."""
+    if finding.level not in ("error", "warning"):
         return finding
-    return dataclasses.replace(finding, where=where_in_file(file, finding.subject))
+    return dataclasses.replace(finding, where=where(env_cfg, finding.subject))
 
 
 @contextlib.contextmanager

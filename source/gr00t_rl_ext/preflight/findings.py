@@ -44,7 +44,7 @@ class Finding:
     """What to do about it; empty where nothing need be done."""
 
     where: str = ""
-    """File and line of the task file that it is about; empty without one."""
+    """Where what it is about is written, such as file and line of a task file; empty where nobody knows."""
 
     @property
     def head(self) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,11 +41,14 @@ success: success
 def test_findings(tmp_path: Path, subject: str, line: int | None) -> None:
     file = tmp_path / "reach.yaml"
     file.write_text(FILE)
-    assert where_in_file(file, subject) == ("" if line is None else f"{str(file)!r}, line {line}")
+    assert where_in_file(SimpleNamespace(task_file=str(file)), subject) == (
+        "" if line is None else f"{str(file)!r}, line {line}"
+    )
 
 
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
-    assert where_in_file(tmp_path / "none.yaml", "success") == ""
+    assert where_in_file(SimpleNamespace(task_file=str(tmp_path / "none.yaml")), "success") == ""
+    assert where_in_file(SimpleNamespace(), "success") == ""
 
 
 @pytest.mark.parametrize(

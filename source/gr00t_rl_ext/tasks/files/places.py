@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 
-_SUBJECTS: Sequence[tuple[str, tuple[str, ...]]] = (
+_Table = Sequence[tuple[str, tuple[str, ...]]]
+"""Regular expression -> fields that lead to a place, with groups of the expression."""
+
+_SUBJECTS: _Table = (
     (r"camera (\w+)", ("cameras", "{0}")),
     (r"state\.(\w+)", ("state", "terms", "{0}")),
     (r"state", ("state",)),
@@ -21,7 +24,7 @@ _SUBJECTS: Sequence[tuple[str, tuple[str, ...]]] = (
 )
 """What a finding of the preflight is about -> its place. Of others, such as the disk, no file tells."""
 
-_ERRORS: Sequence[tuple[str, tuple[str, ...]]] = (
+_ERRORS: _Table = (
     (r"`groups\.(\w+)\.(\w+)`", ("{0}", "terms", "{1}")),
     (r"`cameras\.(\w+)\.", ("cameras", "{0}")),
     (r"[cC]amera", ("cameras",)),
@@ -33,16 +36,16 @@ _ERRORS: Sequence[tuple[str, tuple[str, ...]]] = (
 """What an error of an environment of Gymnasium speaks of -> its place."""
 
 
-def where_in_file(file: str | Path, subject: str) -> str:
-    """File and line of what a finding is about; empty where the file does not tell, or is gone.
+def where_in_file(env_cfg: Any, subject: str) -> str:
+    """File and line of what a finding is about; empty where no file tells, or it is gone.
 
     Args:
-        file: The task file.
+        env_cfg: Config of the environment, with its ``task_file`` if it has one.
         subject: Of the finding, such as ``camera wrist_cam``.
     """
-    place = _place(subject, _SUBJECTS, re.fullmatch)
+    file, place = getattr(env_cfg, "task_file", None), _place(subject, _SUBJECTS, re.fullmatch)
     try:
-        return "" if place is None else Source(file).where(place)
+        return "" if file is None or place is None else Source(file).where(place)
     except TaskFileError:
         # changed since the run was configured
         return ""
@@ -53,8 +56,8 @@ def place_of_error(text: str) -> tuple[str, ...]:
     return _place(text, _ERRORS, re.search) or ()
 
 
-def _place(text: str, table: Iterable[tuple[str, tuple[str, ...]]], find: object) -> tuple[str, ...] | None:
+def _place(text: str, table: _Table, find: Callable[[str, str], re.Match[str] | None]) -> tuple[str, ...] | None:
     for pattern, place in table:
-        if (match := find(pattern, text)) is not None:  # type: ignore[operator]
+        if (match := find(pattern, text)) is not None:
             return tuple(part.format(*match.groups()) for part in place)
     return None

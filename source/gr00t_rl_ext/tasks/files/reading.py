@@ -56,7 +56,7 @@ class Source:
         self.path = Path(path).expanduser().absolute()
         try:
             loader = _Loader(self.path.read_text(encoding="utf-8"))
-            self._node = loader.get_single_node()
+            self._node: Any = loader.get_single_node()
             content = None if self._node is None else loader.construct_document(self._node)
         except OSError as error:
             raise TaskFileError(f"The task file {str(path)!r} cannot be read: {error.strerror}.") from error

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import gymnasium as gym
 
+from gr00t_rl_ext.preflight.places import LOCATORS
 from gr00t_rl_ext.tasks.files import registered
+from gr00t_rl_ext.tasks.files.places import where_in_file
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, GymnasiumTaskFile
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
@@ -51,6 +53,7 @@ def register_task(path: str | Path) -> str:
     of_gymnasium = isinstance(task, GymnasiumTaskFile)
     task_id = _define(source, entries) if of_gymnasium else _register(source, name, entries)
     registered.SOURCES[name] = source
+    LOCATORS["task files"] = where_in_file
     return task_id
 
 
