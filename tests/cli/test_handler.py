@@ -78,7 +78,11 @@ def test_a_logger_without_its_key_is_refused_before_anything_is_built(
         checks.check_logger(logger)
 
 
-def test_loggers_that_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loggers_that_need_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_MODE", "offline")
     for logger in (None, "tensorboard", "wandb"):
         checks.check_logger(logger)
+    assert os.environ["WANDB_MODE"] == "offline"

@@ -29,13 +29,19 @@ def test_a_directory_belongs_to_one_training_as_long_as_it_lives(tmp_path: Path)
 
 
 def test_a_place_that_cannot_be_kept_is_used_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    RunLock(str(tmp_path / "missing"))
+    missing = str(tmp_path / "missing")
+    assert RunLock(missing) is not RunLock(missing)
 
     def without_locks(*_: int) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(fcntl, "flock", without_locks)
-    RunLock(str(tmp_path))
+    unkept = RunLock(str(tmp_path))
+    monkeypatch.undo()
+    kept = RunLock(str(tmp_path))
+    with pytest.raises(ValueError, match="Another training writes into"):
+        RunLock(str(tmp_path))
+    assert unkept is not kept
 
 
 @pytest.mark.parametrize("agent", ["ppo", "rsl_rl"])
