@@ -134,6 +134,22 @@ class Seen(Count):
         return {"pixels": pixels, "arm": {"joints": np.array([drawn, steps]), "mode": 1}}
 
 
+class Screen(Count):
+    """Observes a picture alone, under a name that is a word of Python, and takes choices."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(space="discrete", **kwargs)
+        self.observation_space = gym.spaces.Dict({"class": gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)})
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        _, *rest = super().step(action)
+        return self.observation_space.sample(), *rest
+
+
 class Varying(Count):
     """Observes something of changing length."""
 
@@ -199,8 +215,9 @@ class Blind(gym.Env):
         return np.zeros(3, np.float32), 0.0, False, False, {}
 
 
-for _name in ("Count", "Goal", "Seen", "Varying", "Odd", "Blind"):
+for _name in ("Count", "Goal", "Screen", "Seen", "Varying", "Odd", "Blind"):
     gym.register(f"{_name}-v0", entry_point=f"{__name__}:{_name}", max_episode_steps=10)
 gym.register("Choices-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"space": "multi"})
 gym.register("Late-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"crash": 9})
+gym.register("Broken-v0", entry_point=f"{__name__}:Count", max_episode_steps=10, kwargs={"crash": 1})
 gym.register("Endless-v0", entry_point=f"{__name__}:Endless")

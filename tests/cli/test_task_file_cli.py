@@ -13,6 +13,7 @@ import yaml
 
 from gr00t_rl_ext.cli import eval as cli_eval
 from gr00t_rl_ext.cli import play, train
+from gr00t_rl_ext.cli.run_settings import RunSettings
 
 FILE = """\
 base: gym:gymnasium_toys:Seen-v0
@@ -57,6 +58,10 @@ def test_a_policy_over_gr00t(folder: Path, capsys: pytest.CaptureFixture[str]) -
     run = folder / "logs" / "rsl_rl" / "gr00t_ppo_small_count_by_file" / "run"
     env = yaml.unsafe_load((run / "params" / "env.yaml").read_text())
     assert (env["env_id"], env["instruction"]) == ("gymnasium_toys:Seen-v0", "count to four")
+    # what exports, distillation and servers take of a run
+    settings = RunSettings.read(run)
+    assert settings.task == "gym:Count-By-File"
+    assert settings.overrides("gr00t_ppo_small", [])[1].actor.chunk_length == 4
     assert play.main([*of_file, tiny, "--checkpoint", str(run / "model_1.pt")]) == 0
     assert "8 episodes: mean return" in capsys.readouterr().out
     out = folder / "compared.json"

@@ -16,7 +16,7 @@ from gr00t_rl_ext.envs.gymnasium.registry import TaskError
 from gr00t_rl_ext.envs.gymnasium.tasks import make, task_cfg
 
 SEEN = "gym:gymnasium_toys:Seen-v0"
-PICTURE = Box(0, 255, (4, 6, 3), np.uint8)
+PICTURE = Box(0, 255, (8, 12, 3), np.uint8)
 CAMERAS = {"front": {"observation": "pixels.front"}, "hand": {"observation": "pixels.wrist"}}
 SETTINGS = {"num_envs": 2, "num_workers": 1, "rgb": True, "cameras": CAMERAS, "image_size": (4, 4)}
 
@@ -40,6 +40,38 @@ def test_pictures_are_no_columns() -> None:
     # a picture alone: nothing else is observed
     only = Entries(PICTURE, "Some-v0", ["observation"])
     assert (only.columns, only.flatten(PICTURE.sample()).shape) == ({}, (0,))
+
+
+def test_boards_and_pictures_that_are_read_are_columns() -> None:
+    space = Dict(
+        {"board": Box(0, 255, (4, 4, 3), np.uint8), "planes": Box(0, 255, (9, 9, 2), np.uint8), "shown": PICTURE}
+    )
+    assert list(Entries(space, "Some-v0").columns) == ["board", "planes"]
+    assert list(Entries(space, "Some-v0", (), {"shown"}).columns) == ["board", "planes", "shown"]
+
+
+def test_columns_do_not_depend_on_whether_images_are_looked_at() -> None:
+    cfg = SETTINGS | {"cameras": {"front": {"observation": "pixels.front"}}}
+    shapes = []
+    for rgb in (False, True):
+        env = make(SEEN, **cfg | {"rgb": rgb})
+        shapes.append(env.observation_manager.group_obs_term_dim["state"])
+        env.close()
+    assert shapes[0] == shapes[1] == [(2,), (2,)]
+
+
+def test_states_of_environments_are_not_restored_where_cameras_read_the_observation() -> None:
+    without = make(SEEN, num_envs=2, num_workers=1)
+    state = without.state()
+    without.close()
+    assert state is not None
+    env = make(SEEN, **SETTINGS)
+    try:
+        assert env.load_state(state) == "cameras read the observation, which a checkpoint does not hold"
+        env.configure_decisions(2)
+        env.step(chunk(2))
+    finally:
+        env.close()
 
 
 @pytest.mark.parametrize(

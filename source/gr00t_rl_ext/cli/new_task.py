@@ -81,6 +81,9 @@ def _of_gymnasium(base: str, image_size: int) -> str:
         return gymnasium_draft(base, image_size)
     except TaskError as error:
         raise UsageError(f"--base: {error}") from error
+    except Exception as error:
+        # whatever an environment raises that is made and stepped once
+        raise UsageError(f"--base: {base} cannot be tried: {type(error).__name__}: {error}") from error
 
 
 def _scene(base: str, device: str) -> Any:

@@ -9,6 +9,7 @@ task's own settings becomes overrides.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.cli.run_directory import model_file
 
 _OF_THE_MACHINE = {
-    *("num_envs", "num_workers", "seed", "device", "env_id", "log_dir", "video_recorders"),
+    *("num_envs", "num_workers", "seed", "device", "env_id", "task_file", "log_dir", "video_recorders"),
     *("prim_path", "spawn_path", "usd_path", "cooked_collider_cache_dir"),
 }
 """Fields that a command line, the machine or the simulator fills in."""
@@ -74,14 +75,21 @@ class RunSettings:
         try:
             manifest = json.loads(files[0].read_text(encoding="utf-8"))
             env, agent = (_load(file.read_text(encoding="utf-8")) for file in files[1:])
-            task = f"gym:{env['env_id']}" if "env_id" in env else manifest["task"]
+            # the manifest has names without what stands before a colon
+            task, file = f"gym:{env['env_id']}" if "env_id" in env else manifest["task"], env.get("task_file")
             name, groups = manifest["metadata"]["agent"], agent["obs_groups"]
-            return cls(checkpoint, task, name, env, groups, agent.get("clip_actions"))
+            settings = cls(checkpoint, task, name, env, groups, agent.get("clip_actions"))
         except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise UsageError(
                 f"The files of the run {str(checkpoint.parent)!r} cannot be read ({type(error).__name__}: {error})."
                 " Copy them again from where the run was trained."
             ) from error
+        if file is not None:
+            from gr00t_rl_ext.tasks.files.registration import register_task
+
+            # raises what names the file, where that is gone
+            settings = dataclasses.replace(settings, task=register_task(file))
+        return settings
 
     def overrides(self, agent: str, given: Sequence[str]) -> tuple[list[str], Any]:
         """What makes the task as it was in the run.

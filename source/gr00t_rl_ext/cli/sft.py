@@ -164,7 +164,7 @@ def _agent(run: SftRun, task: str) -> str:
 
     agent = str(run.dataset.session.get("agent", "gr00t_flow_ppo"))
     if is_gymnasium(task):
-        agents = family_of(task).agents
+        agents = family_of(task.removeprefix("gym:")).agents
     else:
         agents = gym.spec(task).kwargs if task in gym.registry else {}
     small = f"{agent}{SMALL}"

@@ -83,6 +83,10 @@ def test_configs(tmp_path: Path) -> None:
             "rewards: {alive: {func: is_alive, weight: 1}}",
             r"line 11, rewards: a direct task has no",
         ),
+        ("Isaac-Cartpole-Direct", "Isaac-Cartpole-State-v0", r"line 1, base: .* is a task for GR00T already"),
+        ("start: 2}", "begin: 2}", r"line 8, .*velocities.*: got an unexpected keyword argument 'begin'"),
+        ("func: joint_pos_rel", "func: joint_vel_out_of_limit", r"line 9, .*pole"),
+        ("success: {func", "success: {hold_s: 9, func", r"line 10, success\.hold_s: 9 s are more than an episode, 5 s"),
         ("func: joint_pos_rel", "func: joint_pos_rl", r"line 9, .*pole\.func: .*did you mean joint_pos_rel"),
         (
             "entity: cartpole, joint",

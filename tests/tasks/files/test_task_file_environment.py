@@ -22,7 +22,7 @@ from gr00t_rl_ext.tasks.files import agents, environment
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, register_task, without_task_file
 from gr00t_rl_ext.tasks.files.schema import Pose
-from gr00t_rl_ext.tasks.files.terms import Held
+from gr00t_rl_ext.tasks.files.terms import Held, control_steps
 from gr00t_rl_ext.tasks.stack.config.franka.env_cfg import FrankaStackCubeEnvCfg
 
 EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "reach_franka.yaml"
@@ -120,22 +120,25 @@ def test_success_that_must_hold(tmp_path: Path) -> None:
     cfg = environment.environment_cfg(source(tmp_path, "success: success", given))
     assert cfg.sim.dt * cfg.decimation == pytest.approx(1 / 30)
     held = cfg.terminations.success
-    assert (held.func, held.params["steps"]) == (Held, 7)
+    assert (held.func, held.params["seconds"]) == (Held, 0.21)
     assert held.params["term"].params == {"limit_angle": 1.0}
-    # one step is none more
-    cfg = environment.environment_cfg(source(tmp_path, "success: success", given.replace("0.21", "0.03")))
+    cfg = environment.environment_cfg(source(tmp_path, "success: success", given.replace("0.21", "0")))
     assert cfg.terminations.success.params == {"limit_angle": 1.0}
 
 
+def test_control_steps_that_last_some_time() -> None:
+    assert [control_steps(seconds, 0.05) for seconds in (0.0, 0.05, 0.051, 0.1, 0.3)] == [1, 1, 2, 2, 6]
+
+
 def test_what_is_held_is_counted() -> None:
-    env = SimpleNamespace(num_envs=3, device="cpu")
+    env = SimpleNamespace(num_envs=3, device="cpu", step_dt=0.05)
     given = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 1, 1], [1, 1, 1]]).bool()
     step = iter(given)
     term = TerminationTermCfg(func=lambda env, least: next(step) & (least == 1), params={"least": 1})
-    held = Held(TerminationTermCfg(func=Held, params={"term": term, "steps": 2}), env)
-    found = [held(env, term, 2).tolist() for _ in range(2)]
+    held = Held(TerminationTermCfg(func=Held, params={"term": term, "seconds": 0.1}), env)
+    found = [held(env, term, 0.1).tolist() for _ in range(2)]
     held.reset([0])
-    found += [held(env, term, 2).tolist() for _ in range(2)]
+    found += [held(env, term, 0.1).tolist() for _ in range(2)]
     assert found == [[False] * 3, [True, False, False], [False, False, True], [True, True, True]]
 
 
@@ -169,7 +172,18 @@ def test_rewards(tmp_path: Path) -> None:
             "success: done",
             r"success: the base task has no termination 'done'.*It has: success, time",
         ),
-        ("success: success", "success: {term: success, hold_s: 1}", r"hold_s: 'success' is a choice of presets"),
+        (
+            "success: success",
+            "success: {term: success, hold_s: 1}",
+            r"hold_s: the base task's success is a choice of presets",
+        ),
+        (
+            "success: success",
+            "success: {func: is_terminated, hold_s: 1000}",
+            r"hold_s: 1000 s are more than an episode",
+        ),
+        ("success: success", "success: success\nstate_buffers: [a]", r"state_buffers: it is for direct tasks"),
+        ("base: Isaac-Reach-Franka", "base: Isaac-Cartpole-Camera-Direct", r"base: the config of .* choice of presets"),
         ("success: success", "success: time_out", r"success: the termination 'time_out' is the time limit"),
         ("success: success", "success: {func: reached}", r"success\.func: no mdp .* has 'reached'"),
         ("success: success", "success: {func: 'no_module:f'}", r"success\.func: 'no_module:f' cannot be imported"),

@@ -95,6 +95,36 @@ def test_two_files_that_differ_in_one_value(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_recipes_are_those_of_the_base(tmp_path: Path) -> None:
+    """CartPole's are for choices."""
+    base = "base: gym:CartPole-v1\nid: Pole\ninstruction: balance\nagents: [mlp_ppo]\n"
+    own = resolve(register_task(write(tmp_path, base)), "mlp_ppo")[1]
+    shipped = resolve("gym:CartPole-v1", "mlp_ppo")[1]
+    assert own.actor.to_dict() == shipped.actor.to_dict()
+    assert own.experiment_name == "mlp_ppo_pole"
+
+
+def test_a_name_of_its_own_is_kept(tmp_path: Path) -> None:
+    named = FILE.replace("gamma: 0.5}", "gamma: 0.5}, experiment_name: mine")
+    assert resolve(register_task(write(tmp_path, named)), "mlp_ppo")[1].experiment_name == "mine"
+
+
+def test_without_a_time_limit(tmp_path: Path) -> None:
+    """Groups need one, and the command line may give it to others."""
+    text = FILE.replace("Seen-v0", "Endless-v0").replace("episode_steps: 8\n", "")
+    task = register_task(write(tmp_path, text))
+    assert resolve(task, "mlp_ppo", ["env.max_episode_steps=5"])[0].max_episode_steps == 5
+    with pytest.raises(TaskFileError, match=r"agents: gr00t_grpo needs a time limit.*set episode_steps"):
+        resolve(task, "gr00t_grpo")
+
+
+def test_a_file_that_lost_a_field(tmp_path: Path) -> None:
+    register_task(write(tmp_path))
+    task = register_task(write(tmp_path, FILE.replace("success: {info: is_success}\n", "")))
+    cfg = resolve(task, "mlp_ppo")[0]
+    assert (cfg.success_key, cfg.terminate_on_success) == (None, False)
+
+
 def test_a_file_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GR00T_RL_TASKS", "")
     assert without_task_file(["--task_config", str(write(tmp_path)), "--agent", "mlp_ppo"]) == [
@@ -129,6 +159,8 @@ def test_what_the_environment_does_not_have(tmp_path: Path, old: str, new: str, 
     ("old", "new", "message"),
     [
         ("observation: pixels.front", "view: pixels.front", r"line 6, cameras\.front\.view: .*Fields: observation"),
+        ("id: Toy", "id: FetchReach-v4", r"line 2, id: there is an environment 'FetchReach-v4' already"),
+        ("kwargs: {goal: 4}", "kwargs: {render_mode: human}", r"line 3, kwargs: render_mode is none of"),
         ("{info: is_success}", "{}", r"line 14, success: expected one of info, reward, termination; got none"),
         ("{info: is_success}", "{info: a, reward: 1}", r"line 14, success: .* got info, reward"),
         ("rewards: success", "rewards: sparse", r"line 15, rewards: input should be 'keep' or 'success'"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gr00t_rl_ext.cli import new_task
 from gr00t_rl_ext.tasks.files.draft import to_edit
-from gr00t_rl_ext.tasks.files.gymnasium_draft import gymnasium_draft
+from gr00t_rl_ext.tasks.files.gymnasium_draft import _name, _text, gymnasium_draft
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import register_task
 from gr00t_rl_ext.tasks.gymnasium.resolution import resolve
@@ -67,3 +68,28 @@ def test_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert new_task.main(["--base", "gym:gymnasium_toys:Sen-v0", "--out", str(tmp_path / "b.yaml")]) == 2
     assert "--base: The module 'gymnasium_toys' registers no environment 'Sen-v0'" in capsys.readouterr().err
     assert not (tmp_path / "b.yaml").exists()
+
+
+def test_pictures_alone_and_choices(tmp_path: Path) -> None:
+    text = gymnasium_draft("gym:gymnasium_toys:Screen-v0", 32)
+    assert "  entry_class: {observation: class}" in text
+    assert "    elapsed_time: {key: elapsed_time}  # it observes pictures only" in text
+    assert "agents: [mlp_ppo]" in text
+    edited = text.replace("instruction: EDIT ME", "instruction: look").replace(
+        "success: EDIT ME", "success: {reward: 1}"
+    )
+    cfg = resolve(register_task(written(tmp_path, edited)), "mlp_ppo")[0]
+    assert cfg.observed_pictures == {"entry_class": "class"}
+
+
+def test_names_and_texts_that_yaml_knows_otherwise() -> None:
+    names = {"agent-pos": "agent_pos", "a/b.c": "a_b_c", "yes": "entry_yes", "2d": "entry_2d", "ok": "ok"}
+    assert {name: _name(name) for name in names} == names
+    for text in ("agent-pos", "yes", "pixels.front", "a: b", "1", "it's"):
+        assert yaml.safe_load(f"{{key: {_text(text)}}}") == {"key": text}
+
+
+def test_an_environment_that_cannot_be_stepped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--base", "gym:gymnasium_toys:Broken-v0", "--out", str(tmp_path / "a.yaml")]
+    assert new_task.main(command) == 2
+    assert "gym:gymnasium_toys:Broken-v0 cannot be tried: ArithmeticError: the toy is broken" in capsys.readouterr().err

@@ -126,3 +126,8 @@ def test_the_schema_for_editors_is_that_of_the_code() -> None:
     """``python -m gr00t_rl_ext.tasks.files`` writes it."""
     shipped = json.loads((Path(files.__file__).parent / "schema.json").read_text())
     assert shipped == SCHEMA.json_schema()
+
+
+def test_the_schema_for_editors_takes_what_is_read() -> None:
+    properties = SCHEMA.json_schema()["$defs"]["TaskFile"]["properties"]
+    assert {"type": "string"} in properties["success"]["anyOf"]

@@ -168,6 +168,12 @@ class GymnasiumEnvCfg(_Cfg):
         return {name: camera.observation for name, camera in self.cameras.items() if camera.observation is not None}
 
     @property
+    def read_entries(self) -> set[str]:
+        """Entries of the observation that terms read."""
+        columns = [term for terms in self.groups.values() for term in terms.values()]
+        return {part.key for term in columns for part in (term, term.minus) if part is not None}
+
+    @property
     def success_told_by(self) -> str:
         """In words."""
         if self.success_reward is not None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -17,6 +17,10 @@ OBSERVATION = "observation"
 """Name of the entry of an observation that is no dictionary."""
 
 
+SMALLEST = 8
+"""Height and width of the smallest picture [pixels]: less is a board or a grid."""
+
+
 class Entries:
     """What an observation consists of. Entries of dictionaries in dictionaries have names with dots, such as
     ``pixels.front``.
@@ -24,7 +28,8 @@ class Entries:
     Args:
         space: The observation space.
         env_id: Of the environment, for messages.
-        pictures: Entries that cameras read. They are no columns, nor are other pictures of a dictionary.
+        pictures: Entries that cameras read, which are no columns.
+        read: Entries that terms read. Other pictures of a dictionary are no columns either.
 
     Raises:
         TaskError: An entry has no fixed number of columns, or there is no such picture.
@@ -33,7 +38,7 @@ class Entries:
     columns: dict[str, range]
     """Entry -> its columns in the flattened observation."""
 
-    def __init__(self, space: gym.Space, env_id: str, pictures: Sequence[str] = ()) -> None:
+    def __init__(self, space: gym.Space, env_id: str, pictures: Sequence[str] = (), read: Collection[str] = ()) -> None:
         found: dict[tuple[str, ...], gym.Space] = dict(_leaves(space, ()))
         named = {_name(path): path for path in found}
         for name in pictures:
@@ -52,7 +57,7 @@ class Entries:
         self._vectors, self.columns, start = [], {}, 0
         for name, path in named.items():
             part = found[path]
-            if name in pictures or (path and is_picture(part)):
+            if name in pictures or (path and is_picture(part) and name not in read):
                 continue
             if not part.is_np_flattenable:
                 raise TaskError(
@@ -99,8 +104,10 @@ def _name(path: Sequence[str]) -> str:
 
 
 def is_picture(space: gym.Space) -> bool:
-    """Whether an entry is an image of bytes."""
-    return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+    """Whether an entry is an image of bytes, (height, width, channels) of grey, RGB or RGBA."""
+    if not isinstance(space, gym.spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
+        return False
+    return space.shape[2] in (1, 3, 4) and min(space.shape[:2]) >= SMALLEST
 
 
 def _listed(found: dict[tuple[str, ...], gym.Space]) -> str:

@@ -75,8 +75,9 @@ class EnvBlock:
             self._envs[env_id] = make_env(self._cfg)
         self._one = self._envs[self._env_ids[0]]
         self._max_length = time_limit(self._cfg)
-        pictures = self._cfg.observed_pictures.values() if self._cfg.rgb else ()
-        self._entries = Entries(self._one.observation_space, self._cfg.env_id, tuple(dict.fromkeys(pictures)))
+        # the same columns, whether images are looked at or not
+        pictures = tuple(dict.fromkeys(self._cfg.observed_pictures.values()))
+        self._entries = Entries(self._one.observation_space, self._cfg.env_id, pictures, self._cfg.read_entries)
         self._actions = _action_reader(self._one.action_space)
 
     def facts(self) -> TaskFacts:

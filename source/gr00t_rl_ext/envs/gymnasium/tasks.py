@@ -51,9 +51,12 @@ def task_cfg(task: str, **settings: Any) -> GymnasiumEnvCfg:
 
 def env_settings(name: str) -> dict[str, Any]:
     """Settings of a task, by its environment's id or by a name of :data:`DEFINED`; empty for other environments."""
-    if name in DEFINED:
-        return dict(DEFINED[name])
-    fetch = _FETCH.fullmatch(name)
+    return dict(DEFINED[name]) if name in DEFINED else known_settings(name)
+
+
+def known_settings(env_id: str) -> dict[str, Any]:
+    """Settings of an environment that this package knows; empty for others."""
+    fetch = _FETCH.fullmatch(env_id)
     return fetch_settings(fetch[1], dense=bool(fetch[2])) if fetch else {}
 
 

@@ -288,6 +288,8 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
 
     def load_state(self, state: dict[str, Any]) -> str | None:
         """Go on from :meth:`state`. Returns None, or why that cannot be; then new episodes have begun everywhere."""
+        if self.cfg.rgb and self.cfg.observed_pictures:
+            return "cameras read the observation, which a checkpoint does not hold"
         recorded = state["task"], len(state["states"]), tuple(state["flat"].shape)
         here = self.cfg.env_id, self.num_envs, self._fleet["flat"].shape
         if recorded != here:

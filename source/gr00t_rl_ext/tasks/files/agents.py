@@ -9,18 +9,19 @@ import math
 from typing import Any
 
 from isaaclab.envs import DirectRLEnvCfg
+from rsl_rl.utils import resolve_callable
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
-from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec, time_limit
+from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.options import validate
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
 from gr00t_rl_ext.tasks.files.gymnasium_task import PRIVILEGED, gymnasium_settings
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import GymnasiumTaskFile
-from gr00t_rl_ext.tasks.gymnasium.agents import any_cfg
+from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, GymnasiumTaskFile
+from gr00t_rl_ext.tasks.gymnasium import family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, set_values
 from gr00t_rl_ext.tasks.registration import SMALL, recipe_class
 
@@ -44,11 +45,10 @@ def agent_cfg(source: Source, name: str) -> Any:
     """
     plain, task = name.removesuffix(SMALL), source.task
     of_gymnasium = isinstance(task, GymnasiumTaskFile)
-    base_groups, decisions = _gymnasium_facts(source) if of_gymnasium else _facts(source)
-    if of_gymnasium and plain != name:
-        cfg = getattr(any_cfg, recipe_class(name))()
-    else:
-        cfg = getattr(recipes, recipe_class(plain))()
+    base_groups, steps = _gymnasium_facts(source) if of_gymnasium else _facts(source)
+    # recipes of the base come first, which are for its kind of actions
+    known = family_of(task.base.removeprefix(GYMNASIUM)).agents if of_gymnasium else {}
+    cfg = resolve_callable(known[name])() if name in known else getattr(recipes, recipe_class(plain))()
     cfg.experiment_name = f"{name}_{task.task_id.lower().replace('-', '_')}"
     if plain.startswith("gr00t"):
         cfg.obs_groups = {"actor": [RGB, STATE]}
@@ -59,13 +59,17 @@ def agent_cfg(source: Source, name: str) -> Any:
         groups = [STATE, *base_groups] if of_gymnasium else base_groups or [STATE]
         cfg.obs_groups = {"actor": groups, "critic": list(groups)}
     if plain.endswith("grpo"):
-        cfg.num_steps_per_env = decisions
+        if steps is None:
+            raise source.error(
+                ("agents",), f"{name} needs a time limit, which the environment has not: set episode_steps"
+            )
+        cfg.num_steps_per_env = _decisions(steps, task.chunk_length)
     if of_gymnasium:
         # these clip actions to their own range
         cfg.clip_actions = None
     elif plain != name:
         cfg.algorithm = Gr00tPpoAlgorithmCfg(**_SMALL_ALGORITHMS[plain], num_mini_batches=8)
-        cfg.num_steps_per_env = max(8, decisions // 2)
+        cfg.num_steps_per_env = max(8, _decisions(steps, task.chunk_length) // 2)
         cfg.max_iterations, cfg.save_interval = 60, 10
     given = task.overrides.get(name, {})
     try:
@@ -85,9 +89,9 @@ def _paths(values: Any, path: str = "") -> list[tuple[str, Any]]:
     return [found for name, value in values.items() for found in _paths(value, f"{path}.{name}" if path else name)]
 
 
-def _facts(source: Source) -> tuple[list[str], int]:
-    """Observation groups of vectors of the base task, which hold what only the simulator knows, and decisions per
-    episode."""
+def _facts(source: Source) -> tuple[list[str], float]:
+    """Observation groups of vectors of the base task, which hold what only the simulator knows, and control steps of
+    an episode."""
     cfg = environment_cfg(source)
     steps = cfg.episode_length_s / (by_default(cfg.sim).dt * by_default(cfg.decimation))
     if isinstance(cfg, DirectRLEnvCfg):
@@ -95,18 +99,17 @@ def _facts(source: Source) -> tuple[list[str], int]:
         concatenated = isinstance(by_default(cfg.observation_space), int)
     else:
         concatenated = getattr(vars(cfg.observations).get("policy"), "concatenate_terms", False)
-    return ["policy"] if concatenated else [], _decisions(steps, source.task.chunk_length)
+    return ["policy"] if concatenated else [], steps
 
 
-def _gymnasium_facts(source: Source) -> tuple[list[str], int]:
-    """The same of a task that is made from an environment of Gymnasium."""
+def _gymnasium_facts(source: Source) -> tuple[list[str], int | None]:
+    """The same of a task that is made from an environment of Gymnasium; None: it has no time limit."""
     cfg = GymnasiumEnvCfg(**gymnasium_settings(source))
     try:
-        load_spec(cfg.env_id)
-        steps = time_limit(cfg)
+        limit = load_spec(cfg.env_id).max_episode_steps
     except TaskError as error:
         raise source.error(("base",), str(error)) from error
-    return [PRIVILEGED] if PRIVILEGED in cfg.groups else [], _decisions(steps, source.task.chunk_length)
+    return [PRIVILEGED] if PRIVILEGED in cfg.groups else [], cfg.max_episode_steps or limit
 
 
 def _decisions(steps: float, chunk_length: int | None) -> int:

@@ -47,6 +47,8 @@ def base_cfg(base: str) -> Any:
     # it prints where the config comes from
     with contextlib.redirect_stdout(io.StringIO()):
         cfg = load_cfg_from_registry(base, "env_cfg_entry_point")
+    if isinstance(cfg, PresetCfg):
+        raise UnknownBaseError(f"the config of {base!r} is a choice of presets, which a file cannot add to")
     parts = ("scene",) if isinstance(cfg, DirectRLEnvCfg) else ("observations", "terminations", "rewards", "scene")
     if missing := [name for name in parts if not hasattr(cfg, name)]:
         raise UnknownBaseError(

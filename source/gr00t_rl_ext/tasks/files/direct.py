@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from rsl_rl.utils import resolve_callable
 
 from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.terms import control_steps, count_on, function, params
+from gr00t_rl_ext.tasks.files.terms import check_hold, control_steps, count_on, function, params
 
 RGB, STATE = "rgb", "state"
 """Observation groups that a file adds. Those of the base task stay."""
@@ -61,11 +62,9 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
     Raises:
         TaskFileError: It names something that does not exist.
     """
-    base: Any = resolve_callable(gym.spec(source.task.base).entry_point)
-    success = success_of(source, cfg)
+    base, success = base_class(source), success_of(source, cfg)
     terms = state_terms(source, cfg)
     cameras = tuple(source.task.cameras)
-    hold = max(1, control_steps(cfg, source.task.success.hold_s))
     rewards_success = source.task.rewards == "success"
 
     class TaskFileBase(base):  # type: ignore[misc]
@@ -76,6 +75,7 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
             for term in (*terms.values(), *([] if success is None else [success])):
                 term.find_entities(source, self.scene)
             self.success = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+            self._least_steps = control_steps(source.task.success.hold_s, self.step_dt)
             self._held_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
 
         @property
@@ -91,7 +91,7 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
             camera = getattr(self.cfg.scene, cameras[0])
             rgb = gym.spaces.Box(0, 255, (camera.height, camera.width, 3 * len(cameras)), dtype=np.uint8)
             # widths of the state are known where it is observed
-            self.single_observation_space = gym.spaces.Dict({RGB: rgb, **spaces})
+            self.single_observation_space = gym.spaces.Dict({**spaces, RGB: rgb})
             self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, self.num_envs)
 
         def _get_observations(self) -> dict[str, torch.Tensor]:
@@ -100,14 +100,14 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
             images = [self.scene[name].data.output["rgb"].torch[..., :3] for name in cameras]
             # cameras write their next images into the same buffers
             rgb = torch.cat(images, dim=-1) if len(images) > 1 else images[0].clone()
-            return {RGB: rgb, STATE: torch.cat(list(self._state().values()), dim=1), **given}
+            return {**given, RGB: rgb, STATE: torch.cat(list(self._state().values()), dim=1)}
 
         def _state(self) -> dict[str, torch.Tensor]:
             state = {}
             for name, term in terms.items():
                 try:
                     value = term.func(self, **term.arguments)
-                except ValueError as error:
+                except (ValueError, TypeError) as error:
                     raise source.error(term.place, str(error)) from error
                 if value.ndim != 2 or len(value) != self.num_envs:
                     shape = tuple(value.shape)
@@ -126,7 +126,7 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
                 shape = tuple(true.shape)
                 raise source.error(success.place, f"it gives values of shape {shape}; expected ({self.num_envs},)")
             self._held_steps = count_on(self._held_steps, true)
-            self.success = self._held_steps >= hold
+            self.success = self._held_steps >= self._least_steps
             return terminated | self.success, time_outs
 
         def _reset_idx(self, env_ids: Any) -> None:
@@ -163,6 +163,21 @@ class _Function:
                 raise source.error((*self.place, "params", name), f"{error}") from error
 
 
+def base_class(source: Source) -> type:
+    """The class of the base task.
+
+    Raises:
+        TaskFileError: It has action chunks already, or is the task of another file.
+    """
+    entry_point = gym.spec(source.task.base).entry_point
+    # that of a file is made by a function
+    found: Any = resolve_callable(entry_point) if isinstance(entry_point, str) else entry_point
+    if not inspect.isclass(found) or issubclass(found, ChunkedDirectRLEnv):
+        text = f"{source.task.base!r} is a task for GR00T already; expected a direct task of Isaac Lab"
+        raise source.error(("base",), text)
+    return found
+
+
 def success_of(source: Source, cfg: Any) -> _Function | None:
     """What tells success; None: to survive is success.
 
@@ -172,7 +187,8 @@ def success_of(source: Source, cfg: Any) -> _Function | None:
     success, place = source.task.success, ("success",)
     if success.func is not None:
         func = function(source, cfg, (*place, "func"), success.func)
-        return _Function(place, func, params(source, cfg, place, success.params))
+        check_hold(source, cfg)
+        return _checked(source, _Function(place, func, params(source, cfg, place, success.params)))
     if success.term != SURVIVED:
         raise source.error(
             place,
@@ -200,5 +216,16 @@ def state_terms(source: Source, cfg: Any) -> dict[str, _Function]:
             of_term = (*place, name)
             own = columns if term.func == columns.__name__ else None
             func = own or function(source, cfg, (*of_term, "func"), term.func)
-            found[name] = _Function(of_term, func, params(source, cfg, of_term, term.params))
+            found[name] = _checked(source, _Function(of_term, func, params(source, cfg, of_term, term.params)))
     return found
+
+
+def _checked(source: Source, term: _Function) -> _Function:
+    """A term whose function takes its arguments."""
+    if inspect.isclass(term.func):
+        raise source.error(term.place, f"{term.func.__name__} is a class; direct tasks take plain functions")
+    try:
+        inspect.signature(term.func).bind(None, **term.arguments)
+    except TypeError as error:
+        raise source.error((*term.place, "params"), f"{error}") from error
+    return term

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +28,7 @@ from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default
 from gr00t_rl_ext.tasks.files.direct import RGB, STATE
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 from gr00t_rl_ext.tasks.files.schema import Camera, Pose
-from gr00t_rl_ext.tasks.files.terms import Held, control_steps, function, params
+from gr00t_rl_ext.tasks.files.terms import Held, check_hold, function, params
 
 APERTURE = 20.955
 """Horizontal aperture of the cameras [mm]."""
@@ -65,6 +66,8 @@ def _complete(cfg: Any, source: Source) -> None:
         cfg.episode_length_s = task.episode_length_s
     if isinstance(cfg, DirectRLEnvCfg) and not isinstance(task.rewards, str):
         raise source.error(("rewards",), "a direct task has no terms of the reward; expected keep or success")
+    if not isinstance(cfg, DirectRLEnvCfg) and task.state_buffers is not None:
+        raise source.error(("state_buffers",), "it is for direct tasks; terms of managers declare their own")
     for name, camera in task.cameras.items():
         _require_free(source, cfg.scene, ("cameras", name))
         setattr(cfg.scene, name, camera_cfg(source, cfg, name, camera))
@@ -73,6 +76,7 @@ def _complete(cfg: Any, source: Source) -> None:
     cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
     if isinstance(cfg, DirectRLEnvCfg):
         # the rest is the environment's, see ``direct``; what it names is checked now
+        direct.base_class(source)
         direct.success_of(source, cfg)
         direct.state_terms(source, cfg)
         return
@@ -206,9 +210,7 @@ def _success(source: Source, cfg: Any) -> Any:
     success, place = source.task.success, ("success",)
     if success.func is not None:
         func = function(source, cfg, (*place, "func"), success.func)
-        return _held(
-            cfg, TerminationTermCfg(func=func, params=params(source, cfg, place, success.params)), success.hold_s
-        )
+        return _held(source, cfg, TerminationTermCfg(func=func, params=params(source, cfg, place, success.params)))
     known = _terms(cfg.terminations, TerminationTermCfg)
     if success.term not in known:
         raise source.error(
@@ -222,15 +224,20 @@ def _success(source: Source, cfg: Any) -> Any:
     if success.term != "success":
         # one and the same end of an episode
         setattr(cfg.terminations, success.term, None)
-    if success.hold_s and not isinstance(term, TerminationTermCfg):
-        raise source.error((*place, "hold_s"), f"{success.term!r} is a choice of presets; name its function instead")
-    return _held(cfg, term, success.hold_s)
+    return _held(source, cfg, term)
 
 
-def _held(cfg: Any, term: Any, seconds: float) -> Any:
-    """A termination that must be true for some time."""
-    steps = control_steps(cfg, seconds)
-    return term if steps <= 1 else TerminationTermCfg(func=Held, params={"term": term, "steps": steps})
+def _held(source: Source, cfg: Any, term: Any) -> Any:
+    """The success, where it must be true for some time."""
+    seconds, place = source.task.success.hold_s, ("success", "hold_s")
+    if not seconds:
+        return term
+    check_hold(source, cfg)
+    if not isinstance(term, TerminationTermCfg):
+        raise source.error(place, "the base task's success is a choice of presets; name its function instead (func)")
+    if inspect.isclass(term.func):
+        raise source.error(place, f"{term.func.__name__} keeps values of its own; hold_s is for plain functions")
+    return TerminationTermCfg(func=Held, params={"term": term, "seconds": seconds})
 
 
 def _rewards(source: Source, cfg: Any) -> Any:

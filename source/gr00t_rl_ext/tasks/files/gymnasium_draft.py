@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import keyword
+import re
 from typing import Any
 
 import gymnasium as gym
+import yaml
 
-from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.configs import ELAPSED_TIME, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.entries import Entries, is_picture, leaves
 from gr00t_rl_ext.envs.gymnasium.registry import SUCCESS_KEYS, load_spec, make_env
 from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, TO_EDIT
@@ -32,8 +36,8 @@ def gymnasium_draft(base: str, image_size: int) -> str:
         env.reset(seed=0)
         env.action_space.seed(0)
         _, reward, _, _, info = env.step(env.action_space.sample())
-        entries = Entries(env.observation_space, env_id)
         pictures = [name for name, space in leaves(env.observation_space) if is_picture(space)]
+        entries = Entries(env.observation_space, env_id, pictures)
         cameras = _model_cameras(env)
         renders, action = env.metadata.get("render_modes", []), env.action_space
     lines = [
@@ -48,7 +52,7 @@ def gymnasium_draft(base: str, image_size: int) -> str:
         "",
         "# What the policy sees: {observation: ENTRY}, {model_camera: NAME}, or {} for what the environment renders.",
         "cameras:",
-        *([f"  {name.replace('.', '_')}: {{observation: {name}}}" for name in pictures] or ["  view: {}"]),
+        *([f"  {_name(name)}: {{observation: {_text(name)}}}" for name in pictures] or ["  view: {}"]),
         f"image_size: [{image_size}, {image_size}]",
         *([f"# cameras of the model: {', '.join(cameras)}"] if cameras else []),
     ]
@@ -59,15 +63,12 @@ def gymnasium_draft(base: str, image_size: int) -> str:
         "# What the policy knows of the robot. start and stop choose columns; scale changes units.",
         "state:",
         "  terms:",
-        *(
-            f"    {name.replace('.', '_')}: {{key: {name}}}  # {len(own)} numbers"
-            for name, own in entries.columns.items()
-        ),
+        *_terms(entries),
         "# What critics and MLPs know besides: privileged: {terms: {...}}.",
         "",
         "# When it is solved: {info: ENTRY}, {reward: LEAST} or {termination: true}.",
         *_success(info),
-        f"# after one step: reward {reward!r}, info {', '.join(map(str, info)) or 'empty'}",
+        f"# after one step: reward {_line(reward)}, info {_line(', '.join(map(str, info))) or 'empty'}",
         "",
         "# keep; success: 1 for it and nothing else.",
         "rewards: keep",
@@ -77,9 +78,9 @@ def gymnasium_draft(base: str, image_size: int) -> str:
         "# Control steps that are executed per decision.",
         "chunk_length: 8",
         "num_envs: 16",
-        f"# actions: {action}",
+        f"# actions: {_line(action)}",
         "",
-        "agents: [gr00t_ppo, gr00t_ppo_small, gr00t_flow_ppo, gr00t_flow_ppo_small, mlp_ppo]",
+        *_agents(action),
     ]
     return "\n".join(lines) + "\n"
 
@@ -88,7 +89,7 @@ def _success(info: dict[str, Any]) -> list[str]:
     """The line of the success, by what a step told."""
     known = next((name for name in SUCCESS_KEYS if name in info), None)
     likely = known or next((name for name in info if "succ" in str(name).lower()), None)
-    return [f"success: {{info: {likely}}}" if likely else f"success: {TO_EDIT}"]
+    return [f"success: {{info: {_text(str(likely))}}}" if likely else f"success: {TO_EDIT}"]
 
 
 def _model_cameras(env: gym.Env) -> list[str]:
@@ -97,3 +98,32 @@ def _model_cameras(env: gym.Env) -> list[str]:
     if not hasattr(model, "ncam"):
         return []
     return [name for index in range(model.ncam) if (name := model.camera(index).name)]
+
+
+def _terms(entries: Entries) -> list[str]:
+    if not entries.columns:
+        return [f"    {ELAPSED_TIME}: {{key: {ELAPSED_TIME}}}  # it observes pictures only; 1 number, of the time"]
+    return [f"    {_name(name)}: {{key: {_text(name)}}}  # {len(own)} numbers" for name, own in entries.columns.items()]
+
+
+def _agents(action: gym.Space) -> list[str]:
+    if isinstance(action, gym.spaces.Box):
+        return ["agents: [gr00t_ppo, gr00t_ppo_small, gr00t_flow_ppo, gr00t_flow_ppo_small, mlp_ppo]"]
+    return ["# actions are choices: the agents over GR00T of task files are for numbers", "agents: [mlp_ppo]"]
+
+
+def _name(entry: str) -> str:
+    """An entry as a field's name."""
+    name = re.sub(r"\W", "_", entry)
+    is_name = name.isidentifier() and not keyword.iskeyword(name) and isinstance(yaml.safe_load(name), str)
+    return name if is_name else f"entry_{name}"
+
+
+def _text(value: str) -> str:
+    """A text as YAML has it, in one line."""
+    return value if re.fullmatch(r"[A-Za-z_][\w.]*", value) and yaml.safe_load(value) == value else json.dumps(value)
+
+
+def _line(value: object) -> str:
+    """Something as a comment has it."""
+    return " ".join(str(value).split())

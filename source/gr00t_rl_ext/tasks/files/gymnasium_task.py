@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gr00t_rl_ext.envs.gymnasium.configs import STANDARD_CAMERAS, GymnasiumEnvCfg, TermCfg
-from gr00t_rl_ext.envs.gymnasium.tasks import env_settings
+from gr00t_rl_ext.envs.gymnasium.tasks import known_settings
 from gr00t_rl_ext.tasks.files.reading import Source
 from gr00t_rl_ext.tasks.files.schema import GYMNASIUM
 
@@ -28,7 +28,7 @@ def gymnasium_settings(source: Source) -> dict[str, Any]:
     """
     task = source.task
     env_id = task.base.removeprefix(GYMNASIUM)
-    settings: dict[str, Any] = env_settings(env_id) | {
+    settings: dict[str, Any] = known_settings(env_id) | {
         "env_id": env_id,
         "task_file": str(source.path),
         "env_kwargs": task.kwargs,

@@ -26,9 +26,9 @@ _SUBJECTS: _Table = (
 
 _ERRORS: _Table = (
     (r"`groups\.(\w+)\.(\w+)`", ("{0}", "terms", "{1}")),
-    (r"`cameras\.(\w+)\.", ("cameras", "{0}")),
-    (r"[cC]amera", ("cameras",)),
     (r"`env_kwargs`", ("kwargs",)),
+    (r"`cameras\.(\w+)\.", ("cameras", "{0}")),
+    (r"[cC]amera|^The entry .* of the observation", ("cameras",)),
     (r"success", ("success",)),
     (r"`action_terms`", ("actions",)),
     ("", ("base",)),

@@ -41,13 +41,10 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
         return environment_cfg(source)
 
-    def recipe(**fields: Any) -> Any:
+    def recipe() -> Any:
         from gr00t_rl_ext.tasks.files.agents import agent_cfg
 
-        cfg = agent_cfg(source, agent)
-        for field, value in fields.items():
-            setattr(cfg, field, value)
-        return cfg
+        return agent_cfg(source, agent)
 
     def make(cfg: Any, **arguments: Any) -> Any:
         from isaaclab.envs import DirectRLEnvCfg

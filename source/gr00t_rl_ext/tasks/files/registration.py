@@ -84,6 +84,8 @@ def _define(source: Source, entries: dict[str, str]) -> str:
     from gr00t_rl_ext.tasks.files.gymnasium_task import gymnasium_settings
 
     task_id = source.task.task_id
+    if task_id in gym.registry or tasks.known_settings(task_id):
+        raise source.error(("id",), f"there is an environment {task_id!r} already; give the task an id of its own")
     tasks.DEFINED[task_id] = gymnasium_settings(source)
     gymnasium.DEFINED[task_id] = gymnasium.Family(re.escape(task_id), entries, source.task.num_envs)
     return tasks.PREFIX + task_id

@@ -234,7 +234,7 @@ class TaskFile(_AnyTask):
     """Tensors of a direct task, (num_envs, ...), that later control steps depend on, beside the scene's state. None:
     not known, so that it has no groups (GRPO)."""
 
-    @field_validator("success", mode="before")
+    @field_validator("success", mode="before", json_schema_input_type=str | Success)
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"term": value} if isinstance(value, str) else value
@@ -312,6 +312,15 @@ class GymnasiumTaskFile(_AnyTask):
 
     def _base_name(self) -> str:
         return re.split(r"[:/]", self.base)[-1]
+
+    @field_validator("kwargs")
+    @classmethod
+    def _are_not_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        ours = {"render_mode": "it is chosen by what the agent sees", "max_episode_steps": "it is episode_steps here"}
+        for name, reason in ours.items():
+            if name in value:
+                raise ValueError(f"{name} is none of the environment's own arguments: {reason}")
+        return value
 
 
 def kind_of(content: Mapping[Any, Any]) -> type[TaskFile] | type[GymnasiumTaskFile]:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from isaaclab.managers import ManagerTermBase, SceneEntityCfg, TerminationTermCfg
 
-from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 
 
@@ -22,7 +21,7 @@ class Held(ManagerTermBase):
     """A termination that is true where another one was for some control steps without a break.
 
     Args:
-        cfg: Its config. ``params`` has the other one, ``term``, and ``steps``.
+        cfg: Its config. ``params`` has the other one, ``term``, a function, and ``seconds``.
         env: The environment.
     """
 
@@ -31,16 +30,17 @@ class Held(ManagerTermBase):
     def __init__(self, cfg: TerminationTermCfg, env: Any) -> None:
         super().__init__(cfg, env)
         self._steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
+        self._least = control_steps(cfg.params["seconds"], env.step_dt)
 
     def reset(self, env_ids: Sequence[int] | slice | None = None) -> None:
         """Forget the steps of environments."""
         self._steps[slice(None) if env_ids is None else env_ids] = 0
 
-    def __call__(self, env: Any, term: TerminationTermCfg, steps: int) -> torch.Tensor:
+    def __call__(self, env: Any, term: TerminationTermCfg, seconds: float) -> torch.Tensor:
         """Booleans of shape (num_envs,)."""
         func: Any = term.func
         self._steps = count_on(self._steps, func(env, **term.params))
-        return self._steps >= steps
+        return self._steps >= self._least
 
 
 def count_on(steps: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -48,9 +48,20 @@ def count_on(steps: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     return torch.where(true.bool(), steps + 1, 0)
 
 
-def control_steps(cfg: Any, seconds: float) -> int:
-    """Least number of control steps of a task that last some time."""
-    return math.ceil(seconds / (by_default(cfg.sim).dt * by_default(cfg.decimation)) - 1e-6)
+def control_steps(seconds: float, step_dt: float) -> int:
+    """Least number of control steps that last some time, at least one."""
+    return max(1, math.ceil(seconds / step_dt - 1e-6))
+
+
+def check_hold(source: Source, cfg: Any) -> None:
+    """Check that a success can be true for as long as it must.
+
+    Raises:
+        TaskFileError: It must be for longer than an episode.
+    """
+    if (seconds := source.task.success.hold_s) > cfg.episode_length_s:
+        text = f"{seconds:g} s are more than an episode, {cfg.episode_length_s:g} s: it would never be solved"
+        raise source.error(("success", "hold_s"), text)
 
 
 def function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any:
@@ -59,8 +70,10 @@ def function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any
     if module:
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise source.error(place, f"{name!r} cannot be imported: {error}") from error
+        except Exception as error:
+            # whatever a module of the user raises
+            text = f"{name!r} cannot be imported ({type(error).__name__}: {error})"
+            raise source.error(place, text) from error
     known = list(_mdp_modules(cfg))
     for mdp in known:
         if (found := getattr(mdp, name, None)) is not None:

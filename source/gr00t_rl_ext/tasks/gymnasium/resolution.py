@@ -15,7 +15,7 @@ from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, env_id_of, task_cfg
 from gr00t_rl_ext.tasks.compatibility import check_agent
-from gr00t_rl_ext.tasks.gymnasium import EXAMPLES, family_of
+from gr00t_rl_ext.tasks.gymnasium import DEFINED, EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT, SMALL
 from gr00t_rl_ext.tasks.settings import check_runner
@@ -63,7 +63,8 @@ def resolve(
     from rsl_rl.utils import resolve_callable
 
     agent_class: Any = resolve_callable(family.agents[agent])
-    agent_cfg = agent_class(experiment_name=experiment)
+    # a file's recipes have their names
+    agent_cfg = agent_class() if env_id in DEFINED else agent_class(experiment_name=experiment)
     env_cfg = task_cfg(task, num_envs=family.num_envs)
     check_override_paths(overrides, env_cfg, agent_cfg)
     # a list chooses cameras, which other overrides may change
