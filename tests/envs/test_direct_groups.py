@@ -98,7 +98,7 @@ def test_what_a_task_must_declare(fresh: Any, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         patch.setattr(type(fresh), "state_buffers", None)
         with pytest.raises(
-            ValueError, match=r"CartpoleCameraEnv does not declare .*`state_buffers = \(\)` if there is"
+            ValueError, match=r"CartpoleCameraEnv does not declare .*`state_buffers: \[\]`\) if there is"
         ):
             fresh.configure_groups(2)
     for names, message in ((("cfg",), "names `cfg`, which is no tensor"), (("_pole_dof_idx",), r"of shape \(1,\)")):

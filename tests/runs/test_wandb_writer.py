@@ -16,11 +16,13 @@ from gr00t_rl_ext.imitation.video import write_video
 def test_a_video_is_uploaded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     from gr00t_rl_ext.runs.wandb_writer import WandbWriter
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staged"))
+    # it reads the environment once in a process, where another test may have used it
+    wandb.teardown()
     run = tmp_path / "run"
     (run / "videos").mkdir(parents=True)
     write_video(run / "videos" / "iteration_0.mp4", np.zeros((4, 32, 32, 3), np.uint8), 10)
