@@ -57,15 +57,16 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{str(arguments.out)!r} is there already. Choose another name, or give --overwrite.")
     from gr00t_rl_ext.tasks.files.draft import draft, numbers, to_edit
 
+    found = {}
     if is_gymnasium(arguments.base):
         text = _of_gymnasium(arguments.base, arguments.image_size)
-        write_whole(arguments.out, text)
     else:
         prepare_assets(arguments.base, arguments.assets)
         scene = _scene(arguments.base, arguments.device or default_device())
-        text = draft(scene, arguments.image_size)
-        write_whole(arguments.out, text)
-        print(f"{arguments.base}: " + ", ".join(f"{count} {name}" for name, count in numbers(scene).items()))
+        text, found = draft(scene, arguments.image_size), numbers(scene)
+    write_whole(arguments.out, text)
+    if found:
+        print(f"{arguments.base}: " + ", ".join(f"{count} {name}" for name, count in found.items()))
     print(f"Wrote {arguments.out}.")
     if fields := to_edit(text):
         print(f"Edit what only you know: {', '.join(fields)} (marked EDIT ME).")

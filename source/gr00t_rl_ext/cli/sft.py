@@ -159,12 +159,13 @@ def _agent(run: SftRun, task: str) -> str:
     import gymnasium as gym
 
     # registers the tasks as well
+    from gr00t_rl_ext.envs.gymnasium.configs import PREFIX
     from gr00t_rl_ext.tasks.gymnasium import family_of
     from gr00t_rl_ext.tasks.registration import SMALL
 
     agent = str(run.dataset.session.get("agent", "gr00t_flow_ppo"))
     if is_gymnasium(task):
-        agents = family_of(task.removeprefix("gym:")).agents
+        agents = family_of(task.removeprefix(PREFIX)).agents
     else:
         agents = gym.spec(task).kwargs if task in gym.registry else {}
     small = f"{agent}{SMALL}"

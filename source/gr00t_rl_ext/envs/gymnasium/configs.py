@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+PREFIX = "gym:"
+"""How the name of a task begins that is a Gymnasium environment."""
+
 IMAGES = "rgb"
 """The observation group with images, uint8 (num_envs, height, width, 3 * cameras)."""
 
@@ -172,6 +175,11 @@ class GymnasiumEnvCfg(_Cfg):
         """Entries of the observation that terms read."""
         columns = [term for terms in self.groups.values() for term in terms.values()]
         return {part.key for term in columns for part in (term, term.minus) if part is not None}
+
+    @property
+    def success_without_info(self) -> bool:
+        """Whether reward or termination tell of success, whatever ``info`` holds."""
+        return self.success_reward is not None or self.success_at_termination
 
     @property
     def success_told_by(self) -> str:

@@ -35,9 +35,6 @@ class TaskFacts:
     max_episode_length: int
     success_key: str | None
 
-    tells_success: bool
-    """Whether success is known, by that key or otherwise."""
-
     wide_seeds: bool
     """Whether resets take seeds of 64 bits; else they get 32."""
 
@@ -91,10 +88,7 @@ class EnvBlock:
             self._pictures = self._make_pictures()
             self._pictures.render(env, observation, np.empty((*cfg.image_size, 3 * len(cfg.cameras)), np.uint8))
         key = success_key(cfg, info)
-        tells = key is not None or cfg.success_reward is not None or cfg.success_at_termination
-        return TaskFacts(
-            self._entries.columns, env.action_space, self._max_length, key, tells, wide_seeds, _step_dt(env)
-        )
+        return TaskFacts(self._entries.columns, env.action_space, self._max_length, key, wide_seeds, _step_dt(env))
 
     def attach(self, layout: tuple[str, np.dtype], seed: int, facts: TaskFacts) -> None:
         """Use this shared memory from now on. With it come the seed and what one worker found out for all."""

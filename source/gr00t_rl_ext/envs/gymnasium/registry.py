@@ -93,7 +93,7 @@ def time_limit(cfg: GymnasiumEnvCfg) -> int:
 def success_key(cfg: GymnasiumEnvCfg, info: Mapping[str, Any]) -> str | None:
     """The entry of ``info``, as a first step gave it, that tells whether the goal is reached; None if there is none, or
     something else tells. A :class:`TaskError` if the config names one that does not exist, or needs one."""
-    if cfg.success_reward is not None or cfg.success_at_termination:
+    if cfg.success_without_info:
         return None
     names = (cfg.success_key,) if cfg.success_key else SUCCESS_KEYS
     found = next((name for name in names if name in info), None)

@@ -11,12 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gr00t_rl_ext.envs.gymnasium.configs import STANDARD_CAMERAS, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.configs import PREFIX, STANDARD_CAMERAS, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.fetch import fetch_settings
 from gr00t_rl_ext.envs.gymnasium.vec_env import GymnasiumVecEnv
-
-PREFIX = "gym:"
-"""How the name of a task begins that is a Gymnasium environment."""
 
 DEFINED: dict[str, Mapping[str, Any]] = {}
 """Further tasks by name: fields of the config, with the ``env_id`` of the environment that they are made from."""
@@ -58,12 +55,6 @@ def known_settings(env_id: str) -> dict[str, Any]:
     """Settings of an environment that this package knows; empty for others."""
     fetch = _FETCH.fullmatch(env_id)
     return fetch_settings(fetch[1], dense=bool(fetch[2])) if fetch else {}
-
-
-def env_id_of(task: str) -> str:
-    """Id of the environment that a task is made from."""
-    name = task.removeprefix(PREFIX)
-    return str(DEFINED.get(name, {}).get("env_id", name))
 
 
 def make(task: str, **settings: Any) -> GymnasiumVecEnv:

@@ -216,12 +216,13 @@ class GymnasiumVecEnv(DecisionEnv, GroupedEnv, VecEnv):
         if self._final_groups and bool(time_outs.any()):
             observed = self._observations(self._final_groups, FINAL)
             final = torch.where(time_outs, observed, torch.zeros_like(observed))
+        tells = self.cfg.success_without_info or arrays.facts.success_key is not None
         return Outcome(
             executed_steps=self._tensor(arrays["executed"]),
             step_rewards=self._tensor(arrays["step_rewards"].astype(np.float32)),
             episode_return=self._tensor(np.where(ended, self._episode_return, 0.0).astype(np.float32)),
             episode_steps=self._tensor(np.where(ended, self._episode_steps, 0)),
-            success=self._tensor(arrays["success"]) if arrays.facts.tells_success else None,
+            success=self._tensor(arrays["success"]) if tells else None,
             time_outs=time_outs,
             dropped=None if dropped is None else self._tensor(dropped),
             final_observations=final,

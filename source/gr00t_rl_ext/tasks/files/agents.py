@@ -12,15 +12,15 @@ from isaaclab.envs import DirectRLEnvCfg
 from rsl_rl.utils import resolve_callable
 
 from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
-from gr00t_rl_ext.envs.gymnasium.configs import GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.configs import PREFIX, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.options import validate
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.files.base import by_default
-from gr00t_rl_ext.tasks.files.environment import RGB, STATE, environment_cfg
-from gr00t_rl_ext.tasks.files.gymnasium_task import PRIVILEGED, gymnasium_settings
+from gr00t_rl_ext.tasks.files.environment import environment_cfg
+from gr00t_rl_ext.tasks.files.gymnasium_task import gymnasium_settings
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, GymnasiumTaskFile
+from gr00t_rl_ext.tasks.files.schema import PRIVILEGED, RGB, STATE, GymnasiumTaskFile
 from gr00t_rl_ext.tasks.gymnasium import family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, set_values
 from gr00t_rl_ext.tasks.registration import SMALL, recipe_class
@@ -47,7 +47,7 @@ def agent_cfg(source: Source, name: str) -> Any:
     of_gymnasium = isinstance(task, GymnasiumTaskFile)
     base_groups, steps = _gymnasium_facts(source) if of_gymnasium else _facts(source)
     # recipes of the base come first, which are for its kind of actions
-    known = family_of(task.base.removeprefix(GYMNASIUM)).agents if of_gymnasium else {}
+    known = family_of(task.base.removeprefix(PREFIX)).agents if of_gymnasium else {}
     cfg = resolve_callable(known[name])() if name in known else getattr(recipes, recipe_class(plain))()
     cfg.experiment_name = f"{name}_{task.task_id.lower().replace('-', '_')}"
     if plain.startswith("gr00t"):

@@ -18,10 +18,8 @@ from rsl_rl.utils import resolve_callable
 
 from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
 from gr00t_rl_ext.tasks.files.reading import Source
+from gr00t_rl_ext.tasks.files.schema import RGB, STATE
 from gr00t_rl_ext.tasks.files.terms import check_hold, control_steps, count_on, function, params
-
-RGB, STATE = "rgb", "state"
-"""Observation groups that a file adds. Those of the base task stay."""
 
 SURVIVED = "survived"
 """Success of a direct task whose episodes succeed where their time runs out."""

@@ -25,9 +25,8 @@ from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
 from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
-from gr00t_rl_ext.tasks.files.direct import RGB, STATE
 from gr00t_rl_ext.tasks.files.reading import Source, similar
-from gr00t_rl_ext.tasks.files.schema import Camera, Pose
+from gr00t_rl_ext.tasks.files.schema import RGB, STATE, Camera, Pose
 from gr00t_rl_ext.tasks.files.terms import Held, check_hold, function, params
 
 APERTURE = 20.955
@@ -59,14 +58,14 @@ def environment_cfg(source: Source) -> Any:
 
 
 def _complete(cfg: Any, source: Source) -> None:
-    task = source.task
+    task, is_direct = source.task, isinstance(cfg, DirectRLEnvCfg)
     make_ready(cfg)
     cfg.scene.num_envs = task.num_envs
     if task.episode_length_s is not None:
         cfg.episode_length_s = task.episode_length_s
-    if isinstance(cfg, DirectRLEnvCfg) and not isinstance(task.rewards, str):
+    if is_direct and not isinstance(task.rewards, str):
         raise source.error(("rewards",), "a direct task has no terms of the reward; expected keep or success")
-    if not isinstance(cfg, DirectRLEnvCfg) and task.state_buffers is not None:
+    if not is_direct and task.state_buffers is not None:
         raise source.error(("state_buffers",), "it is for direct tasks; terms of managers declare their own")
     for name, camera in task.cameras.items():
         _require_free(source, cfg.scene, ("cameras", name))
@@ -74,7 +73,7 @@ def _complete(cfg: Any, source: Source) -> None:
     # without Isaac Sim, `--video` films by a camera of the task
     first = next(iter(task.cameras))
     cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
-    if isinstance(cfg, DirectRLEnvCfg):
+    if is_direct:
         # the rest is the environment's, see ``direct``; what it names is checked now
         direct.base_class(source)
         direct.success_of(source, cfg)

@@ -14,10 +14,10 @@ from typing import Any
 import gymnasium as gym
 import yaml
 
-from gr00t_rl_ext.envs.gymnasium.configs import ELAPSED_TIME, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.configs import ELAPSED_TIME, PREFIX, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.entries import Entries, is_picture, leaves
 from gr00t_rl_ext.envs.gymnasium.registry import SUCCESS_KEYS, load_spec, make_env
-from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, TO_EDIT
+from gr00t_rl_ext.tasks.files.schema import TO_EDIT
 
 
 def gymnasium_draft(base: str, image_size: int) -> str:
@@ -30,7 +30,7 @@ def gymnasium_draft(base: str, image_size: int) -> str:
     Raises:
         TaskError: There is no such environment, or it cannot be a task.
     """
-    env_id = base.removeprefix(GYMNASIUM)
+    env_id = base.removeprefix(PREFIX)
     limit = load_spec(env_id).max_episode_steps
     with contextlib.closing(make_env(GymnasiumEnvCfg(env_id=env_id))) as env:
         env.reset(seed=0)

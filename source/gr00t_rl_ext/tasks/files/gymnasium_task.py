@@ -10,13 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gr00t_rl_ext.envs.gymnasium.configs import STANDARD_CAMERAS, GymnasiumEnvCfg, TermCfg
+from gr00t_rl_ext.envs.gymnasium.configs import PREFIX, STANDARD_CAMERAS, GymnasiumEnvCfg, TermCfg
 from gr00t_rl_ext.envs.gymnasium.tasks import known_settings
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import GYMNASIUM
-
-STATE, PRIVILEGED = "state", "privileged"
-"""Observation groups that a file defines; the second is for critics and MLPs."""
+from gr00t_rl_ext.tasks.files.schema import PRIVILEGED, STATE
 
 
 def gymnasium_settings(source: Source) -> dict[str, Any]:
@@ -27,7 +24,7 @@ def gymnasium_settings(source: Source) -> dict[str, Any]:
         TaskFileError: A field cannot have its value.
     """
     task = source.task
-    env_id = task.base.removeprefix(GYMNASIUM)
+    env_id = task.base.removeprefix(PREFIX)
     settings: dict[str, Any] = known_settings(env_id) | {
         "env_id": env_id,
         "task_file": str(source.path),

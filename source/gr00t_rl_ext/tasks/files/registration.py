@@ -15,11 +15,12 @@ from pathlib import Path
 
 import gymnasium as gym
 
+from gr00t_rl_ext.envs.gymnasium.configs import PREFIX
 from gr00t_rl_ext.preflight.places import LOCATORS
 from gr00t_rl_ext.tasks.files import registered
 from gr00t_rl_ext.tasks.files.places import where_in_file
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
-from gr00t_rl_ext.tasks.files.schema import GYMNASIUM, GymnasiumTaskFile
+from gr00t_rl_ext.tasks.files.schema import GymnasiumTaskFile
 from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 VARIABLE = "GR00T_RL_TASKS"
@@ -88,7 +89,7 @@ def _define(source: Source, entries: dict[str, str]) -> str:
         raise source.error(("id",), f"there is an environment {task_id!r} already; give the task an id of its own")
     tasks.DEFINED[task_id] = gymnasium_settings(source)
     gymnasium.DEFINED[task_id] = gymnasium.Family(re.escape(task_id), entries, source.task.num_envs)
-    return tasks.PREFIX + task_id
+    return PREFIX + task_id
 
 
 def register_named() -> None:
@@ -106,7 +107,7 @@ def register_named() -> None:
 def registering(task: str) -> tuple[str, ...]:
     """What stands before a command that is shown, so that it knows a task: ``GR00T_RL_TASKS=FILE`` of a file's task,
     nothing of others."""
-    source = registered.source_of(task.removeprefix(GYMNASIUM))
+    source = registered.source_of(task.removeprefix(PREFIX))
     return () if source is None else (f"{VARIABLE}={shlex.quote(str(source.path))}",)
 
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from gr00t_rl_ext.envs.gymnasium.configs import CameraCfg, TermCfg
+from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, PREFIX, CameraCfg, TermCfg
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Vector = tuple[Number, Number, Number]
@@ -54,8 +54,8 @@ SMALL_AGENTS = ("gr00t_ppo_small", "gr00t_flow_ppo_small", "gr00t_residual_ppo_s
 """The same with settings for models that train on a CPU."""
 
 
-GYMNASIUM = "gym:"
-"""How a base begins that is an environment of Gymnasium."""
+RGB, STATE, PRIVILEGED = IMAGES, "state", "privileged"
+"""Observation groups that a file defines. Those of the base task stay. The last is for critics and MLPs."""
 
 TO_EDIT = "EDIT ME"
 """Stands in a draft for what only a person knows."""
@@ -325,7 +325,7 @@ class GymnasiumTaskFile(_AnyTask):
 
 def kind_of(content: Mapping[Any, Any]) -> type[TaskFile] | type[GymnasiumTaskFile]:
     """Which of the two a file's content is to be read as."""
-    return GymnasiumTaskFile if str(content.get("base", "")).startswith(GYMNASIUM) else TaskFile
+    return GymnasiumTaskFile if str(content.get("base", "")).startswith(PREFIX) else TaskFile
 
 
 SCHEMA: TypeAdapter[TaskFile | GymnasiumTaskFile] = TypeAdapter(TaskFile | GymnasiumTaskFile)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, GymnasiumEnvCfg
+from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, PREFIX, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
-from gr00t_rl_ext.envs.gymnasium.tasks import PREFIX, chosen_cameras, env_id_of, task_cfg
+from gr00t_rl_ext.envs.gymnasium.tasks import chosen_cameras, task_cfg
 from gr00t_rl_ext.tasks.compatibility import check_agent
 from gr00t_rl_ext.tasks.gymnasium import DEFINED, EXAMPLES, family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, override_values, set_values
@@ -120,7 +120,7 @@ def start(task: str, env_cfg: GymnasiumEnvCfg) -> GymnasiumVecEnv:
 def check_exists(task: str) -> None:
     """Raise a :class:`ValueError`, with similar names, unless there is such an environment. Those of task files are
     looked for with their agents, so that the error names the file."""
-    if env_id_of(task) != task.removeprefix(PREFIX):
+    if task.removeprefix(PREFIX) in DEFINED:
         return
     try:
         load_spec(task.removeprefix(PREFIX))
