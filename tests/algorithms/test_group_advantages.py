@@ -170,7 +170,24 @@ def test_a_saved_baseline_does_not_change_with_the_next_batch() -> None:
     assert saved["baselines"].item() == 4.0
 
 
+def test_each_task_has_a_baseline_of_its_own() -> None:
+    baseline = ga.RunningBaseline(momentum=0.5, num_tasks=2)
+    tasks = torch.tensor([[0, 0], [1, 1]])
+    close(baseline.advantages(torch.tensor([[1.0, 0.0], [8.0, 6.0]]), tasks), [[0.5, -0.5], [1.0, -1.0]])
+    # a task that is not there keeps its own
+    close(baseline.advantages(torch.tensor([[1.0, 1.0]]), tasks[:1]), [[0.5, 0.5]])
+    close(baseline.advantages(torch.tensor([[0.75, 0.75], [7.0, 7.0]]), tasks), [[0.0, 0.0], [0.0, 0.0]])
+
+
 # Normalisation
+
+
+def test_advantages_of_each_task_have_a_spread_of_their_own() -> None:
+    advantages, tasks = torch.tensor([1.0, -1.0, 30.0, -40.0, 5.0]), torch.tensor([0, 0, 1, 1, 2])
+    weights = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
+    found = ga.spread_of_tasks(advantages, tasks, 3, 0.1, weights)
+    expected = [ga.spread(advantages[tasks == task], 0.1, weights[tasks == task]) for task in tasks.tolist()]
+    torch.testing.assert_close(found, torch.stack(expected))
 
 
 def normalize(advantages: Tensor, std_floor: float, weights: Tensor | None = None) -> Tensor:

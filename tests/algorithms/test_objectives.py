@@ -306,3 +306,25 @@ def test_explained_variance() -> None:
 def test_explained_variance_of_constant_returns_is_not_a_number() -> None:
     assert math.isnan(objectives.explained_variance(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 3.0])).item())
     assert math.isnan(objectives.explained_variance(torch.tensor([3.0, 3.0]), torch.tensor([3.0, 3.0])).item())
+
+
+# Several tasks
+
+
+def test_advantages_of_each_task_are_normalised_alone() -> None:
+    advantages = torch.tensor([[1.0], [100.0], [3.0], [300.0], [7.0], [5.0]])
+    tasks = torch.tensor([0, 1, 0, 1, 2, 0])
+    found = objectives.normalize_advantages_of_tasks(advantages, tasks, 4)
+    for task in (0, 1):
+        own = objectives.normalize_advantages(advantages[tasks == task])
+        torch.testing.assert_close(found[tasks == task], own)
+    assert found[4] == 0.0, "one alone tells nothing"
+
+
+def test_advantages_of_tasks_leave_out_what_was_not_executed() -> None:
+    advantages = torch.tensor([[1.0, float("nan")], [3.0, 5.0], [9.0, 2.0]])
+    valid = torch.tensor([[True, False], [True, True], [True, True]])
+    tasks = torch.tensor([0, 0, 1])
+    found = objectives.normalize_advantages_of_tasks(advantages, tasks, 2, valid)
+    torch.testing.assert_close(found[:2], objectives.normalize_advantages(advantages[:2], valid[:2]))
+    torch.testing.assert_close(found[2:], objectives.normalize_advantages(advantages[2:]))

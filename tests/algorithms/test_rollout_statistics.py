@@ -74,3 +74,20 @@ def test_a_rollout_does_not_wait_for_the_device() -> None:
     statistics.report_episodes(ends > 0, numbers, ends, ends)
     with pytest.raises(NotImplementedError):
         statistics.metrics()
+
+
+def test_each_task_has_figures_of_its_own() -> None:
+    statistics = RolloutStatistics(("lift", "stack"))
+    statistics.record(torch.full((4,), 3), torch.zeros(4))
+    ended, tasks = torch.tensor([True, True, False, True]), torch.tensor([0, 1, 1, 0])
+    returns, successes = torch.tensor([5.0, 8.0, 99.0, 7.0]), torch.tensor([True, False, True, True])
+    statistics.report_episodes(ended, returns, torch.full((4,), 9), successes, tasks)
+    metrics = statistics.metrics()
+    assert metrics["charts/episodic_return"] == pytest.approx(20 / 3)
+    assert (metrics["tasks/lift/episodic_return"], metrics["tasks/lift/success_rate"]) == (6.0, 1.0)
+    assert (metrics["tasks/stack/episodic_return"], metrics["tasks/stack/success_rate"]) == (8.0, 0.0)
+    assert statistics.success_rate(2, "lift") == 1.0
+    assert statistics.success_rate(2, "stack") is None
+    other = RolloutStatistics(("lift", "stack"))
+    other.load_state_dict(statistics.state_dict())
+    assert other.success_rate(1, "stack") == 0.0

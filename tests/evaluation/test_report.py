@@ -84,7 +84,7 @@ def test_notes_are_below_the_table_and_in_the_file(tmp_path: Path) -> None:
     warning = "observed states far outside of the data that the checkpoint's statistics are of."
     assert table.endswith(f"\n\nWarning: a, b {warning} state.joints [1]: far\n\nWarning: b {warning} state.eef: far\n")
     console = Console(file=io.StringIO(), width=200)
-    console.print(report.terminal_table(report.summarise([first, second])))
+    console.print(*report.terminal_tables(report.summarise([first, second])))
     shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert shown.endswith(f"Warning: a, b {warning} state.joints [1]: far Warning: b {warning} state.eef: far")
     report.save([first, second], tmp_path / "out.json")
@@ -141,7 +141,7 @@ def test_decimals_follow_the_interval(returns: float, shown: str) -> None:
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_terminal_table(width: int) -> None:
     console = Console(file=io.StringIO(), width=width)
-    console.print(report.terminal_table(report.summarise([BASE, TRAINED, OTHER])))
+    console.print(*report.terminal_tables(report.summarise([BASE, TRAINED, OTHER])))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, text.splitlines())) <= width
     if width >= 100:
@@ -239,7 +239,7 @@ def test_the_scale_of_the_noise_is_in_the_file(tmp_path: Path) -> None:
 def test_the_file_holds_one_field_a_line(tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "a.json")
     assert '\n      "seed": 7,\n' in (tmp_path / "a.json").read_text()
-    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 14 + 2
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 15 + 2
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,3 +311,35 @@ def test_damaged_results_say_where(tmp_path: Path, before: str, after: str, mess
     file.write_text(text.replace(before, after))
     with pytest.raises(ReportError, match=message):
         report.load(file)
+
+
+# Several tasks
+
+OF_TASKS = ("lift", "stack") * 5
+
+
+def test_each_task_has_a_line() -> None:
+    rows = report.summarise(
+        [evaluation("base", "..x...x...", tasks=OF_TASKS), evaluation("ppo", "xxxxx.xxxx", tasks=OF_TASKS)]
+    )
+    of_tasks = report.summarise_tasks([row.evaluation for row in rows])
+    assert {
+        name: (sum(one.evaluation.successes), sum(two.evaluation.successes)) for name, (one, two) in of_tasks.items()
+    } == {
+        "lift": (2, 5),
+        "stack": (0, 4),
+    }
+    assert of_tasks["stack"][1].success_difference == compare_successes([False] * 5, [True, True, False, True, True])
+    *_, table, caption = report.markdown_table(rows).strip().split("\n\n")
+    assert table.splitlines()[0] == "| task | episodes | base | ppo |"
+    assert table.splitlines()[2].startswith("| lift | 5 | 40.0 (11.8 to 76.9) | 100.0 (56.6 to 100.0) +60.0 (")
+    assert caption.startswith("By task: ")
+    assert report.summarise_tasks([BASE, TRAINED]) == {}
+
+
+def test_a_file_keeps_the_tasks(tmp_path: Path) -> None:
+    one = evaluation("base", "..x...x...", tasks=OF_TASKS)
+    report.save([one], tmp_path / "one.json")
+    assert report.load(tmp_path / "one.json") == (one,)
+    with pytest.raises(ValidationError, match="10 initial_states, 10 successes, 9 tasks"):
+        evaluation("base", "..x...x...", tasks=OF_TASKS[:9])

@@ -62,7 +62,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
         )
         return alg_class(actor_critic, observations, num_steps, device=device, **{**alg_cfg, **settings})
 
-    used = list(dict.fromkeys(group for groups in obs_groups.values() for group in groups))
+    used = list(dict.fromkeys([*(group for groups in obs_groups.values() for group in groups), *spec.used_groups]))
     obs, num_steps = obs.select(*used).to(device), cfg["num_steps_per_env"]
     if actor_class.over_gr00t:
         # the estimate runs on tensors without content, which no checkpoint could be made from

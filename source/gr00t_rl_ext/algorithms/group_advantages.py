@@ -69,29 +69,47 @@ class RunningBaseline:
             before.
         device: Of the outcomes.
         total: Sums a tensor over the ranks, whose outcomes are one batch.
+        num_tasks: K tasks, each with a baseline of its own.
     """
 
-    def __init__(self, momentum: float, device: torch.device | str = "cpu", total: Total = on_one_rank) -> None:
+    def __init__(
+        self,
+        momentum: float,
+        device: torch.device | str = "cpu",
+        total: Total = on_one_rank,
+        num_tasks: int = 1,
+    ) -> None:
         self._momentum, self._total = momentum, total
         # fp64: sums of equal fp32 numbers are exact, and so is the advantage 0 of episodes like all before
-        self._baselines = torch.zeros(1, dtype=torch.float64, device=device)
-        self._seen = torch.zeros(1, dtype=torch.bool, device=device)
+        self._baselines = torch.zeros(num_tasks, dtype=torch.float64, device=device)
+        self._seen = torch.zeros(num_tasks, dtype=torch.bool, device=device)
 
-    def advantages(self, outcomes: Tensor) -> Tensor:
+    def advantages(self, outcomes: Tensor, tasks: Tensor | None = None) -> Tensor:
         """Advantages of a batch against the baseline before it, which then takes in the batch.
 
-        The first batch has its own mean as baseline. (..., G) -> (..., G).
+        The first batch of a task has its own mean as baseline.
+
+        Args:
+            outcomes: (..., G).
+            tasks: The task of each, int; None: all are of the first.
+
+        Returns:
+            (..., G).
         """
-        added = outcomes.double().sum(dim=-1).sum()
-        added, count = self._total(torch.stack((added, torch.full_like(added, outcomes.numel()))))
-        mean = added / count
+        index = torch.zeros_like(outcomes, dtype=torch.long) if tasks is None else tasks
+        values, flat = outcomes.double().flatten(), index.flatten()
+        zeros = torch.zeros_like(self._baselines)
+        sums = torch.stack((zeros.index_add(0, flat, values), zeros.index_add(0, flat, torch.ones_like(values))))
+        added, count = self._total(sums)
+        mean, present = added / count.clamp(min=1), count > 0
         baseline = torch.where(self._seen, self._baselines, mean)
-        self._baselines = baseline + (1.0 - self._momentum) * (mean - baseline)
-        self._seen = torch.ones_like(self._seen)
-        return (outcomes.double() - baseline).float()
+        moved = baseline + (1.0 - self._momentum) * (mean - baseline)
+        self._baselines = torch.where(present, moved, self._baselines)
+        self._seen = self._seen | present
+        return (outcomes.double() - baseline[index]).float()
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: the baseline and whether it is known, (1,) each."""
+        """For a checkpoint: the baselines and whether they are known, (K,) each."""
         return {"baselines": self._baselines, "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -124,6 +142,33 @@ def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None, 
     squares, weight = total(torch.stack(((shares * counted.square()).sum(), shares.sum())))
     mean_square = squares / weight.clamp(min=torch.finfo(shares.dtype).tiny)
     return mean_square.sqrt().clamp(min=std_floor)
+
+
+def spread_of_tasks(
+    advantages: Tensor,
+    tasks: Tensor,
+    num_tasks: int,
+    std_floor: float,
+    weights: Tensor,
+    total: Total = on_one_rank,
+) -> Tensor:
+    """:func:`spread` of the advantages of each task alone, for each entry that of its task.
+
+    Args:
+        advantages: Any shape, of decisions.
+        tasks: The task of each, int.
+        num_tasks: K.
+        std_floor: As of :func:`spread`.
+        weights: Like ``advantages``, as of :func:`spread`.
+        total: Sums a tensor over the ranks.
+    """
+    counted = torch.where(weights > 0, advantages, 0.0)
+    zeros = torch.zeros(num_tasks, dtype=advantages.dtype, device=advantages.device)
+    index = tasks.flatten()
+    sums = [zeros.index_add(0, index, part.flatten()) for part in (weights * counted.square(), weights)]
+    squares, weight = total(torch.stack(sums))
+    scale = (squares / weight.clamp(min=torch.finfo(weights.dtype).tiny)).sqrt().clamp(min=std_floor)
+    return scale[tasks]
 
 
 def episode_weights(lengths: Tensor, mode: str, total: Total = on_one_rank) -> Tensor:

@@ -56,7 +56,9 @@ class Gr00tGRPO(PolicyOptimization):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._rounds = Rounds(self.options, self._num_envs, self.device, self._has_signal)
-        self._baseline = group_advantages.RunningBaseline(self.options.baseline_momentum, self.device, self.ranks.total)
+        self._baseline = group_advantages.RunningBaseline(
+            self.options.baseline_momentum, self.device, self.ranks.total, max(1, len(self.encoder.spec.task_names))
+        )
         self._signal = SignalWatch(self.options.signal_patience, self.options.outcome)
         self._health: dict[str, float] = {}
 
@@ -136,7 +138,12 @@ class Gr00tGRPO(PolicyOptimization):
             rows = storage.steps_of_round(rounds.round)
             lengths = storage.valid[rows].sum((0, 2))
             self._statistics.report_episodes(
-                ended, storage.rewards[rows].sum(0), lengths, storage.successes[rows].any(0)
+                ended,
+                storage.rewards[rows].sum(0),
+                lengths,
+                storage.successes[rows].any(0),
+                # as it was observed first: those that ended earlier were not observed since
+                self.encoder.spec.task_index(storage.observations[rows.start]),
             )
             rounds.finish_attempt(storage)
 
@@ -178,13 +185,25 @@ class Gr00tGRPO(PolicyOptimization):
         if options.baseline == "running":
             present = self._grouped(outcomes.lengths > 0).any(-1)
             advantages = torch.zeros_like(compared)
-            advantages[present] = self._baseline.advantages(compared[present])
+            tasks = self._tasks_of_groups()
+            advantages[present] = self._baseline.advantages(
+                compared[present], None if tasks is None else tasks.expand_as(compared)[present]
+            )
             return advantages
         if options.baseline == "mean_only":
             return group_advantages.mean_only(compared)
         if options.baseline == "leave_one_out":
             return group_advantages.leave_one_out(compared)
         return group_advantages.group_relative(compared, options.std_floor)
+
+    def _tasks_of_groups(self) -> Tensor | None:
+        """Which task members of groups had, (R, 1, groups, G); None where there is one."""
+        storage, spec = self.storage, self.encoder.spec
+        tasks = spec.task_index(storage.observations)
+        if tasks is None:
+            return None
+        # in the first step of each round; a group has one task throughout
+        return self._grouped(tasks[:: storage.round_length]).unsqueeze(1)
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Advantages and weights of the stored decisions.
@@ -203,7 +222,17 @@ class Gr00tGRPO(PolicyOptimization):
         storage.weights.copy_(storage.per_decision(weights))
         learned = storage.valid.any(-1) & storage.per_decision(of_env)
         advantages = storage.per_decision(advantages)
-        if options.advantage_normalization == "rollout":
+        tasks = self.encoder.spec.task_index(storage.observations)
+        if tasks is not None and options.advantage_normalization != "none":
+            advantages = advantages / group_advantages.spread_of_tasks(
+                advantages,
+                tasks,
+                len(self.encoder.spec.task_names),
+                options.std_floor,
+                storage.weights * learned,
+                self.ranks.total,
+            )
+        elif options.advantage_normalization == "rollout":
             advantages = advantages / group_advantages.spread(
                 advantages, options.std_floor, storage.weights * learned, self.ranks.total
             )

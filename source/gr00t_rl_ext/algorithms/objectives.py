@@ -71,6 +71,37 @@ def normalize_advantages(
     return (deviations if valid is None else _masked(deviations, valid)) / (std + 1e-8)
 
 
+def normalize_advantages_of_tasks(
+    advantages: torch.Tensor,
+    tasks: torch.Tensor,
+    num_tasks: int,
+    valid: torch.Tensor | None = None,
+    total: Total = on_one_rank,
+) -> torch.Tensor:
+    """:func:`normalize_advantages` of the decisions of each task alone, so that none is drowned by another's returns.
+
+    A task with one entry gets the advantage 0.
+
+    Args:
+        advantages: (..., W).
+        tasks: The task of each decision, (...) int.
+        num_tasks: K.
+        valid: Like ``advantages``, bool; None: all are.
+        total: Sums a tensor over the ranks.
+    """
+    valid = torch.ones_like(advantages, dtype=torch.bool) if valid is None else valid
+    index, counted = tasks.unsqueeze(-1).expand_as(advantages), valid.to(advantages.dtype)
+
+    def per_task(values: torch.Tensor) -> torch.Tensor:
+        zeros = torch.zeros(num_tasks, dtype=values.dtype, device=values.device)
+        return zeros.index_add(0, index.flatten(), values.flatten())
+
+    count, added = total(torch.stack((per_task(counted), per_task(_masked(advantages, valid)))))
+    deviations = _masked(advantages - (added / count.clamp(min=1))[index], valid)
+    std = (total(per_task(deviations.square())) / (count - 1).clamp(min=1)).sqrt()
+    return deviations / (std[index] + 1e-8)
+
+
 def clipped_surrogate_loss(
     log_ratio: torch.Tensor,
     advantages: torch.Tensor,

@@ -124,7 +124,7 @@ class PolicyOptimization(Checkpointed, ABC):
         self._recorded: TensorDict | None = None
         """Some observations of the first decision, for checkpoints: an export is proved on them."""
 
-        self._statistics = RolloutStatistics()
+        self._statistics = RolloutStatistics(self.encoder.spec.task_names)
         self._backbone_calls = 0
         self._gradients_checked = False
         self.describes_start = True

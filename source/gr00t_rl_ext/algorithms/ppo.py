@@ -98,7 +98,8 @@ class Gr00tPPO(PolicyOptimization):
         if not self.options.bootstrap_time_outs:
             return []
         images = self.encoder.spec.image_groups if self.options.bootstrap_images else ()
-        return [*self.critic.vector_groups, *images]
+        told = self.encoder.spec.used_groups if images else ()
+        return [*dict.fromkeys([*self.critic.vector_groups, *images, *told])]
 
     def _train_groups(self, groups: list[Any]) -> None:
         # what was kept of decisions so far stands for layers that train now
@@ -146,7 +147,15 @@ class Gr00tPPO(PolicyOptimization):
         if outcome.dropped is not None:
             self._statistics.dropped += int(outcome.dropped.sum())
             ended = ended & ~outcome.dropped
-        self._statistics.report_episodes(ended, outcome.episode_return, outcome.episode_steps, outcome.success)
+        # the task that it had: where it ended, the environment may have another one by now
+        assert self._decided is not None
+        self._statistics.report_episodes(
+            ended,
+            outcome.episode_return,
+            outcome.episode_steps,
+            outcome.success,
+            self.encoder.spec.task_index(self._decided[0]),
+        )
         normalizer = self._reward_normalizer
         if normalizer is not None:
             rewards = normalizer(rewards, dones)
@@ -206,7 +215,13 @@ class Gr00tPPO(PolicyOptimization):
             valid, per_step = st.valid, 1.0 / st.chunk_length
             advantages = step_advantages(st.step_rewards, st.values, *following, gamma**per_step, lam**per_step)
         st.returns.copy_(advantages + st.values)
-        if not self.options.normalize_advantage_per_mini_batch:
+        tasks = self.encoder.spec.task_index(st.observations)
+        if tasks is not None:
+            names = self.encoder.spec.task_names
+            advantages = objectives.normalize_advantages_of_tasks(
+                advantages, tasks, len(names), valid, self.ranks.total
+            )
+        elif not self.options.normalize_advantage_per_mini_batch:
             advantages = objectives.normalize_advantages(advantages, valid, self.ranks.total)
         st.advantages.copy_(advantages)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,18 +19,27 @@ for the last time, which is once per rollout, if those are more.
 Of many environments, those that succeed early are the first to end their episodes; the latest few are no fair sample.
 """
 
-_OF_EPISODES = ("charts/episodic_return", "charts/episodic_length", "charts/success_rate")
+_OF_EPISODES = ("episodic_return", "episodic_length", "success_rate")
+
+
+def _metric(name: str, task: str | None = None) -> str:
+    return f"charts/{name}" if task is None else f"tasks/{task}/{name}"
 
 
 class RolloutStatistics:
     """Counts over one rollout, and the latest episodes over all of them.
 
     The device is not waited for while the rollout runs: what it reports is kept, and looked at when it is asked for.
+
+    Args:
+        tasks: Names of the tasks, where there are several.
     """
 
-    def __init__(self) -> None:
-        self._episodes: dict[str, list[float]] = {name: [] for name in _OF_EPISODES}
-        self._reported: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in _OF_EPISODES}
+    def __init__(self, tasks: Sequence[str] = ()) -> None:
+        self._tasks = tuple(tasks)
+        metrics = [_metric(name, task) for task in (None, *self._tasks) for name in _OF_EPISODES]
+        self._episodes: dict[str, list[float]] = {metric: [] for metric in metrics}
+        self._reported: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in _OF_EPISODES}
         self._executed: list[Tensor] = []
         self._before: int | Tensor = 0
         self.dropped = 0
@@ -50,7 +59,14 @@ class RolloutStatistics:
         self._executed.append(executed.sum())
         self._rewards.append(rewards.sum())
 
-    def report_episodes(self, ended: Tensor, returns: Tensor, lengths: Tensor, successes: Tensor | None) -> None:
+    def report_episodes(
+        self,
+        ended: Tensor,
+        returns: Tensor,
+        lengths: Tensor,
+        successes: Tensor | None,
+        tasks: Tensor | None = None,
+    ) -> None:
         """Take note of episodes, (num_envs,) each and all on one device.
 
         Args:
@@ -58,24 +74,32 @@ class RolloutStatistics:
             returns: Undiscounted returns of those.
             lengths: Their control steps.
             successes: Whether they succeeded; None if that is not known.
+            tasks: Which task they had, int; None where there is one.
         """
+        tasks = torch.full_like(ended, -1, dtype=torch.long) if tasks is None else tasks
         for name, values in zip(_OF_EPISODES, (returns, lengths, successes), strict=True):
             if values is not None:
-                self._reported[name].append((values, ended))
+                self._reported[name].append((values, ended, tasks))
 
     def _look(self) -> None:
         """Take in what was reported of episodes."""
         for name, reported in self._reported.items():
             if reported:
-                values, ended = (torch.cat(parts) for parts in zip(*reported, strict=True))
-                latest = values[ended].float().tolist()
-                self._episodes[name] = (self._episodes[name] + latest)[-max(WINDOW, len(latest)) :]
+                values, ended, tasks = (torch.cat(parts) for parts in zip(*reported, strict=True))
+                latest, of_task = values[ended].float().tolist(), tasks[ended].tolist()
+                self._add(_metric(name), latest)
+                for number, task in enumerate(self._tasks):
+                    own = [value for value, of in zip(latest, of_task, strict=True) if of == number]
+                    self._add(_metric(name, task), own)
                 reported.clear()
 
-    def success_rate(self, min_episodes: int) -> float | None:
-        """Success rate of the latest episodes; None for fewer than ``min_episodes``."""
+    def _add(self, metric: str, latest: list[float]) -> None:
+        self._episodes[metric] = (self._episodes[metric] + latest)[-max(WINDOW, len(latest)) :]
+
+    def success_rate(self, min_episodes: int, task: str | None = None) -> float | None:
+        """Success rate of the latest episodes, of all or of one task; None for fewer than ``min_episodes``."""
         self._look()
-        successes = self._episodes["charts/success_rate"]
+        successes = self._episodes[_metric("success_rate", task)]
         return sum(successes) / len(successes) if len(successes) >= min_episodes else None
 
     def state_dict(self) -> dict[str, Any]:
@@ -86,7 +110,7 @@ class RolloutStatistics:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
-        self._episodes = {name: list(state["episodes"].get(name, [])) for name in _OF_EPISODES}
+        self._episodes = {name: list(state["episodes"].get(name, [])) for name in self._episodes}
         self._before, self._executed = state["control_steps"], []
 
     def metrics(self, total: Callable[[list[float]], list[float]] = list) -> dict[str, float]:

@@ -56,7 +56,8 @@ def write_summary(evaluation: Path, file: Path) -> None:
     Args:
         evaluation: File of ``eval.py``: before, then after.
         file: Gets ``before`` and ``after`` with ``success`` (a fraction; null without a success term) and its interval,
-            ``difference`` with its interval, and ``p_value`` of the paired test.
+            ``difference`` with its interval, and ``p_value`` of the paired test; and ``tasks`` with the same rates for
+            each, where there are several.
     """
     from gr00t_rl_ext.evaluation import report
 
@@ -76,6 +77,11 @@ def write_summary(evaluation: Path, file: Path) -> None:
         "difference_interval": [compared.interval.low, compared.interval.high],
         "p_value": compared.p_value,
     }
+    if of_tasks := report.summarise_tasks([before.evaluation, after.evaluation]):
+        content["tasks"] = {
+            name: {"episodes": len(was.evaluation.returns), "before": _rate(was), "after": _rate(now)}
+            for name, (was, now) in of_tasks.items()
+        }
     write_whole(file, json.dumps(content, indent=2) + "\n")
 
 
@@ -90,7 +96,8 @@ def _rate(row: Any) -> dict[str, Any]:
 
 
 def draw_curve(run_dir: Path) -> Path | None:
-    """A picture of the success while training, with exploration, or of the reward; None where neither was logged."""
+    """A picture of the success while training, with exploration, or of the reward; None where neither was logged. Where
+    there are several tasks, each has a line."""
     from matplotlib.figure import Figure
 
     scalars = summary.read_scalars(run_dir)
@@ -102,7 +109,13 @@ def draw_curve(run_dir: Path) -> Path | None:
         return None
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([iteration for iteration, _ in values], [scale * value for _, value in values], marker=".")
+    if scale > 1.0:
+        for name, of_task in summary.of_tasks(scalars).items():
+            points = [100.0 * value for _, value in of_task]
+            axes.plot([iteration for iteration, _ in of_task], points, linewidth=1.0, alpha=0.7, label=name)
+    axes.plot([iteration for iteration, _ in values], [scale * value for _, value in values], marker=".", label="all")
+    if len(axes.lines) > 1:
+        axes.legend(fontsize="small")
     axes.set(xlabel="iteration", ylabel=label)
     if scale > 1.0:
         axes.set_ylim(0.0, 100.0)

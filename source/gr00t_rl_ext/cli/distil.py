@@ -320,7 +320,8 @@ def _report(arguments: argparse.Namespace, options: SftOptions, work: Distillati
 
     out, share = arguments.out, work.share_kept
     evaluations = [work.evaluations[name] for name in (BASE, TRAINED, DISTILLED) if name in work.evaluations]
-    Console().print(report.terminal_table(report.summarise(evaluations)))
+    for table in report.terminal_tables(report.summarise(evaluations)):
+        Console().print(table)
     report.save(evaluations, out / EVALUATIONS)
     rollouts = {name: {**asdict(found), "seed": work.rollout_seed(name)} for name, found in work.rollouts.items()}
     content = {

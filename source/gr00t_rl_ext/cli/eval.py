@@ -138,7 +138,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     rows = report.summarise(evaluations)
     if not scales:
         _note(evaluations, checkpoints)
-    Console().print(report.terminal_table(rows))
+    for table in report.terminal_tables(rows):
+        Console().print(table)
     if arguments.out is not None:
         report.save(evaluations, arguments.out)
         table = arguments.out.with_suffix(".md")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gr00t_rl_ext.cli.arguments import as_typed, is_gymnasium, parse_with_overrides, with_quoted_names
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets, with_task
+from gr00t_rl_ext.envs.gymnasium.configs import PREFIX
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.imitation.lerobot_dataset import Mode
@@ -107,37 +108,57 @@ def _apply_groups(arguments: argparse.Namespace) -> None:
 def _find_task(task: str) -> str:
     """The full id of a task that has an expert."""
     from gr00t_rl_ext.cli import checks
-    from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.tasks.gymnasium import resolution
 
     if is_gymnasium(task):
         resolution.check_exists(task)
     else:
         task = checks.find_task(task).id
+    expert_of(task)
+    return task
+
+
+def expert_of(task: str) -> Any:
+    """The class of the expert of a task.
+
+    Raises:
+        UsageError: There is none.
+        TaskFileError: The one that its file names is none.
+    """
+    from gr00t_rl_ext.imitation.experts import EXPERTS
+    from gr00t_rl_ext.tasks.files import registered
+
+    source = registered.source_of(task.removeprefix(PREFIX))
+    if source is not None and source.task.expert is not None:
+        from gr00t_rl_ext.tasks.files.terms import expert_class
+
+        return expert_class(source)
     if task not in EXPERTS:
         raise UsageError(
-            f"There is no scripted expert for {task}. There is one for: {', '.join(EXPERTS)}. Demonstrations of other"
-            " tasks can be recorded elsewhere, as a LeRobot dataset with GR00T's meta/modality.json (docs/sft.md)."
+            f"There is no scripted expert for {task}. There is one for: {', '.join(EXPERTS)}. A task file names its own"
+            " with `expert`. Demonstrations of other tasks can be recorded elsewhere, as a LeRobot dataset with GR00T's"
+            " meta/modality.json (docs/sft.md)."
         )
-    return task
+    return EXPERTS[task]
 
 
 def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argparse.Namespace) -> int:
     """Record from running environments of the task, as rsl_rl sees them. Returns the exit code."""
     from gr00t_rl_ext.cli import summary
     from gr00t_rl_ext.imitation import recording
-    from gr00t_rl_ext.imitation.experts import EXPERTS
     from gr00t_rl_ext.imitation.lerobot_dataset import LeRobotWriter
-    from gr00t_rl_ext.robot.task_spec import TaskSpec
+    from gr00t_rl_ext.robot.task_spec import TASK, TaskSpec
 
     groups = list(agent_cfg.obs_groups["actor"])
-    env.unwrapped.configure_decisions(1, observation_groups=[*groups, *EXPERTS[task].groups])
+    told = [TASK] if getattr(env.unwrapped, "task_set", None) else []
+    expert_class = expert_of(task)
+    env.unwrapped.configure_decisions(1, observation_groups=[*dict.fromkeys([*groups, *expert_class.groups, *told])])
     obs = env.get_observations()
     try:
         spec = TaskSpec.from_env(env.unwrapped, obs, groups)
     except ValueError as error:
         raise UsageError(f"{error} (--groups)") from error
-    expert = EXPERTS[task](env.num_envs, env.device)
+    expert = expert_class(env.num_envs, env.device)
     dataset_format = recording.dataset_format(spec, obs, env.unwrapped.step_dt, expert.robot_type)
     writer = LeRobotWriter(arguments.out, dataset_format, mode)
     about = {"task": task, "agent": arguments.agent, "overrides": list(map(as_typed, arguments.overrides))}
@@ -164,7 +185,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     summary.print_table(
         "Demonstrations",
         {
-            "task": f"{task}: {spec.instruction!r}",
+            "task": f"{task}: {', '.join(map(repr, spec.instructions or (spec.instruction,)))}",
             "success": f"{quality.succeeded} of {quality.attempted} episodes that were tried",
             "length": f"{steps['median']:.0f} control steps (median; {steps['shortest']} to {steps['longest']}), limit"
             f" {env.max_episode_length}",

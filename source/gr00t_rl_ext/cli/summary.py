@@ -56,10 +56,22 @@ def rows(run_dir: Path, seconds: float) -> dict[str, str]:
             result[label] = f"{values[0][1]:.3g} first, {values[-1][1]:.3g} last"
     if values := scalars.get("charts/success_rate") or scalars.get("Episode_Termination/success"):
         result["success rate"] = f"{values[-1][1]:.1%} (while training, latest episodes)"
+    for name, of_task in of_tasks(scalars).items():
+        result[f"  of {name}"] = f"{of_task[0][1]:.1%} first, {of_task[-1][1]:.1%} last"
     if values := scalars.get("charts/SPS") or scalars.get("Perf/total_fps"):
         speed = statistics.median_high(value for _, value in values)
         result["env steps/s"] = f"{speed:.0f} (median over the iterations, update included)"
     return result
+
+
+def of_tasks(scalars: Mapping[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
+    """Name of a task -> its success rate by iteration; empty where there is one task."""
+    prefix, suffix = "tasks/", "/success_rate"
+    return {
+        tag.removeprefix(prefix).removesuffix(suffix): values
+        for tag, values in scalars.items()
+        if tag.startswith(prefix) and tag.endswith(suffix)
+    }
 
 
 def played_with(overrides: Iterable[str]) -> list[str]:

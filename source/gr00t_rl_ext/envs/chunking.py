@@ -21,10 +21,17 @@ from isaaclab.managers import ManagerTermBase
 from gr00t_rl_ext.envs import state_copy
 from gr00t_rl_ext.envs.action_chunks import ActionChunkMixin
 from gr00t_rl_ext.envs.decision import existing_groups
+from gr00t_rl_ext.envs.task_set import TaskSet
 
 
 class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
     """Isaac Lab's manager-based environment with action chunks."""
+
+    @property
+    def task_set(self) -> TaskSet | None:  # type: ignore[override]
+        """Several tasks in these environments, which a command term draws; None where all have the same one."""
+        terms = self.command_manager._terms.values()
+        return next((term.task_set for term in terms if hasattr(term, "task_set")), None)
 
     def load_managers(self) -> None:
         super().load_managers()

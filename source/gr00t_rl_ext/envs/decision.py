@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gr00t_rl_ext.envs.action_layout import ActionLayout
+    from gr00t_rl_ext.envs.task_set import TaskSet
 
 HOW_TO_CHUNK = (
     "Register the task with entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv'; a direct environment as"
@@ -99,6 +100,9 @@ class DecisionEnv:
     """
 
     num_envs: int
+
+    task_set: TaskSet | None = None
+    """Several tasks in these environments; None where all have the same one."""
 
     _action_layout: ActionLayout
     _chunk_length: int = 1

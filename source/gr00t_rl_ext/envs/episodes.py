@@ -47,6 +47,9 @@ class Episodes:
     successes: list[bool] | None = None
     """Whether the task's success term ended the episode; None if the task has none."""
 
+    tasks: list[str] | None = None
+    """Name of the task that each had; None where there is one."""
+
     actions: list[Tensor] = field(default_factory=list)
     """For each batch of episodes, what was done: (control steps, num_envs, action width), on the CPU."""
 
@@ -102,6 +105,8 @@ def run_episodes(
         unwrapped.reset(seed=batch_seed(seed, batch))
         obs = env.get_observations()
         initial.append(_vectors(obs)[:active])
+        if (told := getattr(unwrapped, "task_set", None)) is not None:
+            result.tasks = (result.tasks or []) + [told.names[index] for index in told.index[:active].tolist()]
         _run_batch(env, policy, obs, active, (seed, batch), result, progress)
     result.initial = torch.cat(initial)
     return result

@@ -24,6 +24,11 @@ class GroupedEnv:
     num_envs: int
     _group_size: int | None = None
 
+    @property
+    def group_size(self) -> int | None:
+        """Environments of a group; None where there are no groups."""
+        return self._group_size
+
     def configure_groups(self, group_size: int) -> None:
         """Declare groups of ``group_size`` environments.
 

@@ -155,6 +155,7 @@ def evaluate(
         successes=None if ran.successes is None else tuple(ran.successes),
         returns=tuple(ran.returns),
         lengths=tuple(ran.lengths),
+        tasks=None if ran.tasks is None else tuple(ran.tasks),
         notes=policy.notes(),
     )
     return ran, evaluation

@@ -161,7 +161,7 @@ class RemotePolicy:
         raw = self._mapping.state(torch.cat([obs[group] for group in self._spec.state_groups], dim=-1).cpu())
         parts = raw.split(list(self._state_widths.values()), dim=-1)
         state = {key: part.numpy() for key, part in zip(self._state_widths, parts, strict=True)}
-        return Observation(video, state, (self._spec.instruction,) * obs.batch_size[0])
+        return Observation(video, state, tuple(self._spec.told(obs)))
 
 
 def load_remote(env: Any, agent_cfg: Any, client: PolicyClient, mapping: EmbodimentMapping) -> Policy:
@@ -186,6 +186,7 @@ def load_remote(env: Any, agent_cfg: Any, client: PolicyClient, mapping: Embodim
         raise EvaluationError("The task's actions are choices, for which GR00T's protocol has no place.")
     remote = RemotePolicy(client, spec, mapping, obs, getattr(agent_cfg.actor, "chunk_length", None))
     Console(width=None if Console().is_terminal else 120).print(remote.table())
+    observed = list(dict.fromkeys([*observed, *spec.used_groups]))
     env.unwrapped.configure_decisions(remote.chunk_length, observation_groups=observed)
     env.num_actions = remote.chunk_length * spec.action_dim
     return Policy(remote, remote, f"server {client.address}")

@@ -82,12 +82,16 @@ class Evaluation(BaseModel):
     lengths: tuple[PositiveInt, ...]
     """Control steps."""
 
+    tasks: tuple[str, ...] | None = None
+    """Name of the task that each episode had, where there were several; None: there was one, as in older files."""
+
     notes: tuple[str, ...] = ()
     """States far outside of the checkpoint's statistics, a line for each key."""
 
     @model_validator(mode="after")
     def _check_episodes(self) -> Self:
-        names = ("initial_states", *(() if self.successes is None else ("successes",)), "returns", "lengths")
+        optional = tuple(name for name in ("successes", "tasks") if getattr(self, name) is not None)
+        names = ("initial_states", *optional, "returns", "lengths")
         counts = {name: len(getattr(self, name)) for name in names}
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -155,23 +159,66 @@ def _check_comparable(first: Evaluation, other: Evaluation) -> None:
             )
 
 
+def summarise_tasks(evaluations: Sequence[Evaluation]) -> dict[str, list[Row]]:
+    """Name of a task -> :func:`summarise` of its episodes alone; empty where there is one task.
+
+    Args:
+        evaluations: As of :func:`summarise`, which has compared them.
+    """
+    first = evaluations[0]
+    if first.tasks is None:
+        return {}
+    return {
+        name: summarise(
+            [_only(one, [number for number, task in enumerate(first.tasks) if task == name]) for one in evaluations]
+        )
+        for name in dict.fromkeys(first.tasks)
+    }
+
+
+def _only(evaluation: Evaluation, episodes: Sequence[int]) -> Evaluation:
+    """An evaluation of some of its episodes."""
+    names = ("initial_states", "successes", "returns", "lengths", "tasks")
+    chosen = {
+        name: tuple(values[number] for number in episodes)
+        for name in names
+        if (values := getattr(evaluation, name)) is not None
+    }
+    return evaluation.model_copy(update=chosen)
+
+
 # Tables
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """The table in Markdown, with a line below that says what its figures are. Ends with a line break."""
-    lines = [[" ".join(parts).replace("|", "\\|") for parts in line] for line in _cells(rows)]
+    """The table in Markdown, with a line below that says what its figures are. Ends with a line break.
+
+    Where there are several tasks, a table of them follows.
+    """
+    parts = [_markdown(_cells(rows)), _caption(rows), *_notes(rows)]
+    if cells := _cells_of_tasks(rows):
+        parts += [_markdown(cells), _CAPTION_OF_TASKS]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(cells: list[list[tuple[str, ...]]]) -> str:
+    lines = [[" ".join(parts).replace("|", "\\|") for parts in line] for line in cells]
     lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return "\n\n".join([table, _caption(rows), *_notes(rows)]) + "\n"
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def terminal_table(rows: Sequence[Row]) -> Table:
-    """The same table for the terminal."""
+def terminal_tables(rows: Sequence[Row]) -> list[Table]:
+    """The same tables for the terminal."""
+    tables = [_terminal(_cells(rows), "\n".join([_caption(rows), *_notes(rows)]))]
+    if cells := _cells_of_tasks(rows):
+        tables.append(_terminal(cells, _CAPTION_OF_TASKS))
+    return tables
+
+
+def _terminal(cells: list[list[tuple[str, ...]]], caption: str) -> Table:
     # one part of a cell below the other: side by side they need 150 columns
-    header, *lines = [[escape("\n".join(parts)) for parts in line] for line in _cells(rows)]
-    caption = escape("\n".join([_caption(rows), *_notes(rows)]))
-    table = Table(caption=caption, caption_justify="left", show_lines=True)
+    header, *lines = [[escape("\n".join(parts)) for parts in line] for line in cells]
+    table = Table(caption=escape(caption), caption_justify="left", show_lines=True)
     for number, title in enumerate(header):
         table.add_column(title, justify="right" if number else "left", overflow="fold")
     for line in lines:
@@ -212,6 +259,28 @@ def _cells(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
         for row in rows
     ]
     return [header, *lines]
+
+
+_CAPTION_OF_TASKS = "By task: success rates in percent, or returns where there is no success, with intervals as above."
+
+
+def _cells_of_tasks(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
+    """A line for each task with what each checkpoint achieved in it; empty where there is one task."""
+    of_tasks = summarise_tasks([row.evaluation for row in rows])
+    if not of_tasks:
+        return []
+    header: list[tuple[str, ...]] = [("task",), ("episodes",), *((row.evaluation.name,) for row in rows)]
+    lines = [
+        [(name,), (str(len(own[0].evaluation.returns)),), *(_of_task(row) for row in own)]
+        for name, own in of_tasks.items()
+    ]
+    return [header, *lines]
+
+
+def _of_task(row: Row) -> tuple[str, ...]:
+    if row.success_interval is None:
+        return (f"{fmean(row.evaluation.returns):.4g}", *_comparison(row.return_difference))
+    return (*_success(row), *_comparison(row.success_difference, 100, decimals=1))
 
 
 def _success(row: Row) -> tuple[str, ...]:

@@ -142,7 +142,7 @@ def collect(
     while True:
         images = camera_images(obs, spec)
         state = torch.cat([obs[group] for group in spec.state_groups], dim=1).cpu().numpy().copy()
-        label = expert.action(env.unwrapped)
+        label, told = expert.action(env.unwrapped), spec.told(obs)
         executed = label
         if noise_std:
             noise = noise_std * torch.randn(label.shape, generator=generator).to(label)
@@ -161,7 +161,7 @@ def collect(
             states, actions, rewards, *frames = map(np.stack, zip(*running[i], strict=True))
             seen = dict(zip(spec.cameras, frames, strict=True))
             success = outcome.success is not None and bool(outcome.success[i])
-            yield Episode(states, actions, rewards, seen, spec.instruction, success)
+            yield Episode(states, actions, rewards, seen, told[i], success)
             running[i] = []
 
 

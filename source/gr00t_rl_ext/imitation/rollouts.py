@@ -155,11 +155,12 @@ def _repeated(
 ) -> Iterator[tuple[int, Episode]]:
     """Episodes by number, as they end."""
     spec = interface.spec
-    env.unwrapped.configure_decisions(1, observation_groups=[*spec.image_groups, *spec.state_groups])
+    env.unwrapped.configure_decisions(1, observation_groups=[*spec.image_groups, *spec.state_groups, *spec.used_groups])
     rows: dict[int, list[list[Any]]] = {number: [] for number in numbers}
     for decision in repeat(env, episodes, seed, numbers, stride=1):
         outcome = decision.outcome
         columns = interface.state(decision.obs), outcome.step_rewards[:, 0].numpy(), interface.images(decision.obs)
+        told = spec.told(decision.obs)
         for index, number in decision.running.items():
             state, reward, images = columns
             # copies: views would keep the images of all environments
@@ -175,7 +176,7 @@ def _repeated(
                     action=interface.action(_executed(env, done)),
                     reward=reward,
                     images=dict(zip(interface.cameras, images, strict=True)),
-                    instruction=spec.instruction,
+                    instruction=told[index],
                     success=outcome.success is not None and bool(outcome.success[index]),
                 ),
             )

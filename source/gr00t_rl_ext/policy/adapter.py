@@ -30,9 +30,12 @@ class AttentionPooling(nn.Module):
         self.scale = width**-0.5
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (B, S, D) -> (B, num_queries * D), fp32."""
+        """Tokens (B, S, D) -> (B, num_queries * D), fp32. Tokens that are 0 throughout fill up shorter prompts, and are
+        not seen."""
+        absent = (tokens == 0).all(dim=-1)
         tokens = self.norm(tokens.float())
-        weights = torch.softmax(self.queries @ tokens.transpose(1, 2) * self.scale, dim=-1)  # (B, Q, S)
+        scores = self.queries @ tokens.transpose(1, 2) * self.scale  # (B, Q, S)
+        weights = torch.softmax(scores.masked_fill(absent[:, None], torch.finfo(scores.dtype).min), dim=-1)
         return (weights @ tokens).flatten(1)
 
 

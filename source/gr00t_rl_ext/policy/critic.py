@@ -88,7 +88,7 @@ class Gr00tCritic(nn.Module):
             if FEATURES not in obs.keys():
                 obs = self.encoder.encode(obs)
             features = obs[FEATURES].detach() if self.detach else obs[FEATURES]
-            parts.append(self.feature_norm(self.encoder.pool(features.float())))
+            parts.append(self.feature_norm(self.encoder.pool(features.float(), obs)))
         if self.vector_groups:
             vectors = self.normalizer(self._vectors(obs))
             parts.append(vectors if self.obs_clip is None else vectors.clamp(-self.obs_clip, self.obs_clip))

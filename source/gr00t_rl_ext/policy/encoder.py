@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from gr00t_rl_ext.policy.stages import FreezingOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping, bind_mapping
 from gr00t_rl_ext.robot.embodiment_mapping import EmbodimentMapping
 from gr00t_rl_ext.robot.state_check import StateCheck
-from gr00t_rl_ext.robot.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TASK, TaskSpec
 
 FEATURES = "features"
 """Key of the tokens that the policy reads in an encoded observation, (num_envs, tokens, width)."""
@@ -30,6 +32,20 @@ HIDDEN = "hidden"
 
 COMPILE_MODES = ("default", "max-autotune-no-cudagraphs")
 """Accepted values of ``agent.torch_compile_mode``, beside None."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What environments are told, as GR00T reads it."""
+
+    input_ids: torch.Tensor
+    """(B, S)."""
+
+    image_mask: torch.Tensor
+    """(B, S) bool, True for image tokens."""
+
+    padding_mask: torch.Tensor | None
+    """(B, S) bool, True where a prompt is shorter than the longest one; None: all have one length."""
 
 
 class Gr00tEncoder:
@@ -85,6 +101,9 @@ class Gr00tEncoder:
         self.action_horizon = inputs.embodiment.action_horizon or self.model.action_horizon
         """Actions per chunk that the checkpoint was trained to give for this robot."""
 
+        self._table: Prompts | None = None
+        """Of all instructions, a row for each."""
+
     @classmethod
     def load(
         cls,
@@ -130,7 +149,29 @@ class Gr00tEncoder:
     @property
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
-        return self.inputs.prompt_length(self.spec.instruction), self.model.feature_dim
+        told = self.spec.instructions or (self.spec.instruction,)
+        return max(map(self.inputs.prompt_length, told)), self.model.feature_dim
+
+    def prompts(self, obs: TensorDict) -> Prompts:
+        """What the environments of some observations are told."""
+        if not self.spec.instructions:
+            # served policies are told another instruction every time
+            ids, _ = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
+            return Prompts(ids, ids == self.model.backbone.image_token_index, None)
+        if self._table is None:
+            self._table = self._table_of(self.inputs.prompts(self.spec.instructions))
+        table, row = self._table, obs[TASK].argmax(-1)
+        padding = None if table.padding_mask is None else table.padding_mask[row]
+        return Prompts(table.input_ids[row], table.image_mask[row], padding)
+
+    def _table_of(self, prompts: list[torch.Tensor]) -> Prompts:
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=prompts[0].device)
+        # On the right: the language model looks to the left only, so that no token before it changes. The head, which
+        # looks everywhere, gets the mask. Any token that is no image will do.
+        ids = torch.nn.utils.rnn.pad_sequence(prompts, batch_first=True, padding_value=int(prompts[0][-1]))
+        padding = torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None]
+        is_ragged = len({len(prompt) for prompt in prompts}) > 1
+        return Prompts(ids, ids == self.model.backbone.image_token_index, padding if is_ragged else None)
 
     def chunk_length(self, wanted: int | None) -> int:
         """Control steps of a decision: as many as are wanted (``agent.actor.chunk_length``), or the whole horizon.
@@ -160,7 +201,7 @@ class Gr00tEncoder:
         if depth == Depth.HIDDEN:
             encoded[HIDDEN] = self._hidden_states(obs, self.freezing.cut)
         elif depth == Depth.FEATURES:
-            encoded[FEATURES] = self._read(self._hidden_states(obs, self.freezing.cut), self.freezing.cut)
+            encoded[FEATURES] = self._read(obs, self._hidden_states(obs, self.freezing.cut), self.freezing.cut)
         return self.complete(TensorDict(encoded, batch_size=obs.batch_size))
 
     def complete(self, obs: TensorDict) -> TensorDict:
@@ -173,7 +214,7 @@ class Gr00tEncoder:
         cut = self.freezing.cut
         with self._own_precision():
             hidden = obs[HIDDEN] if HIDDEN in obs.keys() else self._hidden_states(obs, cut)
-        completed = {**obs, FEATURES: self._read(hidden, cut)}
+        completed = {**obs, FEATURES: self._read(obs, hidden, cut)}
         return TensorDict(completed, batch_size=obs.batch_size)
 
     def kept(self, obs: TensorDict) -> TensorDict:
@@ -205,13 +246,15 @@ class Gr00tEncoder:
             f" {tokens} x {width} per decision\n"
             f"  {self.freezing.describe()}\n"
             f"  sees {self.spec.num_cameras} camera(s) and {self.spec.state_dim} state dimensions; instruction:"
-            f" {self.spec.instruction!r}"
+            f" {', '.join(map(repr, self.spec.instructions or (self.spec.instruction,)))}"
         )
 
-    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Mean of the tokens of an observation, padding left out: (B, S, D) -> (B, D)."""
-        _, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
-        weights = attention_mask.to(tokens.dtype).unsqueeze(-1)
+    def pool(self, tokens: torch.Tensor, obs: TensorDict) -> torch.Tensor:
+        """Mean of the tokens of observations, padding left out: (B, S, D) -> (B, D)."""
+        padding = self.prompts(obs).padding_mask
+        if padding is None:
+            return tokens.mean(dim=1)
+        weights = (~padding).to(tokens.dtype).unsqueeze(-1)
         return (weights * tokens).sum(dim=1) / weights.sum(dim=1)
 
     def compile(self, mode: str, backbone: bool | None = None) -> None:
@@ -252,10 +295,9 @@ class Gr00tEncoder:
         """Arguments of :meth:`Gr00tModel.encode` for observations with images."""
         images = [obs[group] for group in self.spec.image_groups]
         cameras = [camera for group in images for camera in group.split(3, dim=-1)]
-        # without the mask, which is all ones: looking whether it is would make a GPU wait
-        input_ids, _ = self.inputs.prompt(self.spec.instruction, obs.batch_size[0])
         pixel_values = self.inputs.pixel_values([cameras[index] for index in self.mapping.camera_order])
-        return {"pixel_values": pixel_values, "input_ids": input_ids}
+        # without a mask: looking whether it is all ones would make a GPU wait
+        return {"pixel_values": pixel_values, "input_ids": self.prompts(obs).input_ids}
 
     def camera_sizes(self, obs: TensorDict) -> dict[str, tuple[int, int]]:
         """Camera as the checkpoint calls it -> width and height in pixels of the task's images; empty where it calls
@@ -269,12 +311,16 @@ class Gr00tEncoder:
         self.calls += 1
         return self.model.backbone.hidden_states(**self.model_inputs(obs), layer=layer)
 
-    def _read(self, hidden: torch.Tensor, layer: int) -> torch.Tensor:
+    def _read(self, obs: TensorDict, hidden: torch.Tensor, layer: int) -> torch.Tensor:
         """From hidden states that enter a layer to the tokens that the policy reads."""
-        input_ids, _ = self.inputs.prompt(self.spec.instruction, hidden.shape[0])
+        prompts = self.prompts(obs)
         with self._own_precision():
-            features = self.model.backbone.features(hidden, input_ids, layer=layer)
+            features = self.model.backbone.features(hidden, prompts.input_ids, layer=layer)
+            features = dataclasses.replace(features, padding_mask=prompts.padding_mask)
             tokens = self.model.condition(features).tokens if self.freezing.reads_head else features.tokens
+        if prompts.padding_mask is not None:
+            # what adapters take for no token
+            tokens = tokens.masked_fill(prompts.padding_mask[..., None], 0.0)
         return tokens.to(self.dtype)
 
     def _kept_groups(self, obs: TensorDict) -> dict[str, Any]:
@@ -299,9 +345,10 @@ class Gr00tEncoder:
 
         Only where the actor reads the head, so that :attr:`context_key` is of the tokens after VL self-attention.
         """
-        tokens = obs[self.context_key]
-        input_ids, attention_mask = self.inputs.prompt(self.spec.instruction, tokens.shape[0])
-        return Gr00tContext(tokens, attention_mask.bool(), input_ids == self.model.backbone.image_token_index)
+        prompts = self.prompts(obs)
+        # of the real tokens, all
+        attended = torch.ones_like(prompts.image_mask)
+        return Gr00tContext(obs[self.context_key], attended, prompts.image_mask, prompts.padding_mask)
 
     @property
     def action_dims(self) -> tuple[int, ...]:

@@ -56,8 +56,8 @@ class SteeringEncoder(Gr00tEncoder):
         encoded[FEATURES] = tokens[:, : self.action_horizon].to(self.dtype)
         return encoded
 
-    def pool(self, tokens: Tensor) -> Tensor:
-        """Mean of the tokens of an observation: (B, horizon, D) -> (B, D)."""
+    def pool(self, tokens: Tensor, obs: TensorDict) -> Tensor:
+        """Mean of the tokens of observations: (B, horizon, D) -> (B, D)."""
         return tokens.mean(dim=1)
 
 

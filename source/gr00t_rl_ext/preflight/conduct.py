@@ -214,10 +214,11 @@ def _of_instruction(encoder: Any) -> Iterator[Finding]:
     if not hasattr(encoder, "inputs"):
         return
     inputs, spec = encoder.inputs, encoder.spec
-    ids, _ = inputs.prompt(spec.instruction, 1)
-    tokenizer, tokens = inputs.tokenizer, ids[0].tolist()
-    unknown = 0 if tokenizer.unk_token_id is None else tokens.count(tokenizer.unk_token_id)
-    yield from checks.of_instruction(spec.instruction, DEFAULT_INSTRUCTION, tokens, tokenizer.decode(tokens), unknown)
+    for told in spec.instructions or (spec.instruction,):
+        ids, _ = inputs.prompt(told, 1)
+        tokenizer, tokens = inputs.tokenizer, ids[0].tolist()
+        unknown = 0 if tokenizer.unk_token_id is None else tokens.count(tokenizer.unk_token_id)
+        yield from checks.of_instruction(told, DEFAULT_INSTRUCTION, tokens, tokenizer.decode(tokens), unknown)
 
 
 def _of_episodes(env: Any, decide: Callable[[TensorDict], Tensor], count: int) -> Iterator[Finding]:

@@ -14,6 +14,10 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+TASK = "task"
+"""Observation group that tells what each environment is told, where they are told different things: 1 in the column of
+its instruction, 0 in the others, (num_envs, instructions)."""
+
 DEFAULT_INSTRUCTION = "perform the default behavior"
 """What GR00T is told when a task says nothing; GR00T's own fine-tuning data uses this sentence."""
 
@@ -23,7 +27,7 @@ class TaskSpec:
     """Interface of a task."""
 
     instruction: str
-    """What the policy is told."""
+    """What the policy is told; the first of :attr:`instructions` where there are several."""
 
     image_groups: tuple[str, ...]
     """Observation groups with images, uint8 (num_envs, height, width, 3 * cameras)."""
@@ -44,9 +48,15 @@ class TaskSpec:
     """Number of choices of each component of a discrete action, as many as the action is wide; empty for continuous
     actions."""
 
+    instructions: tuple[str, ...] = ()
+    """What environments are told, in the order of the columns of :data:`TASK`; empty: all the same."""
+
+    tasks: tuple[str, ...] = ()
+    """Name of the task that each of them belongs to."""
+
     def __post_init__(self) -> None:
         # JSON, in which a checkpoint keeps the spec, knows no tuples
-        for name in ("image_groups", "cameras", "state_groups", "action_choices"):
+        for name in ("image_groups", "cameras", "state_groups", "action_choices", "instructions", "tasks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
@@ -66,7 +76,40 @@ class TaskSpec:
 
     def digest(self) -> str:
         """Short hash that is equal for equal specs with their terms in equal order."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+        fields = asdict(self)
+        # as before there were several
+        for name in ("instructions", "tasks"):
+            if not fields[name]:
+                del fields[name]
+        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Names of the tasks, each once; empty where there is one."""
+        return tuple(dict.fromkeys(self.tasks))
+
+    @property
+    def used_groups(self) -> tuple[str, ...]:
+        """Observation groups that are needed whatever a policy reads."""
+        return (TASK,) if self.instructions else ()
+
+    def told(self, obs: TensorDict) -> list[str]:
+        """The instruction of each environment, (num_envs,).
+
+        Args:
+            obs: Observations, with :data:`TASK` where there are several.
+        """
+        if not self.instructions:
+            return [self.instruction] * obs.batch_size[0]
+        return [self.instructions[index] for index in obs[TASK].argmax(-1).tolist()]
+
+    def task_index(self, obs: TensorDict) -> torch.Tensor | None:
+        """Which of :attr:`task_names` each environment has, (num_envs,) int64; None where there is one."""
+        if not self.instructions:
+            return None
+        names = self.task_names
+        of_column = torch.tensor([names.index(name) for name in self.tasks], device=obs[TASK].device)
+        return of_column[obs[TASK].argmax(-1)]
 
     @classmethod
     def from_env(cls, env: Any, obs: TensorDict, actor_groups: Sequence[str], *, over_gr00t: bool = True) -> TaskSpec:
@@ -121,8 +164,12 @@ class TaskSpec:
                     f"The state group {group!r} has the shape {shape} per environment; expected one dimension."
                     " Concatenate its terms (`concatenate_terms = True`)."
                 )
+        told = getattr(env, "task_set", None)
+        instructions, tasks = ((), ()) if told is None else (told.instructions, told.tasks)
         return cls(
-            instruction=getattr(env.cfg, "instruction", DEFAULT_INSTRUCTION),
+            instruction=instructions[0] if instructions else getattr(env.cfg, "instruction", DEFAULT_INSTRUCTION),
+            instructions=instructions,
+            tasks=tasks,
             image_groups=image_groups,
             cameras=_cameras(env, obs, image_groups),
             state_groups=state_groups,

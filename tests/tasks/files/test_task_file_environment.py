@@ -22,7 +22,8 @@ from gr00t_rl_ext.tasks.files import agents, environment
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, register_task, without_task_file
 from gr00t_rl_ext.tasks.files.schema import Pose
-from gr00t_rl_ext.tasks.files.terms import Held, control_steps
+from gr00t_rl_ext.tasks.files.terms import expert_class
+from gr00t_rl_ext.tasks.several import Solved, control_steps
 from gr00t_rl_ext.tasks.stack.config.franka.env_cfg import FrankaStackCubeEnvCfg
 
 EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "reach_franka.yaml"
@@ -120,10 +121,133 @@ def test_success_that_must_hold(tmp_path: Path) -> None:
     cfg = environment.environment_cfg(source(tmp_path, "success: success", given))
     assert cfg.sim.dt * cfg.decimation == pytest.approx(1 / 30)
     held = cfg.terminations.success
-    assert (held.func, held.params["seconds"]) == (Held, 0.21)
-    assert held.params["term"].params == {"limit_angle": 1.0}
+    assert (held.func, held.params["seconds"]) == (Solved, [0.21])
+    assert held.params["terms"][0].params == {"limit_angle": 1.0}
     cfg = environment.environment_cfg(source(tmp_path, "success: success", given.replace("0.21", "0")))
     assert cfg.terminations.success.params == {"limit_angle": 1.0}
+
+
+SEVERAL = """\
+tasks:
+  near:
+    instruction: [go near, come here]
+    success: {func: "isaaclab.envs.mdp:bad_orientation", params: {limit_angle: 1.0}}
+  far:
+    instruction: go far
+    success: {term: success}
+    rewards: {slow: {func: joint_vel_l2, weight: -0.1}}
+"""
+
+
+def several(folder: Path, old: str = "", new: str = "", base: str = "Isaac-Lift-Cube-Franka-IK-Rel-v0") -> Source:
+    """Two tasks over the task of lifting, whose success is a plain function."""
+    text = TEXT.replace("base: Isaac-Reach-Franka", f"base: {base}").replace("[joint_pos, pose_command]", "[eef_pose]")
+    text = text.replace("table_cam: {", "far_cam: {").replace("wrist_cam: {", "near_cam: {")
+    text = text.replace("instruction: move the gripper to the goal\n", "").replace("success: success\n", SEVERAL)
+    assert old in text
+    (folder / "task.yaml").write_text(text.replace(old, new, 1))
+    return Source(folder / "task.yaml")
+
+
+def test_several_tasks(tmp_path: Path) -> None:
+    cfg = environment.environment_cfg(several(tmp_path))
+    assert cfg.commands.task.told == {"near": ["go near", "come here"], "far": ["go far"]}
+    success = cfg.terminations.success
+    assert (success.func, success.params["seconds"]) == (Solved, [0.0, 0.0])
+    assert [term.func.__name__ for term in success.params["terms"]] == ["bad_orientation", "cube_lifted"]
+    assert {"reach", "far__slow"} <= set(vars(cfg.rewards)), "those of the base task stay"
+    assert cfg.rewards.far__slow.params["task"] == 1
+    assert not hasattr(cfg, "instruction") or cfg.instruction != "go near"
+    assert "task" in vars(cfg.observations)
+    agent = agents.agent_cfg(several(tmp_path), "gr00t_ppo")
+    assert agent.obs_groups["critic"] == ["rgb", "state", "task", "privileged"]
+    assert agents.agent_cfg(several(tmp_path), "mlp_ppo").obs_groups["actor"] == ["task", "privileged"]
+
+
+def test_several_instructions_of_one_task(tmp_path: Path) -> None:
+    given = source(tmp_path, "instruction: move the gripper to the goal", "instruction: [go, come]")
+    cfg = environment.environment_cfg(given)
+    assert cfg.commands.task.told == {"task": ["go", "come"]}
+    assert cfg.commands.ee_pose is not None, "those of the base task stay"
+    assert not hasattr(cfg, "instruction")
+
+
+def test_a_camera_of_the_base_task(tmp_path: Path) -> None:
+    given = several(
+        tmp_path,
+        "far_cam: {pose: {position: [1.5, 0.0, 0.9], look_at: [0.4, 0.0, 0.3]}, size: [64, 64]}",
+        "table_cam: keep",
+    )
+    cfg = environment.environment_cfg(given)
+    assert cfg.scene.table_cam.offset.pos == FrankaStackCubeEnvCfg().scene.table_cam.offset.pos
+    assert list(cfg.observations.rgb.to_dict())[-2:] == ["table_cam", "near_cam"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "[go near, come here]",
+            "[go near, go near]",
+            r"line \d+, tasks\.near\.instruction: 'go near' is there more than once",
+        ),
+        ("instruction: go far", "instruction: go near", r"'go near' is the instruction of several tasks"),
+        ("tasks:", "success: success\ntasks:", "there are several tasks, each with its own success"),
+        ("instruction: go far", "instruction: ''", r"tasks\.far\.instruction.*: it is empty"),
+        (
+            "{term: success}",
+            "{term: sucess}",
+            r"line \d+, tasks\.far\.success: .*no termination 'sucess'; did you mean success",
+        ),
+        (
+            "{term: success}",
+            "{term: success, hold_s: 99}",
+            r"tasks\.far\.success\.hold_s: 99 s are more than an episode",
+        ),
+        ("func: joint_vel_l2", "func: joint_vel_l3", r"tasks\.far\.rewards\.slow\.func: .*did you mean joint_vel_l2"),
+        (
+            "far_cam: {pose: {position: [1.5, 0.0, 0.9], look_at: [0.4, 0.0, 0.3]}, size: [64, 64]}",
+            "tabel_cam: keep",
+            r"cameras\.tabel_cam: .*no camera 'tabel_cam'; did you mean table_cam",
+        ),
+    ],
+)
+def test_what_is_wrong_with_several_tasks(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(TaskFileError, match=message):
+        environment.environment_cfg(several(tmp_path, old, new))
+
+
+def test_neither_instruction_nor_tasks(tmp_path: Path) -> None:
+    with pytest.raises(
+        TaskFileError, match="instruction is missing; expected instruction and success, or several tasks"
+    ):
+        source(tmp_path, "instruction: move the gripper to the goal\n", "")
+
+
+EXPERT = "expert: {name: 'gr00t_rl_ext.imitation.experts.cubes:LiftExpert', params: {rise: 0.2}}\nagents"
+
+
+def test_an_expert(tmp_path: Path) -> None:
+    expert = expert_class(source(tmp_path, "agents", EXPERT))
+    assert (expert.rise, expert.__base__.__name__, expert.__base__.rise) == (0.2, "LiftExpert", 0.12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rise: 0.2", "rize: 0.2", r"expert\.params\.rize: LiftExpert has no 'rize'; did you mean rise"),
+        ("cubes:LiftExpert", "cubes:LiftExper", r"expert\.name: .*cannot be imported"),
+        ("cubes:LiftExpert", "cubes:CubeScene", r"expert\.name: .*is no expert"),
+        (
+            "gr00t_rl_ext.imitation.experts.cubes:LiftExpert",
+            "LiftExpert",
+            r"expert\.name: 'LiftExpert' is no class; expected module:name",
+        ),
+    ],
+)
+def test_no_expert(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(TaskFileError, match=message):
+        expert_class(source(tmp_path, "agents", EXPERT.replace(old, new)))
 
 
 def test_control_steps_that_last_some_time() -> None:
@@ -135,10 +259,11 @@ def test_what_is_held_is_counted() -> None:
     given = torch.tensor([[1, 1, 0], [1, 0, 1], [1, 1, 1], [1, 1, 1]]).bool()
     step = iter(given)
     term = TerminationTermCfg(func=lambda env, least: next(step) & (least == 1), params={"least": 1})
-    held = Held(TerminationTermCfg(func=Held, params={"term": term, "seconds": 0.1}), env)
-    found = [held(env, term, 0.1).tolist() for _ in range(2)]
+    given = {"terms": [term], "seconds": [0.1]}
+    held = Solved(TerminationTermCfg(func=Solved, params=given), env)
+    found = [held(env, **given).tolist() for _ in range(2)]
     held.reset([0])
-    found += [held(env, term, 0.1).tolist() for _ in range(2)]
+    found += [held(env, **given).tolist() for _ in range(2)]
     assert found == [[False] * 3, [True, False, False], [False, False, True], [True, True, True]]
 
 
@@ -175,7 +300,7 @@ def test_rewards(tmp_path: Path) -> None:
         (
             "success: success",
             "success: {term: success, hold_s: 1}",
-            r"hold_s: the base task's success is a choice of presets",
+            r"success: the base task's success is a choice of presets; hold_s needs a func",
         ),
         (
             "success: success",
@@ -263,7 +388,7 @@ def test_one_broken_file_does_not_end_the_commands_of_others(
     told = capsys.readouterr().err
     assert "warning: GR00T_RL_TASKS: no task of" in told
     assert "missing.yaml' cannot be read" in told
-    assert "broken.yaml', line 1, instruction: it is missing" in told
+    assert "broken.yaml', line 1, state: it is missing" in told
 
 
 def test_ids_that_would_be_one_name(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ scene in every step, so that it corrects what noise, or a policy that acted befo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -190,8 +190,8 @@ class CubeExpert:
         """Where the centre of the cube shall be at the end, (N, 3), and its heading, (N,)."""
         raise NotImplementedError
 
-    carries = True
-    """Whether the cube is put somewhere; else it is held where it was lifted to."""
+    carries: bool | Tensor = True
+    """Whether the cube is put somewhere, (N,) bool or one for all; else it is held where it was lifted to."""
 
     def _pick_yaw(self, scene: CubeScene, cube: Tensor, cube_yaw: Tensor, approaching: Tensor) -> Tensor:
         """Heading of the gripper to grasp a cube with: along its sides with the smallest turn from the rest pose, or
@@ -222,7 +222,7 @@ class CubeExpert:
         above[:, 2] = ABOVE
         # what is held moves with the gripper, so errors are those of the cube
         up = torch.zeros_like(to_cube)
-        up[:, 2] = goal[:, 2] + (CLEARANCE if self.carries else 0.0) - cube[:, 2]
+        up[:, 2] = goal[:, 2] + CLEARANCE * self.carries - cube[:, 2]
         over = goal - cube
         place = goal - cube
         over[:, 2] = up[:, 2]
@@ -289,3 +289,57 @@ class StackExpert(CubeExpert):
         goal = scene.cube_position[self._rows, below].clone()
         goal[:, 2] += CUBE_HEIGHT
         return goal, yaw_of(scene.cube_quat[self._rows, below])
+
+
+class CubeTasksExpert(CubeExpert):
+    """Does the task that each environment has: lifts a cube, or builds a tower."""
+
+    towers: Mapping[str, Sequence[str]] = {}
+    """Name of a task -> the cubes of its tower, from bottom to top; one cube alone is lifted."""
+
+    rise = LiftExpert.rise
+
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(num_envs, device)
+        self._tower = torch.empty(0)
+
+    def action(self, env: Any) -> Tensor:
+        self._read_tasks(env.task_set)
+        return super().action(env)
+
+    def _read_tasks(self, tasks: Any) -> None:
+        """Towers as indices of :attr:`cubes`, (N, levels), -1 above the top."""
+        if missing := [name for name in tasks.names if name not in self.towers]:
+            raise ValueError(
+                f"The expert has no tower for the task {', '.join(missing)}; it has {', '.join(self.towers) or 'none'}."
+                " Name the cubes in `expert.params.towers`."
+            )
+        levels = max(len(self.towers[name]) for name in tasks.names)
+        rows = [
+            [*(self.cubes.index(cube) for cube in self.towers[name]), *[-1] * (levels - len(self.towers[name]))]
+            for name in tasks.names
+        ]
+        self._tower = torch.tensor(rows, device=self.phase.device)[tasks.index]
+        self.carries = (self._tower >= 0).sum(dim=1) > 1
+
+    def choose(self, scene: CubeScene) -> tuple[Tensor, Tensor]:
+        tower = self._tower
+        position = scene.cube_position[self._rows[:, None], tower.clamp(min=0)]
+        offset = position[:, 1:] - position[:, :-1]
+        on_top = (offset[..., :2].norm(dim=-1) < 0.03) & ((offset[..., 2] - CUBE_HEIGHT).abs() < 0.005)
+        on_top &= tower[:, 1:] >= 0
+        placed = on_top.long().cummin(dim=1).values.sum(dim=1)
+        top = (tower >= 0).sum(dim=1) - 1
+        level = torch.minimum(placed + 1, top)
+        return tower[self._rows, level], (placed == top) & torch.as_tensor(self.carries)
+
+    def destination(self, scene: CubeScene, cube: Tensor) -> tuple[Tensor, Tensor]:
+        level = (self._tower == cube[:, None]).long().argmax(dim=1)
+        below = self._tower[self._rows, (level - 1).clamp(min=0)]
+        on_tower = scene.cube_position[self._rows, below].clone()
+        on_tower[:, 2] += CUBE_HEIGHT
+        lifted = scene.cube_position[self._rows, cube].clone()
+        lifted[:, 2] = REST_HEIGHT + self.rise
+        carries = torch.as_tensor(self.carries)
+        yaw = torch.where(carries, yaw_of(scene.cube_quat[self._rows, below]), yaw_of(scene.gripper_quat))
+        return torch.where(carries[:, None], on_tower, lifted), yaw

@@ -15,6 +15,7 @@ from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.envs.gymnasium.configs import PREFIX, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.options import validate
+from gr00t_rl_ext.robot.task_spec import TASK
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import environment_cfg
@@ -45,6 +46,7 @@ def agent_cfg(source: Source, name: str) -> Any:
     """
     plain, task = name.removesuffix(SMALL), source.task
     of_gymnasium = isinstance(task, GymnasiumTaskFile)
+    told = [TASK] if getattr(task, "told", None) else []
     base_groups, steps = _gymnasium_facts(source) if of_gymnasium else _facts(source)
     # recipes of the base come first, which are for its kind of actions
     known = family_of(task.base.removeprefix(PREFIX)).agents if of_gymnasium else {}
@@ -53,10 +55,10 @@ def agent_cfg(source: Source, name: str) -> Any:
     if plain.startswith("gr00t"):
         cfg.obs_groups = {"actor": [RGB, STATE]}
         if hasattr(cfg, "critic"):
-            cfg.obs_groups["critic"] = [RGB, STATE, *base_groups]
+            cfg.obs_groups["critic"] = [RGB, STATE, *told, *base_groups]
         cfg.actor.chunk_length = task.chunk_length
     else:
-        groups = [STATE, *base_groups] if of_gymnasium else base_groups or [STATE]
+        groups = [STATE, *base_groups] if of_gymnasium else [*told, *(base_groups or [STATE])]
         cfg.obs_groups = {"actor": groups, "critic": list(groups)}
     if plain.endswith("grpo"):
         if steps is None:
@@ -98,7 +100,10 @@ def _facts(source: Source) -> tuple[list[str], float]:
         # an image where it has several dimensions
         concatenated = isinstance(by_default(cfg.observation_space), int)
     else:
-        concatenated = getattr(vars(cfg.observations).get("policy"), "concatenate_terms", False)
+        groups = vars(cfg.observations)
+        # tasks of this package keep it in another group than Isaac Lab's
+        known = [name for name in ("policy", PRIVILEGED) if getattr(groups.get(name), "concatenate_terms", False)]
+        return known[:1], steps
     return ["policy"] if concatenated else [], steps
 
 

@@ -19,7 +19,8 @@ from rsl_rl.utils import resolve_callable
 from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
 from gr00t_rl_ext.tasks.files.reading import Source
 from gr00t_rl_ext.tasks.files.schema import RGB, STATE
-from gr00t_rl_ext.tasks.files.terms import check_hold, control_steps, count_on, function, params
+from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
+from gr00t_rl_ext.tasks.several import control_steps, count_on
 
 SURVIVED = "survived"
 """Success of a direct task whose episodes succeed where their time runs out."""
@@ -185,7 +186,7 @@ def success_of(source: Source, cfg: Any) -> _Function | None:
     success, place = source.task.success, ("success",)
     if success.func is not None:
         func = function(source, cfg, (*place, "func"), success.func)
-        check_hold(source, cfg)
+        check_hold(source, cfg, place, success.hold_s)
         return _checked(source, _Function(place, func, params(source, cfg, place, success.params)))
     if success.term != SURVIVED:
         raise source.error(

@@ -23,11 +23,13 @@ from isaaclab.utils.math import quat_from_matrix
 from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
+from gr00t_rl_ext.robot.task_spec import TASK
 from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
 from gr00t_rl_ext.tasks.files.reading import Source, similar
-from gr00t_rl_ext.tasks.files.schema import RGB, STATE, Camera, Pose
-from gr00t_rl_ext.tasks.files.terms import Held, check_hold, function, params
+from gr00t_rl_ext.tasks.files.schema import RGB, STATE, Camera, Pose, Reward, Success, TaskFile
+from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
+from gr00t_rl_ext.tasks.several import OfTask, Solved, TaskCommandCfg, task_observation
 
 APERTURE = 20.955
 """Horizontal aperture of the cameras [mm]."""
@@ -51,8 +53,10 @@ def environment_cfg(source: Source) -> Any:
             kind.__post_init__(self)
         _complete(self, source)
 
-    # a field of its own, so that `env.instruction=...` overrides it
-    texts = {"instruction": task.instruction, "task_file": str(source.path)}
+    texts = {"task_file": str(source.path)}
+    if not task.told:
+        # a field of its own, so that `env.instruction=...` overrides it
+        (texts["instruction"],) = task.instruction
     fields = {"__annotations__": dict.fromkeys(texts, str), **texts, "__post_init__": complete}
     return configclass(type("TaskFileEnvCfg", (kind,), {**fields, "__module__": __name__}))()
 
@@ -65,9 +69,15 @@ def _complete(cfg: Any, source: Source) -> None:
         cfg.episode_length_s = task.episode_length_s
     if is_direct and not isinstance(task.rewards, str):
         raise source.error(("rewards",), "a direct task has no terms of the reward; expected keep or success")
+    if is_direct and task.told:
+        place = ("instruction",) if task.tasks is None else ("tasks",)
+        raise source.error(place, "a direct task has one instruction; several are for tasks with managers")
     if not is_direct and task.state_buffers is not None:
         raise source.error(("state_buffers",), "it is for direct tasks; terms of managers declare their own")
     for name, camera in task.cameras.items():
+        if camera == "keep":
+            _require_camera(source, cfg.scene, name)
+            continue
         _require_free(source, cfg.scene, ("cameras", name))
         setattr(cfg.scene, name, camera_cfg(source, cfg, name, camera))
     # without Isaac Sim, `--video` films by a camera of the task
@@ -81,16 +91,28 @@ def _complete(cfg: Any, source: Source) -> None:
         return
     setattr(cfg.observations, RGB, _group({name: _image_term(name) for name in task.cameras}))
     setattr(cfg.observations, STATE, _group(_state_terms(source, cfg)))
+    if task.told:
+        _add_tasks(cfg, task)
     cfg.terminations.success = _success(source, cfg)
     cfg.rewards = _rewards(source, cfg)
 
 
 def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
     if getattr(scene, place[1], None) is not None:
-        raise source.error(place, f"the base task's scene has a part of this name already: {type(scene).__name__}")
+        text = f"the base task's scene has a part of this name already: {type(scene).__name__}"
+        raise source.error(place, f"{text}. Choose another one, or `keep` for a camera of that scene")
 
 
 # Cameras
+
+
+def _require_camera(source: Source, scene: Any, name: str) -> None:
+    known = [part for part, what in vars(scene).items() if isinstance(what, CameraCfg)]
+    if name not in known:
+        text = (
+            f"the base task's scene has no camera {name!r}{similar(name, known)}. It has: {', '.join(known) or 'none'}"
+        )
+        raise source.error(("cameras", name), text)
 
 
 def camera_cfg(source: Source, cfg: Any, name: str, camera: Camera) -> CameraCfg:
@@ -205,59 +227,106 @@ def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
     return found
 
 
+def _add_tasks(cfg: Any, task: TaskFile) -> None:
+    """Let each episode have one of several instructions, and be observed which."""
+    if cfg.commands is None:
+        cfg.commands = _with_terms("TaskFileCommandsCfg", {}, TaskCommandCfg)
+    setattr(cfg.commands, TASK, TaskCommandCfg(told=task.told))
+    setattr(cfg.observations, TASK, _group({TASK: ObservationTermCfg(func=task_observation)}))
+
+
 def _success(source: Source, cfg: Any) -> Any:
-    success, place = source.task.success, ("success",)
+    task = source.task
+    if task.tasks is None:
+        return _solved_alone(source, cfg, ("success",), task.success)
+    terms = [_termination(source, cfg, ("tasks", name, "success"), one.success) for name, one in task.tasks.items()]
+    for name, one in task.tasks.items():
+        _remove_named(cfg, one.success)
+        check_hold(source, cfg, ("tasks", name, "success"), one.success.hold_s)
+    seconds = [one.success.hold_s for one in task.tasks.values()]
+    return TerminationTermCfg(func=Solved, params={"terms": terms, "seconds": seconds})
+
+
+def _solved_alone(source: Source, cfg: Any, place: tuple[str, ...], success: Success) -> Any:
+    if not success.hold_s:
+        term = _termination(source, cfg, place, success, plain=False)
+        _remove_named(cfg, success)
+        return term
+    check_hold(source, cfg, place, success.hold_s)
+    term = _termination(source, cfg, place, success)
+    _remove_named(cfg, success)
+    return TerminationTermCfg(func=Solved, params={"terms": [term], "seconds": [success.hold_s]})
+
+
+def _termination(source: Source, cfg: Any, place: tuple[str, ...], success: Success, plain: bool = True) -> Any:
+    """A success as a termination; ``plain``: whether it must be a function without values of its own."""
     if success.func is not None:
         func = function(source, cfg, (*place, "func"), success.func)
-        return _held(source, cfg, TerminationTermCfg(func=func, params=params(source, cfg, place, success.params)))
-    known = _terms(cfg.terminations, TerminationTermCfg)
-    if success.term not in known:
-        raise source.error(
-            place,
-            f"the base task has no termination {success.term!r}{similar(success.term, list(known))}. It has:"
-            f" {', '.join(known)}. A new one is {{func: NAME, params: {{...}}}}",
-        )
-    term = known[success.term]
-    if getattr(term, "time_out", False):
-        raise source.error(place, f"the termination {success.term!r} is the time limit, which is no success")
-    if success.term != "success":
+        term: Any = TerminationTermCfg(func=func, params=params(source, cfg, place, success.params))
+    else:
+        known = _terms(cfg.terminations, TerminationTermCfg)
+        if success.term not in known:
+            raise source.error(
+                place,
+                f"the base task has no termination {success.term!r}{similar(str(success.term), list(known))}. It has:"
+                f" {', '.join(known)}. A new one is {{func: NAME, params: {{...}}}}",
+            )
+        term = known[success.term]
+        if getattr(term, "time_out", False):
+            raise source.error(place, f"the termination {success.term!r} is the time limit, which is no success")
+    if not plain:
+        return term
+    what = "hold_s" if success.hold_s else "one of several tasks"
+    if not isinstance(term, TerminationTermCfg):
+        raise source.error(place, f"the base task's success is a choice of presets; {what} needs a func instead")
+    if inspect.isclass(term.func):
+        raise source.error(place, f"{term.func.__name__} keeps values of its own; {what} needs a plain function")
+    return term
+
+
+def _remove_named(cfg: Any, success: Success) -> None:
+    if success.term not in (None, "success"):
         # one and the same end of an episode
         setattr(cfg.terminations, success.term, None)
-    return _held(source, cfg, term)
-
-
-def _held(source: Source, cfg: Any, term: Any) -> Any:
-    """The success, where it must be true for some time."""
-    seconds, place = source.task.success.hold_s, ("success", "hold_s")
-    if not seconds:
-        return term
-    check_hold(source, cfg)
-    if not isinstance(term, TerminationTermCfg):
-        raise source.error(place, "the base task's success is a choice of presets; name its function instead (func)")
-    if inspect.isclass(term.func):
-        raise source.error(place, f"{term.func.__name__} keeps values of its own; hold_s is for plain functions")
-    return TerminationTermCfg(func=Held, params={"term": term, "seconds": seconds})
 
 
 def _rewards(source: Source, cfg: Any) -> Any:
     from isaaclab.envs import mdp
 
-    rewards = source.task.rewards
-    if rewards == "keep":
-        return cfg.rewards
-    if rewards == "success":
+    task, kept = source.task, {}
+    of_tasks = _rewards_of_tasks(source, cfg)
+    if task.rewards == "keep":
+        if not of_tasks:
+            return cfg.rewards
+        kept = _terms(cfg.rewards, RewardTermCfg)
+    elif task.rewards == "success":
         step = by_default(cfg.sim).dt * by_default(cfg.decimation)
-        success = RewardTermCfg(func=mdp.is_terminated_term, weight=1.0 / step, params={"term_keys": "success"})
-        terms = {"success": success}
-    else:
-        terms = {
-            name: RewardTermCfg(
-                func=function(source, cfg, ("rewards", name, "func"), term.func),
-                weight=term.weight,
-                params=params(source, cfg, ("rewards", name), term.params),
-            )
-            for name, term in rewards.items()
+        kept = {
+            "success": RewardTermCfg(func=mdp.is_terminated_term, weight=1.0 / step, params={"term_keys": "success"})
         }
-    # a curriculum may change the weights of terms that are gone
-    cfg.curriculum = None
-    return _with_terms("TaskFileRewardsCfg", terms, RewardTermCfg)
+    else:
+        kept = {name: _reward(source, cfg, ("rewards", name), term) for name, term in task.rewards.items()}
+    if task.rewards != "keep":
+        # a curriculum may change the weights of terms that are gone
+        cfg.curriculum = None
+    return _with_terms("TaskFileRewardsCfg", {**kept, **of_tasks}, RewardTermCfg)
+
+
+def _rewards_of_tasks(source: Source, cfg: Any) -> dict[str, RewardTermCfg]:
+    terms = {}
+    for number, (task, one) in enumerate((source.task.tasks or {}).items()):
+        for name, reward in one.rewards.items():
+            place = ("tasks", task, "rewards", name)
+            term = _reward(source, cfg, place, reward)
+            if inspect.isclass(term.func):
+                text = f"{term.func.__name__} keeps values of its own; a reward of one task needs a plain function"
+                raise source.error(place, text)
+            terms[f"{task}__{name}"] = RewardTermCfg(
+                func=OfTask, weight=reward.weight, params={"term": term, "task": number}
+            )
+    return terms
+
+
+def _reward(source: Source, cfg: Any, place: tuple[str, ...], reward: Reward) -> RewardTermCfg:
+    func = function(source, cfg, (*place, "func"), reward.func)
+    return RewardTermCfg(func=func, weight=reward.weight, params=params(source, cfg, place, reward.params))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -26,6 +27,13 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Vector = tuple[Number, Number, Number]
 
 
+TO_EDIT = "EDIT ME"
+"""Stands in a draft for what only a person knows."""
+
+ONLY_TASK = "task"
+"""Name of the task where there is one, with several instructions."""
+
+
 def _is_name(value: str) -> str:
     if not value.isidentifier() or keyword.iskeyword(value):
         raise ValueError("it is no name: expected letters, digits and _, no digit first, and no word of Python")
@@ -34,6 +42,37 @@ def _is_name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_is_name)]
 """Of something that becomes a field of a config."""
+
+
+def _is_told(value: str) -> str:
+    if value == TO_EDIT:
+        raise ValueError("it is still to be edited: write what the policy is told")
+    if not value.strip():
+        raise ValueError("it is empty; expected what the policy is told, such as 'pick up the cube'")
+    return value
+
+
+Instruction = Annotated[str, AfterValidator(_is_told)]
+"""What the policy is told."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _differ(value: list[str]) -> list[str]:
+    if twice := next((text for text in value if value.count(text) > 1), None):
+        raise ValueError(f"{twice!r} is there more than once")
+    return value
+
+
+Instructions = Annotated[
+    list[Instruction],
+    Field(min_length=1),
+    AfterValidator(_differ),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+]
+"""One, or several that mean the same, of which an episode has one at random."""
 
 Count = Annotated[int, Field(strict=True, gt=0)]
 
@@ -56,9 +95,6 @@ SMALL_AGENTS = ("gr00t_ppo_small", "gr00t_flow_ppo_small", "gr00t_residual_ppo_s
 
 RGB, STATE, PRIVILEGED = IMAGES, "state", "privileged"
 """Observation groups that a file defines. Those of the base task stay. The last is for critics and MLPs."""
-
-TO_EDIT = "EDIT ME"
-"""Stands in a draft for what only a person knows."""
 
 
 class _Part(BaseModel):
@@ -158,6 +194,35 @@ class State(_Part):
         return value
 
 
+def _by_name(value: Any) -> Any:
+    return {"term": value} if isinstance(value, str) else value
+
+
+NamedSuccess = Annotated[Success, BeforeValidator(_by_name, json_schema_input_type=str | Success)]
+"""A text is the name of a termination of the base task."""
+
+
+class ExpertOf(_Part):
+    """A scripted expert, for demonstrations."""
+
+    name: str
+    """``module:name`` of a class like those of ``gr00t_rl_ext.imitation.experts``."""
+
+    params: dict[str, Any] = {}
+    """Attributes of the class that differ."""
+
+
+class OneOfTasks(_Part):
+    """One of several tasks in the same scene."""
+
+    instruction: Instructions
+    success: NamedSuccess
+    """When it is solved."""
+
+    rewards: dict[Name, Reward] = {}
+    """Terms of the reward that count where an environment has this task, beside those that always count."""
+
+
 class _AnyTask(_Part):
     """What tasks of all kinds have."""
 
@@ -167,14 +232,14 @@ class _AnyTask(_Part):
     id: str | None = None
     """Name of the task. None: ``Gr00t-`` and the base's, without ``Isaac-``."""
 
-    instruction: Annotated[str, Field(min_length=1)]
-    """What the policy is told."""
-
     chunk_length: Count | None = None
     """Control steps that are executed per decision. None: as many as the checkpoint predicts."""
 
     num_envs: Count = 64
     """Environments to train in."""
+
+    expert: ExpertOf | None = None
+    """What ``record_demonstrations.py`` records."""
 
     agents: list[Literal[(*AGENTS, *SMALL_AGENTS)]] = list(AGENTS)  # type: ignore[valid-type]
     """Its agents."""
@@ -189,15 +254,6 @@ class _AnyTask(_Part):
 
     def _base_name(self) -> str:
         return self.base.removeprefix("IsaacContrib-").removeprefix("Isaac-")
-
-    @field_validator("instruction")
-    @classmethod
-    def _is_edited(cls, value: str) -> str:
-        if value == TO_EDIT:
-            raise ValueError("it is still to be edited: write what the policy is told")
-        if not value.strip():
-            raise ValueError("it is empty; expected what the policy is told, such as 'pick up the cube'")
-        return value
 
     @model_validator(mode="after")
     def _has_an_id(self) -> _AnyTask:
@@ -217,12 +273,19 @@ class _AnyTask(_Part):
 class TaskFile(_AnyTask):
     """A task of Isaac Lab."""
 
-    cameras: Annotated[dict[Name, Camera], Field(min_length=1)]
-    """Cameras by name, in the order of the policy's."""
+    cameras: Annotated[dict[Name, Literal["keep"] | Camera], Field(min_length=1)]
+    """Cameras by name, in the order of the policy's; ``keep``: the base task's of that name."""
 
     state: State
-    success: Success
-    """When it is solved. A text is the name of a termination of the base task."""
+
+    instruction: Instructions | None = None
+    """What the policy is told."""
+
+    success: NamedSuccess | None = None
+    """When it is solved."""
+
+    tasks: Annotated[dict[Name, OneOfTasks], Field(min_length=2)] | None = None
+    """Several tasks in place of instruction and success. An episode has one of them."""
 
     rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
@@ -234,15 +297,30 @@ class TaskFile(_AnyTask):
     """Tensors of a direct task, (num_envs, ...), that later control steps depend on, beside the scene's state. None:
     not known, so that it has no groups (GRPO)."""
 
-    @field_validator("success", mode="before", json_schema_input_type=str | Success)
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return {"term": value} if isinstance(value, str) else value
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """Name of a task -> its instructions; empty where all environments are always told the same."""
+        if self.tasks is not None:
+            return {name: task.instruction for name, task in self.tasks.items()}
+        return {ONLY_TASK: self.instruction} if self.instruction and len(self.instruction) > 1 else {}
+
+    @model_validator(mode="after")
+    def _says_what_to_do(self) -> TaskFile:
+        given = [name for name in ("instruction", "success") if getattr(self, name) is not None]
+        if self.tasks is None and len(given) < 2:
+            missing = "instruction" if "instruction" not in given else "success"
+            raise ValueError(f"{missing} is missing; expected instruction and success, or several tasks")
+        if self.tasks is not None and given:
+            raise ValueError(f"there are several tasks, each with its own {given[0]}; leave out the one beside them")
+        texts = [text for listed in self.told.values() for text in listed]
+        if twice := next((text for text in texts if texts.count(text) > 1), None):
+            raise ValueError(f"{twice!r} is the instruction of several tasks, which nothing else would tell apart")
+        return self
 
     @field_validator("cameras")
     @classmethod
-    def _one_size(cls, value: dict[str, Camera]) -> dict[str, Camera]:
-        sizes = {name: camera.size for name, camera in value.items()}
+    def _one_size(cls, value: dict[str, Any]) -> dict[str, Any]:
+        sizes = {name: camera.size for name, camera in value.items() if camera != "keep"}
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} {size[0]} x {size[1]}" for name, size in sizes.items())
             raise ValueError(f"all cameras need one size, since their images lie in one tensor; there are {listed}")
@@ -280,6 +358,9 @@ class GymnasiumSuccess(_Part):
 
 class GymnasiumTaskFile(_AnyTask):
     """A task made from an environment of Gymnasium."""
+
+    instruction: Instruction
+    """What the policy is told."""
 
     kwargs: dict[str, Any] = {}
     """Arguments for ``gymnasium.make``."""

@@ -6,62 +6,30 @@
 from __future__ import annotations
 
 import importlib
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from isaaclab.managers import ManagerTermBase, SceneEntityCfg, TerminationTermCfg
+from isaaclab.managers import SceneEntityCfg
 
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 
 
-class Held(ManagerTermBase):
-    """A termination that is true where another one was for some control steps without a break.
+def check_hold(source: Source, cfg: Any, place: tuple[str, ...], seconds: float) -> None:
+    """Check that a success can be true for as long as it must.
 
     Args:
-        cfg: Its config. ``params`` has the other one, ``term``, a function, and ``seconds``.
-        env: The environment.
-    """
-
-    state_buffers = ("_steps",)
-
-    def __init__(self, cfg: TerminationTermCfg, env: Any) -> None:
-        super().__init__(cfg, env)
-        self._steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
-        self._least = control_steps(cfg.params["seconds"], env.step_dt)
-
-    def reset(self, env_ids: Sequence[int] | slice | None = None) -> None:
-        """Forget the steps of environments."""
-        self._steps[slice(None) if env_ids is None else env_ids] = 0
-
-    def __call__(self, env: Any, term: TerminationTermCfg, seconds: float) -> torch.Tensor:
-        """Booleans of shape (num_envs,)."""
-        func: Any = term.func
-        self._steps = count_on(self._steps, func(env, **term.params))
-        return self._steps >= self._least
-
-
-def count_on(steps: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """For how many steps something has been true, one step later, (num_envs,)."""
-    return torch.where(true.bool(), steps + 1, 0)
-
-
-def control_steps(seconds: float, step_dt: float) -> int:
-    """Least number of control steps that last some time, at least one."""
-    return max(1, math.ceil(seconds / step_dt - 1e-6))
-
-
-def check_hold(source: Source, cfg: Any) -> None:
-    """Check that a success can be true for as long as it must.
+        source: The task file.
+        cfg: The environment's config.
+        place: Where the file has the success.
+        seconds: How long it must be true.
 
     Raises:
         TaskFileError: It must be for longer than an episode.
     """
-    if (seconds := source.task.success.hold_s) > cfg.episode_length_s:
+    if seconds > cfg.episode_length_s:
         text = f"{seconds:g} s are more than an episode, {cfg.episode_length_s:g} s: it would never be solved"
-        raise source.error(("success", "hold_s"), text)
+        raise source.error((*place, "hold_s"), text)
 
 
 def function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any:
@@ -82,6 +50,25 @@ def function(source: Source, cfg: Any, place: tuple[Any, ...], name: str) -> Any
     raise source.error(
         place, f"no mdp of the base task or of Isaac Lab has {name!r}{similar(name, names)}. Others are module:name"
     )
+
+
+def expert_class(source: Source) -> Any:
+    """The class of a file's expert, with the attributes that the file gives it.
+
+    Raises:
+        TaskFileError: There is no such class, or it has no such attribute.
+    """
+    expert, place = source.task.expert, ("expert",)
+    if ":" not in expert.name:
+        raise source.error((*place, "name"), f"{expert.name!r} is no class; expected module:name")
+    found = function(source, None, (*place, "name"), expert.name)
+    if not isinstance(found, type) or not hasattr(found, "action"):
+        raise source.error((*place, "name"), f"{expert.name!r} is no expert: it is no class with the method `action`")
+    known = [name for name in dir(found) if not name.startswith("_")]
+    for name in expert.params:
+        if name not in known:
+            raise source.error((*place, "params", name), f"{found.__name__} has no {name!r}{similar(name, known)}")
+    return type(found.__name__, (found,), {**expert.params, "__module__": found.__module__})
 
 
 def _mdp_modules(cfg: Any) -> Iterator[Any]:
