@@ -53,8 +53,8 @@ TABLE: dict[str, tuple[dict[str, Any], Any]] = {
 }
 """Field -> settings in which it matters, and another value for it."""
 
-ELSEWHERE = {"gr00t_schedule", "max_skipped_steps"}
-"""What PPO shares and tests: see test_no_dead_options.py."""
+ELSEWHERE = {"gr00t_schedule", "max_skipped_steps", "task_sampling", "task_sampling_floor"}
+"""What PPO shares and tests: see test_no_dead_options.py and test_several_tasks.py."""
 
 
 @pytest.fixture(autouse=True)

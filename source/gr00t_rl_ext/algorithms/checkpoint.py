@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
+from gr00t_rl_ext.algorithms.task_sampling import TaskSampler
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import POLICIES, ActorDefinition, Gr00tActorCritic
@@ -187,6 +188,7 @@ class Checkpointed:
     describes_start: bool
     _recorded: TensorDict | None
     _statistics: RolloutStatistics
+    _sampler: TaskSampler
 
     continues_run = False
     """Whether a checkpoint that is loaded is of this run: its iterations are then among those of the run."""
@@ -202,6 +204,10 @@ class Checkpointed:
 
     def open_stage(self, stage: int) -> None:
         """Open all stages of unfreezing up to one."""
+        raise NotImplementedError
+
+    def _share_tasks(self) -> dict[str, float]:
+        """Set how often each task is had."""
         raise NotImplementedError
 
     def forget_episodes(self) -> None:
@@ -223,6 +229,7 @@ class Checkpointed:
             "stage": encoder.freezing.stage,
             "iteration": self.iteration,
             "statistics": self._statistics.state_dict(),
+            "task_sampling": self._sampler.state_dict(),
             **self.updater.state(),
         }
 
@@ -287,6 +294,9 @@ class Checkpointed:
             # checkpoints of version 0.1 count nothing
             if "statistics" in loaded_dict:
                 self._statistics.load_state_dict(loaded_dict["statistics"])
+            if "task_sampling" in loaded_dict:
+                self._sampler.load_state_dict(loaded_dict["task_sampling"])
+                self._share_tasks()
             if self.continues_run and loaded_dict["recorded_observations"]:
                 recorded = loaded_dict["recorded_observations"]
                 size = next(iter(recorded.values())).shape[:1]

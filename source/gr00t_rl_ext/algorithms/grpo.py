@@ -69,7 +69,7 @@ class Gr00tGRPO(PolicyOptimization):
         """Steps of the runner's loop that a rollout needs at most: with every attempt of every round."""
         return super().steps_per_iteration * (1 + self.options.max_resamples)
 
-    def bind(self, env: Any, observation_groups: list[str]) -> None:
+    def _configure(self, env: Any, observation_groups: list[str]) -> None:
         # an undiscounted sum, also inside the chunk: a discount would punish long successes
         env.unwrapped.configure_decisions(
             self.actor.chunk_length, step_discount=1.0, observation_groups=observation_groups

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gr00t_rl_ext.algorithms.schedules import check_schedules
+from gr00t_rl_ext.algorithms.task_sampling import MODES
 from gr00t_rl_ext.envs.groups import check_group_size
 from gr00t_rl_ext.options import Requirements
 
@@ -72,9 +73,21 @@ class OptimizationOptions:
     entropy_coef: float = 0.0
     """Weight of the entropy bonus."""
 
+    task_sampling: str = "uniform"
+    """Which of several tasks environments have more often: ``uniform``; ``inverse_success``, those that fail;
+    ``learning_progress``, those whose success changes."""
+
+    task_sampling_floor: float = 0.2
+    """Share of the environments that all tasks have alike, whatever their success."""
+
     def validate_config(self) -> None:
         """Raise a :class:`ValueError` where an option has an impossible value, or two contradict each other."""
         require = Requirements(self, WHERE)
+        require.one_of("task_sampling", MODES)
+        if not 0.0 <= self.task_sampling_floor <= 1.0:
+            raise ValueError(
+                f"`{WHERE}.task_sampling_floor` is {self.task_sampling_floor}; expected a number in [0, 1]."
+            )
         require.positive("learning_rate", "adam_epsilon", "max_grad_norm", "clip_param", "target_kl", "desired_kl")
         require.count("num_learning_epochs", "num_mini_batches", "gradient_accumulation_steps", "max_skipped_steps")
         require.count("learning_rate_warmup_steps", at_least=0)

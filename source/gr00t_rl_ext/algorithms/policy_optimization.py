@@ -19,7 +19,9 @@ from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference, ratio_tolerance, warn_of_ratio
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
+from gr00t_rl_ext.algorithms.task_sampling import TaskSampler
 from gr00t_rl_ext.algorithms.update import Updater
+from gr00t_rl_ext.envs.task_set import TaskSet
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor import Actor, Decisions
 from gr00t_rl_ext.policy.actor_critic import Gr00tActorCritic
@@ -124,7 +126,15 @@ class PolicyOptimization(Checkpointed, ABC):
         self._recorded: TensorDict | None = None
         """Some observations of the first decision, for checkpoints: an export is proved on them."""
 
-        self._statistics = RolloutStatistics(self.encoder.spec.task_names)
+        names = self.encoder.spec.task_names
+        self._statistics = RolloutStatistics(names)
+        if self.options.task_sampling != "uniform" and not names:
+            raise ValueError(
+                f"`{WHERE}.task_sampling` is {self.options.task_sampling!r}, but the environments have one task. Set it"
+                " to uniform, or name several `tasks` in a task file (docs/task_files.md)."
+            )
+        self._sampler = TaskSampler(names, self.options.task_sampling, self.options.task_sampling_floor)
+        self._task_set: TaskSet | None = None
         self._backbone_calls = 0
         self._gradients_checked = False
         self.describes_start = True
@@ -137,13 +147,18 @@ class PolicyOptimization(Checkpointed, ABC):
         """Steps of the runner's loop that a rollout needs at most."""
         return self.options.steps_per_update(self._num_steps_per_env)
 
-    @abstractmethod
     def bind(self, env: Any, observation_groups: list[str]) -> None:
         """Tell the runner's environment what a decision is, and which observation groups it must compute.
 
         Raises:
             ValueError: It cannot do what the algorithm needs.
         """
+        self._task_set = getattr(env.unwrapped, "task_set", None)
+        self._configure(env, observation_groups)
+
+    @abstractmethod
+    def _configure(self, env: Any, observation_groups: list[str]) -> None:
+        """What of :meth:`bind` is the algorithm's."""
 
     @property
     def final_observation_groups(self) -> list[str]:
@@ -311,7 +326,8 @@ class PolicyOptimization(Checkpointed, ABC):
         for name, rate in self.updater.rates.current.items():
             log["train/learning_rate" + ("" if name == "actor" else f"_{name}")] = rate
         log["perf/backbone_calls"] = self.encoder.calls - self._backbone_calls
-        self._log.update(log | self._statistics.metrics(self._total_of_floats))
+        self._sample_tasks()
+        self._log.update(log | self._statistics.metrics(self._total_of_floats) | self._share_tasks())
         self.storage.clear()
         self.iteration += 1
         self._announce_iteration()
@@ -320,6 +336,19 @@ class PolicyOptimization(Checkpointed, ABC):
         if opened := self.freezing.advance(self.iteration, success_rate):
             print(f"Iteration {self.iteration}: {self.freezing.describe()}")
             self._train_groups(opened)
+
+    def _sample_tasks(self) -> None:
+        """Look at how well each task goes now."""
+        rates = {name: self._statistics.success_rate(MIN_EPISODES, name) for name in self._sampler.names}
+        self._sampler.update({name: self.ranks.mean_if_known(rate) for name, rate in rates.items()})
+
+    def _share_tasks(self) -> dict[str, float]:
+        """Set how often each task is had from now on; the shares, for the log."""
+        if self._task_set is None or self.options.task_sampling == "uniform":
+            return {}
+        weights = self._sampler.weights()
+        self._task_set.set_weights(weights)
+        return {f"tasks/{name}/share": weight for name, weight in weights.items()}
 
     def _total_of_floats(self, values: list[float]) -> list[float]:
         return self.ranks.total(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()

@@ -80,7 +80,7 @@ class Gr00tPPO(PolicyOptimization):
 
     # Construction
 
-    def bind(self, env: Any, observation_groups: list[str]) -> None:
+    def _configure(self, env: Any, observation_groups: list[str]) -> None:
         chunk_length = self.actor.chunk_length
         env.unwrapped.configure_decisions(
             chunk_length,

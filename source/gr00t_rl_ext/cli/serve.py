@@ -80,16 +80,17 @@ def _serve(arguments: argparse.Namespace) -> int:
                 " with no noise. Leave it out."
             )
         actor.noise_scale = arguments.noise_scale
-    told: set[str] = {policy.instruction}
+    known = policy.instructions
+    told, made_for = set(known), ", ".join(map(repr, known))
 
     def act(request: Request) -> Any:
         seed = request.options.get("seed")
         if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**63):
             raise RequestError(f"the option `seed` is {seed!r}; expected a whole number of at least 0, or none")
         for text in dict.fromkeys(request.observation.instructions):
-            if text not in told and len(told) < 20:
+            if text not in told and len(told) < len(known) + 19:
                 told.add(text)
-                print(f"note: a client instructs {text!r}; the policy was made for {policy.instruction!r}", flush=True)
+                print(f"note: a client instructs {text!r}; the policy was made for {made_for}", flush=True)
         return policy.act(request.observation, seed)
 
     version = policy.encoder.model.version

@@ -180,6 +180,8 @@ def actions(actor: Actor, obs: TensorDict) -> dict[str, Tensor]:
         obs.batch_size[0], model.action_horizon, model.max_action_dim, generator=torch.Generator().manual_seed(0)
     )
     with encoder.autocast():
-        context = model.condition(model.encode(**encoder.model_inputs(obs)))
+        features = model.encode(**encoder.model_inputs(obs))
+        features = dataclasses.replace(features, padding_mask=encoder.prompts(obs).padding_mask)
+        context = model.condition(features)
         sampled = model.sample(context, encoder.head_state(obs), noise.to(model.device))
     return {"policy": chunks.float().cpu(), "GR00T": sampled.float().cpu()}

@@ -48,7 +48,7 @@ class ServedPolicy:
         require_continuous_actions(encoder)
         self.actor = actor
         robot = encoder.inputs.embodiment
-        self.instruction = encoder.spec.instruction
+        self.instructions = encoder.spec.instructions or (encoder.spec.instruction,)
         """What the policy was trained with."""
 
         mapping, cameras = encoder.mapping, robot.video_keys
@@ -66,7 +66,13 @@ class ServedPolicy:
         encoder.mapping = BoundMapping(tuple(range(len(cameras))), action_index=mapping.action_index)
         # one group for each camera, whose images may differ in size
         encoder.spec = self._spec = dataclasses.replace(
-            encoder.spec, image_groups=tuple(f"video.{key}" for key in cameras), cameras=cameras, state_groups=(_STATE,)
+            encoder.spec,
+            image_groups=tuple(f"video.{key}" for key in cameras),
+            cameras=cameras,
+            state_groups=(_STATE,),
+            # each request says what it is told
+            instructions=(),
+            tasks=(),
         )
         self.keys = PolicyKeys(cameras, state, action, language, self.horizon)
 
