@@ -41,7 +41,12 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     statistics = RolloutStatistics()
     statistics.record(torch.ones(2), torch.ones(2))
     statistics.dropped = 1
-    return names | statistics.metrics().keys()
+    # of several tasks, see test_several_tasks.py
+    several = RolloutStatistics(("lift",))
+    several.record(torch.ones(2), torch.ones(2))
+    some = torch.ones(2)
+    several.report_episodes(some > 0, some, some, some > 0, torch.zeros(2, dtype=torch.long))
+    return names | statistics.metrics().keys() | several.metrics().keys() | {"tasks/lift/share"}
 
 
 def test_every_metric_has_a_row(logged: set[str]) -> None:

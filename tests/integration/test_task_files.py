@@ -14,6 +14,7 @@ import pytest
 from programs import ROOT, isaaclab, run, run_directory, succeeded
 
 EXAMPLE = ROOT / "source" / "gr00t_rl_ext" / "tasks" / "examples" / "reach_franka.yaml"
+CUBES = EXAMPLE.with_name("cubes_franka.yaml")
 SHORT = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=4")
 
 
@@ -72,3 +73,28 @@ def test_a_base_task_whose_assets_are_not_there(tmp_path: Path) -> None:
     assert "Isaac-Ant needs an asset that is not there." in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not (tmp_path / "ant.yaml").exists()
+
+
+def test_several_tasks_learned_and_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Isaac Lab's own command, and in groups."""
+    monkeypatch.setenv("GR00T_RL_TASKS", str(CUBES))
+    task = ("--task", "Gr00t-Cubes-Franka", "--device", "cpu")
+    settings = ("presets=small_cameras", "env.episode_length_s=0.8")
+    command = ("train", "--rl_library", "rsl_rl", *task, "--agent", "gr00t_flow_ppo_small", "--num_envs", "8")
+    output = succeeded(
+        isaaclab(*command, "--max_iterations", "1", *settings, "agent.num_steps_per_env=5", cwd=tmp_path)
+    )
+    assert output.count("/success_rate:") == 5, "of all, and of each task"
+    run_dir = run_directory(tmp_path, "gr00t_flow_ppo_small_gr00t_cubes_franka")
+    out, script = tmp_path / "cubes.json", str(ROOT / "scripts" / "rsl_rl" / "eval.py")
+    command = (sys.executable, script, *task, "--agent", "gr00t_flow_ppo_small", "--episodes", "8", "--num_envs", "8")
+    arguments = ("--half-width", "0.49", "--checkpoint", "base", str(run_dir / "model_0.pt"), "--out", str(out))
+    succeeded(run(*command, *arguments, *settings, cwd=tmp_path))
+    lines = out.with_suffix(".md").read_text().splitlines()
+    names = ("lift_red", "lift_green", "lift_blue", "red_on_blue")
+    assert sorted(
+        line.split(" | ")[:2] for line in lines if line.startswith(tuple(f"| {name} " for name in names))
+    ) == [[f"| {name}", "2"] for name in sorted(names)]
+    command = ("train", "--rl_library", "rsl_rl", *task, "--agent", "gr00t_grpo", "--num_envs", "8", "--max_iterations")
+    of_groups = ("agent.algorithm.group_size=2", "agent.algorithm.outcome=return", "agent.num_steps_per_env=4")
+    succeeded(isaaclab(*command, "1", *settings, *of_groups, "agent.algorithm.num_mini_batches=2", cwd=tmp_path))
