@@ -57,6 +57,7 @@ def no_task_files() -> Iterator[None]:
     from gr00t_rl_ext.tasks import gymnasium
     from gr00t_rl_ext.tasks.files import registered
 
+    shipped = {task: spec for task, spec in gym.registry.items() if "task_file" in spec.kwargs}
     parts: list[dict[str, Any]] = [tasks.DEFINED, gymnasium.DEFINED, registered.SOURCES]  # type: ignore[list-item]
     before = [dict(part) for part in parts]
     yield
@@ -65,6 +66,7 @@ def no_task_files() -> Iterator[None]:
         part.update(content)
     for task in [name for name, spec in gym.registry.items() if "task_file" in spec.kwargs]:
         del gym.registry[task]
+    gym.registry.update(shipped)
 
 
 @pytest.fixture(scope="session")

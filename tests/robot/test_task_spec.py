@@ -120,3 +120,14 @@ def test_the_digest_tells_specs_apart_and_knows_the_order_of_terms() -> None:
         dataclasses.replace(SPEC, action_choices=(2,) * 8),
     ]
     assert len({spec.digest() for spec in (SPEC, *changed)}) == 5
+
+
+def test_several_instructions_and_one_that_nobody_would_be_told() -> None:
+    told = SimpleNamespace(instructions=("lift", "stack"), tasks=("lift", "stack"))
+    env = task_stand_in(task_set=told)
+    env.cfg.instruction = None
+    spec = TaskSpec.from_env(env, observations(), ["rgb", "state"])
+    assert (spec.instruction, spec.instructions, spec.used_groups) == ("lift", ("lift", "stack"), ("task",))
+    env.cfg.instruction = "pour"
+    with pytest.raises(ValueError, match="`env.instruction` is 'pour', but .* different things here: 'lift', 'stack'"):
+        TaskSpec.from_env(env, observations(), ["rgb", "state"])

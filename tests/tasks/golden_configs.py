@@ -22,7 +22,7 @@ FILE = Path(__file__).with_name("golden_configs.json")
 GYMNASIUM = ("gym:FetchReach-v4", "gym:FetchPickAndPlace-v4", "gym:CartPole-v1", "gym:Pendulum-v1")
 """A task of each family."""
 
-_OF_THE_MACHINE = re.compile(r"(^|\.)device$|usd_path$|_dir(_path)?$")
+_OF_THE_MACHINE = re.compile(r"(^|\.)device$|usd_path$|_dir(_path)?$|(^|\.)task_file$")
 """Fields whose default depends on the machine."""
 
 
@@ -51,7 +51,7 @@ def resolved() -> dict[str, dict[str, Any]]:
         if "gr00t_rl_ext" not in str(spec.entry_point):
             continue
         for agent in sorted(spec.kwargs):
-            if agent == "env_cfg_entry_point" or agent + ENTRY_POINT in spec.kwargs:
+            if agent in ("env_cfg_entry_point", "task_file") or agent + ENTRY_POINT in spec.kwargs:
                 continue
             with contextlib.redirect_stdout(io.StringIO()):
                 env_cfg, agent_cfg = resolve_task_config(task, agent, overrides=[])
@@ -73,4 +73,8 @@ def write() -> None:
 
 
 if __name__ == "__main__":
+    # cameras of task files look up bodies of the robot
+    from gr00t_rl_ext.assets import apply_asset_root
+
+    apply_asset_root("offline")
     write()

@@ -6,26 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from gr00t_rl_ext.envs.decision import Outcome
-from gr00t_rl_ext.tasks.files import environment
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.registration import register_task
 from gr00t_rl_ext.tasks.files.terms import expert_class
+from gr00t_rl_ext.tasks.shipped import SHIPPED
 
-EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "cubes_franka.yaml"
+EXAMPLE, _ = SHIPPED["Gr00t-Cubes-Franka"]
 NAMES = ("lift_red", "lift_green", "lift_blue", "red_on_blue")
 NUM_ENVS = 8
 
 
 @pytest.fixture(scope="module")
 def env(make_env: Callable[..., Any]) -> Any:
-    return make_env(register_task(EXAMPLE), NUM_ENVS)
+    return make_env("Gr00t-Cubes-Franka", NUM_ENVS)
 
 
 @pytest.fixture(autouse=True)

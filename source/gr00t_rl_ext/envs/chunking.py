@@ -31,7 +31,7 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
     def task_set(self) -> TaskSet | None:  # type: ignore[override]
         """Several tasks in these environments, which a command term draws; None where all have the same one."""
         terms = self.command_manager._terms.values()
-        return next((term.task_set for term in terms if hasattr(term, "task_set")), None)
+        return next((found for term in terms if (found := getattr(term, "task_set", None)) is not None), None)
 
     def load_managers(self) -> None:
         super().load_managers()

@@ -146,7 +146,8 @@ def collect(
         executed = label
         if noise_std:
             noise = noise_std * torch.randn(label.shape, generator=generator).to(label)
-            noise[:, expert.binary] = 0.0
+            if expert.binary is not None:
+                noise[:, expert.binary] = 0.0
             executed = label + noise
             if expert.bounded:
                 executed = executed.clamp(-1.0, 1.0)

@@ -166,6 +166,11 @@ class TaskSpec:
                 )
         told = getattr(env, "task_set", None)
         instructions, tasks = ((), ()) if told is None else (told.instructions, told.tasks)
+        if instructions and getattr(env.cfg, "instruction", None) is not None:
+            raise ValueError(
+                f"`env.instruction` is {env.cfg.instruction!r}, but environments are told different things here:"
+                f" {', '.join(map(repr, instructions))}. Leave it out; `env.commands.task.told` has them."
+            )
         return cls(
             instruction=instructions[0] if instructions else getattr(env.cfg, "instruction", DEFAULT_INSTRUCTION),
             instructions=instructions,

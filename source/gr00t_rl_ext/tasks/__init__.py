@@ -8,12 +8,19 @@ It must stay cheap: it runs before every ``isaaclab`` command, ``list_envs`` inc
 
 import os
 
+import gymnasium as gym
+
 from gr00t_rl_ext.assets.root import apply_on_import
 from gr00t_rl_ext.tasks import cartpole as _cartpole  # noqa: F401
+from gr00t_rl_ext.tasks.files import registered as _registered
 from gr00t_rl_ext.tasks.lift.config import franka as _franka_lift  # noqa: F401
+from gr00t_rl_ext.tasks.shipped import SHIPPED as _SHIPPED
 from gr00t_rl_ext.tasks.stack.config import franka as _franka  # noqa: F401
 
 apply_on_import()
+
+for _task, (_file, _agents) in _SHIPPED.items():
+    gym.register(**_registered.entry(_task, _file, _agents))
 
 if os.environ.get("GR00T_RL_TASKS"):
     # read only where somebody has some

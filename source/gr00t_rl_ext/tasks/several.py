@@ -79,7 +79,8 @@ class Solved(ManagerTermBase):
     def __init__(self, cfg: TerminationTermCfg, env: Any) -> None:
         super().__init__(cfg, env)
         self._steps = torch.zeros(env.num_envs, dtype=torch.long, device=env.device)
-        least = [control_steps(seconds, env.step_dt) for seconds in cfg.params["seconds"]]
+        seconds: Any = cfg.params["seconds"]
+        least = [control_steps(one, env.step_dt) for one in seconds]
         self._least = torch.tensor(least, device=env.device)
 
     def reset(self, env_ids: Sequence[int] | slice | None = None) -> None:

@@ -24,9 +24,10 @@ from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, regi
 from gr00t_rl_ext.tasks.files.schema import Pose
 from gr00t_rl_ext.tasks.files.terms import expert_class
 from gr00t_rl_ext.tasks.several import Solved, control_steps
+from gr00t_rl_ext.tasks.shipped import SHIPPED
 from gr00t_rl_ext.tasks.stack.config.franka.env_cfg import FrankaStackCubeEnvCfg
 
-EXAMPLE = Path(environment.__file__).parents[1] / "examples" / "reach_franka.yaml"
+EXAMPLE = Path(__file__).parent / "reach.yaml"
 TEXT = EXAMPLE.read_text()
 
 
@@ -335,7 +336,7 @@ def test_agents(tmp_path: Path) -> None:
     assert agents.agent_cfg(here, "gr00t_ppo").algorithm.gamma != 0.995
     assert agents.agent_cfg(here, "mlp_ppo").obs_groups == {"actor": ["policy"], "critic": ["policy"]}
     small = agents.agent_cfg(here, "gr00t_ppo_small")
-    assert (small.algorithm.num_mini_batches, small.experiment_name) == (8, "gr00t_ppo_small_gr00t_reach_franka")
+    assert (small.algorithm.num_mini_batches, small.experiment_name) == (8, "gr00t_ppo_small_gr00t_my_reach")
     # 12 s of 30 control steps, 8 of them per decision
     assert agents.agent_cfg(here, "gr00t_flow_grpo").num_steps_per_env == 45
 
@@ -360,11 +361,11 @@ def test_overrides_of_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_file_is_a_task_of_isaac_lab(tmp_path: Path) -> None:
-    assert register_task(EXAMPLE) == register_task(EXAMPLE) == "Gr00t-Reach-Franka"
-    env_cfg, agent_cfg = resolve_task_config("Gr00t-Reach-Franka", "gr00t_ppo", overrides=["env.instruction=hello"])
+    assert register_task(EXAMPLE) == register_task(EXAMPLE) == "Gr00t-My-Reach"
+    env_cfg, agent_cfg = resolve_task_config("Gr00t-My-Reach", "gr00t_ppo", overrides=["env.instruction=hello"])
     assert env_cfg.instruction == "hello"
     assert agent_cfg.actor.chunk_length == 8
-    taken = source(tmp_path, "id: Gr00t-Reach-Franka", "id: Isaac-Ant").path
+    taken = source(tmp_path, "id: Gr00t-My-Reach", "id: Isaac-Ant").path
     with pytest.raises(TaskFileError, match=r"line \d+, id: there is a task 'Isaac-Ant' already"):
         register_task(taken)
 
@@ -372,10 +373,10 @@ def test_a_file_is_a_task_of_isaac_lab(tmp_path: Path) -> None:
 def test_files_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("One", "Two"):
-        (tmp_path / "folder" / f"{name}.yaml").write_text(TEXT.replace("Gr00t-Reach-Franka", name))
+        (tmp_path / "folder" / f"{name}.yaml").write_text(TEXT.replace("Gr00t-My-Reach", name))
     monkeypatch.setenv(VARIABLE, f"{tmp_path / 'folder'}:{EXAMPLE}")
     register_named()
-    assert {"One", "Two", "Gr00t-Reach-Franka"} <= set(gym.registry)
+    assert {"One", "Two", "Gr00t-My-Reach"} <= set(gym.registry)
 
 
 def test_one_broken_file_does_not_end_the_commands_of_others(
@@ -384,7 +385,7 @@ def test_one_broken_file_does_not_end_the_commands_of_others(
     (tmp_path / "broken.yaml").write_text("base: 1\n")
     monkeypatch.setenv(VARIABLE, f"{tmp_path / 'missing.yaml'}:{tmp_path}:{EXAMPLE}")
     register_named()
-    assert "Gr00t-Reach-Franka" in gym.registry
+    assert "Gr00t-My-Reach" in gym.registry
     told = capsys.readouterr().err
     assert "warning: GR00T_RL_TASKS: no task of" in told
     assert "missing.yaml' cannot be read" in told
@@ -393,7 +394,7 @@ def test_one_broken_file_does_not_end_the_commands_of_others(
 
 def test_ids_that_would_be_one_name(tmp_path: Path) -> None:
     for name in ("A-B", "A_B"):
-        (tmp_path / f"{name}.yaml").write_text(TEXT.replace("Gr00t-Reach-Franka", name))
+        (tmp_path / f"{name}.yaml").write_text(TEXT.replace("Gr00t-My-Reach", name))
     register_task(tmp_path / "A-B.yaml")
     with pytest.raises(TaskFileError, match=r"'A_B' is too much like the id in .*A-B\.yaml"):
         register_task(tmp_path / "A_B.yaml")
@@ -401,7 +402,7 @@ def test_ids_that_would_be_one_name(tmp_path: Path) -> None:
 
 def test_a_later_flag_wins_and_nothing_else_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "")
-    (tmp_path / "mine.yaml").write_text(TEXT.replace("Gr00t-Reach-Franka", "Mine"))
+    (tmp_path / "mine.yaml").write_text(TEXT.replace("Gr00t-My-Reach", "Mine"))
     given = ["--task_config", str(EXAMPLE), "--agent", "gr00t_ppo", f"--task_config={tmp_path / 'mine.yaml'}"]
     assert without_task_file([*given, "--checkpoint", "C"]) == [
         "--task",
@@ -417,5 +418,14 @@ def test_the_flag_of_the_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "")
     assert without_task_file(["--agent", "mlp_ppo"]) == ["--agent", "mlp_ppo"]
     for flag in (["--task_config", str(EXAMPLE)], [f"--task_config={EXAMPLE}"]):
-        assert without_task_file([*flag, "--seed", "1"]) == ["--task", "Gr00t-Reach-Franka", "--seed", "1"]
+        assert without_task_file([*flag, "--seed", "1"]) == ["--task", "Gr00t-My-Reach", "--seed", "1"]
     assert os.environ[VARIABLE] == str(EXAMPLE)
+
+
+def test_shipped_files_have_the_agents_that_they_are_registered_with() -> None:
+    assert {
+        task: (Source(file).task.task_id, tuple(Source(file).task.agents)) for task, (file, _) in SHIPPED.items()
+    } == {task: (task, agents) for task, (_, agents) in SHIPPED.items()}
+    assert sorted(file for file, _ in SHIPPED.values()) == sorted(
+        (Path(environment.__file__).parents[1] / "examples").glob("*.yaml")
+    )

@@ -19,8 +19,8 @@ from gr00t_rl_ext.imitation.experts.task_space import PoseStackExpert
 class Expert(Protocol):
     """What recording asks of an expert, which acts in N environments at once."""
 
-    binary: ClassVar[int]
-    """Index of the gripper's action, which gets no noise."""
+    binary: ClassVar[int | None]
+    """Index of the gripper's action, which gets no noise; None where there is no gripper."""
 
     bounded: ClassVar[bool]
     """Whether actions are in [-1, 1], which noise shall not leave; else they are as large as the task needs."""

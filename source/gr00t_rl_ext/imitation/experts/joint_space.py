@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The cube experts for tasks whose actions are joint positions."""
+"""Experts for tasks whose actions are joint positions."""
 
 from __future__ import annotations
 
@@ -67,6 +67,76 @@ class JointStackExpert(StackExpert):
         step = data.joint_pos_target.torch[:, joints] - position + back
         offset = position + step.clamp(-self.max_step, self.max_step) - default
         return torch.cat((offset / arm.scale, pose[:, -1:]), dim=1)
+
+
+class PoseGoalExpert:
+    """Moves a body to the pose that a command term asks for, by joint targets: damped least squares from where the arm
+    is, anew in every control step.
+
+    For tasks of Isaac Lab with a ``UniformPoseCommand`` and a joint-position action, such as ``Isaac-Reach-Franka``.
+
+    Args:
+        num_envs: Number of environments N.
+        device: Where they are simulated.
+    """
+
+    command = "ee_pose"
+    """Name of the command term, with the pose in the robot's base frame."""
+
+    action_term = "arm_action"
+    """Name of the action term."""
+
+    gain = 1.0
+    """Commanded way per way that is left."""
+
+    max_step = 0.25
+    """Longest way of a joint that is commanded [rad]: it is a speed, since targets begin where the arm is."""
+
+    damping = 0.05
+    """Of the inverse, so that it asks for little near singular poses."""
+
+    binary: ClassVar[int | None] = None
+
+    bounded: ClassVar[bool] = False
+
+    robot_type: ClassVar[str] = "franka_panda"
+
+    groups: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None:
+        self._inverse_kinematics: DifferentialInverseKinematicsAction | None = None
+
+    def reset(self, done: Tensor) -> None:
+        """It has no memory."""
+
+    def action(self, env: Any) -> Tensor:
+        """The action for the environments' current state: joint positions in the units of the action term, (N, A)."""
+        command, term = env.command_manager.get_term(self.command), env.action_manager.get_term(self.action_term)
+        if self._inverse_kinematics is None:
+            self._inverse_kinematics = self._make(env, command.cfg.body_name, term.cfg.joint_names)
+        self._inverse_kinematics.process_actions(command.command)
+        self._inverse_kinematics.apply_actions()
+        robot = env.scene[command.cfg.asset_name]
+        joints, _ = robot.find_joints(term.cfg.joint_names)
+        data = robot.data
+        position, default = data.joint_pos.torch[:, joints], data.default_joint_pos.torch[:, joints]
+        step = self.gain * (data.joint_pos_target.torch[:, joints] - position)
+        # all joints arrive at once
+        step = step / (step.abs().amax(dim=1, keepdim=True) / self.max_step).clamp(min=1.0)
+        return (position + step - default) / term.cfg.scale
+
+    def _make(self, env: Any, body: str, joints: list[str]) -> DifferentialInverseKinematicsAction:
+        from isaaclab.controllers.differential_ik_cfg import DifferentialIKControllerCfg
+        from isaaclab.envs.mdp.actions.actions_cfg import DifferentialInverseKinematicsActionCfg
+        from isaaclab.envs.mdp.actions.task_space_actions import DifferentialInverseKinematicsAction
+
+        controller = DifferentialIKControllerCfg(
+            command_type="pose", use_relative_mode=False, ik_method="dls", ik_params={"lambda_val": self.damping}
+        )
+        cfg = DifferentialInverseKinematicsActionCfg(
+            asset_name="robot", joint_names=joints, body_name=body, controller=controller
+        )
+        return DifferentialInverseKinematicsAction(cfg, env)
 
 
 def _stock_inverse_kinematics(env: Any) -> DifferentialInverseKinematicsAction:

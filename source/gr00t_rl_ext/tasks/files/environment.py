@@ -229,6 +229,9 @@ def _state_terms(source: Source, cfg: Any) -> dict[str, Any]:
 
 def _add_tasks(cfg: Any, task: TaskFile) -> None:
     """Let each episode have one of several instructions, and be observed which."""
+    if hasattr(cfg, "instruction"):
+        # the base task's, which nobody is told
+        cfg.instruction = None
     if cfg.commands is None:
         cfg.commands = _with_terms("TaskFileCommandsCfg", {}, TaskCommandCfg)
     setattr(cfg.commands, TASK, TaskCommandCfg(told=task.told))

@@ -7,8 +7,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gr00t_rl_ext.tasks.registration import ENTRY_POINT
+from gr00t_rl_ext.tasks.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from gr00t_rl_ext.tasks.files.reading import Source
@@ -26,14 +30,58 @@ def name_of(task_id: str) -> str:
 
 def source_of(task_id: str) -> Source | None:
     """The file of a task; None for another task."""
-    return SOURCES.get(name_of(task_id))
+    return _source(name_of(task_id))
+
+
+def entry(task_id: str, file: Path, agents: Iterable[str]) -> dict[str, Any]:
+    """Arguments of ``gym.register`` for a file's task of Isaac Lab.
+
+    Args:
+        task_id: Its id.
+        file: The file, absolute.
+        agents: Those that it names.
+    """
+    name = f"{__name__}:{name_of(task_id)}"
+    return {
+        "id": task_id,
+        "entry_point": f"{name}{ENVIRONMENT}",
+        "disable_env_checker": True,
+        "kwargs": {"env_cfg_entry_point": name, "task_file": str(file), **recipes(task_id, agents)},
+    }
+
+
+def recipes(task_id: str, agents: Iterable[str]) -> dict[str, str]:
+    """Names of agents, as they are looked up -> what makes their configs."""
+    name = f"{__name__}:{name_of(task_id)}{OF}"
+    return {entry: name + agent for agent in agents for entry in (agent, f"{agent}{ENTRY_POINT}")}
+
+
+def _source(name: str) -> Source | None:
+    if name not in SOURCES:
+        shipped = next((file for task, (file, _) in SHIPPED.items() if name_of(task) == name), None)
+        if shipped is None:
+            return None
+        # only now that it is used
+        from gr00t_rl_ext.tasks.files.reading import Source
+
+        keep(Source(shipped))
+    return SOURCES[name]
+
+
+def keep(source: Source) -> None:
+    """Keep a file that was read, and let findings about its task name its lines."""
+    from gr00t_rl_ext.preflight.places import LOCATORS
+    from gr00t_rl_ext.tasks.files.places import where_in_file
+
+    SOURCES[name_of(source.task.task_id)] = source
+    LOCATORS["task files"] = where_in_file
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     task, _, agent = name.removesuffix(ENVIRONMENT).partition(OF)
-    if task not in SOURCES:
+    source = _source(task)
+    if source is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    source = SOURCES[task]
 
     # the base task is imported where a config is needed, and not before
     def environment() -> Any:

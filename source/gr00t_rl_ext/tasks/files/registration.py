@@ -16,12 +16,9 @@ from pathlib import Path
 import gymnasium as gym
 
 from gr00t_rl_ext.envs.gymnasium.configs import PREFIX
-from gr00t_rl_ext.preflight.places import LOCATORS
 from gr00t_rl_ext.tasks.files import registered
-from gr00t_rl_ext.tasks.files.places import where_in_file
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.schema import GymnasiumTaskFile
-from gr00t_rl_ext.tasks.registration import ENTRY_POINT
 
 VARIABLE = "GR00T_RL_TASKS"
 """Environment variable with task files, or folders of them, separated as in PATH."""
@@ -48,17 +45,12 @@ def register_task(path: str | Path) -> str:
     other = registered.SOURCES.get(name)
     if other is not None and other.path != source.path:
         raise source.error(("id",), f"{task.task_id!r} is too much like the id in {str(other.path)!r}")
-    entries = {}
-    for agent in task.agents:
-        entries[agent] = entries[f"{agent}{ENTRY_POINT}"] = f"{registered.__name__}:{name}{registered.OF}{agent}"
-    of_gymnasium = isinstance(task, GymnasiumTaskFile)
-    task_id = _define(source, entries) if of_gymnasium else _register(source, name, entries)
-    registered.SOURCES[name] = source
-    LOCATORS["task files"] = where_in_file
+    task_id = (_define if isinstance(task, GymnasiumTaskFile) else _register)(source)
+    registered.keep(source)
     return task_id
 
 
-def _register(source: Source, name: str, entries: dict[str, str]) -> str:
+def _register(source: Source) -> str:
     """Register a task of Isaac Lab where Isaac Lab looks."""
     task_id = source.task.task_id
     known = gym.registry.get(task_id)
@@ -66,18 +58,13 @@ def _register(source: Source, name: str, entries: dict[str, str]) -> str:
         raise source.error(("id",), f"there is a task {task_id!r} already; give this one an id of its own")
     gym.registry.pop(task_id, None)
     try:
-        gym.register(
-            id=task_id,
-            entry_point=f"{registered.__name__}:{name}{registered.ENVIRONMENT}",
-            disable_env_checker=True,
-            kwargs={"env_cfg_entry_point": f"{registered.__name__}:{name}", "task_file": str(source.path), **entries},
-        )
+        gym.register(**registered.entry(task_id, source.path, source.task.agents))
     except gym.error.Error as error:
         raise source.error(("id",), f"Gymnasium cannot register {task_id!r}: {error}") from error
     return task_id
 
 
-def _define(source: Source, entries: dict[str, str]) -> str:
+def _define(source: Source) -> str:
     """Define a task that is made from an environment of Gymnasium, for our own commands."""
     # imported here: most files are of Isaac Lab's tasks
     from gr00t_rl_ext.envs.gymnasium import tasks
@@ -88,7 +75,9 @@ def _define(source: Source, entries: dict[str, str]) -> str:
     if task_id in gym.registry or tasks.known_settings(task_id):
         raise source.error(("id",), f"there is an environment {task_id!r} already; give the task an id of its own")
     tasks.DEFINED[task_id] = gymnasium_settings(source)
-    gymnasium.DEFINED[task_id] = gymnasium.Family(re.escape(task_id), entries, source.task.num_envs)
+    gymnasium.DEFINED[task_id] = gymnasium.Family(
+        re.escape(task_id), registered.recipes(task_id, source.task.agents), source.task.num_envs
+    )
     return PREFIX + task_id
 
 
