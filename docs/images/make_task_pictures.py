@@ -15,14 +15,17 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-EXAMPLES = ROOT / "source" / "gr00t_rl_ext" / "tasks" / "examples"
 LARGE = [f"env.scene.{camera}.{side}=224" for camera in ("table_cam", "wrist_cam") for side in ("height", "width")]
 FETCH = ("--agent", "gr00t_flow_ppo_small", "env.image_size=[224,224]", "env.num_workers=1")
 TASKS = {
     "stack": ("--task", "Isaac-Stack-Cube-Franka-IK-Rel-v0", "--agent", "gr00t_ppo", "presets=default"),
     "lift": ("--task", "Isaac-Lift-Cube-Franka-IK-Rel-v0", "--agent", "gr00t_ppo", "presets=default"),
     "cartpole": ("--task", "Isaac-Cartpole-Camera-Continuous-v0", "--agent", "gr00t_adapter_ppo", "presets=default"),
-    "reach": (*("--task_config", str(EXAMPLES / "reach_franka.yaml"), "--agent", "gr00t_ppo"), *LARGE),
+    "reach": (*("--task", "Gr00t-Reach-Franka", "--agent", "gr00t_ppo"), *LARGE),
+    "reach_so101": (
+        *("--task", "Gr00t-Reach-SO101", "--agent", "gr00t_ppo"),
+        *(f"env.scene.{camera}.{side}=224" for camera in ("front_cam", "wrist_cam") for side in ("height", "width")),
+    ),
     **{f"fetch_{name.lower()}": ("--task", f"gym:Fetch{name}-v4", *FETCH) for name in ("Reach", "Push", "Slide")},
     "fetch_pick_and_place": ("--task", "gym:FetchPickAndPlace-v4", *FETCH),
 }

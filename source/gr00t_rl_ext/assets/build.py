@@ -23,7 +23,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gr00t_rl_ext.assets import cartpole, franka, props
+from gr00t_rl_ext.assets import cartpole, franka, props, urdf
 from gr00t_rl_ext.cache import cache_directory
 
 MANIFEST = "manifest.json"
@@ -120,19 +120,19 @@ def _robot_sources() -> tuple[Path, Path]:
     """
     wanted = franka.URDF_PATH.as_posix()
     listed = importlib.metadata.distribution("example-robot-data").files or ()
-    urdf = next((Path(str(file.locate())).resolve() for file in listed if file.as_posix().endswith(wanted)), None)
-    if urdf is None:
+    file = next((Path(str(file.locate())).resolve() for file in listed if file.as_posix().endswith(wanted)), None)
+    if file is None:
         raise AssetBuildError(
             f"The installed example-robot-data {_version('example-robot-data')} lists no file {wanted}. "
             "Reinstall with: pip install --force-reinstall example-robot-data"
         )
-    licence = urdf.parents[1] / "LICENSE"
+    licence = file.parents[1] / "LICENSE"
     if not licence.is_file():
         raise AssetBuildError(
             f"No licence text at {licence}. The Panda's description is under Apache-2.0, which asks that its "
             "text goes with each copy. Reinstall with: pip install --force-reinstall example-robot-data"
         )
-    return urdf.parents[len(franka.URDF_PATH.parts) - 1], licence
+    return file.parents[len(franka.URDF_PATH.parts) - 1], licence
 
 
 def _notice() -> str:
@@ -162,7 +162,7 @@ def _recipe_hash() -> str:
     digest = hashlib.sha256()
     for name in SOURCE_PACKAGES:
         digest.update(f"{name}=={_version(name)}\n".encode())
-    for module in (cartpole, franka, props, sys.modules[__name__]):
+    for module in (cartpole, franka, props, urdf, sys.modules[__name__]):
         assert module.__file__ is not None
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:16]

@@ -23,6 +23,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gr00t_rl_ext.assets.urdf import convert
+
 if TYPE_CHECKING:
     from pxr import Usd
 
@@ -74,7 +76,7 @@ def write_franka(output: Path, data_root: Path) -> None:
     geometry = output.with_name(f"{output.stem}_geometry.usdc")
     with tempfile.TemporaryDirectory(prefix="gr00t_rl_ext_urdf_") as scratch:
         urdf = _write_plain_urdf(data_root / URDF_PATH, Path(scratch))
-        shutil.move(_convert_urdf(urdf, data_root, Path(scratch) / "usd"), geometry)
+        shutil.move(convert(urdf, {URDF_PACKAGE: data_root}, Path(scratch) / "usd"), geometry)
     _author_physics(geometry)
     _author_variants(output, geometry)
 
@@ -104,25 +106,6 @@ def _write_plain_urdf(source: Path, scratch: Path) -> Path:
     plain = scratch / source.name
     tree.write(plain)
     return plain
-
-
-def _convert_urdf(urdf: Path, data_root: Path, output_dir: Path) -> Path:
-    """Convert with ``urdf-usd-converter`` into one self-contained crate file; returns its path."""
-    import usdex.core
-    from urdf_usd_converter import Converter
-
-    package = {"name": URDF_PACKAGE, "path": str(data_root.resolve())}
-    converter = Converter(layer_structure=False, scene=False, ros_packages=[package])
-    # The converter prints a line for each mesh it finds and each line set it skips; errors are raised anyway.
-    level, active = usdex.core.getDiagnosticsLevel(), usdex.core.isDiagnosticsDelegateActive()
-    usdex.core.activateDiagnosticsDelegate()
-    usdex.core.setDiagnosticsLevel(usdex.core.DiagnosticsLevel.eError)
-    try:
-        return Path(converter.convert(str(urdf), str(output_dir)).path)
-    finally:
-        usdex.core.setDiagnosticsLevel(level)
-        if not active:
-            usdex.core.deactivateDiagnosticsDelegate()
 
 
 def _author_physics(geometry: Path) -> None:

@@ -86,6 +86,13 @@ def override_values(overrides: Sequence[str], env_cfg: Any, agent_cfg: Any) -> d
     return OmegaConf.to_container(result, resolve=True)  # type: ignore[return-value]
 
 
+def paths_of(values: Any, path: str = "") -> list[tuple[str, Any]]:
+    """Fields that nested values set, as the command line names them, and their values."""
+    if not isinstance(values, dict):
+        return [(path, values)]
+    return [found for name, value in values.items() for found in paths_of(value, f"{path}.{name}" if path else name)]
+
+
 def set_values(node: Any, values: Mapping[str, Any]) -> None:
     """Set fields of a config, which exist, to nested values."""
     for name, value in values.items():

@@ -127,7 +127,7 @@ class CubeExpert:
     cubes = ("cube_1", "cube_2", "cube_3")
     """Names of the cubes in the scene, in the order of :class:`CubeScene`: blue, red, green."""
 
-    binary: ClassVar[int] = 6
+    binary: ClassVar[int | None] = 6
     """Index of the gripper's action, which is 1 or -1."""
 
     bounded: ClassVar[bool] = True

@@ -81,7 +81,7 @@ class FetchExpert:
     # the whole way at once, as far as an action reaches
     law = ServoLaw(gain=1.0, max_move=ACTION_SCALE, action_scale=ACTION_SCALE)
 
-    binary: ClassVar[int] = 3
+    binary: ClassVar[int | None] = 3
     bounded: ClassVar[bool] = True
     robot_type: ClassVar[str] = "fetch"
     groups: ClassVar[tuple[str, ...]] = ("privileged",)

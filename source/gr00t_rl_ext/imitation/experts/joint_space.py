@@ -34,7 +34,7 @@ class JointStackExpert(StackExpert):
     max_step = 0.3
     """Longest way of a joint that is commanded [rad]; near singular poses the inverse asks for more."""
 
-    binary: ClassVar[int] = 7
+    binary: ClassVar[int | None] = 7
 
     bounded: ClassVar[bool] = False
     """Most targets have a joint that is more than 0.5 rad from its default, and the task clips none."""

@@ -17,7 +17,7 @@ from gr00t_rl_ext.imitation.experts.cubes import CubeScene, StackExpert
 class PoseStackExpert(StackExpert):
     """Stacks as :class:`StackExpert` does; a displacement becomes the pose that the gripper would have after it."""
 
-    binary: ClassVar[int] = 7
+    binary: ClassVar[int | None] = 7
 
     bounded: ClassVar[bool] = False
     """Poses are what they are."""

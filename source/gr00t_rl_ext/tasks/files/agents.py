@@ -23,7 +23,7 @@ from gr00t_rl_ext.tasks.files.gymnasium_task import gymnasium_settings
 from gr00t_rl_ext.tasks.files.reading import Source
 from gr00t_rl_ext.tasks.files.schema import PRIVILEGED, RGB, STATE, GymnasiumTaskFile
 from gr00t_rl_ext.tasks.gymnasium import family_of
-from gr00t_rl_ext.tasks.overrides import check_override_paths, set_values
+from gr00t_rl_ext.tasks.overrides import check_override_paths, paths_of, set_values
 from gr00t_rl_ext.tasks.registration import SMALL, recipe_class
 
 _SMALL_ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -75,20 +75,13 @@ def agent_cfg(source: Source, name: str) -> Any:
         cfg.max_iterations, cfg.save_interval = 60, 10
     given = task.overrides.get(name, {})
     try:
-        check_override_paths([f"agent.{path}={value!r}" for path, value in _paths(given)], None, cfg)
+        check_override_paths([f"agent.{path}={value!r}" for path, value in paths_of(given)], None, cfg)
         set_values(cfg, given)
         validate(cfg)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         text = error.args[0] if error.args else error
         raise source.error(("overrides", name), str(text)) from error
     return cfg
-
-
-def _paths(values: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Fields that nested overrides set, as the command line names them, and their values."""
-    if not isinstance(values, dict):
-        return [(path, values)]
-    return [found for name, value in values.items() for found in _paths(value, f"{path}.{name}" if path else name)]
 
 
 def _facts(source: Source) -> tuple[list[str], float]:

@@ -27,8 +27,10 @@ from gr00t_rl_ext.robot.task_spec import TASK
 from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
 from gr00t_rl_ext.tasks.files.reading import Source, similar
+from gr00t_rl_ext.tasks.files.robot import replace_robot
 from gr00t_rl_ext.tasks.files.schema import RGB, STATE, Camera, Pose, Reward, Success, TaskFile
 from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
+from gr00t_rl_ext.tasks.overrides import check_override_paths, paths_of, set_values
 from gr00t_rl_ext.tasks.several import OfTask, Solved, TaskCommandCfg, task_observation
 
 APERTURE = 20.955
@@ -67,6 +69,14 @@ def _complete(cfg: Any, source: Source) -> None:
     cfg.scene.num_envs = task.num_envs
     if task.episode_length_s is not None:
         cfg.episode_length_s = task.episode_length_s
+    # first: what a file removes need not fit its robot
+    _set_fields(source, cfg)
+    if task.robot is not None:
+        if is_direct:
+            raise source.error(
+                ("robot",), "a direct task names joints and bodies in its code; expected one with managers"
+            )
+        replace_robot(source, cfg)
     if is_direct and not isinstance(task.rewards, str):
         raise source.error(("rewards",), "a direct task has no terms of the reward; expected keep or success")
     if is_direct and task.told:
@@ -95,6 +105,16 @@ def _complete(cfg: Any, source: Source) -> None:
         _add_tasks(cfg, task)
     cfg.terminations.success = _success(source, cfg)
     cfg.rewards = _rewards(source, cfg)
+
+
+def _set_fields(source: Source, cfg: Any) -> None:
+    """What the file sets of the base task's own config."""
+    given = source.task.env
+    try:
+        check_override_paths([f"env.{path}={value!r}" for path, value in paths_of(given)], cfg, None)
+        set_values(cfg, given)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise source.error(("env",), str(error.args[0] if error.args else error)) from error
 
 
 def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:

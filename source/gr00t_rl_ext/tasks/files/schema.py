@@ -202,6 +202,68 @@ NamedSuccess = Annotated[Success, BeforeValidator(_by_name, json_schema_input_ty
 """A text is the name of a termination of the base task."""
 
 
+class Gripper(_Part):
+    """The gripper of a robot that takes the place of another one."""
+
+    joints: Annotated[list[str], Field(min_length=1)]
+    """Its joints."""
+
+    open: Number
+    """Their position when it is open [rad] or [m]."""
+
+    closed: Number
+    """Their position when it is closed, likewise."""
+
+
+class Robot(_Part):
+    """A robot in the place of the base task's."""
+
+    cfg: str | None = None
+    """``module:NAME`` of an ``ArticulationCfg``, such as ``isaaclab_so101.assets:SO101_CFG``."""
+
+    file: str | None = None
+    """Or a USD or URDF file, relative to the task file; ``DISTRIBUTION:PATH`` is one of an installed package."""
+
+    part: Name = "robot"
+    """Which part of the scene it replaces."""
+
+    names: dict[str, str | list[str]] = {}
+    """Joints and bodies as the base task names them -> this robot's that stand for them."""
+
+    gripper: Gripper | None = None
+    """None: it has none."""
+
+    hand_offset: Vector = (0.0, 0.0, 0.0)
+    """The point between the fingertips, in the body that stands for the hand [m]."""
+
+    position: Vector | None = None
+    """Of its base in the environment [m]. None: the base task's robot's."""
+
+    yaw: Number = 0.0
+    """Of its base about z [degrees]; of a file only."""
+
+    joint_pos: dict[str, Number] = {}
+    """Default positions by joint [rad] or [m]; others are 0, or the cfg's."""
+
+    stiffness: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 400.0
+    """Of the joints' position control [N m/rad] or [N/m]; of a file only."""
+
+    damping: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 40.0
+    """Likewise [N m s/rad] or [N s/m]."""
+
+    disable_gravity: bool = False
+    """Whether gravity does not pull at it; of a file only."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Robot:
+        if (self.cfg is None) == (self.file is None):
+            raise ValueError("expected one of cfg and file")
+        own = [name for name in ("yaw", "stiffness", "damping", "disable_gravity") if name in self.model_fields_set]
+        if self.cfg is not None and own:
+            raise ValueError(f"{', '.join(own)} is of a file; the cfg has its own")
+        return self
+
+
 class ExpertOf(_Part):
     """A scripted expert, for demonstrations."""
 
@@ -286,6 +348,12 @@ class TaskFile(_AnyTask):
 
     tasks: Annotated[dict[Name, OneOfTasks], Field(min_length=2)] | None = None
     """Several tasks in place of instruction and success. An episode has one of them."""
+
+    robot: Robot | None = None
+    """None: the base task's."""
+
+    env: dict[str, Any] = {}
+    """Other fields of the base task's config that differ, such as ``{actions: {arm_action: {scale: 1.0}}}``."""
 
     rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
