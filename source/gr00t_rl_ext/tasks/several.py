@@ -85,7 +85,8 @@ class Solved(ManagerTermBase):
 
     def reset(self, env_ids: Sequence[int] | slice | None = None) -> None:
         """Forget the steps of environments."""
-        self._steps[slice(None) if env_ids is None else env_ids] = 0
+        # not in place: what a rollout leaves here is an inference tensor, which a later reset may not write to
+        self._steps = forgotten(self._steps, env_ids)
 
     def __call__(self, env: Any, terms: list[TerminationTermCfg], seconds: list[float]) -> torch.Tensor:
         """Booleans of shape (num_envs,)."""
@@ -118,6 +119,13 @@ class OfTask(ManagerTermBase):
 def count_on(steps: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     """For how many steps something has been true, one step later, (num_envs,)."""
     return torch.where(true.bool(), steps + 1, 0)
+
+
+def forgotten(steps: torch.Tensor, env_ids: Any) -> torch.Tensor:
+    """A copy of (num_envs,) with 0 for some environments; None: for all."""
+    steps = steps.clone()
+    steps[slice(None) if env_ids is None else env_ids] = 0
+    return steps
 
 
 def control_steps(seconds: float, step_dt: float) -> int:

@@ -268,6 +268,17 @@ def test_what_is_held_is_counted() -> None:
     assert found == [[False] * 3, [True, False, False], [False, False, True], [True, True, True]]
 
 
+def test_what_a_rollout_counted_can_be_forgotten_after_it() -> None:
+    env = SimpleNamespace(num_envs=2, device="cpu", step_dt=0.05)
+    term = TerminationTermCfg(func=lambda env: torch.ones(2, dtype=torch.bool), params={})
+    given = {"terms": [term], "seconds": [0.1]}
+    held = Solved(TerminationTermCfg(func=Solved, params=given), env)
+    with torch.inference_mode():
+        held(env, **given)
+    held.reset([1])
+    assert held(env, **given).tolist() == [True, False]
+
+
 def test_rewards(tmp_path: Path) -> None:
     cfg = environment.environment_cfg(source(tmp_path, "rewards: keep", "rewards: success"))
     assert list(vars(cfg.rewards)) == ["success"]

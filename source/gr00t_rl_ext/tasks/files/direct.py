@@ -20,7 +20,7 @@ from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
 from gr00t_rl_ext.tasks.files.reading import Source
 from gr00t_rl_ext.tasks.files.schema import RGB, STATE
 from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
-from gr00t_rl_ext.tasks.several import control_steps, count_on
+from gr00t_rl_ext.tasks.several import control_steps, count_on, forgotten
 
 SURVIVED = "survived"
 """Success of a direct task whose episodes succeed where their time runs out."""
@@ -130,7 +130,8 @@ def environment_class(source: Source, cfg: Any) -> type[ChunkedDirectRLEnv]:
 
         def _reset_idx(self, env_ids: Any) -> None:
             super()._reset_idx(env_ids)
-            self._held_steps[slice(None) if env_ids is None else env_ids] = 0
+            # not in place: a rollout leaves an inference tensor here
+            self._held_steps = forgotten(self._held_steps, env_ids)
 
         def _get_rewards(self) -> torch.Tensor:
             rewards = super()._get_rewards()
