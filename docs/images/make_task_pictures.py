@@ -21,9 +21,9 @@ TASKS = {
     "stack": ("--task", "Isaac-Stack-Cube-Franka-IK-Rel-v0", "--agent", "gr00t_ppo", "presets=default"),
     "lift": ("--task", "Isaac-Lift-Cube-Franka-IK-Rel-v0", "--agent", "gr00t_ppo", "presets=default"),
     "cartpole": ("--task", "Isaac-Cartpole-Camera-Continuous-v0", "--agent", "gr00t_adapter_ppo", "presets=default"),
-    "reach": (*("--task", "Gr00t-Reach-Franka", "--agent", "gr00t_ppo"), *LARGE),
+    "reach": (*("--task", "Gr00t-Reach-Goal-Franka", "--agent", "gr00t_ppo"), *LARGE),
     "reach_so101": (
-        *("--task", "Gr00t-Reach-SO101", "--agent", "gr00t_ppo"),
+        *("--task", "Gr00t-Reach-Goal-SO101", "--agent", "gr00t_ppo"),
         *(f"env.scene.{camera}.{side}=224" for camera in ("front_cam", "wrist_cam") for side in ("height", "width")),
     ),
     **{f"fetch_{name.lower()}": ("--task", f"gym:Fetch{name}-v4", *FETCH) for name in ("Reach", "Push", "Slide")},

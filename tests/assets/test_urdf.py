@@ -38,6 +38,7 @@ def test_what_is_added(tmp_path: Path) -> None:
     roots = [prim.GetPath() for prim in stage.Traverse() if prim.HasAPI(UsdPhysics.ArticulationRootAPI)]
     assert roots == [stage.GetDefaultPrim().GetPath()]
     assert UsdPhysics.DriveAPI(prims["turn"], "angular").GetStiffnessAttr().Get() == 0.0
+    assert UsdPhysics.DriveAPI(prims["turn"], "angular").GetMaxForceAttr().Get() == 5.0
     assert UsdPhysics.MassAPI(prims["rod"]).GetMassAttr().Get() == 1.0
     assert not prims["tip"].HasAPI(UsdPhysics.RigidBodyAPI), "a frame without mass is part of what it hangs on"
 
@@ -65,5 +66,12 @@ def test_what_cannot_be_converted(tmp_path: Path) -> None:
             '<link name="tip"><visual><geometry><mesh filename="package://elsewhere/tip.stl"/></geometry></visual></link>',
         )
     )
+    for old, new, message in (
+        ('<axis xyz="0 0 1"/>', '<axis xyz="0 0 1"/><mimic joint="end"/>', "joints that follow others"),
+        ('type="fixed"', 'type="floating"', "a floating base or joint"),
+    ):
+        (tmp_path / "other.urdf").write_text(TEXT.replace(old, new))
+        with pytest.raises(urdf.UrdfError, match=f"other.urdf' has {message}"):
+            urdf.robot_usd(tmp_path / "other.urdf")
     with pytest.raises(urdf.UrdfError, match=r"package://elsewhere/, but no folder above it is called 'elsewhere'"):
         urdf.robot_usd(file)

@@ -25,7 +25,7 @@ def train(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_folder_of_files_under_isaac_labs_own_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "reach.yaml").write_text(EXAMPLE.read_text().replace("Gr00t-Reach-Franka", "My-Reach"))
+    (tmp_path / "tasks" / "reach.yaml").write_text(EXAMPLE.read_text().replace("Gr00t-Reach-Goal-Franka", "My-Reach"))
     monkeypatch.setenv("GR00T_RL_TASKS", str(tmp_path / "tasks"))
     command = ("train", "--rl_library", "rsl_rl", "--task", "My-Reach", "--agent", "gr00t_flow_ppo", "--device", "cpu")
     succeeded(isaaclab(*command, *SHORT, cwd=tmp_path))
@@ -39,9 +39,11 @@ def test_a_folder_of_files_under_isaac_labs_own_command(tmp_path: Path, monkeypa
 
 
 def test_a_file_by_our_script_and_a_file_that_is_wrong(tmp_path: Path) -> None:
-    done = train(tmp_path, "--task_config", str(EXAMPLE), "--no-record")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(EXAMPLE.read_text().replace("Gr00t-Reach-Goal-Franka", "My-Reach"))
+    done = train(tmp_path, "--task_config", str(mine), "--no-record")
     assert done.returncode == 0, done.stderr
-    assert f"GR00T_RL_TASKS={EXAMPLE} isaaclab play" in done.stdout.replace("\n", "")
+    assert f"GR00T_RL_TASKS={mine} isaaclab play" in done.stdout.replace("\n", "")
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(EXAMPLE.read_text().replace("panda_hand", "panda_hnd"))
     done = train(tmp_path, "--task_config", str(wrong))

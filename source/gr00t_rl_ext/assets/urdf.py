@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +51,7 @@ def convert(urdf: Path, packages: Mapping[str, Path], output_dir: Path) -> Path:
 def robot_usd(urdf: Path) -> Path:
     """The USD of a robot with a fixed base, made once and kept in the cache.
 
-    Meshes of ``package://NAME/...`` are looked for in the folder NAME above the file.
+    Meshes of ``package://NAME/...`` are looked for in the folder NAME above the file. Limits of effort are the file's.
 
     Args:
         urdf: The file.
@@ -59,26 +59,51 @@ def robot_usd(urdf: Path) -> Path:
     Raises:
         UrdfError: It cannot be converted.
     """
-    content = urdf.read_bytes()
-    converter = importlib.metadata.version("urdf-usd-converter")
-    recipe = Path(__file__).read_bytes() + str(urdf.resolve()).encode() + converter.encode()
-    directory = cache_directory() / "robots" / hashlib.sha256(content + recipe).hexdigest()[:16]
-    target = directory / f"{urdf.stem}.usdc"
-    if target.is_file():
-        return target
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory) as scratch:
+    text = urdf.read_text(errors="replace")
+    _check(urdf, text)
+    packages = _packages(urdf, text)
+    digest = hashlib.sha256(Path(__file__).read_bytes() + importlib.metadata.version("urdf-usd-converter").encode())
+    digest.update(f"{urdf.resolve()}{text}".encode())
+    for mesh in _meshes(urdf, text, packages):
+        digest.update(mesh.read_bytes())
+    target = cache_directory() / "robots" / digest.hexdigest()[:16]
+    made = target / f"{urdf.stem}.usdc"
+    if made.is_file():
+        return made
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        folder = Path(scratch) / "robot"
         try:
-            made = convert(urdf, _packages(urdf, content.decode(errors="replace")), Path(scratch))
-            _complete(made)
-        except UrdfError:
-            raise
+            converted = convert(urdf, packages, folder)
+            _complete(converted)
         except Exception as error:
             # whatever the converter raises of what is in the file
             raise UrdfError(f"{str(urdf)!r} cannot be converted ({type(error).__name__}: {error})") from error
-        # there completely or not at all, also beside another process
-        shutil.move(made, target)
-    return target
+        converted.rename(folder / made.name)
+        # there completely or not at all; another process may have been first
+        with contextlib.suppress(OSError):
+            folder.rename(target)
+    return made
+
+
+def _check(urdf: Path, text: str) -> None:
+    """Refuse what would move otherwise than the file says."""
+    for pattern, what in (
+        (r"<mimic\b", "joints that follow others (mimic), which nothing would move"),
+        (r"type=[\"']floating[\"']", "a floating base or joint"),
+    ):
+        if re.search(pattern, text):
+            raise UrdfError(f"{str(urdf)!r} has {what}. Take a USD of the robot, or remove it from the file")
+
+
+def _meshes(urdf: Path, text: str, packages: Mapping[str, Path]) -> list[Path]:
+    """Files of meshes that a file names, as far as they are there."""
+    found = []
+    for name in sorted(set(re.findall(r"filename=[\"']([^\"']+)[\"']", text))):
+        package, _, rest = name.removeprefix("package://").partition("/")
+        file = packages[package] / rest if name.startswith("package://") else urdf.parent / name.removeprefix("file://")
+        found += [file] if file.is_file() else []
+    return found
 
 
 def _packages(urdf: Path, text: str) -> dict[str, Path]:
@@ -111,5 +136,8 @@ def _complete(file: Path) -> None:
             drive.CreateTypeAttr("force")
             drive.CreateStiffnessAttr(0.0)
             drive.CreateDampingAttr(0.0)
+            # in the converter's own attribute, which no simulator reads
+            if (effort := prim.GetAttribute("urdf:limit:effort").Get()) is not None:
+                drive.CreateMaxForceAttr(effort)
     UsdPhysics.ArticulationRootAPI.Apply(root)
     stage.GetRootLayer().Save()

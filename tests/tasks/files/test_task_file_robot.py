@@ -13,15 +13,19 @@ from typing import Any
 import pytest
 import torch
 from isaaclab.assets import ArticulationCfg
+from isaaclab.sensors import FrameTransformerCfg
 from isaaclab_assets import FRANKA_PANDA_CFG
+from pxr import Usd, UsdPhysics
 
 from gr00t_rl_ext.tasks.files import environment, robot
+from gr00t_rl_ext.tasks.files.base import base_cfg
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import register_task
 
 pytestmark = pytest.mark.usefixtures("no_task_files")
 
 SO101 = "example-robot-data:robots/so_arm_description/urdf/so101.urdf"
+ELBOW = "/so101_new_calib/Physics/elbow_flex"
 ARM = ["shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll"]
 TEXT = f"""\
 base: Isaac-Reach-Franka
@@ -55,6 +59,9 @@ def test_the_config(tmp_path: Path) -> None:
     assert isinstance(made, ArticulationCfg)
     assert made.prim_path == "{ENV_REGEX_NS}/Robot"
     assert made.init_state.joint_pos == {"gripper": 0.0, **dict.fromkeys(ARM, 0.0), "elbow_flex": 0.5}
+    stage = Usd.Stage.Open(made.spawn.usd_path)
+    drive = UsdPhysics.DriveAPI(stage.GetPrimAtPath(ELBOW), "angular")
+    assert drive.GetMaxForceAttr().Get() == 10.0, "the URDF's limit of effort"
     assert made.init_state.rot == pytest.approx((0.0, 0.0, 0.5**0.5, 0.5**0.5))
     assert cfg.commands.ee_pose.body_name == "gripper_frame_link"
     assert cfg.rewards.end_effector_position_tracking.params["asset_cfg"].body_names == ["gripper_frame_link"]
@@ -109,6 +116,8 @@ def test_a_gripper_and_frames(tmp_path: Path) -> None:
     hand, *fingers = cfg.scene.ee_frame.target_frames
     assert hand.prim_path.endswith("/gripper_link/gripper_frame_link")
     assert list(hand.offset.pos) == [0.0, 0.0, 0.02]
+    assert [frame.offset.pos[2] for frame in fingers] == [0.046, 0.046], "those of other frames stay"
+    assert list(cfg.actions.arm_action.body_offset.pos) == [0.0, 0.0, 0.02]
     assert cfg.scene.ee_frame.prim_path == "{ENV_REGEX_NS}/Robot/Geometry/base_link"
     assert [frame.prim_path.rpartition("/")[2] for frame in fingers] == ["gripper_link", "moving_jaw_so101_v1_link"]
 
@@ -176,6 +185,42 @@ def test_a_config_that_is_none(tmp_path: Path) -> None:
     ):
         with pytest.raises(TaskFileError, match=rf"robot\.cfg: .*{message}"):
             environment.environment_cfg(source(tmp_path, text=TEXT[:a] + f"  cfg: {cfg}\n" + TEXT[b:]))
+
+
+def franka(more: str = "") -> str:
+    """Isaac Lab's own robot in the place of the same one."""
+    a, b = TEXT.index("  file:"), TEXT.index("env:")
+    text = TEXT[:a] + "  cfg: isaaclab_assets:FRANKA_PANDA_CFG\n" + more + TEXT[b:]
+    return text.replace("body: gripper_link", "body: panda_hand")
+
+
+def test_the_same_robot_changes_nothing_that_is_named(tmp_path: Path) -> None:
+    text = franka("  gripper: {joints: [panda_finger_joint1, panda_finger_joint2], open: 0.04, closed: 0.0}\n")
+    text = text.replace("base: Isaac-Reach-Franka", "base: Isaac-Lift-Cube-Franka-IK-Rel-v0").replace(
+        "[joint_pos, pose_command]", "[eef_pose]"
+    )
+    text = text[: text.index("env:")] + text[text.index("cameras:") :].replace("wrist_cam: {body", "eye_cam: {body")
+    cfg, former = environment.environment_cfg(source(tmp_path, text=text)), base_cfg("Isaac-Lift-Cube-Franka-IK-Rel-v0")
+    frames, others = (
+        [(frame.name, tuple(frame.offset.pos)) for frame in one.scene.ee_frame.target_frames] for one in (cfg, former)
+    )
+    assert frames == others
+    assert cfg.actions.arm_action.body_offset.pos == former.actions.arm_action.body_offset.pos
+    assert isinstance(cfg.scene.ee_frame, FrameTransformerCfg)
+
+
+def test_a_default_position_beside_one_for_several_joints(tmp_path: Path) -> None:
+    cfg = environment.environment_cfg(source(tmp_path, text=franka("  joint_pos: {panda_finger_joint1: 0.01}\n")))
+    found = cfg.scene.robot.init_state.joint_pos
+    assert (found["panda_finger_joint1"], found["panda_finger_joint2"]) == (0.01, 0.04)
+    assert not [name for name in found if "*" in name]
+    with pytest.raises(TaskFileError, match=r"robot\.joint_pos\.nonsense: the robot has no joint 'nonsense'"):
+        environment.environment_cfg(source(tmp_path, text=franka("  joint_pos: {nonsense: 3}\n")))
+
+
+def test_fields_of_the_new_robot(tmp_path: Path) -> None:
+    text = TEXT.replace("env: {", "env: {scene: {robot: {soft_joint_pos_limit_factor: 0.5}}, ")
+    assert environment.environment_cfg(source(tmp_path, text=text)).scene.robot.soft_joint_pos_limit_factor == 0.5
 
 
 def test_a_direct_task(tmp_path: Path) -> None:

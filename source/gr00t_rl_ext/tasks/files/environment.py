@@ -77,6 +77,9 @@ def _complete(cfg: Any, source: Source) -> None:
                 ("robot",), "a direct task names joints and bodies in its code; expected one with managers"
             )
         replace_robot(source, cfg)
+        if given := task.env.get("scene", {}).get(task.robot.part):
+            # of the new one
+            _set_fields(source, cfg, {"scene": {task.robot.part: given}})
     if is_direct and not isinstance(task.rewards, str):
         raise source.error(("rewards",), "a direct task has no terms of the reward; expected keep or success")
     if is_direct and task.told:
@@ -107,9 +110,9 @@ def _complete(cfg: Any, source: Source) -> None:
     cfg.rewards = _rewards(source, cfg)
 
 
-def _set_fields(source: Source, cfg: Any) -> None:
+def _set_fields(source: Source, cfg: Any, given: dict[str, Any] | None = None) -> None:
     """What the file sets of the base task's own config."""
-    given = source.task.env
+    given = source.task.env if given is None else given
     try:
         check_override_paths([f"env.{path}={value!r}" for path, value in paths_of(given)], cfg, None)
         set_values(cfg, given)
@@ -127,6 +130,8 @@ def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
 
 
 def _require_camera(source: Source, scene: Any, name: str) -> None:
+    if isinstance(getattr(scene, name, None), PresetCfg):
+        raise source.error(("cameras", name), "it is a choice of presets in the base task, which cannot be kept")
     known = [part for part, what in vars(scene).items() if isinstance(what, CameraCfg)]
     if name not in known:
         text = (

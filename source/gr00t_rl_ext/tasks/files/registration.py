@@ -19,6 +19,7 @@ from gr00t_rl_ext.envs.gymnasium.configs import PREFIX
 from gr00t_rl_ext.tasks.files import registered
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.schema import GymnasiumTaskFile
+from gr00t_rl_ext.tasks.shipped import SHIPPED
 
 VARIABLE = "GR00T_RL_TASKS"
 """Environment variable with task files, or folders of them, separated as in PATH."""
@@ -54,7 +55,8 @@ def _register(source: Source) -> str:
     """Register a task of Isaac Lab where Isaac Lab looks."""
     task_id = source.task.task_id
     known = gym.registry.get(task_id)
-    if known is not None and known.kwargs.get("task_file") != str(source.path):
+    other = None if known is None else known.kwargs.get("task_file")
+    if known is not None and (other is None or Path(other).resolve() != source.path.resolve()):
         raise source.error(("id",), f"there is a task {task_id!r} already; give this one an id of its own")
     gym.registry.pop(task_id, None)
     try:
@@ -96,7 +98,7 @@ def register_named() -> None:
 def registering(task: str) -> tuple[str, ...]:
     """What stands before a command that is shown, so that it knows a task: ``GR00T_RL_TASKS=FILE`` of a file's task,
     nothing of others."""
-    source = registered.source_of(task.removeprefix(PREFIX))
+    source = None if task in SHIPPED else registered.source_of(task.removeprefix(PREFIX))
     return () if source is None else (f"{VARIABLE}={shlex.quote(str(source.path))}",)
 
 

@@ -20,9 +20,11 @@ from isaaclab.managers import SceneEntityCfg
 from isaaclab.sensors import FrameTransformerCfg
 from isaaclab.utils import replace
 from isaaclab.utils.assets import retrieve_file_path
+from isaaclab.utils.string import resolve_matching_names_values
 from isaaclab_physx.sim.schemas import PhysxArticulationCfg, PhysxRigidBodyCfg
 
 from gr00t_rl_ext.assets.urdf import UrdfError, robot_usd
+from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 from gr00t_rl_ext.tasks.files.schema import Robot
 from gr00t_rl_ext.tasks.files.terms import function
@@ -49,12 +51,29 @@ class Links:
     """Name of a body -> its path below the root, with a slash before it."""
 
 
-def links_of(usd_path: str) -> Links:
-    """Read joints and bodies from a USD file."""
+def links_of(usd_path: str, variants: Any = None) -> Links:
+    """Read joints and bodies from a USD file.
+
+    Args:
+        usd_path: The file.
+        variants: Variant set -> which of it is selected.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
     from pxr import Usd, UsdPhysics
 
-    stage = Usd.Stage.Open(retrieve_file_path(usd_path))
+    try:
+        stage = Usd.Stage.Open(retrieve_file_path(usd_path))
+    except Exception as error:
+        # of pxr, or of what looks for files
+        raise ValueError(f"{usd_path!r} cannot be read ({type(error).__name__})") from error
     root = stage.GetDefaultPrim()
+    if not root:
+        raise ValueError(f"{usd_path!r} has no default prim")
+    with Usd.EditContext(stage, stage.GetSessionLayer()):
+        for name, chosen in (variants if isinstance(variants, dict) else {}).items():
+            root.GetVariantSets().SetSelection(name, str(by_default(chosen)))
     joints, bodies = [], {}
     for prim in Usd.PrimRange(root):
         if prim.IsA(UsdPhysics.RevoluteJoint) or prim.IsA(UsdPhysics.PrismaticJoint):
@@ -83,11 +102,8 @@ def replace_robot(source: Source, cfg: Any) -> None:
         )
         raise source.error(("robot", "part"), text)
     made = _articulation(source, robot, former)
-    usd_path = getattr(made.spawn, "usd_path", None)
-    links = None if usd_path is None else links_of(usd_path)
     setattr(cfg.scene, robot.part, made)
-    if links is not None:
-        _Renaming(source, robot, former.prim_path, links).apply(cfg)
+    _Renaming(source, robot, former.prim_path, _links(source, made)).apply(cfg)
 
 
 def _articulation(source: Source, robot: Robot, former: ArticulationCfg) -> ArticulationCfg:
@@ -97,20 +113,15 @@ def _articulation(source: Source, robot: Robot, former: ArticulationCfg) -> Arti
         found = function(source, None, ("robot", "cfg"), robot.cfg)
         if not isinstance(found, ArticulationCfg):
             raise source.error(("robot", "cfg"), f"{robot.cfg!r} is a {type(found).__name__}; expected ArticulationCfg")
-        state = replace(found.init_state, joint_pos={**found.init_state.joint_pos, **robot.joint_pos})
-        made = replace(found, prim_path=former.prim_path, init_state=state)
+        made = replace(found, prim_path=former.prim_path)
     else:
         usd_path = _usd_of(source, robot)
         half = math.radians(robot.yaw) / 2
-        unknown = [name for name in robot.joint_pos if name not in links_of(usd_path).joints]
-        if unknown:
-            joints = links_of(usd_path).joints
-            text = f"the robot has no joint {unknown[0]!r}{similar(unknown[0], joints)}. It has: {', '.join(joints)}"
-            raise source.error(("robot", "joint_pos", unknown[0]), text)
         made = ArticulationCfg(
             prim_path=former.prim_path,
             spawn=sim_utils.UsdFileCfg(
                 usd_path=usd_path,
+                activate_contact_sensors=getattr(former.spawn, "activate_contact_sensors", False),
                 rigid_props=PhysxRigidBodyCfg(disable_gravity=robot.disable_gravity, max_depenetration_velocity=5.0),
                 articulation_props=PhysxArticulationCfg(
                     enabled_self_collisions=False, solver_position_iteration_count=16, solver_velocity_iteration_count=1
@@ -119,15 +130,36 @@ def _articulation(source: Source, robot: Robot, former: ArticulationCfg) -> Arti
             init_state=ArticulationCfg.InitialStateCfg(
                 pos=former.init_state.pos,
                 rot=(0.0, 0.0, math.sin(half), math.cos(half)),
-                joint_pos={joint: robot.joint_pos.get(joint, 0.0) for joint in links_of(usd_path).joints},
+                joint_pos={".*": 0.0},
             ),
             actuators={
                 "joints": ImplicitActuatorCfg(joint_names_expr=[".*"], stiffness=robot.stiffness, damping=robot.damping)
             },
         )
+    joints = _links(source, made).joints
+    # expressions for several joints would meet those that are given
+    _, names, values = resolve_matching_names_values(made.init_state.joint_pos, joints)
+    if unknown := [name for name in robot.joint_pos if name not in joints]:
+        text = f"the robot has no joint {unknown[0]!r}{similar(unknown[0], joints)}. It has: {', '.join(joints)}"
+        raise source.error(("robot", "joint_pos", unknown[0]), text)
+    state = replace(made.init_state, joint_pos={**dict(zip(names, values, strict=True)), **robot.joint_pos})
     if robot.position is not None:
-        made.init_state.pos = robot.position
-    return made
+        state.pos = robot.position
+    return replace(made, init_state=state)
+
+
+def _links(source: Source, made: ArticulationCfg) -> Links:
+    """Joints and bodies of a robot."""
+    place = ("robot", "cfg" if source.task.robot.file is None else "file")
+    usd_path = getattr(made.spawn, "usd_path", None)
+    if usd_path is None:
+        kind = type(made.spawn).__name__
+        text = f"its spawner is a {kind}, of which joints and bodies are not known; expected a USD file"
+        raise source.error(place, text)
+    try:
+        return links_of(usd_path, getattr(made.spawn, "variants", None))
+    except ValueError as error:
+        raise source.error(place, str(error)) from error
 
 
 def _usd_of(source: Source, robot: Robot) -> str:
@@ -135,14 +167,14 @@ def _usd_of(source: Source, robot: Robot) -> str:
     place, given = ("robot", "file"), str(robot.file)
     distribution, _, inner = given.partition(":")
     file = source.path.parent / Path(given).expanduser()
-    if not file.is_file() and inner:
+    if not file.is_file() and distribution and inner:
         try:
             listed = importlib.metadata.distribution(distribution).files or ()
         except importlib.metadata.PackageNotFoundError as error:
             raise source.error(
                 place, f"no package {distribution!r} is installed: pip install {distribution}"
             ) from error
-        file = next((Path(str(f.locate())).resolve() for f in listed if f.as_posix().endswith(inner)), file)
+        file = next((Path(str(f.locate())).resolve() for f in listed if f"/{f.as_posix()}".endswith(f"/{inner}")), file)
     if not file.is_file():
         raise source.error(place, f"there is no file {given!r}")
     if file.suffix in (".usd", ".usda", ".usdc"):
@@ -168,14 +200,27 @@ class _Renaming:
     def __init__(self, source: Source, robot: Robot, prim_path: str, links: Links) -> None:
         self.source, self.robot, self.prim_path, self.links = source, robot, prim_path, links
         self.missing: list[str] = []
+        self.on_robot = {robot.part}
+        """Parts of the scene whose joints and bodies are the robot's: itself, and sensors on it."""
 
     def apply(self, cfg: Any) -> None:
-        for name in (*self.robot.names.values(), *([] if self.robot.gripper is None else [self.robot.gripper.joints])):
+        gripper = [] if self.robot.gripper is None else [("gripper", self.robot.gripper.joints)]
+        for field, name in (*(("names", name) for name in self.robot.names.values()), *gripper):
             for one in [name] if isinstance(name, str) else name:
-                known = (*self.links.joints, *self.links.bodies)
+                known = (*self.links.joints, *(self.links.bodies if field == "names" else ()))
                 if one not in known:
-                    text = f"the robot has no joint or body {one!r}{similar(one, known)}. It has: {', '.join(known)}"
-                    raise self.source.error(("robot", "names"), text)
+                    kind = "joint or body" if field == "names" else "joint"
+                    text = f"the robot has no {kind} {one!r}{similar(one, known)}. It has: {', '.join(known)}"
+                    raise self.source.error(("robot", field), text)
+        self.on_robot = {
+            self.robot.part,
+            *(
+                name
+                for name, part in vars(cfg.scene).items()
+                if str(getattr(part, "prim_path", "")).startswith(f"{self.prim_path}/")
+                and not isinstance(part, FrameTransformerCfg)
+            ),
+        }
         for name, part in vars(cfg).items():
             if name != "scene" and not name.startswith("_"):
                 self._walk(part, name)
@@ -199,7 +244,7 @@ class _Renaming:
             return
         seen = (*seen, id(node))
         if isinstance(node, SceneEntityCfg):
-            if node.name == self.robot.part:
+            if node.name in self.on_robot:
                 self._fields(node, place)
             return
         if isinstance(node, FrameTransformerCfg):
@@ -229,6 +274,9 @@ class _Renaming:
                     setattr(node, name, found[0] if len(found) == 1 else found)
                 elif isinstance(value, (list, tuple)) and value:
                     setattr(node, name, self._names(list(value), known, f"{place}.{name}"))
+        offset = getattr(node, "body_offset", None)
+        if "hand_offset" in self.robot.model_fields_set and offset is not None:
+            offset.pos = self.robot.hand_offset
         for name, which in _COMMANDS.items():
             if isinstance(getattr(node, name, None), dict):
                 self._gripper(node, place, name, which)
@@ -236,7 +284,9 @@ class _Renaming:
     def _gripper(self, node: Any, place: str, name: str, which: str) -> None:
         gripper = self.robot.gripper
         if gripper is None:
-            self.missing.append(f"{place} opens and closes a gripper, of which robot.gripper tells nothing")
+            # once, not for each preset
+            text = "the base task opens and closes a gripper, of which robot.gripper tells nothing"
+            self.missing += [] if text in self.missing else [text]
             return
         node.joint_names = list(gripper.joints)
         setattr(node, name, dict.fromkeys(gripper.joints, getattr(gripper, which)))
@@ -257,8 +307,10 @@ class _Renaming:
         yield name
 
     def _path(self, path: str, place: str) -> str:
-        """A prim path on the robot, in full, by its last name."""
+        """A prim path on the robot, in full, by its last name. One that is an expression for several stays."""
         last = _last(path)
+        if last == path:
+            return path
         # a sensor's own prim may lie below the body
         for name in (last, _last(path.rpartition("/")[0])):
             body = self.robot.names.get(name, name)
@@ -269,19 +321,17 @@ class _Renaming:
         return path
 
     def _frames(self, frames: Any, place: str) -> None:
-        root = next(iter(self.links.bodies.values()))
-        frames.prim_path = f"{self.prim_path}{root}"
-        kept = []
-        for frame in frames.target_frames:
-            name = _last(frame.prim_path)
-            body = self.robot.names.get(name, name)
-            if isinstance(body, str) and body in self.links.bodies:
-                frame.prim_path = f"{self.prim_path}{self.links.bodies[body]}"
-                frame.offset.pos = list(self.robot.hand_offset)
-                kept.append(frame)
-        if not kept:
-            self.missing.append(f"{place} has target frames that are none of its bodies")
-        frames.target_frames = kept
+        def is_on_robot(path: str) -> bool:
+            return path.startswith(f"{self.prim_path}/")
+
+        if is_on_robot(frames.prim_path):
+            frames.prim_path = f"{self.prim_path}{next(iter(self.links.bodies.values()))}"
+        on_robot = [frame for frame in frames.target_frames if is_on_robot(frame.prim_path)]
+        for frame in on_robot:
+            frame.prim_path = self._path(frame.prim_path, f"{place}.{frame.name}")
+        if on_robot and "hand_offset" in self.robot.model_fields_set:
+            # the first one is the hand's, as the tasks of Isaac Lab read them
+            on_robot[0].offset.pos = list(self.robot.hand_offset)
 
 
 def _last(path: str) -> str:

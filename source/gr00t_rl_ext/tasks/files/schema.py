@@ -234,10 +234,10 @@ class Robot(_Part):
     """None: it has none."""
 
     hand_offset: Vector = (0.0, 0.0, 0.0)
-    """The point between the fingertips, in the body that stands for the hand [m]."""
+    """The point between the fingertips, in the body that stands for the hand [m]. Not given: as for the base task's."""
 
     position: Vector | None = None
-    """Of its base in the environment [m]. None: the base task's robot's."""
+    """Of its base in the environment [m]. None: the cfg's, or of a file the base task's robot's."""
 
     yaw: Number = 0.0
     """Of its base about z [degrees]; of a file only."""
