@@ -6,8 +6,8 @@
     ./isaaclab.sh -p benchmarks/instructions.py --task Gr00t-Cubes-Franka --agent gr00t_flow_ppo_small \\
         --checkpoint RUN/model_99.pt --episodes 100 presets=small_cameras agent.actor.gr00t.checkpoint=DIR
 
-A row of the table is what environments are told, a column whose success was reached at any time of the episode. All rows
-begin in the same states, so that nothing but the instruction differs.
+A row of the table is what environments are told, a column whose success was reached at any time of the episode. All
+rows begin in the same states, so that nothing but the instruction differs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ def reached(env: Any, policy: Any, name: str, seed: int) -> torch.Tensor:
     tasks, terms = unwrapped.task_set, unwrapped.termination_manager.get_term_cfg("success").params["terms"]
     tasks.set_weights({other: float(other == name) for other in tasks.names})
     unwrapped.reset(seed=seed)
-    # of drawing instructions nothing may be left in the states
     obs = env.get_observations()
     running = torch.ones(env.num_envs, dtype=torch.bool)
     found = torch.zeros(env.num_envs, len(terms), dtype=torch.bool)
