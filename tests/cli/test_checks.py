@@ -59,7 +59,9 @@ def test_no_such_task(fails: Any) -> None:
 
 
 def test_no_task(fails: Any) -> None:
-    assert "--task is missing. Tasks with GR00T agents: Isaac-Cartpole-Camera-Continuous-v0, " in fails()
+    error = fails()
+    assert "--task is missing. Tasks with GR00T agents: Gr00t-Cubes-Franka, " in error
+    assert ", Isaac-Cartpole-Camera-Continuous-v0, " in error
 
 
 def test_tasks_of_other_packages_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
