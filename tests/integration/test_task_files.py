@@ -45,7 +45,7 @@ def test_a_file_by_our_script_and_a_file_that_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"GR00T_RL_TASKS={mine} isaaclab play" in done.stdout.replace("\n", "")
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(EXAMPLE.read_text().replace("panda_hand", "panda_hnd"))
+    wrong.write_text(mine.read_text().replace("panda_hand", "panda_hnd"))
     done = train(tmp_path, "--task_config", str(wrong))
     assert done.returncode == 2
     assert "cameras.wrist_cam.body: there is no body 'panda_hnd'; did you mean panda_hand" in done.stderr

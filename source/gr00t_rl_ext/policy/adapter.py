@@ -35,7 +35,8 @@ class AttentionPooling(nn.Module):
         absent = (tokens == 0).all(dim=-1)
         tokens = self.norm(tokens.float())
         scores = self.queries @ tokens.transpose(1, 2) * self.scale  # (B, Q, S)
-        weights = torch.softmax(scores.masked_fill(absent[:, None], torch.finfo(scores.dtype).min), dim=-1)
+        # a number, as TorchScript knows no torch.finfo; where all are absent, all are seen alike
+        weights = torch.softmax(scores.masked_fill(absent[:, None], -1.0e30), dim=-1)
         return (weights @ tokens).flatten(1)
 
 
