@@ -185,7 +185,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     summary.print_table(
         "Demonstrations",
         {
-            "task": f"{task}: {', '.join(map(repr, spec.instructions or (spec.instruction,)))}",
+            "task": f"{task}: {', '.join(map(repr, spec.all_instructions))}",
             "success": f"{quality.succeeded} of {quality.attempted} episodes that were tried",
             "length": f"{steps['median']:.0f} control steps (median; {steps['shortest']} to {steps['longest']}), limit"
             f" {env.max_episode_length}",

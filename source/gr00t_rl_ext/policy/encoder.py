@@ -149,8 +149,7 @@ class Gr00tEncoder:
     @property
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
-        told = self.spec.instructions or (self.spec.instruction,)
-        return max(map(self.inputs.prompt_length, told)), self.model.feature_dim
+        return max(map(self.inputs.prompt_length, self.spec.all_instructions)), self.model.feature_dim
 
     def prompts(self, obs: TensorDict) -> Prompts:
         """What the environments of some observations are told."""
@@ -246,7 +245,7 @@ class Gr00tEncoder:
             f" {tokens} x {width} per decision\n"
             f"  {self.freezing.describe()}\n"
             f"  sees {self.spec.num_cameras} camera(s) and {self.spec.state_dim} state dimensions; instruction:"
-            f" {', '.join(map(repr, self.spec.instructions or (self.spec.instruction,)))}"
+            f" {', '.join(map(repr, self.spec.all_instructions))}"
         )
 
     def pool(self, tokens: torch.Tensor, obs: TensorDict) -> torch.Tensor:

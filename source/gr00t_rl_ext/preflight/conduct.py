@@ -214,7 +214,7 @@ def _of_instruction(encoder: Any) -> Iterator[Finding]:
     if not hasattr(encoder, "inputs"):
         return
     inputs, spec = encoder.inputs, encoder.spec
-    for told in spec.instructions or (spec.instruction,):
+    for told in spec.all_instructions:
         ids, _ = inputs.prompt(told, 1)
         tokenizer, tokens = inputs.tokenizer, ids[0].tolist()
         unknown = 0 if tokenizer.unk_token_id is None else tokens.count(tokenizer.unk_token_id)

@@ -84,6 +84,11 @@ class TaskSpec:
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:12]
 
     @property
+    def all_instructions(self) -> tuple[str, ...]:
+        """What environments may be told: :attr:`instructions`, or the only one."""
+        return self.instructions or (self.instruction,)
+
+    @property
     def task_names(self) -> tuple[str, ...]:
         """Names of the tasks, each once; empty where there is one."""
         return tuple(dict.fromkeys(self.tasks))

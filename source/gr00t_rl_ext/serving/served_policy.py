@@ -48,7 +48,7 @@ class ServedPolicy:
         require_continuous_actions(encoder)
         self.actor = actor
         robot = encoder.inputs.embodiment
-        self.instructions = encoder.spec.instructions or (encoder.spec.instruction,)
+        self.instructions = encoder.spec.all_instructions
         """What the policy was trained with."""
 
         mapping, cameras = encoder.mapping, robot.video_keys

@@ -239,14 +239,15 @@ def test_a_direct_task(tmp_path: Path) -> None:
 
 def test_a_file_beside_the_task_file(tmp_path: Path) -> None:
     given = source(tmp_path)
-    usd = Path(environment.environment_cfg(given).scene.robot.spawn.usd_path)
+    spawn = environment.environment_cfg(given).scene.robot.spawn
+    usd = Path(spawn.usd_path)
     shutil.copyfile(usd, tmp_path / "mine.usdc")
     cfg = environment.environment_cfg(source(tmp_path, SO101, "mine.usdc"))
     assert cfg.scene.robot.spawn.usd_path == str(tmp_path / "mine.usdc")
     (tmp_path / "mine.stl").touch()
     with pytest.raises(TaskFileError, match=r"'mine.stl' ends in '.stl'; expected .usd, .usda, .usdc or .urdf"):
         environment.environment_cfg(source(tmp_path, SO101, "mine.stl"))
-    assert robot.links_of(str(usd)).joints == (
+    assert robot.links_of(spawn).joints == (
         "gripper",
         "wrist_roll",
         "wrist_flex",

@@ -18,7 +18,6 @@ from isaaclab.envs.utils.video_recorder_cfg import VideoRecorderCfg
 from isaaclab.managers import ObservationGroupCfg, ObservationTermCfg, RewardTermCfg, SceneEntityCfg, TerminationTermCfg
 from isaaclab.sensors import CameraCfg
 from isaaclab.utils import configclass
-from isaaclab.utils.assets import retrieve_file_path
 from isaaclab.utils.math import quat_from_matrix
 from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
@@ -27,7 +26,7 @@ from gr00t_rl_ext.robot.task_spec import TASK
 from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
 from gr00t_rl_ext.tasks.files.reading import Source, similar
-from gr00t_rl_ext.tasks.files.robot import replace_robot
+from gr00t_rl_ext.tasks.files.robot import links_of, replace_robot
 from gr00t_rl_ext.tasks.files.schema import RGB, STATE, Camera, Pose, Reward, Success, TaskFile
 from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
 from gr00t_rl_ext.tasks.overrides import check_override_paths, paths_of, set_values
@@ -179,21 +178,14 @@ def body_path(source: Source, cfg: Any, camera: str, body: str) -> str:
     Raises:
         TaskFileError: There is no such body.
     """
-    from pxr import Usd
-
     place, known = ("cameras", camera, "body"), []
     for robot in (part for part in vars(cfg.scene).values() if isinstance(part, ArticulationCfg)):
-        file = getattr(robot.spawn, "usd_path", None)
-        if file is None:
+        if getattr(robot.spawn, "usd_path", None) is None:
             continue
-        stage = Usd.Stage.Open(retrieve_file_path(file))
-        root = stage.GetDefaultPrim()
-        for prim in Usd.PrimRange(root):
-            if "PhysicsRigidBodyAPI" not in prim.GetAppliedSchemas():
-                continue
-            known.append(prim.GetName())
-            if prim.GetName() == body:
-                return robot.prim_path + str(prim.GetPath()).removeprefix(str(root.GetPath()))
+        bodies = links_of(robot.spawn).bodies
+        if body in bodies:
+            return robot.prim_path + bodies[body]
+        known += bodies
     raise source.error(
         place, f"there is no body {body!r}{similar(body, known)}. There are: {', '.join(known) or 'none'}"
     )
@@ -266,24 +258,23 @@ def _add_tasks(cfg: Any, task: TaskFile) -> None:
 def _success(source: Source, cfg: Any) -> Any:
     task = source.task
     if task.tasks is None:
-        return _solved_alone(source, cfg, ("success",), task.success)
-    terms = [_termination(source, cfg, ("tasks", name, "success"), one.success) for name, one in task.tasks.items()]
-    for name, one in task.tasks.items():
-        _remove_named(cfg, one.success)
-        check_hold(source, cfg, ("tasks", name, "success"), one.success.hold_s)
-    seconds = [one.success.hold_s for one in task.tasks.values()]
+        by_place: dict[tuple[str, ...], Success] = {("success",): task.success}
+    else:
+        by_place = {("tasks", name, "success"): one.success for name, one in task.tasks.items()}
+    # one alone that needs not hold is taken as it is, with values of its own or presets
+    alone = len(by_place) == 1 and not any(success.hold_s for success in by_place.values())
+    terms = []
+    for place, success in by_place.items():
+        check_hold(source, cfg, place, success.hold_s)
+        terms.append(_termination(source, cfg, place, success, plain=not alone))
+    for success in by_place.values():
+        if success.term not in (None, "success"):
+            # one and the same end of an episode
+            setattr(cfg.terminations, success.term, None)
+    if alone:
+        return terms[0]
+    seconds = [success.hold_s for success in by_place.values()]
     return TerminationTermCfg(func=Solved, params={"terms": terms, "seconds": seconds})
-
-
-def _solved_alone(source: Source, cfg: Any, place: tuple[str, ...], success: Success) -> Any:
-    if not success.hold_s:
-        term = _termination(source, cfg, place, success, plain=False)
-        _remove_named(cfg, success)
-        return term
-    check_hold(source, cfg, place, success.hold_s)
-    term = _termination(source, cfg, place, success)
-    _remove_named(cfg, success)
-    return TerminationTermCfg(func=Solved, params={"terms": [term], "seconds": [success.hold_s]})
 
 
 def _termination(source: Source, cfg: Any, place: tuple[str, ...], success: Success, plain: bool = True) -> Any:
@@ -310,12 +301,6 @@ def _termination(source: Source, cfg: Any, place: tuple[str, ...], success: Succ
     if inspect.isclass(term.func):
         raise source.error(place, f"{term.func.__name__} keeps values of its own; {what} needs a plain function")
     return term
-
-
-def _remove_named(cfg: Any, success: Success) -> None:
-    if success.term not in (None, "success"):
-        # one and the same end of an episode
-        setattr(cfg.terminations, success.term, None)
 
 
 def _rewards(source: Source, cfg: Any) -> Any:

@@ -41,9 +41,6 @@ _COMMANDS = {"open_command_expr": "open", "close_command_expr": "closed"}
 class Links:
     """What a robot's USD has."""
 
-    root: str
-    """Path of the default prim."""
-
     joints: tuple[str, ...]
     """Names of those that move."""
 
@@ -51,26 +48,28 @@ class Links:
     """Name of a body -> its path below the root, with a slash before it."""
 
 
-def links_of(usd_path: str, variants: Any = None) -> Links:
-    """Read joints and bodies from a USD file.
+def links_of(spawn: Any) -> Links:
+    """Read joints and bodies from a robot's USD file.
 
     Args:
-        usd_path: The file.
-        variants: Variant set -> which of it is selected.
+        spawn: Its spawner, with ``usd_path``, and ``variants`` where some are selected.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: It cannot be read.
     """
     from pxr import Usd, UsdPhysics
 
+    file = retrieve_file_path(spawn.usd_path)
     try:
-        stage = Usd.Stage.Open(retrieve_file_path(usd_path))
+        stage = Usd.Stage.Open(file)
     except Exception as error:
-        # of pxr, or of what looks for files
-        raise ValueError(f"{usd_path!r} cannot be read ({type(error).__name__})") from error
+        # pxr raises its own kinds
+        raise ValueError(f"{spawn.usd_path!r} cannot be read ({type(error).__name__})") from error
     root = stage.GetDefaultPrim()
     if not root:
-        raise ValueError(f"{usd_path!r} has no default prim")
+        raise ValueError(f"{spawn.usd_path!r} has no default prim")
+    variants = getattr(spawn, "variants", None)
     with Usd.EditContext(stage, stage.GetSessionLayer()):
         for name, chosen in (variants if isinstance(variants, dict) else {}).items():
             root.GetVariantSets().SetSelection(name, str(by_default(chosen)))
@@ -80,7 +79,7 @@ def links_of(usd_path: str, variants: Any = None) -> Links:
             joints.append(prim.GetName())
         elif "PhysicsRigidBodyAPI" in prim.GetAppliedSchemas():
             bodies[prim.GetName()] = str(prim.GetPath()).removeprefix(str(root.GetPath()))
-    return Links(str(root.GetPath()), tuple(joints), bodies)
+    return Links(tuple(joints), bodies)
 
 
 def replace_robot(source: Source, cfg: Any) -> None:
@@ -102,63 +101,64 @@ def replace_robot(source: Source, cfg: Any) -> None:
         )
         raise source.error(("robot", "part"), text)
     made = _articulation(source, robot, former)
+    links = _links(source, made)
+    _place(source, robot, made, links)
     setattr(cfg.scene, robot.part, made)
-    _Renaming(source, robot, former.prim_path, _links(source, made)).apply(cfg)
+    _Renaming(source, robot, former.prim_path, links).apply(cfg)
 
 
 def _articulation(source: Source, robot: Robot, former: ArticulationCfg) -> ArticulationCfg:
+    """A robot of its own, as its cfg or file has it."""
     if robot.cfg is not None:
         if ":" not in robot.cfg:
             raise source.error(("robot", "cfg"), f"{robot.cfg!r} is no config; expected module:NAME")
         found = function(source, None, ("robot", "cfg"), robot.cfg)
         if not isinstance(found, ArticulationCfg):
             raise source.error(("robot", "cfg"), f"{robot.cfg!r} is a {type(found).__name__}; expected ArticulationCfg")
-        made = replace(found, prim_path=former.prim_path)
-    else:
-        usd_path = _usd_of(source, robot)
-        half = math.radians(robot.yaw) / 2
-        made = ArticulationCfg(
-            prim_path=former.prim_path,
-            spawn=sim_utils.UsdFileCfg(
-                usd_path=usd_path,
-                activate_contact_sensors=getattr(former.spawn, "activate_contact_sensors", False),
-                rigid_props=PhysxRigidBodyCfg(disable_gravity=robot.disable_gravity, max_depenetration_velocity=5.0),
-                articulation_props=PhysxArticulationCfg(
-                    enabled_self_collisions=False, solver_position_iteration_count=16, solver_velocity_iteration_count=1
-                ),
+        return replace(found, prim_path=former.prim_path)
+    half = math.radians(robot.yaw) / 2
+    return ArticulationCfg(
+        prim_path=former.prim_path,
+        spawn=sim_utils.UsdFileCfg(
+            usd_path=_usd_of(source, robot),
+            activate_contact_sensors=getattr(former.spawn, "activate_contact_sensors", False),
+            rigid_props=PhysxRigidBodyCfg(disable_gravity=robot.disable_gravity, max_depenetration_velocity=5.0),
+            articulation_props=PhysxArticulationCfg(
+                enabled_self_collisions=False, solver_position_iteration_count=16, solver_velocity_iteration_count=1
             ),
-            init_state=ArticulationCfg.InitialStateCfg(
-                pos=former.init_state.pos,
-                rot=(0.0, 0.0, math.sin(half), math.cos(half)),
-                joint_pos={".*": 0.0},
-            ),
-            actuators={
-                "joints": ImplicitActuatorCfg(joint_names_expr=[".*"], stiffness=robot.stiffness, damping=robot.damping)
-            },
-        )
-    joints = _links(source, made).joints
+        ),
+        init_state=ArticulationCfg.InitialStateCfg(
+            pos=former.init_state.pos,
+            rot=(0.0, 0.0, math.sin(half), math.cos(half)),
+            joint_pos={".*": 0.0},
+        ),
+        actuators={
+            "joints": ImplicitActuatorCfg(joint_names_expr=[".*"], stiffness=robot.stiffness, damping=robot.damping)
+        },
+    )
+
+
+def _place(source: Source, robot: Robot, made: ArticulationCfg, links: Links) -> None:
+    """Give a robot the position and the default joint positions of the file."""
+    if unknown := [name for name in robot.joint_pos if name not in links.joints]:
+        text = f"the robot has no joint {unknown[0]!r}{similar(unknown[0], links.joints)}."
+        raise source.error(("robot", "joint_pos", unknown[0]), f"{text} It has: {', '.join(links.joints)}")
     # expressions for several joints would meet those that are given
-    _, names, values = resolve_matching_names_values(made.init_state.joint_pos, joints)
-    if unknown := [name for name in robot.joint_pos if name not in joints]:
-        text = f"the robot has no joint {unknown[0]!r}{similar(unknown[0], joints)}. It has: {', '.join(joints)}"
-        raise source.error(("robot", "joint_pos", unknown[0]), text)
-    state = replace(made.init_state, joint_pos={**dict(zip(names, values, strict=True)), **robot.joint_pos})
-    if robot.position is not None:
-        state.pos = robot.position
-    return replace(made, init_state=state)
+    _, names, values = resolve_matching_names_values(made.init_state.joint_pos, links.joints)
+    joint_pos = {**dict(zip(names, values, strict=True)), **robot.joint_pos}
+    made.init_state = replace(made.init_state, joint_pos=joint_pos, pos=robot.position or made.init_state.pos)
 
 
 def _links(source: Source, made: ArticulationCfg) -> Links:
     """Joints and bodies of a robot."""
     place = ("robot", "cfg" if source.task.robot.file is None else "file")
-    usd_path = getattr(made.spawn, "usd_path", None)
-    if usd_path is None:
+    if getattr(made.spawn, "usd_path", None) is None:
         kind = type(made.spawn).__name__
         text = f"its spawner is a {kind}, of which joints and bodies are not known; expected a USD file"
         raise source.error(place, text)
     try:
-        return links_of(usd_path, getattr(made.spawn, "variants", None))
-    except ValueError as error:
+        return links_of(made.spawn)
+    except (FileNotFoundError, ValueError) as error:
         raise source.error(place, str(error)) from error
 
 
@@ -257,7 +257,7 @@ class _Renaming:
             for number, value in enumerate(node):
                 self._walk(value, f"{place}.{number}", seen)
         elif hasattr(node, "__dict__") and hasattr(node, "to_dict"):
-            if getattr(node, "asset_name", self.robot.part) == self.robot.part and hasattr(node, "asset_name"):
+            if getattr(node, "asset_name", None) == self.robot.part:
                 self._fields(node, place)
             if isinstance(path := getattr(node, "prim_path", None), str) and path.startswith(f"{self.prim_path}/"):
                 node.prim_path = self._path(path, place)
