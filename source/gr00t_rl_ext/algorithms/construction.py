@@ -19,6 +19,7 @@ from gr00t_rl_ext.footprint.estimate import MemoryEstimate
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor_critic import ActorDefinition, Gr00tActorCritic
 from gr00t_rl_ext.policy.assumptions import print_assumptions
+from gr00t_rl_ext.randomisation import describe
 from gr00t_rl_ext.robot.task_spec import TaskSpec
 from gr00t_rl_ext.runs.guard import guard
 
@@ -89,6 +90,8 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     print(alg.actor_critic.describe())
     if actor_class.over_gr00t:
         print_assumptions(alg.actor_critic.encoder.inputs, alg.actor_critic.encoder.camera_sizes(obs))
+    if drawn := describe({name: factor.strength for name, factor in unwrapped.factors.items()}):
+        print(drawn)
     alg.compile(cfg.get("torch_compile_mode"))
     return alg
 

@@ -16,7 +16,9 @@ from gr00t_rl_ext.cli.handler import default_device
 
 @contextlib.contextmanager
 def environments(
-    arguments: argparse.Namespace, check: Callable[[Any], None] = lambda agent_cfg: None
+    arguments: argparse.Namespace,
+    check: Callable[[Any], None] = lambda agent_cfg: None,
+    prepare: Callable[[Any], None] = lambda env_cfg: None,
 ) -> Iterator[tuple[Any, Any]]:
     """Environments as rsl_rl sees them, of Isaac Lab or of Gymnasium, and the agent's config. Closed at the end.
 
@@ -24,6 +26,7 @@ def environments(
         arguments: ``task``, ``agent``, ``overrides`` (of both configs, as in training), ``num_envs``, ``device`` (None:
             the GPU if there is one) and ``seed``.
         check: Is given the agent's config before the simulator starts.
+        prepare: Is given the config of Isaac Lab's environments, to change it.
 
     Raises:
         ValueError: Something of it does not exist or does not fit.
@@ -49,6 +52,7 @@ def environments(
     cfg.sim.device = agent_cfg.device = device
     cfg.seed = agent_cfg.seed = arguments.seed
     check(agent_cfg)
+    prepare(cfg)
 
     from isaaclab.app import launch_simulation
 

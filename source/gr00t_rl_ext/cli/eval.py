@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gr00t_rl_ext.cli.arguments import parse_with_overrides
+from gr00t_rl_ext.cli.arguments import is_gymnasium, parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets, with_task
 from gr00t_rl_ext.cli.run_directory import model_file
 from gr00t_rl_ext.files import write_whole
+from gr00t_rl_ext.randomisation import FACTORS
 from gr00t_rl_ext.runs import kept
 
 BASE = "base"
@@ -56,6 +57,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         " evaluated with each scale (default: the agent's agent.actor.noise_scale).",
     )
     parser.add_argument(
+        "--vary",
+        nargs="+",
+        default=[],
+        metavar="FACTOR",
+        help="What the policies should survive: each is evaluated without, and with each of these drawn anew in each"
+        f" episode, at each of --strengths. all, or of {', '.join(FACTORS)}.",
+    )
+    parser.add_argument(
+        "--strengths",
+        nargs="+",
+        metavar="STRENGTH",
+        help="How far each is drawn: 1 is the whole range (default: 0.5 1).",
+    )
+    parser.add_argument(
         "--server",
         metavar="HOST:PORT",
         help="Policy server in GR00T's protocol, such as scripts/serve.py or NVIDIA's. Its policy is evaluated after"
@@ -87,7 +102,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="Film an episode of the first and of the last row next to each other; beside --out.",
     )
-    return parse_with_overrides(parser, argv, "checkpoint", "noise_scale")
+    return parse_with_overrides(parser, argv, "checkpoint", "noise_scale", "vary", "strengths")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -101,6 +116,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     prepare_assets(arguments.task, arguments.assets)
     checkpoints = check(arguments)
     scales = noise_scales(arguments.noise_scale)
+    variations = varied(arguments, scales)
     client = None
     if arguments.server is not None:
         client = PolicyClient(arguments.server, api_token=arguments.api_token, timeout_s=arguments.timeout)
@@ -121,7 +137,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
                 " gr00t_ppo or gr00t_flow_ppo."
             )
 
-    with client or contextlib.nullcontext(), environments(arguments, check_agent) as (env, agent_cfg):
+    def prepare(env_cfg: Any) -> None:
+        from gr00t_rl_ext.randomisation.terms import randomise
+
+        randomise(env_cfg, dict.fromkeys((factor for factor, _ in variations), 0.0))
+
+    with client or contextlib.nullcontext(), environments(arguments, check_agent, prepare) as (env, agent_cfg):
         others = {}
         if client is not None:
             others[f"server {client.address}"] = lambda: remote.load_remote(env, agent_cfg, client, mapping)
@@ -132,6 +153,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             **{name: getattr(arguments, name) for name in ("task", "agent", "episodes", "seed", "videos")},
             side_by_side=arguments.side_by_side,
             noise_scales=scales,
+            variations=variations,
             remote=others,
             folder=arguments.out and arguments.out.with_suffix(""),
         )
@@ -197,10 +219,7 @@ def noise_scales(given: Sequence[str] | None) -> list[float]:
     """
     scales = []
     for item in given or ():
-        try:
-            scale = float(item)
-        except ValueError:
-            scale = math.nan
+        scale = _number(item)
         if not 0.0 <= scale < math.inf:
             raise UsageError(f"--noise_scale is {item!r}; expected finite numbers of at least 0, such as 0 0.5 1.")
         scales.append(scale)
@@ -209,9 +228,46 @@ def noise_scales(given: Sequence[str] | None) -> list[float]:
     return list(dict.fromkeys(scales))
 
 
+def varied(arguments: argparse.Namespace, scales: Sequence[float]) -> list[tuple[str, float]]:
+    """Factors and strengths of ``--vary`` and ``--strengths``, each once.
+
+    Raises:
+        UsageError: A factor or a strength is none, or another option does not go with them.
+    """
+    if not arguments.vary:
+        if arguments.strengths:
+            raise UsageError("--strengths is given without --vary, which names the factors that it is for.")
+        return []
+    if unknown := [name for name in arguments.vary if name not in (*FACTORS, "all")]:
+        raise UsageError(f"--vary names {unknown[0]!r}; expected all, or of {', '.join(FACTORS)}.")
+    if is_gymnasium(arguments.task):
+        raise UsageError(f"--vary is for tasks of Isaac Lab; {arguments.task} is one of Gymnasium.")
+    if len(scales) > 1:
+        raise UsageError("--vary is given with several scales of --noise_scale; choose one of them.")
+    if arguments.side_by_side:
+        raise UsageError("--side_by_side is for one evaluation of each policy; leave it out, or leave out --vary.")
+    names = list(FACTORS) if "all" in arguments.vary else list(dict.fromkeys(arguments.vary))
+    given = arguments.strengths or ("0.5", "1")
+    strengths = [_number(item) for item in given]
+    for item, strength in zip(given, strengths, strict=True):
+        if not 0.0 < strength < math.inf:
+            raise UsageError(f"--strengths is {item!r}; expected finite numbers above 0, such as 0.5 1.")
+    return [(name, strength) for name in names for strength in dict.fromkeys(strengths)]
+
+
+def _number(text: str) -> float:
+    """The number that a text has; NaN where it has none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _note(evaluations: Sequence[Any], checkpoints: dict[str, Path | None]) -> None:
     """Tell the runs how good their checkpoints are, for ``best``."""
     for evaluation in evaluations:
+        if evaluation.randomised != evaluations[0].randomised:
+            continue
         checkpoint, successes = checkpoints.get(evaluation.name), evaluation.successes
         if checkpoint is not None and successes is not None:
             kept.note_evaluation(checkpoint, sum(successes) / len(successes), len(successes))

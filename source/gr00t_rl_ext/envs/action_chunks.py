@@ -29,10 +29,11 @@ import torch
 from isaaclab.utils import replace
 from tensordict import TensorDict
 
-from gr00t_rl_ext.envs import cuda_guard
+from gr00t_rl_ext.envs import cuda_guard, state_copy
 from gr00t_rl_ext.envs.action_layout import ActionLayout
 from gr00t_rl_ext.envs.decision import DecisionEnv, Outcome
 from gr00t_rl_ext.envs.group_states import GroupStatesMixin
+from gr00t_rl_ext.randomisation.factor import Factor
 
 cuda_guard.install()
 
@@ -78,6 +79,12 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
     _final_observations: TensorDict | None = None
     """Final observations of the episodes that timed out in the current chunk; None as long as none did."""
 
+    _factors: Mapping[str, Factor] | None = None
+    """See :attr:`factors`; None: not known yet."""
+
+    _has_reset: bool = False
+    """Whether environments were reset since the latest observation."""
+
     _renders: bool = True
     """`render_enabled` as it was before the chunk."""
 
@@ -87,6 +94,7 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         # A task declares its recorder so that `--video` works without Isaac Sim. Isaac Lab 3.0 would record with it
         # in every run; it sets the output directory only when `--video` was given.
         cfg.video_recorders = [recorder for recorder in cfg.video_recorders if recorder.output_dir is not None]
+        self.as_simulated = {}
         super().__init__(cfg, *args, **kwargs)  # type: ignore[call-arg]
         self._neutral = self._action_layout.neutral(self.neutral_action)
 
@@ -151,7 +159,10 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
                 self._in_chunk = k + 1 < self._chunk_length
                 self.render_enabled = self._renders and not self._in_chunk
                 alive = ~finished if parked is None else ~(finished | parked)
-                step_action = self._action_layout.for_task(torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral))
+                decided = torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral)
+                for factor in self.factors.values():
+                    decided = factor.act(decided)
+                step_action = self._action_layout.for_task(decided)
                 with self._own_action_space():
                     obs, step_reward, step_terminated, step_truncated, _ = super().step(step_action)  # type: ignore[misc]
                 step_rewards[:, k] = gained = torch.where(alive, step_reward, 0.0)
@@ -192,6 +203,9 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         self._parked = None
         self._episode_return = torch.zeros(self.num_envs, device=self.device)
         self._episode_steps = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        if (seed := kwargs.get("seed")) is not None:
+            for factor in self.factors.values():
+                factor.seed(seed)
         with self._own_action_space():
             return super().reset(*args, **kwargs)  # type: ignore[misc]
 
@@ -210,8 +224,17 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         self._control_action_space = self.single_action_space
         self._action_layout = ActionLayout(self._control_action_space, self.device)
 
-    def _restore_parked(self) -> None:
-        """Take back what Isaac Lab has just counted of parked environments, before an observation shows the time."""
+    def _reset_idx(self, env_ids: Any) -> None:
+        super()._reset_idx(env_ids)  # type: ignore[misc]
+        self._has_reset = True
+
+    def _before_observation(self) -> None:
+        """Bring up to date what observations show, and Isaac Lab does not."""
+        if self._has_reset:
+            self._has_reset = False
+            # or the first observation of an episode would show where things were before it
+            state_copy.refresh_frame_sensors(self.sim)
+        # what was just counted of parked environments, before an observation shows the time
         if self._of_parked:
             for buffer, values in zip(self._episode_buffers(), self._of_parked, strict=True):
                 buffer[self._parked] = values
@@ -230,6 +253,31 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         observed = TensorDict(self._observations_of_state(), batch_size=[self.num_envs])
         kept = torch.zeros_like(observed) if self._final_observations is None else self._final_observations
         self._final_observations = torch.where(time_outs, observed, kept)
+
+    @property
+    def factors(self) -> Mapping[str, Factor]:  # type: ignore[override]
+        if self._factors is None:
+            events = getattr(self, "event_manager", None)
+            if events is None:
+                return {}
+            names = [name for listed in events.active_terms.values() for name in listed]
+            terms = [events.get_term_cfg(name).func for name in names]
+            found = {term.name: term for term in terms if isinstance(term, Factor)}
+            if not events._is_scene_entities_resolved:
+                # classes become objects when the simulation plays
+                return found
+            self._factors = found
+        return self._factors
+
+    def _observed(self, group: str, values: Any) -> Any:
+        """What is observed of a group, given what the simulator has."""
+        observed = values
+        for factor in self.factors.values():
+            observed = factor.observe(group, observed)
+        self.as_simulated.pop(group, None)
+        if observed is not values and observed.is_floating_point():
+            self.as_simulated[group] = values
+        return observed
 
     # What the two kinds of environment do differently.
 

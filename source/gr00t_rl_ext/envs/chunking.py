@@ -41,6 +41,8 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         self._evaluate_terminations: Callable[[], torch.Tensor] = self.termination_manager.compute
         setattr(self.termination_manager, "compute", self._dones_to_reset)  # noqa: B010
         setattr(self.observation_manager, "compute", self._observations_of_decision)  # noqa: B010
+        self._compute_group: Callable[..., Any] = self.observation_manager.compute_group
+        setattr(self.observation_manager, "compute_group", self._group)  # noqa: B010
 
     def _dones_to_reset(self) -> torch.Tensor:
         """Evaluate the termination terms; return the environments to reset now. Shape (num_envs,)."""
@@ -59,7 +61,7 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         return dones if self._finished is None else dones | self._finished
 
     def _observations_of_decision(self, update_history: bool = False) -> dict:
-        self._restore_parked()
+        self._before_observation()
         manager = self.observation_manager
         if not self._in_chunk:
             observations = {
@@ -71,6 +73,9 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
             if update_history and self._counts_control_steps(group):
                 manager.compute_group(group, update_history=True)
         return self.obs_buf
+
+    def _group(self, group: str, update_history: bool = False) -> Any:
+        return self._observed(group, self._compute_group(group, update_history=update_history))
 
     def _counts_control_steps(self, group: str) -> bool:
         """Whether a term of the group has a history or a delay."""
@@ -191,6 +196,12 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
     _observation_groups: list[str] | None = None
     _latest_success: torch.Tensor | None = None
 
+    def _get_observations(self) -> Any:
+        observations = super()._get_observations()  # type: ignore[safe-super]
+        if not isinstance(observations, dict):
+            return observations
+        return {group: self._observed(group, values) for group, values in observations.items()}
+
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         terminated, time_outs = super()._get_dones()  # type: ignore[safe-super]
         if self._parked is not None:
@@ -210,7 +221,7 @@ class ChunkedDirectRLEnv(ActionChunkMixin, DirectRLEnv):
         return super()._reset_envs_from_buffer()
 
     def _compute_observations(self):
-        self._restore_parked()
+        self._before_observation()
         if self._in_chunk:
             return self.obs_buf
         observations = super()._compute_observations()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from gr00t_rl_ext.envs.action_layout import ActionLayout
     from gr00t_rl_ext.envs.task_set import TaskSet
+    from gr00t_rl_ext.randomisation.factor import Factor
 
 HOW_TO_CHUNK = (
     "Register the task with entry_point='gr00t_rl_ext.envs.chunking:ChunkedManagerBasedRLEnv'; a direct environment as"
@@ -103,6 +105,13 @@ class DecisionEnv:
 
     task_set: TaskSet | None = None
     """Several tasks in these environments; None where all have the same one."""
+
+    factors: Mapping[str, Factor] = MappingProxyType({})
+    """Name of a factor of randomisation -> what draws it."""
+
+    as_simulated: Mapping[str, Tensor] = MappingProxyType({})
+    """The latest observations of groups of vectors, (num_envs, width), before a factor of randomisation changed them;
+    groups that none changes are absent."""
 
     _action_layout: ActionLayout
     _chunk_length: int = 1

@@ -104,7 +104,8 @@ def run_episodes(
         active = min(env.num_envs, episodes - start)
         unwrapped.reset(seed=batch_seed(seed, batch))
         obs = env.get_observations()
-        initial.append(_vectors(obs)[:active])
+        # noise of the state is no other state
+        initial.append(_vectors(obs.clone(recurse=False).update(unwrapped.as_simulated))[:active])
         if (told := getattr(unwrapped, "task_set", None)) is not None:
             result.tasks = (result.tasks or []) + [told.names[index] for index in told.index[:active].tolist()]
         _run_batch(env, policy, obs, active, (seed, batch), result, progress)

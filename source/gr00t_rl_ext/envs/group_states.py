@@ -36,6 +36,8 @@ class GroupStatesMixin(GroupedEnv):
     has_rtx_sensors: bool
     episode_length_buf: torch.Tensor
 
+    factors: Any
+    as_simulated: Any
     _reset_idx: Any
     _own_action_space: Any
 
@@ -91,6 +93,8 @@ class GroupStatesMixin(GroupedEnv):
         followers = sources != targets
         state_copy.copy_scene(self.scene, sources[followers], targets[followers])
         self._copy_buffers(sources[followers], targets[followers])
+        for factor in self.factors.values():
+            factor.copy(sources[followers], targets[followers])
         state_copy.refresh_frames(self.sim)
         for sensor in self.scene.sensors.values():
             # or it would show what it read before the copy
@@ -120,7 +124,7 @@ class GroupStatesMixin(GroupedEnv):
         for key in observed.keys(include_nested=True, leaves_only=True):
             group = key if isinstance(key, str) else key[0]
             values = observed[key]
-            if values.ndim > 3 or group in self._noisy_groups():
+            if values.ndim > 3 or group in self._noisy_groups() or group in self.as_simulated:
                 continue  # images are rendered, not copied; noise is drawn for each environment
             expected, actual = values[sources].double(), values[targets].double()
             # not a number is what a leader may observe as well

@@ -260,7 +260,12 @@ def copy_scene(scene: InteractiveScene, sources: torch.Tensor, targets: torch.Te
 def refresh_frames(sim: Any) -> None:
     """Bring body poses, and what frame sensors read, up to a state that was written without a physics step."""
     sim.forward()
-    # Newton's own sensors, from which Isaac Lab's frame sensors copy, follow physics steps only
+    refresh_frame_sensors(sim)
+
+
+def refresh_frame_sensors(sim: Any) -> None:
+    """Bring Newton's own sensors, from which Isaac Lab's frame sensors copy, up to body poses. They follow physics
+    steps only."""
     for sensor in getattr(sim.physics_manager, "_newton_frame_transform_sensors", ()):
         sensor.update(sim.physics_manager.backend.state_0)
 

@@ -48,6 +48,7 @@ def evaluate_all(
     episodes: int,
     seed: int,
     noise_scales: Sequence[float] = (),
+    variations: Sequence[tuple[str, float]] = (),
     remote: Mapping[str, Callable[[], Policy]] | None = None,
     videos: int = 0,
     side_by_side: bool = False,
@@ -67,6 +68,8 @@ def evaluate_all(
         seed: Of initial states and policies.
         noise_scales: How much noise decisions begin with (``agent.actor.noise_scale``): each checkpoint is evaluated
             with each. Empty: as the agent says. Needs an agent with an action head.
+        variations: Factors of randomisation, which the environments have, with a strength each: each policy is
+            evaluated without any, and with each. Empty: with those of the task.
         remote: Name -> what makes a policy that is no checkpoint here. They are evaluated last, as they are.
         videos: Successes and failures to film of each evaluation, as many of both.
         side_by_side: Whether to film an episode of the first and of the last evaluation next to each other.
@@ -85,18 +88,26 @@ def evaluate_all(
     remote = remote or {}
     for policy_name, make in (makers | dict(remote)).items():
         policy = make()
-        finished: dict[str, Episodes] = {}
+        finished: dict[str, tuple[Episodes, Mapping[str, float]]] = {}
         scales = (None,) if policy_name in remote else noise_scales or (None,)
         for scale in scales:
             name = f"{policy_name}, noise {scale:g}" if len(scales) > 1 else policy_name
-            policy.start(scale)
-            ran, evaluation = evaluate(env, policy, name, first, task=task, agent=agent, episodes=episodes, seed=seed)
-            first = first or ran
-            evaluations.append(evaluation)
-            finished[name] = ran
+            for strengths in ({}, *({factor: strength} for factor, strength in variations)):
+                if variations:
+                    draw(env, strengths)
+                policy.start(scale)
+                title = " ".join((name, *(f"{factor} {strength:g}" for factor, strength in strengths.items())))
+                ran, evaluation = evaluate(
+                    env, policy, name, first, title=title, task=task, agent=agent, episodes=episodes, seed=seed
+                )
+                first = first or ran
+                evaluations.append(evaluation)
+                finished[title] = ran, strengths
         if videos and folder is not None:
             # only now, since filming configures decisions of its own
-            for name, ran in finished.items():
+            for name, (ran, strengths) in finished.items():
+                if variations:
+                    draw(env, strengths)
                 place = folder / re.sub(r"[^\w.-]+", "_", name)
                 said = film(env, ran, seed, {place / file: [number] for file, number in chosen(ran, videos).items()})
                 print(f"videos of {name}: {said}")
@@ -108,12 +119,19 @@ def evaluate_all(
     return evaluations
 
 
+def draw(env: Any, strengths: Mapping[str, float]) -> None:
+    """Let environments draw factors of randomisation with some strengths, and no others."""
+    for name, factor in env.unwrapped.factors.items():
+        factor.set_strength(strengths.get(name, 0.0))
+
+
 def evaluate(
     env: Any,
     policy: Policy,
     name: str,
     first: Episodes | None,
     *,
+    title: str = "",
     task: str,
     agent: str,
     episodes: int,
@@ -126,6 +144,7 @@ def evaluate(
         policy: The policy.
         name: What tables call it.
         first: Episodes of what it is compared with. None: it is the first.
+        title: What the progress bar calls it; empty: as tables.
         task: Id of the task.
         agent: Name of the agent.
         episodes: To run.
@@ -135,7 +154,7 @@ def evaluate(
         EvaluationError: It did not begin in the states in which the first one did.
     """
     with progress_bar() as progress:
-        bar = progress.add_task(name, total=episodes)
+        bar = progress.add_task(title or name, total=episodes)
         ran = run_episodes(env, policy.decide, episodes, seed, lambda done: progress.update(bar, completed=done))
     first = first or ran
     if (other := ran.differs_at(first)) is not None:
@@ -151,6 +170,7 @@ def evaluate(
         seed=seed,
         chunk_length=env.unwrapped.chunk_length,
         noise_scale=policy.noise_scale,
+        randomised={name: factor.strength for name, factor in env.unwrapped.factors.items() if factor.strength},
         initial_states=first.digests(),
         successes=None if ran.successes is None else tuple(ran.successes),
         returns=tuple(ran.returns),

@@ -34,6 +34,7 @@ from gr00t_rl_ext.evaluation.statistics import (
     wilson_interval,
 )
 from gr00t_rl_ext.files import write_whole
+from gr00t_rl_ext.randomisation import RANGES
 
 SCHEMA_VERSION = 1
 """Of the file. Raised with every change that makes readers and files of other versions misfits."""
@@ -70,6 +71,10 @@ class Evaluation(BaseModel):
     """How much noise decisions began with (``agent.actor.noise_scale``); None: the policy has no action head, or it was
     not kept, in older files."""
 
+    randomised: dict[str, FiniteFloat] = Field(default_factory=dict)
+    """Factor that was drawn anew in each episode -> its strength; empty: none was, or it was not kept, in older
+    files."""
+
     initial_states: tuple[str, ...] = Field(min_length=1)
     """What tells the initial state of an episode from others, such as its seed or a digest of the state."""
 
@@ -100,17 +105,18 @@ class Evaluation(BaseModel):
 
 
 class Row(NamedTuple):
-    """What a table says of a checkpoint. Differences are to the first one."""
+    """What a table says of a checkpoint. Differences are to the first one; where other factors were drawn than with the
+    first, to the same checkpoint with the first one's factors."""
 
     evaluation: Evaluation
     success_interval: Interval | None
     """None if the task has no success term."""
 
     success_difference: Comparison | None
-    """None for the first checkpoint, and if the task has no success term."""
+    """None where there is nothing to compare with, and if the task has no success term."""
 
     return_difference: Comparison | None
-    """None for the first checkpoint."""
+    """None where there is nothing to compare with."""
 
 
 def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
@@ -127,15 +133,29 @@ def summarise(evaluations: Sequence[Evaluation]) -> list[Row]:
         _check_comparable(first, other)
     rows = []
     for one in evaluations:
-        interval = difference = None
+        interval = difference = returns = None
+        other = _compared_with(one, evaluations)
         if one.successes is not None:
             interval = wilson_interval(sum(one.successes), len(one.successes))
-            if one is not first and first.successes is not None:
-                difference = compare_successes(first.successes, one.successes)
-        rows.append(
-            Row(one, interval, difference, None if one is first else compare_returns(first.returns, one.returns))
-        )
+            if other is not None and other.successes is not None:
+                difference = compare_successes(other.successes, one.successes)
+        if other is not None:
+            returns = compare_returns(other.returns, one.returns)
+        rows.append(Row(one, interval, difference, returns))
     return rows
+
+
+def _compared_with(one: Evaluation, evaluations: Sequence[Evaluation]) -> Evaluation | None:
+    first = evaluations[0]
+    if one.randomised == first.randomised:
+        return None if one is first else first
+    own = (each for each in evaluations if each.name == one.name and each.randomised == first.randomised)
+    return next(own, None)
+
+
+def _plain(rows: Sequence[Row]) -> list[Row]:
+    """Rows with the same factors drawn as in the first one: the checkpoints themselves."""
+    return [row for row in rows if row.evaluation.randomised == rows[0].evaluation.randomised]
 
 
 def _check_comparable(first: Evaluation, other: Evaluation) -> None:
@@ -193,11 +213,11 @@ def _only(evaluation: Evaluation, episodes: Sequence[int]) -> Evaluation:
 def markdown_table(rows: Sequence[Row]) -> str:
     """The table in Markdown, with a line below that says what its figures are. Ends with a line break.
 
-    Where there are several tasks, a table of them follows.
+    Where there are several tasks, a table of them follows, and one of factors where some were varied.
     """
-    parts = [_markdown(_cells(rows)), _caption(rows), *_notes(rows)]
-    if cells := _cells_of_tasks(rows):
-        parts += [_markdown(cells), _CAPTION_OF_TASKS]
+    parts = [_markdown(_cells(_plain(rows))), _caption(_plain(rows)), *_notes(rows)]
+    for cells, caption in _further(rows):
+        parts += [_markdown(cells), caption]
     return "\n\n".join(parts) + "\n"
 
 
@@ -209,10 +229,14 @@ def _markdown(cells: list[list[tuple[str, ...]]]) -> str:
 
 def terminal_tables(rows: Sequence[Row]) -> list[Table]:
     """The same tables for the terminal."""
-    tables = [_terminal(_cells(rows), "\n".join([_caption(rows), *_notes(rows)]))]
-    if cells := _cells_of_tasks(rows):
-        tables.append(_terminal(cells, _CAPTION_OF_TASKS))
-    return tables
+    caption = "\n".join([_caption(_plain(rows)), *_notes(rows)])
+    return [_terminal(_cells(_plain(rows)), caption), *(_terminal(*further) for further in _further(rows))]
+
+
+def _further(rows: Sequence[Row]) -> list[tuple[list[list[tuple[str, ...]]], str]]:
+    """Cells and caption of the tables that follow the first."""
+    tables = [(_cells_of_tasks(_plain(rows)), _CAPTION_OF_TASKS), (_cells_of_factors(rows), _caption_of_factors(rows))]
+    return [(cells, caption) for cells, caption in tables if cells]
 
 
 def _terminal(cells: list[list[tuple[str, ...]]], caption: str) -> Table:
@@ -271,13 +295,42 @@ def _cells_of_tasks(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
         return []
     header: list[tuple[str, ...]] = [("task",), ("episodes",), *((row.evaluation.name,) for row in rows)]
     lines = [
-        [(name,), (str(len(own[0].evaluation.returns)),), *(_of_task(row) for row in own)]
+        [(name,), (str(len(own[0].evaluation.returns)),), *(_achieved(row) for row in own)]
         for name, own in of_tasks.items()
     ]
     return [header, *lines]
 
 
-def _of_task(row: Row) -> tuple[str, ...]:
+def _caption_of_factors(rows: Sequence[Row]) -> str:
+    varied = dict.fromkeys(factor for row in rows for factor in row.evaluation.randomised)
+    ranges = "; ".join(f"{factor}: {RANGES.get(factor, 'not known to this version')}" for factor in varied)
+    return (
+        "By what was drawn anew in each episode: success rates in percent, or returns where there is no success, with"
+        " intervals as above. Differences are to the same checkpoint in the same initial states with nothing of it."
+        f" Strength 1 is the whole range. {ranges}."
+    )
+
+
+def _cells_of_factors(rows: Sequence[Row]) -> list[list[tuple[str, ...]]]:
+    """A line for each factor and strength with what each checkpoint achieved; empty where none was varied."""
+    of_checkpoint: dict[str, list[Row]] = {}
+    for row in rows:
+        of_checkpoint.setdefault(row.evaluation.name, []).append(row)
+    columns = []
+    for plain, *varied in of_checkpoint.values():
+        # that to the first checkpoint is in the first table
+        alone = plain._replace(success_difference=None, return_difference=None)
+        columns.append([_achieved(row) for row in (alone, *varied)])
+    drawn = [row.evaluation.randomised for row in next(iter(of_checkpoint.values()))]
+    if len(drawn) < 2:
+        return []
+    header: list[tuple[str, ...]] = [("varied",), ("strength",), *((name,) for name in of_checkpoint)]
+    names = [tuple(factors) or ("nothing",) for factors in drawn]
+    strengths = [tuple(f"{strength:g}" for strength in factors.values()) or ("–",) for factors in drawn]
+    return [header, *map(list, zip(names, strengths, *columns, strict=True))]
+
+
+def _achieved(row: Row) -> tuple[str, ...]:
     if row.success_interval is None:
         return (f"{fmean(row.evaluation.returns):.4g}", *_comparison(row.return_difference))
     return (*_success(row), *_comparison(row.success_difference, 100, decimals=1))
@@ -331,6 +384,9 @@ def _caption(rows: Sequence[Row]) -> str:
     scales = {row.evaluation.noise_scale for row in rows}
     if len(scales) == 1 and (scale := scales.pop()) is not None:
         sentences.append(f"Noise scale: {scale:g}.")
+    if drawn := rows[0].evaluation.randomised:
+        listed = ", ".join(f"{name} {strength:g}" for name, strength in drawn.items())
+        sentences.append(f"Drawn anew in each episode, with its strength: {listed}.")
     if len(rows) > 2:
         sentences.append(f"No p-value is corrected for there being {len(rows) - 1} comparisons.")
     return " ".join(sentences)

@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+STATE = "state"
+"""Observation group of the robot's state, float32 (num_envs, width)."""
+
 TASK = "task"
 """Observation group that tells what each environment is told, where they are told different things: 1 in the column of
 its instruction, 0 in the others, (num_envs, instructions)."""

@@ -15,13 +15,13 @@ from gr00t_rl_ext.algorithms.configs import Gr00tPpoAlgorithmCfg
 from gr00t_rl_ext.envs.gymnasium.configs import PREFIX, GymnasiumEnvCfg
 from gr00t_rl_ext.envs.gymnasium.registry import TaskError, load_spec
 from gr00t_rl_ext.options import validate
-from gr00t_rl_ext.robot.task_spec import TASK
+from gr00t_rl_ext.robot.task_spec import STATE, TASK
 from gr00t_rl_ext.tasks import recipes
 from gr00t_rl_ext.tasks.files.base import by_default
 from gr00t_rl_ext.tasks.files.environment import environment_cfg
 from gr00t_rl_ext.tasks.files.gymnasium_task import gymnasium_settings
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import PRIVILEGED, RGB, STATE, GymnasiumTaskFile
+from gr00t_rl_ext.tasks.files.schema import PRIVILEGED, RGB, GymnasiumTaskFile
 from gr00t_rl_ext.tasks.gymnasium import family_of
 from gr00t_rl_ext.tasks.overrides import check_override_paths, paths_of, set_values
 from gr00t_rl_ext.tasks.registration import SMALL, recipe_class

@@ -17,8 +17,9 @@ from isaaclab.managers import SceneEntityCfg
 from rsl_rl.utils import resolve_callable
 
 from gr00t_rl_ext.envs.chunking import ChunkedDirectRLEnv
+from gr00t_rl_ext.robot.task_spec import STATE
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import RGB, STATE
+from gr00t_rl_ext.tasks.files.schema import RGB
 from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
 from gr00t_rl_ext.tasks.several import control_steps, count_on, forgotten
 

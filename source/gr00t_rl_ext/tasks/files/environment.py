@@ -15,19 +15,26 @@ import torch
 from isaaclab.assets import ArticulationCfg
 from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.envs.utils.video_recorder_cfg import VideoRecorderCfg
-from isaaclab.managers import ObservationGroupCfg, ObservationTermCfg, RewardTermCfg, SceneEntityCfg, TerminationTermCfg
+from isaaclab.managers import (
+    ObservationGroupCfg,
+    ObservationTermCfg,
+    RewardTermCfg,
+    SceneEntityCfg,
+    TerminationTermCfg,
+)
 from isaaclab.sensors import CameraCfg
 from isaaclab.utils import configclass
 from isaaclab.utils.math import quat_from_matrix
 from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
-from gr00t_rl_ext.robot.task_spec import TASK
+from gr00t_rl_ext.randomisation.terms import randomise
+from gr00t_rl_ext.robot.task_spec import STATE, TASK
 from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
 from gr00t_rl_ext.tasks.files.reading import Source, similar
 from gr00t_rl_ext.tasks.files.robot import links_of, replace_robot
-from gr00t_rl_ext.tasks.files.schema import RGB, STATE, Camera, Pose, Reward, Success, TaskFile
+from gr00t_rl_ext.tasks.files.schema import RGB, Camera, Pose, Reward, Success, TaskFile
 from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
 from gr00t_rl_ext.tasks.overrides import check_override_paths, paths_of, set_values
 from gr00t_rl_ext.tasks.several import OfTask, Solved, TaskCommandCfg, task_observation
@@ -95,6 +102,7 @@ def _complete(cfg: Any, source: Source) -> None:
     # without Isaac Sim, `--video` films by a camera of the task
     first = next(iter(task.cameras))
     cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
+    randomise(cfg, task.randomise)
     if is_direct:
         # the rest is the environment's, see ``direct``; what it names is checked now
         direct.base_class(source)

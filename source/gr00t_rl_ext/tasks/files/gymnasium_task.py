@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from gr00t_rl_ext.envs.gymnasium.configs import PREFIX, STANDARD_CAMERAS, GymnasiumEnvCfg, TermCfg
 from gr00t_rl_ext.envs.gymnasium.tasks import known_settings
+from gr00t_rl_ext.robot.task_spec import STATE
 from gr00t_rl_ext.tasks.files.reading import Source
-from gr00t_rl_ext.tasks.files.schema import PRIVILEGED, STATE
+from gr00t_rl_ext.tasks.files.schema import PRIVILEGED
 
 
 def gymnasium_settings(source: Source) -> dict[str, Any]:

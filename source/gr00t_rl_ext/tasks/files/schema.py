@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from gr00t_rl_ext.envs.gymnasium.configs import IMAGES, PREFIX, CameraCfg, TermCfg
+from gr00t_rl_ext.randomisation import FACTORS
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Vector = tuple[Number, Number, Number]
@@ -74,6 +75,19 @@ Instructions = Annotated[
 ]
 """One, or several that mean the same, of which an episode has one at random."""
 
+Strength = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+def _strong(value: Any) -> Any:
+    return dict.fromkeys(_differ(value), 1.0) if isinstance(value, list) else value
+
+
+Strengths = Annotated[
+    dict[Literal[(*FACTORS,)], Strength],  # type: ignore[valid-type]
+    BeforeValidator(_strong, json_schema_input_type=list[Literal[(*FACTORS,)]] | dict[Literal[(*FACTORS,)], float]),  # type: ignore[valid-type]
+]
+"""Factor of randomisation -> its strength; a list is short for the strength 1."""
+
 Count = Annotated[int, Field(strict=True, gt=0)]
 
 AGENTS = (
@@ -93,8 +107,8 @@ SMALL_AGENTS = ("gr00t_ppo_small", "gr00t_flow_ppo_small", "gr00t_residual_ppo_s
 """The same with settings for models that train on a CPU."""
 
 
-RGB, STATE, PRIVILEGED = IMAGES, "state", "privileged"
-"""Observation groups that a file defines. Those of the base task stay. The last is for critics and MLPs."""
+RGB, PRIVILEGED = IMAGES, "privileged"
+"""Observation groups that a file defines, beside that of the state. The second is for critics and MLPs."""
 
 
 class _Part(BaseModel):
@@ -354,6 +368,9 @@ class TaskFile(_AnyTask):
 
     env: dict[str, Any] = {}
     """Other fields of the base task's config that differ, such as ``{actions: {arm_action: {scale: 1.0}}}``."""
+
+    randomise: Strengths = {}
+    """Factors that are drawn when an episode begins, with their strengths: 1 is the whole range, as for a list."""
 
     rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
