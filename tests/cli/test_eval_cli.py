@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from gr00t_rl_ext.cli import eval as cli_eval
 from gr00t_rl_ext.cli import train
+from gr00t_rl_ext.cli.handler import UsageError
 from gr00t_rl_ext.evaluation import report
 from gr00t_rl_ext.gr00t import build_tiny_checkpoint
 from gr00t_rl_ext.imitation.video import read_video
+from gr00t_rl_ext.randomisation import FACTORS
 
 CARTPOLE = ("--task", "gym:CartPole-v1", "--agent", "mlp_ppo", "--device", "cpu")
 FEW = ("--episodes", "5", "--num_envs", "4", "--half-width", "0.4")
@@ -159,6 +162,9 @@ def test_gr00t_on_fetch_is_filmed(tmp_path: Path, capsys: pytest.CaptureFixture[
             "is 'much'; expected finite numbers of at least 0, such as",
         ),
         (["--checkpoint", "base", "--noise_scale", "env.num_workers=1"], "--noise_scale is empty; name one scale or"),
+        (["--checkpoint", "base", "--vary", "mass"], "--vary is for tasks of Isaac Lab; gym:CartPole-v1 is one of"),
+        (["--checkpoint", "base", "--vary", "colour"], "--vary names 'colour'; expected all, or of camera_pose, field"),
+        (["--checkpoint", "base", "--strengths", "1"], "--strengths is given without --vary"),
         ([], "--checkpoint is missing: name at least one model_*.pt, directory of a run, or base."),
         (["--checkpoint", "base", "gone.pt"], "There is no checkpoint 'gone.pt'."),
         (
@@ -240,6 +246,39 @@ def test_each_checkpoint_is_evaluated_with_each_scale(tmp_path: Path, capsys: py
     assert "Noise scale: 1." in (tmp_path / "b.md").read_text()
     (alone,) = report.load(tmp_path / "b.json")
     assert alone == rows[2].model_copy(update={"name": "base"})
+
+
+def varied(*extra: str) -> list[tuple[str, float]]:
+    command = ("--task", "Isaac-Stack-Cube-Franka-v0", "--checkpoint", "base")
+    arguments = cli_eval.parse([*command, *extra])
+    return cli_eval.varied(arguments, cli_eval.noise_scales(arguments.noise_scale))
+
+
+def test_factors_and_strengths_are_each_taken_once() -> None:
+    assert varied() == []
+    assert varied("--vary", "mass", "lighting", "mass") == [
+        ("mass", 0.5),
+        ("mass", 1.0),
+        ("lighting", 0.5),
+        ("lighting", 1.0),
+    ]
+    assert varied("--vary", "mass", "--strengths", "2", "2.0") == [("mass", 2.0)]
+    assert [name for name, _ in varied("--vary", "all", "--strengths", "1")] == list(FACTORS)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (("--strengths", "0"), "--strengths is '0'; expected finite numbers above 0, such as 0.5 1."),
+        (("--strengths", "inf"), "--strengths is 'inf'; expected"),
+        (("--strengths", "much"), "--strengths is 'much'; expected"),
+        (("--noise_scale", "0", "1"), "--vary is given with several scales of --noise_scale; choose one of them."),
+        (("--side_by_side",), "--side_by_side is for one evaluation of each policy"),
+    ],
+)
+def test_what_does_not_go_with_factors_is_refused(extra: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        varied("--vary", "mass", *extra)
 
 
 def test_overrides_may_follow_the_scales() -> None:

@@ -55,4 +55,4 @@ def test_it_imports_nothing_heavy() -> None:
     """What only a type checker reads stands in a branch of its own."""
     tree = ast.parse(Path(decision.__file__).read_text(encoding="utf-8"))
     modules = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
-    assert modules == ["__future__", "collections.abc", "dataclasses", "typing"]
+    assert modules == ["__future__", "collections.abc", "dataclasses", "types", "typing"]

@@ -33,3 +33,23 @@ def test_members_start_equal_and_stay_so(make_env: Callable[..., Any]) -> None:
     assert (env.obs_buf["state"][0] - env.obs_buf["state"][1]).abs().max() > 1e-2
     env.share_states([1])
     assert_equal(env.obs_buf)
+
+
+@pytest.mark.slow
+def test_the_first_observation_is_of_the_state_after_the_reset(make_env: Callable[..., Any]) -> None:
+    """Isaac Lab's frame sensors show where the gripper was before it."""
+    env = make_env("Isaac-Stack-Cube-Franka-v0", 2, overrides=("physics=newton_mjwarp",))
+    env.configure_decisions(4)
+    env.reset(seed=1)
+    first = env.reset(seed=1)[0]["state"].clone()
+    for _ in range(3):
+        env.step(torch.full((2, 32), 0.5))
+    assert (env.obs_buf["state"] - first).abs().max() > 1e-2
+    assert (env.reset(seed=1)[0]["state"] - first).abs().max() < 1e-5
+    # and where an environment is reset alone, in a step
+    env.episode_length_buf[1] = env.max_episode_length - 1
+    obs, *_ = env.step(torch.full((2, 32), 0.5))
+    hand = env.scene["ee_frame"].data.target_pos_source.torch[1, 0]
+    env.sim.forward()
+    env.step(torch.zeros(2, 32))
+    assert (hand - env.scene["ee_frame"].data.target_pos_source.torch[1, 0]).abs().max() < 0.2

@@ -55,6 +55,51 @@ def test_scales_are_rows_of_a_policy_that_is_built_once(loaded: list[Path | None
     assert min(map(abs, whole.returns)) > 0.0
 
 
+class Scaled(Countdown):
+    """Rewards are less where a factor is drawn with more strength."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factors = {"mass": Drawn(), "lighting": Drawn()}
+        # as the task says
+        self.factors["mass"].strength = 0.25
+
+    def step(self, actions: torch.Tensor) -> Any:
+        return super().step(actions * (1.0 - self.factors["lighting"].strength))
+
+
+class Drawn:
+    strength = 0.0
+
+    def set_strength(self, strength: float) -> None:
+        self.strength = strength
+
+
+def test_each_policy_is_evaluated_without_and_with_each_factor(
+    loaded: list[Path | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, filmed = Scaled(), {}
+
+    def film(env: Any, episodes: Any, seed: int, videos: dict[Path, Any]) -> str:
+        filmed[next(iter(videos)).parent.name] = {name: factor.strength for name, factor in env.factors.items()}
+        return ""
+
+    monkeypatch.setattr(comparison, "film", film)
+    options: dict[str, Any] = {"task": "x", "agent": "y", "episodes": 5, "seed": 1}
+    variations = [("lighting", 0.5), ("mass", 1.0)]
+    rows = comparison.evaluate_all(env, None, CHECKPOINTS, variations=variations, videos=1, folder=tmp_path, **options)
+    assert loaded == list(CHECKPOINTS.values()), "each is built once"
+    draws = [{}, {"lighting": 0.5}, {"mass": 1.0}]
+    assert [(row.name, row.randomised) for row in rows] == [(name, drawn) for name in CHECKPOINTS for drawn in draws]
+    plain, lit, heavy, *_ = rows
+    assert lit.returns == pytest.approx([0.5 * value for value in plain.returns]), "the same random numbers"
+    assert heavy.returns == plain.returns
+    assert filmed["base_lighting_0.5"] == {"lighting": 0.5, "mass": 0.0}
+    assert filmed["base"] == {"lighting": 0.0, "mass": 0.0}
+    (alone, _) = comparison.evaluate_all(Scaled(), None, CHECKPOINTS, **options)
+    assert alone.randomised == {"mass": 0.25}, "as the task draws"
+
+
 @pytest.mark.parametrize(("scales", "used"), [((), 0.25), ((0.5,), 0.5)])
 def test_a_single_scale_is_not_in_the_name(loaded: list[Path | None], scales: tuple[float, ...], used: float) -> None:
     rows = evaluate(noise_scales=scales)

@@ -221,10 +221,10 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert content["evaluations"][0]["returns"][9] == 0.1 * 9
 
 
-@pytest.mark.parametrize("field", ["chunk_length", "noise_scale"])
-def test_a_file_without_what_later_ones_have_is_read(field: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("field", "value"), [("chunk_length", "null"), ("noise_scale", "null"), ("randomised", "{}")])
+def test_a_file_without_what_later_ones_have_is_read(field: str, value: str, tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "old.json")
-    text, line = (tmp_path / "old.json").read_text(), f'      "{field}": null,\n'
+    text, line = (tmp_path / "old.json").read_text(), f'      "{field}": {value},\n'
     assert line in text
     (tmp_path / "old.json").write_text(text.replace(line, ""))
     assert report.load(tmp_path / "old.json") == (BASE,)
@@ -239,7 +239,7 @@ def test_the_scale_of_the_noise_is_in_the_file(tmp_path: Path) -> None:
 def test_the_file_holds_one_field_a_line(tmp_path: Path) -> None:
     report.save([BASE], tmp_path / "a.json")
     assert '\n      "seed": 7,\n' in (tmp_path / "a.json").read_text()
-    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 15 + 2
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 3 + 16 + 2
 
 
 def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,6 +335,63 @@ def test_each_task_has_a_line() -> None:
     assert table.splitlines()[2].startswith("| lift | 5 | 40.0 (11.8 to 76.9) | 100.0 (56.6 to 100.0) +60.0 (")
     assert caption.startswith("By task: ")
     assert report.summarise_tasks([BASE, TRAINED]) == {}
+
+
+def varied() -> list[Evaluation]:
+    """Two checkpoints, without and with a factor at two strengths."""
+    return [
+        evaluation(name, successes, randomised=drawn)
+        for name, of_draws in (
+            ("base", ("xx.x......", "x.........", "..........")),
+            ("ppo", ("xxxxxxxx..", "xxxxxxx...", "xx........")),
+        )
+        for successes, drawn in zip(of_draws, ({}, {"lighting": 0.5}, {"lighting": 1.0}), strict=True)
+    ]
+
+
+def test_what_was_varied_is_compared_with_the_same_checkpoint() -> None:
+    rows = report.summarise(varied())
+    differences = [None if row.success_difference is None else row.success_difference.difference for row in rows]
+    assert differences == [None, *map(pytest.approx, (-0.2, -0.3, 0.5, -0.1, -0.6))]
+    assert [row.return_difference is None for row in rows] == [True] + [False] * 5
+
+
+def test_factors_have_a_table_of_their_own() -> None:
+    text = report.markdown_table(report.summarise(varied()))
+    first, caption, factors, ranges = text.strip().split("\n\n")
+    assert [line.split(" | ")[0] for line in first.splitlines()[2:]] == ["| base", "| ppo"]
+    assert "comparisons" not in caption, "there is one"
+    lines = [line.strip("| ").split(" | ") for line in factors.splitlines()]
+    assert lines[0] == ["varied", "strength", "base", "ppo"]
+    assert [line[:2] for line in lines[2:]] == [["nothing", "–"], ["lighting", "0.5"], ["lighting", "1"]]
+    assert [line[2].split()[0] for line in lines[2:]] == ["30.0", "10.0", "0.0"]
+    assert [line[3].split()[0] for line in lines[2:]] == ["80.0", "70.0", "20.0"]
+    assert "p =" not in lines[2][3], "its difference to the base is in the first table"
+    assert " -60.0 (" in lines[4][3]
+    assert ranges.endswith("Strength 1 is the whole range. lighting: " + report.RANGES["lighting"] + ".")
+    (table, below) = report.terminal_tables(report.summarise(varied()))
+    assert (table.row_count, below.row_count) == (2, 3)
+
+
+def test_tasks_are_told_apart_in_what_was_not_varied() -> None:
+    rows = [one.model_copy(update={"tasks": ("a", "b") * 5}) for one in varied()]
+    tables = report.markdown_table(report.summarise(rows)).split("\n\n")
+    header, _, *lines = tables[2].splitlines()
+    assert header == "| task | episodes | base | ppo |"
+    assert [line.split(" | ")[0] for line in lines] == ["| a", "| b"]
+    assert tables[4].startswith("| varied |")
+
+
+def test_what_a_task_draws_itself_is_below_the_table() -> None:
+    one = evaluation("base", "x.", randomised={"mass": 1.0, "lighting": 0.5})
+    text = report.markdown_table(report.summarise([one]))
+    assert "Drawn anew in each episode, with its strength: mass 1, lighting 0.5." in text
+    assert "varied" not in text
+
+
+def test_a_file_keeps_what_was_drawn(tmp_path: Path) -> None:
+    report.save(varied(), tmp_path / "a.json")
+    assert list(report.load(tmp_path / "a.json")) == varied()
 
 
 def test_a_file_keeps_the_tasks(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from programs import ROOT, isaaclab, run, run_directory, succeeded
 
+from gr00t_rl_ext.evaluation import report
+
 EXAMPLE = ROOT / "source" / "gr00t_rl_ext" / "tasks" / "examples" / "reach_franka.yaml"
 CUBES = EXAMPLE.with_name("cubes_franka.yaml")
 SHORT = ("--num_envs", "4", "--max_iterations", "2", "agent.num_steps_per_env=4")
@@ -50,6 +52,39 @@ def test_a_file_by_our_script_and_a_file_that_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cameras.wrist_cam.body: there is no body 'panda_hnd'; did you mean panda_hand" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_randomises_is_learned_in_groups_and_its_factors_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Isaac Lab's own command; the file is of a task with cubes, and adds to its events."""
+    text = CUBES.read_text().replace("Gr00t-Cubes-Franka", "My-Cubes")
+    drawn = "randomise: {camera_pose: 0.5, lighting: 1, mass: 1, action_delay: 1}"
+    (tmp_path / "cubes.yaml").write_text(f"{text}\n{drawn}\n")
+    monkeypatch.setenv("GR00T_RL_TASKS", str(tmp_path / "cubes.yaml"))
+    of_task = ("--task", "My-Cubes", "--agent", "gr00t_grpo", "--device", "cpu", "--num_envs", "8")
+    settings = ("presets=small_cameras", "env.episode_length_s=0.8", "agent.algorithm.group_size=2")
+    of_groups = ("agent.algorithm.outcome=return", "agent.num_steps_per_env=4", "agent.algorithm.num_mini_batches=2")
+    # an override as of any event of Isaac Lab
+    override = "env.events.randomise_mass.params.strength=0.25"
+    command = ("train", "--rl_library", "rsl_rl", *of_task, "--max_iterations", "1")
+    output = succeeded(isaaclab(*command, *settings, *of_groups, override, cwd=tmp_path))
+    assert "camera_pose, strength 0.5 of: each camera up to 0.03 m" in output
+    assert "mass, strength 0.25 of: of each object" in output
+    run_dir = run_directory(tmp_path, "gr00t_grpo_my_cubes")
+    out, script = tmp_path / "varied.json", str(ROOT / "scripts" / "rsl_rl" / "eval.py")
+    command = (sys.executable, script, *of_task, "--episodes", "8", "--half-width", "0.49", "--out", str(out))
+    varied = ("--vary", "observation_noise", "mass", "--strengths", "1", "--checkpoint", "base", str(run_dir))
+    succeeded(run(*command, *varied, "presets=small_cameras", "env.episode_length_s=0.8", cwd=tmp_path))
+    evaluations = report.load(out)
+    draws = [{}, {"observation_noise": 1.0}, {"mass": 1.0}]
+    assert [one.randomised for one in evaluations] == draws * 2, "and nothing of what the file draws"
+    assert len({one.initial_states for one in evaluations}) == 1
+    # without --vary, as the file has it
+    succeeded(run(*command, "--checkpoint", "base", "presets=small_cameras", "env.episode_length_s=0.8", cwd=tmp_path))
+    (alone,) = report.load(out)
+    assert alone.randomised == {"camera_pose": 0.5, "lighting": 1.0, "mass": 1.0, "action_delay": 1.0}
+    assert alone.initial_states == evaluations[0].initial_states
 
 
 def test_a_file_from_a_base_task(tmp_path: Path) -> None:

@@ -128,7 +128,11 @@ def test_a_camera_is_moved_about_its_own_place(env: Any) -> None:
         for camera, (position, rotation), amount in zip(cameras, before, amounts, strict=True):
             moved, turned = camera._view.get_local_poses()
             torch.testing.assert_close(
-                moved.torch - position, images.POSITION * amount[:, :3], atol=2e-6, rtol=0, msg="along the parent's axes"
+                moved.torch - position,
+                images.POSITION * amount[:, :3],
+                atol=2e-6,
+                rtol=0,
+                msg="along the parent's axes",
             )
             # by hand: a rotation of three small angles turns by the root of their squares, nearly
             cosine = (turned.torch * rotation).sum(1).abs().clamp(max=1.0)
@@ -278,7 +282,9 @@ def test_groups_share_what_their_leader_has_drawn(env: Any) -> None:
 @pytest.mark.parametrize("wrong", [-0.1, math.inf, math.nan, "1", True])
 def test_what_is_no_strength_is_refused(env: Any, wrong: Any) -> None:
     factor = env.factors["mass"]
-    with pytest.raises(ValueError, match=r"The strength of the factor mass is .*; expected a finite number of at least"):
+    with pytest.raises(
+        ValueError, match=r"The strength of the factor mass is .*; expected a finite number of at least"
+    ):
         factor.set_strength(wrong)
     assert factor.strength == 0.0
 

@@ -90,7 +90,7 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     print(alg.actor_critic.describe())
     if actor_class.over_gr00t:
         print_assumptions(alg.actor_critic.encoder.inputs, alg.actor_critic.encoder.camera_sizes(obs))
-    if drawn := describe({name: factor.strength for name, factor in unwrapped.factors.items()}):
+    if drawn := describe({name: factor.strength for name, factor in getattr(unwrapped, "factors", {}).items()}):
         print(drawn)
     alg.compile(cfg.get("torch_compile_mode"))
     return alg

@@ -105,7 +105,7 @@ def run_episodes(
         unwrapped.reset(seed=batch_seed(seed, batch))
         obs = env.get_observations()
         # noise of the state is no other state
-        initial.append(_vectors(obs.clone(recurse=False).update(unwrapped.as_simulated))[:active])
+        initial.append(_vectors(obs.clone(recurse=False).update(getattr(unwrapped, "as_simulated", {})))[:active])
         if (told := getattr(unwrapped, "task_set", None)) is not None:
             result.tasks = (result.tasks or []) + [told.names[index] for index in told.index[:active].tolist()]
         _run_batch(env, policy, obs, active, (seed, batch), result, progress)

@@ -121,8 +121,12 @@ def evaluate_all(
 
 def draw(env: Any, strengths: Mapping[str, float]) -> None:
     """Let environments draw factors of randomisation with some strengths, and no others."""
-    for name, factor in env.unwrapped.factors.items():
+    for name, factor in _factors(env).items():
         factor.set_strength(strengths.get(name, 0.0))
+
+
+def _factors(env: Any) -> Mapping[str, Any]:
+    return getattr(env.unwrapped, "factors", {})
 
 
 def evaluate(
@@ -170,7 +174,7 @@ def evaluate(
         seed=seed,
         chunk_length=env.unwrapped.chunk_length,
         noise_scale=policy.noise_scale,
-        randomised={name: factor.strength for name, factor in env.unwrapped.factors.items() if factor.strength},
+        randomised={name: factor.strength for name, factor in _factors(env).items() if factor.strength},
         initial_states=first.digests(),
         successes=None if ran.successes is None else tuple(ran.successes),
         returns=tuple(ran.returns),

@@ -139,6 +139,31 @@ def test_the_environment(launch: Callable[..., Any], tmp_path: Path) -> None:
     env.configure_groups(2)
 
 
+def test_factors(launch: Callable[..., Any], tmp_path: Path) -> None:
+    """The base task has no events. The picture is drawn anew, as the file wants, and groups share the draw."""
+    drawn = "rewards: success\nrandomise: [lighting, actuator_gains, observation_noise, action_delay]"
+    env = make(launch, registered(tmp_path, "rewards: success", drawn))
+    obs, _ = env.reset(seed=1)
+    assert list(env.factors) == ["lighting", "actuator_gains", "observation_noise", "action_delay"]
+    pictures = obs["rgb"].float()
+    assert (pictures[0] - pictures[1]).abs().mean() > 5
+    noise = obs["state"][:, :2] - obs["policy"][:, 2:]
+    assert 0.0 < noise.abs().max() < 0.06, "of the state alone"
+    assert torch.equal(env.as_simulated["state"][:, :2], obs["policy"][:, 2:])
+    env.configure_groups(2)
+    env.start_groups([0, 1])
+    pictures = env.obs_buf["rgb"].float()
+    assert (pictures[0] - pictures[1]).abs().mean() < 1 < (pictures[1] - pictures[2]).abs().mean()
+    env.configure_decisions(4, observation_groups=["rgb", "state"])
+    obs, *_ = env.step(torch.ones(4, 4))
+    assert obs["state"].isfinite().all()
+
+
+def test_factors_of_what_the_scene_does_not_have(launch: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"mass cannot be randomised: the scene has no rigid object\."):
+        make(launch, registered(tmp_path, "rewards: success", "rewards: success\nrandomise: [mass]"))
+
+
 def test_success_that_must_hold(launch: Callable[..., Any], tmp_path: Path) -> None:
     """It is true in every step; 0.1 s are 6 of them. Each episode counts anew."""
     always = 'success: {func: "test_task_file_direct:cart_is_right", hold_s: 0.1, params: {least: -9.0, asset_cfg: {'

@@ -18,6 +18,7 @@ from isaaclab.managers import TerminationTermCfg
 from isaaclab.utils.math import matrix_from_quat
 from isaaclab_tasks.utils import load_cfg_from_registry, resolve_task_config
 
+from gr00t_rl_ext.randomisation import class_path
 from gr00t_rl_ext.tasks.files import agents, environment
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, register_task, without_task_file
@@ -39,6 +40,45 @@ def source(folder: Path, old: str = "", new: str = "") -> Source:
     file = folder / "task.yaml"
     file.write_text(TEXT.replace(old, new, 1))
     return Source(file)
+
+
+# Randomisation
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("[lighting, mass]", {"lighting": 1.0, "mass": 1.0}),
+        ("{lighting: 0.5, mass: 2}", {"lighting": 0.5, "mass": 2.0}),
+        ("[]", {}),
+    ],
+)
+def test_factors_become_events_after_those_of_the_base_task(
+    given: str, expected: dict[str, float], tmp_path: Path
+) -> None:
+    task = source(tmp_path, "rewards: keep", f"rewards: keep\nrandomise: {given}")
+    own = list(vars(environment.environment_cfg(source(tmp_path)).events))
+    events = vars(environment.environment_cfg(task).events)
+    assert list(events) == [*own, *(f"randomise_{name}" for name in expected)]
+    for name, strength in expected.items():
+        term = events[f"randomise_{name}"]
+        assert (term.mode, term.params) == ("reset", {"strength": strength})
+        assert str(term.func) == class_path(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("[light]", "camera_pose"),
+        ("[mass, mass]", "'mass' is there more than once"),
+        ("{mass: 0}", "greater than 0"),
+        ("{mass: .inf}", "finite"),
+        ("mass", "dictionary"),
+    ],
+)
+def test_what_is_no_factor_is_refused_with_its_line(given: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(TaskFileError, match=rf"task.yaml', line 11, randomise.*{message}"):
+        source(tmp_path, "rewards: keep", f"rewards: keep\nrandomise: {given}")
 
 
 # Cameras
