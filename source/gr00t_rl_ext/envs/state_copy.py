@@ -264,9 +264,12 @@ def refresh_frames(sim: Any) -> None:
 
 
 def refresh_frame_sensors(sim: Any) -> None:
-    """Bring Newton's own sensors, from which Isaac Lab's frame sensors copy, up to body poses. They follow physics
-    steps only."""
-    for sensor in getattr(sim.physics_manager, "_newton_frame_transform_sensors", ()):
+    """Bring Newton's own sensors, from which Isaac Lab's frame sensors copy, up to a state that was written without a
+    physics step: they follow physics steps only. Nothing to do under PhysX."""
+    sensors = getattr(sim.physics_manager, "_newton_frame_transform_sensors", ())
+    if sensors:
+        sim.forward()
+    for sensor in sensors:
         sensor.update(sim.physics_manager.backend.state_0)
 
 
