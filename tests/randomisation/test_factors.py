@@ -154,6 +154,22 @@ def test_light_multiplies_channels(env: Any) -> None:
     assert (lit["rgb"].double() - expected).abs().max() <= 1
 
 
+def test_each_shape_of_each_environment_has_colours_of_its_own(env: Any) -> None:
+    factor = env.factors["colours"]
+    env.reset(seed=3)
+    nominal = factor._colours.clone()
+    with strength(env, "colours", 1.0):
+        env.reset(seed=3)
+        gains = (factor._colours / nominal)[(nominal > 0.05).all(1) & (factor._colours < 0.999).all(1)]
+        assert len(gains.unique(dim=0)) > 20
+        assert (gains.log().abs() <= images.COLOUR + 1e-4).all()
+        before = factor._colours.clone()
+        env._reset_idx(torch.tensor([1], dtype=torch.int32))
+        changed = (factor._colours != before).any(dim=1)
+        assert set(factor._worlds[changed[factor._shapes]].tolist()) == {1}
+    assert torch.equal(factor._colours, nominal)
+
+
 def test_a_longer_lens_shows_the_middle(env: Any) -> None:
     """By hand: at z times the size, pixel i is at the centre + (i - centre) / z."""
     factor = env.factors["field_of_view"]

@@ -271,6 +271,9 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
 
     def _observed(self, group: str, values: Any) -> Any:
         """What is observed of a group, given what the simulator has."""
+        if not isinstance(values, torch.Tensor):
+            # terms that lie beside each other, which are neither images nor the state of a policy
+            return values
         observed = values
         for factor in self.factors.values():
             observed = factor.observe(group, observed)

@@ -134,16 +134,20 @@ class Colours(Factor):
         self._colours = wp.to_torch(models[0].shape_color)
         self._nominal = self._colours.clone()
         worlds = wp.to_torch(models[0].shape_world).long()
-        # of each environment the same shapes in the same order
-        self._shapes = [(worlds == world).nonzero()[:, 0] for world in range(env.num_envs)]
-        self.width = 3 * max(map(len, self._shapes))
+        # -1 is shared
+        (self._shapes,) = torch.where(worlds >= 0)
+        self._worlds = worlds[self._shapes]
+        # number of a shape in its environment
+        of_world = torch.nn.functional.one_hot(self._worlds, env.num_envs)
+        self._numbers = of_world.cumsum(0)[torch.arange(len(self._worlds)), self._worlds] - 1
+        self.width = 3 * int(self._numbers.max() + 1)
         super().__init__(cfg, env)
 
     def _apply(self, ids: Tensor) -> None:
-        for index in ids.tolist():
-            shapes = self._shapes[index]
-            gains = torch.exp(COLOUR * self.amounts[index].view(-1, 3)[: len(shapes)])
-            self._colours[shapes] = (self._nominal[shapes] * gains.to(self._nominal.device)).clamp(max=1.0)
+        begun = torch.isin(self._worlds, ids.to(self._worlds.device))
+        shapes, amounts = self._shapes[begun], self.amounts.to(self._nominal.device)
+        gains = torch.exp(COLOUR * amounts.view(len(amounts), -1, 3)[self._worlds[begun], self._numbers[begun]])
+        self._colours[shapes] = (self._nominal[shapes] * gains).clamp(max=1.0)
 
 
 def _are_images(values: Tensor) -> bool:
