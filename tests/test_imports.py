@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "envs.groups",
         "envs.decision",
         "envs.task_set",
+        "envs.start_set",
     },
     "runners": {"algorithms", "runs", "policy", "gr00t", "envs.decision"},
     "imitation": {"evaluation", "policy", "robot", "gr00t", "envs", "cache", "progress"},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ from gr00t_rl_ext.footprint.trace import MemoryTrace
 from gr00t_rl_ext.gr00t.images import ImageRecipe, ImageTransform
 from gr00t_rl_ext.gr00t.weights import CheckpointWeights
 from gr00t_rl_ext.policy.base_checkpoint import tiny_checkpoint
-from gr00t_rl_ext.robot.task_spec import TaskSpec
+from gr00t_rl_ext.robot.task_spec import TASK, TaskSpec
 
 NUM_ENVS, NUM_STEPS = 16, 4
 GAUSSIAN, FLOW = "gaussian_actor:Gr00tGaussianActor", "flow_actor:Gr00tFlowActor"
@@ -245,6 +246,28 @@ def test_only_what_ppo_accepts_is_named(model: Proportional, sizes: BatchSizes) 
             nearest = (value for value in candidates if accepted(name, value) and fits(usable, name, value))
             assert settings.get(name) == next(nearest, None), (usable, name)
     assert named > 0 or sizes.num_decisions < 4
+
+
+@pytest.mark.parametrize("algorithm", [{}, GRPO])
+def test_several_tasks_are_estimated(
+    algorithm: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which task an episode had cannot be read from tensors without values."""
+    told = {"instructions": (SPEC.instruction, "lift the cube"), "tasks": ("stack", "lift")}
+    spec = dataclasses.replace(SPEC, **told)
+    monkeypatch.setattr(TaskSpec, "from_env", classmethod(lambda cls, *_, **__: spec))
+    monkeypatch.setattr(sys.modules[__name__], "observations", lambda num_envs: with_tasks(num_envs))
+    monkeypatch.setitem(OBS_GROUPS, "critic", [*OBS_GROUPS["critic"], TASK])
+    Agent(algorithm=algorithm).build()
+    printed = capsys.readouterr().out
+    assert "not estimated" not in printed
+    assert "memory" in printed
+
+
+def with_tasks(num_envs: int) -> Any:
+    from tiny_policy import observations as plain
+
+    return plain(num_envs).set(TASK, torch.eye(2)[torch.arange(num_envs) % 2])
 
 
 def test_settings_of_freezing_that_nothing_reads_are_refused_before_the_estimate() -> None:

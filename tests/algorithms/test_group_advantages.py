@@ -171,12 +171,33 @@ def test_a_saved_baseline_does_not_change_with_the_next_batch() -> None:
 
 
 def test_each_task_has_a_baseline_of_its_own() -> None:
-    baseline = ga.RunningBaseline(momentum=0.5, num_tasks=2)
+    baseline = ga.RunningBaseline(momentum=0.5, tasks=("lift", "stack"))
     tasks = torch.tensor([[0, 0], [1, 1]])
     close(baseline.advantages(torch.tensor([[1.0, 0.0], [8.0, 6.0]]), tasks), [[0.5, -0.5], [1.0, -1.0]])
     # a task that is not there keeps its own
     close(baseline.advantages(torch.tensor([[1.0, 1.0]]), tasks[:1]), [[0.5, 0.5]])
     close(baseline.advantages(torch.tensor([[0.75, 0.75], [7.0, 7.0]]), tasks), [[0.0, 0.0], [0.0, 0.0]])
+
+
+def test_saved_baselines_are_found_by_their_tasks() -> None:
+    saved = ga.RunningBaseline(0.5, tasks=("lift", "stack"))
+    saved.advantages(torch.tensor([[1.0, 3.0], [8.0, 6.0]]), torch.tensor([[0, 0], [1, 1]]))
+    state = saved.state_dict()
+    other = ga.RunningBaseline(0.5, tasks=("reach", "stack"))
+    other.load_state_dict(state)
+    batch = torch.tensor([[5.0, 6.0], [7.0, 7.0]])
+    # the first of reaching has its own mean
+    close(other.advantages(batch, torch.tensor([[0, 0], [1, 1]])), [[-0.5, 0.5], [0.0, 0.0]])
+    # of one task, as version 0.1 wrote it
+    one = ga.RunningBaseline(0.5)
+    one.advantages(torch.tensor([[4.0, 4.0]]))
+    older = {name: value for name, value in one.state_dict().items() if name != "tasks"}
+    resumed = ga.RunningBaseline(0.5)
+    resumed.load_state_dict(older)
+    close(resumed.advantages(torch.tensor([[4.0, 5.0]])), [[0.0, 1.0]])
+    several = ga.RunningBaseline(0.5, tasks=("lift", "stack"))
+    several.load_state_dict(older)
+    close(several.advantages(batch, torch.tensor([[0, 0], [1, 1]])), [[-0.5, 0.5], [0.0, 0.0]])
 
 
 # Normalisation

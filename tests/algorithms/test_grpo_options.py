@@ -53,7 +53,14 @@ TABLE: dict[str, tuple[dict[str, Any], Any]] = {
 }
 """Field -> settings in which it matters, and another value for it."""
 
-ELSEWHERE = {"gr00t_schedule", "max_skipped_steps", "task_sampling", "task_sampling_floor"}
+ELSEWHERE = {
+    "gr00t_schedule",
+    "max_skipped_steps",
+    "task_sampling",
+    "task_sampling_floor",
+    "start_sampling",
+    "start_sampling_floor",
+}
 """What PPO shares and tests: see test_no_dead_options.py and test_several_tasks.py."""
 
 

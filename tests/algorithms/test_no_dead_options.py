@@ -203,7 +203,12 @@ SEEN_BY_AN_ERROR = (
 )
 """Fields whose other value is refused, or ends the run."""
 
-ELSEWHERE = {"algorithm.task_sampling", "algorithm.task_sampling_floor"}
+ELSEWHERE = {
+    "algorithm.task_sampling",
+    "algorithm.task_sampling_floor",
+    "algorithm.start_sampling",
+    "algorithm.start_sampling_floor",
+}
 """Fields that matter with several tasks only: see test_several_tasks.py."""
 
 NOT_OURS = ("class_name", "rnd_cfg", "symmetry_cfg", "share_cnn_encoders", "distribution_cfg")

@@ -83,11 +83,29 @@ def test_each_task_has_figures_of_its_own() -> None:
     returns, successes = torch.tensor([5.0, 8.0, 99.0, 7.0]), torch.tensor([True, False, True, True])
     statistics.report_episodes(ended, returns, torch.full((4,), 9), successes, tasks)
     metrics = statistics.metrics()
-    assert metrics["charts/episodic_return"] == pytest.approx(20 / 3)
+    # of three episodes, two are of one task
+    assert metrics["charts/episodic_return"] == 7.0
+    assert metrics["charts/success_rate"] == statistics.success_rate(1) == 0.5
+    assert statistics.success_rate(2) is None, "one of the tasks has fewer"
     assert (metrics["tasks/lift/episodic_return"], metrics["tasks/lift/success_rate"]) == (6.0, 1.0)
     assert (metrics["tasks/stack/episodic_return"], metrics["tasks/stack/success_rate"]) == (8.0, 0.0)
-    assert statistics.success_rate(2, "lift") == 1.0
-    assert statistics.success_rate(2, "stack") is None
+    assert statistics.success_rate(2, "tasks", "lift") == 1.0
+    assert statistics.success_rate(2, "tasks", "stack") is None
     other = RolloutStatistics(("lift", "stack"))
     other.load_state_dict(statistics.state_dict())
-    assert other.success_rate(1, "stack") == 0.0
+    assert other.success_rate(1, "tasks", "stack") == 0.0
+
+
+def test_what_begins_nearer_to_success_counts_for_itself() -> None:
+    """Or a training would look better than the task that it is for."""
+    statistics = RolloutStatistics(("lift", "stack"), ("whole", "grasped"))
+    statistics.record(torch.full((4,), 3), torch.zeros(4))
+    ended, successes = torch.ones(4, dtype=torch.bool), torch.tensor([True, True, False, False])
+    tasks, starts = torch.tensor([0, 0, 0, 1]), torch.tensor([1, 1, 0, 0])
+    statistics.report_episodes(ended, torch.ones(4), torch.tensor([2, 4, 8, 8]), successes, tasks, starts)
+    metrics = statistics.metrics()
+    assert metrics["charts/success_rate"] == metrics["starts/whole/success_rate"] == 0.0
+    assert metrics["charts/episodic_length"] == 8.0
+    assert (metrics["starts/grasped/success_rate"], metrics["starts/grasped/episodic_length"]) == (1.0, 3.0)
+    assert metrics["tasks/lift/success_rate"] == 0.0
+    assert statistics.success_rate(2, "starts", "grasped") == 1.0

@@ -89,7 +89,7 @@ def test_what_is_not_possible() -> None:
     with pytest.raises(ValueError, match="The task 'green' has no instruction"):
         TaskSet({"red": ["a"], "green": []}, 1)
     tasks = TaskSet(TOLD, 1)
-    with pytest.raises(ValueError, match="Weights are of red, pink; the tasks are red, green, blue"):
+    with pytest.raises(ValueError, match="Weights are of red, pink; expected of red, green, blue"):
         tasks.set_weights({"red": 1, "pink": 1})
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected numbers of at least 0"):

@@ -22,6 +22,7 @@ from gr00t_rl_ext.algorithms.task_sampling import TaskSampler
 from gr00t_rl_ext.algorithms.update import Updater
 from gr00t_rl_ext.policy.actor import Actor
 from gr00t_rl_ext.policy.actor_critic import POLICIES, ActorDefinition, Gr00tActorCritic
+from gr00t_rl_ext.robot.task_spec import TaskSpec
 
 FORMAT = 4
 """Version of the layout. Raised with every change that makes readers and checkpoints of other versions misfits."""
@@ -95,6 +96,26 @@ def check_settings(loaded: dict[str, Any], actor_class: type[Actor], settings: M
         raise ValueError(
             f"This checkpoint's policy was trained with {learned}; with another value it is another policy. Add to the"
             f" command line: {added}"
+        )
+
+
+def check_tasks(loaded: dict[str, Any], spec: TaskSpec) -> None:
+    """Check that a training checkpoint is of the tasks that the environments have, in their order.
+
+    Args:
+        loaded: The checkpoint.
+        spec: Of the environments.
+
+    Raises:
+        ValueError: It is of others; what knows tasks by their order would take one for another.
+    """
+    saved = tuple(loaded["actor_recipe"]["spec"].get("tasks", ()))
+    if saved != tuple(spec.tasks):
+        trained, here = (", ".join(names) or "one" for names in (saved, spec.tasks))
+        raise ValueError(
+            f"This checkpoint was trained on other tasks (a name for each instruction: {trained}) than the environments"
+            f" have ({here}). Its critic knows them by their order: name the same ones, in the same order, in the"
+            " `tasks` of the task file."
         )
 
 
@@ -189,6 +210,7 @@ class Checkpointed:
     _recorded: TensorDict | None
     _statistics: RolloutStatistics
     _sampler: TaskSampler
+    _start_sampler: TaskSampler | None
 
     continues_run = False
     """Whether a checkpoint that is loaded is of this run: its iterations are then among those of the run."""
@@ -230,6 +252,7 @@ class Checkpointed:
             "iteration": self.iteration,
             "statistics": self._statistics.state_dict(),
             "task_sampling": self._sampler.state_dict(),
+            "start_sampling": None if self._start_sampler is None else self._start_sampler.state_dict(),
             **self.updater.state(),
         }
 
@@ -255,6 +278,8 @@ class Checkpointed:
         check_policy(loaded_dict, definition.class_name)
         check_settings(loaded_dict, type(self.actor_critic.actor), definition.actor)
         check_header(loaded_dict, encoder.fingerprint, encoder.base_name)
+        if wanted.get("critic") or wanted.get("iteration"):
+            check_tasks(loaded_dict, encoder.spec)
         if self.ranks.rank == 0 and (note := note_of_other_noise(loaded_dict, self.actor_critic.actor)):
             print(note)
         try:
@@ -296,6 +321,8 @@ class Checkpointed:
                 self._statistics.load_state_dict(loaded_dict["statistics"])
             if "task_sampling" in loaded_dict:
                 self._sampler.load_state_dict(loaded_dict["task_sampling"])
+                if self._start_sampler is not None and loaded_dict.get("start_sampling") is not None:
+                    self._start_sampler.load_state_dict(loaded_dict["start_sampling"])
                 self._share_tasks()
             if self.continues_run and loaded_dict["recorded_observations"]:
                 recorded = loaded_dict["recorded_observations"]

@@ -14,6 +14,7 @@ from tensordict import TensorDict
 
 from gr00t_rl_ext.algorithms.footprint import estimate_footprint
 from gr00t_rl_ext.algorithms.options import WHERE
+from gr00t_rl_ext.algorithms.task_sampling import OFF
 from gr00t_rl_ext.envs.decision import HOW_TO_CHUNK
 from gr00t_rl_ext.footprint.estimate import MemoryEstimate
 from gr00t_rl_ext.options import read
@@ -52,6 +53,11 @@ def build(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Any:
     _drop_unsupported(alg_class, alg_cfg)
     # before anything is loaded
     options = read(alg_class.OPTIONS, alg_cfg, WHERE)
+    if options.start_sampling != OFF and getattr(unwrapped, "start_set", None) is None:
+        raise ValueError(
+            f"`{WHERE}.start_sampling` is {options.start_sampling!r}, but the task has no initial states beside its"
+            f" own. Set it to {OFF}, or name `starts` in a task file (docs/task_files.md)."
+        )
     obs_groups = required_obs_groups(cfg["obs_groups"], alg_class)
     critic_class, critic_cfg = _resolve(cfg["critic"]) if alg_class.HAS_CRITIC else (None, None)
     spec = TaskSpec.from_env(unwrapped, obs, obs_groups["actor"], over_gr00t=actor_class.over_gr00t)

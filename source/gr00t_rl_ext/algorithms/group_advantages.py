@@ -12,6 +12,7 @@ update are left out of the arguments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class RunningBaseline:
             before.
         device: Of the outcomes.
         total: Sums a tensor over the ranks, whose outcomes are one batch.
-        num_tasks: K tasks, each with a baseline of its own.
+        tasks: Names of K tasks, each with a baseline of its own.
     """
 
     def __init__(
@@ -77,12 +78,12 @@ class RunningBaseline:
         momentum: float,
         device: torch.device | str = "cpu",
         total: Total = on_one_rank,
-        num_tasks: int = 1,
+        tasks: Sequence[str] = ("",),
     ) -> None:
-        self._momentum, self._total = momentum, total
+        self._momentum, self._total, self._tasks = momentum, total, tuple(tasks)
         # fp64: sums of equal fp32 numbers are exact, and so is the advantage 0 of episodes like all before
-        self._baselines = torch.zeros(num_tasks, dtype=torch.float64, device=device)
-        self._seen = torch.zeros(num_tasks, dtype=torch.bool, device=device)
+        self._baselines = torch.zeros(len(tasks), dtype=torch.float64, device=device)
+        self._seen = torch.zeros(len(tasks), dtype=torch.bool, device=device)
 
     def advantages(self, outcomes: Tensor, tasks: Tensor | None = None) -> Tensor:
         """Advantages of a batch against the baseline before it, which then takes in the batch.
@@ -109,13 +110,17 @@ class RunningBaseline:
         return (outcomes.double() - baseline[index]).float()
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: the baselines and whether they are known, (K,) each."""
-        return {"baselines": self._baselines, "seen": self._seen}
+        """For a checkpoint: the tasks, their baselines, and whether those are known, (K,) each."""
+        return {"tasks": self._tasks, "baselines": self._baselines, "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, on this object's device."""
-        self._baselines = state["baselines"].to(self._baselines)
-        self._seen = state["seen"].to(self._seen)
+        """Go on from a saved state, on this object's device. Tasks that it does not have begin anew."""
+        # version 0.1 kept those of one task, or of several by number
+        saved = tuple(state.get("tasks", self._tasks if len(state["seen"]) == len(self._tasks) else ()))
+        for number, name in enumerate(self._tasks):
+            if name in saved:
+                self._baselines[number] = state["baselines"][saved.index(name)]
+                self._seen[number] = state["seen"][saved.index(name)]
 
 
 def spread(advantages: Tensor, std_floor: float, weights: Tensor | None = None, total: Total = on_one_rank) -> Tensor:

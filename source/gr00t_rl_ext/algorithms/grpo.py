@@ -57,10 +57,11 @@ class Gr00tGRPO(PolicyOptimization):
         super().__init__(*args, **settings)
         self._rounds = Rounds(self.options, self._num_envs, self.device, self._has_signal)
         self._baseline = group_advantages.RunningBaseline(
-            self.options.baseline_momentum, self.device, self.ranks.total, max(1, len(self.encoder.spec.task_names))
+            self.options.baseline_momentum, self.device, self.ranks.total, self.encoder.spec.task_names or ("",)
         )
         self._signal = SignalWatch(self.options.signal_patience, self.options.outcome)
         self._health: dict[str, float] = {}
+        self._starts: Tensor | None = None
 
     # Construction
 
@@ -133,6 +134,9 @@ class Gr00tGRPO(PolicyOptimization):
         storage.valid[storage.step, ids] = executed_mask(executed[ids], storage.chunk_length)
         storage.rewards[storage.step, ids] = rewards[ids]
         storage.successes[storage.step, ids] = successes[ids]
+        if storage.step == storage.steps_of_round(rounds.round).start:
+            # those that end early begin anew elsewhere, and are parked
+            self._starts = outcome.start
         ended = rounds.finish_step(storage, dones)
         if ended is not None:
             rows = storage.steps_of_round(rounds.round)
@@ -144,6 +148,7 @@ class Gr00tGRPO(PolicyOptimization):
                 storage.successes[rows].any(0),
                 # as it was observed first: those that ended earlier were not observed since
                 self.encoder.spec.task_index(storage.observations[rows.start]),
+                self._starts,
             )
             rounds.finish_attempt(storage)
 

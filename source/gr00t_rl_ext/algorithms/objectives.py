@@ -71,6 +71,10 @@ def normalize_advantages(
     return (deviations if valid is None else _masked(deviations, valid)) / (std + 1e-8)
 
 
+LEAST_SPREAD = 0.01
+"""Of a task's advantages, as a share of that of all tasks."""
+
+
 def normalize_advantages_of_tasks(
     advantages: torch.Tensor,
     tasks: torch.Tensor,
@@ -80,7 +84,8 @@ def normalize_advantages_of_tasks(
 ) -> torch.Tensor:
     """:func:`normalize_advantages` of the decisions of each task alone, so that none is drowned by another's returns.
 
-    A task with one entry gets the advantage 0.
+    A task with one entry gets the advantage 0. A task that hardly differs is not blown up: its standard deviation
+    counts as at least :data:`LEAST_SPREAD` of that over all tasks.
 
     Args:
         advantages: (..., W).
@@ -98,8 +103,10 @@ def normalize_advantages_of_tasks(
 
     count, added = total(torch.stack((per_task(counted), per_task(_masked(advantages, valid)))))
     deviations = _masked(advantages - (added / count.clamp(min=1))[index], valid)
-    std = (total(per_task(deviations.square())) / (count - 1).clamp(min=1)).sqrt()
-    return deviations / (std[index] + 1e-8)
+    squares = total(per_task(deviations.square()))
+    std = (squares / (count - 1).clamp(min=1)).sqrt()
+    least = LEAST_SPREAD * (squares.sum() / (count.sum() - 1).clamp(min=1)).sqrt()
+    return deviations / (torch.maximum(std, least)[index] + 1e-8)
 
 
 def clipped_surrogate_loss(

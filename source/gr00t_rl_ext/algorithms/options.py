@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gr00t_rl_ext.algorithms.schedules import check_schedules
-from gr00t_rl_ext.algorithms.task_sampling import MODES
+from gr00t_rl_ext.algorithms.task_sampling import MODES, OFF
 from gr00t_rl_ext.envs.groups import check_group_size
 from gr00t_rl_ext.options import Requirements
 
@@ -80,14 +80,21 @@ class OptimizationOptions:
     task_sampling_floor: float = 0.2
     """Share of the environments that all tasks have alike, whatever their success."""
 
+    start_sampling: str = "off"
+    """Which of the task's ``starts`` episodes begin with: ``off``, none but the task's own initial states; else as
+    ``task_sampling``, among all of them."""
+
+    start_sampling_floor: float = 0.2
+    """Share of the environments that all starts have alike, whatever their success."""
+
     def validate_config(self) -> None:
         """Raise a :class:`ValueError` where an option has an impossible value, or two contradict each other."""
         require = Requirements(self, WHERE)
         require.one_of("task_sampling", MODES)
-        if not 0.0 <= self.task_sampling_floor <= 1.0:
-            raise ValueError(
-                f"`{WHERE}.task_sampling_floor` is {self.task_sampling_floor}; expected a number in [0, 1]."
-            )
+        require.one_of("start_sampling", (OFF, *MODES))
+        for name in ("task_sampling_floor", "start_sampling_floor"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"`{WHERE}.{name}` is {getattr(self, name)}; expected a number in [0, 1].")
         require.positive("learning_rate", "adam_epsilon", "max_grad_norm", "clip_param", "target_kl", "desired_kl")
         require.count("num_learning_epochs", "num_mini_batches", "gradient_accumulation_steps", "max_skipped_steps")
         require.count("learning_rate_warmup_steps", at_least=0)

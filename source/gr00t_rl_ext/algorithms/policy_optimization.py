@@ -19,8 +19,9 @@ from gr00t_rl_ext.algorithms.ranks import Ranks
 from gr00t_rl_ext.algorithms.reference import Reference, ratio_tolerance, warn_of_ratio
 from gr00t_rl_ext.algorithms.statistics import RolloutStatistics
 from gr00t_rl_ext.algorithms.storage import DecisionStorage
-from gr00t_rl_ext.algorithms.task_sampling import TaskSampler
+from gr00t_rl_ext.algorithms.task_sampling import OFF, TaskSampler
 from gr00t_rl_ext.algorithms.update import Updater
+from gr00t_rl_ext.envs.start_set import StartSet
 from gr00t_rl_ext.envs.task_set import TaskSet
 from gr00t_rl_ext.options import read
 from gr00t_rl_ext.policy.actor import Actor, Decisions
@@ -135,6 +136,8 @@ class PolicyOptimization(Checkpointed, ABC):
             )
         self._sampler = TaskSampler(names, self.options.task_sampling, self.options.task_sampling_floor)
         self._task_set: TaskSet | None = None
+        self._start_sampler: TaskSampler | None = None
+        self._start_set: StartSet | None = None
         self._backbone_calls = 0
         self._gradients_checked = False
         self.describes_start = True
@@ -154,7 +157,16 @@ class PolicyOptimization(Checkpointed, ABC):
             ValueError: It cannot do what the algorithm needs.
         """
         self._task_set = getattr(env.unwrapped, "task_set", None)
+        self._use_starts(getattr(env.unwrapped, "start_set", None))
         self._configure(env, observation_groups)
+
+    def _use_starts(self, start_set: StartSet | None) -> None:
+        if self.options.start_sampling == OFF or start_set is None:
+            return
+        self._start_set = start_set
+        names = start_set.names
+        self._start_sampler = TaskSampler(names, self.options.start_sampling, self.options.start_sampling_floor)
+        self._statistics = RolloutStatistics(self.encoder.spec.task_names, names)
 
     @abstractmethod
     def _configure(self, env: Any, observation_groups: list[str]) -> None:
@@ -243,6 +255,9 @@ class PolicyOptimization(Checkpointed, ABC):
         """The first decision of a rollout is to be made."""
         if self._recorded is None and FEATURES not in obs.keys():
             self._recorded = obs[:4].clone().to("cpu")
+        if self._start_set is not None and self._start_sampler is not None:
+            # not before: what a preflight finds is of the task's own initial states
+            self._start_set.set_weights(self._start_sampler.weights())
         self._statistics.start()
         self._backbone_calls = self.encoder.calls
 
@@ -338,17 +353,22 @@ class PolicyOptimization(Checkpointed, ABC):
             self._train_groups(opened)
 
     def _sample_tasks(self) -> None:
-        """Look at how well each task goes now."""
-        rates = {name: self._statistics.success_rate(MIN_EPISODES, name) for name in self._sampler.names}
-        self._sampler.update({name: self.ranks.mean_if_known(rate) for name, rate in rates.items()})
+        """Look at how well each task and each start goes now."""
+        for kind, sampler in (("tasks", self._sampler), ("starts", self._start_sampler)):
+            if sampler is not None:
+                rates = {name: self._statistics.success_rate(MIN_EPISODES, kind, name) for name in sampler.names}
+                sampler.update({name: self.ranks.mean_if_known(rate) for name, rate in rates.items()})
 
     def _share_tasks(self) -> dict[str, float]:
-        """Set how often each task is had from now on; the shares, for the log."""
-        if self._task_set is None or self.options.task_sampling == "uniform":
-            return {}
-        weights = self._sampler.weights()
-        self._task_set.set_weights(weights)
-        return {f"tasks/{name}/share": weight for name, weight in weights.items()}
+        """Set how often each task is had from now on; the shares of tasks and starts, for the log."""
+        shares = {}
+        if self._task_set is not None and self.options.task_sampling != "uniform":
+            weights = self._sampler.weights()
+            self._task_set.set_weights(weights)
+            shares = {f"tasks/{name}/share": weight for name, weight in weights.items()}
+        if self._start_sampler is not None:
+            shares |= {f"starts/{name}/share": weight for name, weight in self._start_sampler.weights().items()}
+        return shares
 
     def _total_of_floats(self, values: list[float]) -> list[float]:
         return self.ranks.total(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()

@@ -155,6 +155,7 @@ class Gr00tPPO(PolicyOptimization):
             outcome.episode_steps,
             outcome.success,
             self.encoder.spec.task_index(self._decided[0]),
+            outcome.start,
         )
         normalizer = self._reward_normalizer
         if normalizer is not None:

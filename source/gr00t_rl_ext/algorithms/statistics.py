@@ -22,8 +22,8 @@ Of many environments, those that succeed early are the first to end their episod
 _OF_EPISODES = ("episodic_return", "episodic_length", "success_rate")
 
 
-def _metric(name: str, task: str | None = None) -> str:
-    return f"charts/{name}" if task is None else f"tasks/{task}/{name}"
+def _metric(name: str, kind: str = "charts", of: str | None = None) -> str:
+    return "/".join((kind, name) if of is None else (kind, of, name))
 
 
 class RolloutStatistics:
@@ -33,13 +33,16 @@ class RolloutStatistics:
 
     Args:
         tasks: Names of the tasks, where there are several.
+        starts: Names of the distributions of initial states, where there are several. Episodes that begin with another
+            than the first, the task's own, count in ``starts/*`` alone.
     """
 
-    def __init__(self, tasks: Sequence[str] = ()) -> None:
-        self._tasks = tuple(tasks)
-        metrics = [_metric(name, task) for task in (None, *self._tasks) for name in _OF_EPISODES]
+    def __init__(self, tasks: Sequence[str] = (), starts: Sequence[str] = ()) -> None:
+        self._tasks, self._starts = tuple(tasks), tuple(starts)
+        kinds = [("charts", None), *(("tasks", task) for task in tasks), *(("starts", start) for start in starts)]
+        metrics = [_metric(name, *kind) for kind in kinds for name in _OF_EPISODES]
         self._episodes: dict[str, list[float]] = {metric: [] for metric in metrics}
-        self._reported: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in _OF_EPISODES}
+        self._reported: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in _OF_EPISODES}
         self._executed: list[Tensor] = []
         self._before: int | Tensor = 0
         self.dropped = 0
@@ -66,6 +69,7 @@ class RolloutStatistics:
         lengths: Tensor,
         successes: Tensor | None,
         tasks: Tensor | None = None,
+        starts: Tensor | None = None,
     ) -> None:
         """Take note of episodes, (num_envs,) each and all on one device.
 
@@ -75,31 +79,48 @@ class RolloutStatistics:
             lengths: Their control steps.
             successes: Whether they succeeded; None if that is not known.
             tasks: Which task they had, int; None where there is one.
+            starts: Which initial states they began with, int; None where there is one distribution.
         """
-        tasks = torch.full_like(ended, -1, dtype=torch.long) if tasks is None else tasks
+        only = torch.zeros_like(ended, dtype=torch.long)
+        own = (only if of is None else of for of in (tasks, starts))
+        numbers = torch.stack((ended.long(), *own))
         for name, values in zip(_OF_EPISODES, (returns, lengths, successes), strict=True):
             if values is not None:
-                self._reported[name].append((values, ended, tasks))
+                self._reported[name].append((values, numbers))
 
     def _look(self) -> None:
         """Take in what was reported of episodes."""
         for name, reported in self._reported.items():
             if reported:
-                values, ended, tasks = (torch.cat(parts) for parts in zip(*reported, strict=True))
-                latest, of_task = values[ended].float().tolist(), tasks[ended].tolist()
-                self._add(_metric(name), latest)
+                values, numbers = (torch.cat(parts, dim=-1) for parts in zip(*reported, strict=True))
+                ended = numbers[0] > 0
+                latest, (tasks, starts) = values[ended].float(), numbers[1:, ended]
+                whole = starts == 0
+                self._add(_metric(name), latest[whole])
                 for number, task in enumerate(self._tasks):
-                    own = [value for value, of in zip(latest, of_task, strict=True) if of == number]
-                    self._add(_metric(name, task), own)
+                    self._add(_metric(name, "tasks", task), latest[whole & (tasks == number)])
+                for number, start in enumerate(self._starts):
+                    self._add(_metric(name, "starts", start), latest[starts == number])
                 reported.clear()
 
-    def _add(self, metric: str, latest: list[float]) -> None:
+    def _add(self, metric: str, values: Tensor) -> None:
+        latest = values.tolist()
         self._episodes[metric] = (self._episodes[metric] + latest)[-max(WINDOW, len(latest)) :]
 
-    def success_rate(self, min_episodes: int, task: str | None = None) -> float | None:
-        """Success rate of the latest episodes, of all or of one task; None for fewer than ``min_episodes``."""
+    def success_rate(self, min_episodes: int, kind: str = "charts", of: str | None = None) -> float | None:
+        """Success rate of the latest episodes; None for fewer than ``min_episodes``.
+
+        Args:
+            min_episodes: How many there must be.
+            kind: ``charts``, all of the task's own initial states, of several tasks the mean; ``tasks``; ``starts``.
+            of: Name of a task or of a start.
+        """
         self._look()
-        successes = self._episodes[_metric("success_rate", task)]
+        if self._tasks and kind == "charts":
+            rates = [self.success_rate(min_episodes, "tasks", task) for task in self._tasks]
+            known = [rate for rate in rates if rate is not None]
+            return sum(known) / len(known) if len(known) == len(rates) else None
+        successes = self._episodes[_metric("success_rate", kind, of)]
         return sum(successes) / len(successes) if len(successes) >= min_episodes else None
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,5 +152,11 @@ class RolloutStatistics:
         }
         if self.dropped:
             metrics["charts/dropped_episodes"] = self.dropped
-        means = zip(self._episodes, episodes[::2], episodes[1::2], strict=True)
-        return metrics | {name: added / count for name, added, count in means if count}
+        counted = zip(self._episodes, episodes[::2], episodes[1::2], strict=True)
+        means = {name: added / count for name, added, count in counted if count}
+        for name in _OF_EPISODES:
+            # each task counts alike, however many episodes it had: those that go well are short, and there are more
+            of_tasks = [means[metric] for task in self._tasks if (metric := _metric(name, "tasks", task)) in means]
+            if of_tasks:
+                means[_metric(name)] = sum(of_tasks) / len(of_tasks)
+        return metrics | means

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gr00t_rl_ext developers.
 # SPDX-License-Identifier: Apache-2.0
 
-"""How often each of several tasks is practised, by how well it goes."""
+"""How often each of several tasks, or of several initial states, is practised, by how well it goes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 
 MODES = ("uniform", "inverse_success", "learning_progress")
 """Values of ``agent.algorithm.task_sampling``."""
+
+OFF = "off"
+"""Of ``agent.algorithm.start_sampling``, beside these."""
 
 FAST, SLOW = 0.5, 0.1
 """Shares of the latest success rate in the two running means whose difference is the learning progress."""

@@ -66,6 +66,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         " 0.03 the experts of the cube tasks still succeed, with 0.1 few towers stand; those of the Fetch tasks take"
         " 0.2 (default: %(default)s).",
     )
+    parser.add_argument(
+        "--states",
+        type=Path,
+        metavar="FILE",
+        help="Keep the simulator's states of the successful episodes as well, in a .safetensors file, for `starts` of a"
+        " task file (docs/task_files.md).",
+    )
     parser.add_argument("--keep_failures", action="store_true", help="Record episodes without success as well.")
     parser.add_argument("--resume", action="store_true", help="Add to the dataset that is there.")
     parser.add_argument("--overwrite", action="store_true", help="Replace the dataset that is there.")
@@ -83,6 +90,11 @@ def _record(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--noise_std is {arguments.noise_std}; expected 0 to 1, the range of an action.")
     if arguments.resume and arguments.overwrite:
         raise UsageError("--resume adds to a dataset and --overwrite replaces it; give one of them.")
+    if arguments.states is not None:
+        if is_gymnasium(arguments.task):
+            raise UsageError(f"--states is for tasks of Isaac Lab; {arguments.task} is one of Gymnasium.")
+        if arguments.states.suffix != ".safetensors":
+            raise UsageError(f"--states is '{arguments.states}'; expected a file that ends in .safetensors.")
     _apply_groups(arguments)
     mode: Mode = "resume" if arguments.resume else "overwrite" if arguments.overwrite else "new"
     check_target(arguments.out.expanduser(), mode)
@@ -161,6 +173,13 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
     expert = expert_class(env.num_envs, env.device)
     dataset_format = recording.dataset_format(spec, obs, env.unwrapped.step_dt, expert.robot_type)
     writer = LeRobotWriter(arguments.out, dataset_format, mode)
+    keeper = None
+    if arguments.states is not None:
+        from gr00t_rl_ext.envs.state_copy import check_scene, scene_rows
+
+        scene = env.unwrapped.scene
+        check_scene(scene)
+        keeper = recording.StateKeeper(lambda: scene_rows(scene), env.num_envs)
     about = {"task": task, "agent": arguments.agent, "overrides": list(map(as_typed, arguments.overrides))}
     quality = recording.record(
         env,
@@ -172,6 +191,7 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
         keep_failures=arguments.keep_failures,
         noise_std=arguments.noise_std,
         seed=arguments.seed,
+        keeper=keeper,
     )
     if not quality.succeeded:
         print(
@@ -181,18 +201,29 @@ def record_from(env: Any, task: str, agent_cfg: Any, mode: Mode, arguments: argp
             file=sys.stderr,
         )
         return 1
+    states = {}
+    if keeper is not None and arguments.states is not None:
+        from gr00t_rl_ext.tasks.starts import keep_states
+
+        keep_states(arguments.states, keeper.states, keeper.progress)
+        states = {"states": f"{len(keeper.states)} of successful episodes in {arguments.states.resolve()}"}
+    several = quality.of_instruction if len(quality.of_instruction) > 1 else {}
+    if missing := [told for told, counts in several.items() if not counts[2]]:
+        print(f"\nwarning: no episode of {', '.join(map(repr, missing))} was recorded.", file=sys.stderr)
     steps, sizes = quality.summary()["steps"], dataset_format.cameras.items()
     summary.print_table(
         "Demonstrations",
         {
             "task": f"{task}: {', '.join(map(repr, spec.all_instructions))}",
             "success": f"{quality.succeeded} of {quality.attempted} episodes that were tried",
+            **{f"  {told!r}": f"{counts[1]} of {counts[0]}, {counts[2]} recorded" for told, counts in several.items()},
             "length": f"{steps['median']:.0f} control steps (median; {steps['shortest']} to {steps['longest']}), limit"
             f" {env.max_episode_length}",
             "cameras": ", ".join(f"{name} {width} x {height} px" for name, (height, width) in sizes),
             "state": f"{spec.state_dim} numbers of {', '.join(spec.state_groups)}",
             "recorded": f"{quality.recorded} episodes; the dataset has {len(writer)}",
             "dataset": str(writer.directory.resolve()),
+            **states,
         },
     )
     print(f"{'SFT:':<12}{sft_command(writer.directory, agent_cfg)}")

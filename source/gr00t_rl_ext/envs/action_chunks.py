@@ -33,6 +33,7 @@ from gr00t_rl_ext.envs import cuda_guard, state_copy
 from gr00t_rl_ext.envs.action_layout import ActionLayout
 from gr00t_rl_ext.envs.decision import DecisionEnv, Outcome
 from gr00t_rl_ext.envs.group_states import GroupStatesMixin
+from gr00t_rl_ext.envs.start_set import StartSet
 from gr00t_rl_ext.randomisation.factor import Factor
 
 cuda_guard.install()
@@ -79,8 +80,8 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
     _final_observations: TensorDict | None = None
     """Final observations of the episodes that timed out in the current chunk; None as long as none did."""
 
-    _factors: Mapping[str, Factor] | None = None
-    """See :attr:`factors`; None: not known yet."""
+    _events: Sequence[Any] | None = None
+    """Functions and objects of the event terms; None: not known yet."""
 
     _has_reset: bool = False
     """Whether environments were reset since the latest observation."""
@@ -149,6 +150,8 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         step_rewards = torch.zeros(self.num_envs, self._chunk_length, device=self.device)
         # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
         self.extras.pop("log", None)
+        # before the resets of this decision
+        starts = None if self.start_set is None else self.start_set.index
         self._renders = self.render_enabled
         self._finished = finished
         self._final_observations = None
@@ -191,6 +194,7 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
             step_rewards=step_rewards,
             episode_return=torch.where(finished, self._episode_return, 0.0),
             episode_steps=torch.where(finished, self._episode_steps, 0),
+            start=starts,
             success=None if self._success_buffer() is None else success,
             final_observations=self._final_observations,
         ).to_extras(self.extras)
@@ -256,18 +260,31 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
 
     @property
     def factors(self) -> Mapping[str, Factor]:  # type: ignore[override]
-        if self._factors is None:
-            events = getattr(self, "event_manager", None)
-            if events is None:
-                return {}
-            names = [name for listed in events.active_terms.values() for name in listed]
-            terms = [events.get_term_cfg(name).func for name in names]
-            found = {term.name: term for term in terms if isinstance(term, Factor)}
-            if not events._is_scene_entities_resolved:
-                # classes become objects when the simulation plays
-                return found
-            self._factors = found
-        return self._factors
+        return {term.name: term for term in self._event_terms() if isinstance(term, Factor)}
+
+    @property
+    def start_set(self) -> StartSet | None:  # type: ignore[override]
+        return next((term.start_set for term in self._event_terms() if hasattr(term, "start_set")), None)
+
+    @property
+    def keeps_draws(self) -> bool:
+        """Whether environments that are reset now keep their task and their start: a member of a group whose episode
+        has ended in the step in progress waits for the others, and what it had is counted."""
+        return self.group_size is not None and self._finished is not None
+
+    def _event_terms(self) -> Sequence[Any]:
+        """Functions and objects of the event terms."""
+        if self._events is not None:
+            return self._events
+        manager = getattr(self, "event_manager", None)
+        if manager is None:
+            return ()
+        names = [name for listed in manager.active_terms.values() for name in listed]
+        terms = [manager.get_term_cfg(name).func for name in names]
+        if manager._is_scene_entities_resolved:
+            # before, classes are no objects yet: they become such when the simulation plays
+            self._events = terms
+        return terms
 
     def _observed(self, group: str, values: Any) -> Any:
         """What is observed of a group, given what the simulator has."""

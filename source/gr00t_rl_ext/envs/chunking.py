@@ -117,6 +117,9 @@ class ChunkedManagerBasedRLEnv(ActionChunkMixin, ManagerBasedRLEnv):
         self._remembered.append((ids, sums, dones))
 
     def _reset_idx(self, env_ids: Any) -> None:
+        if (tasks := self.task_set) is not None and not self.keeps_draws:
+            # before the events, so that they can put environments where their task begins
+            tasks.draw(torch.arange(self.num_envs, device=self.device)[env_ids], self.group_size or 1)
         # the neutral steps after an episode's end would otherwise show up in `Episode_Reward/*` and overwrite the
         # reason in `Episode_Termination/*`, which Isaac Lab logs and clears here
         for ids, sums, dones in self._remembered:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gr00t_rl_ext.envs.action_layout import ActionLayout
+    from gr00t_rl_ext.envs.start_set import StartSet
     from gr00t_rl_ext.envs.task_set import TaskSet
     from gr00t_rl_ext.randomisation.factor import Factor
 
@@ -46,6 +47,10 @@ class Outcome:
 
     episode_steps: Tensor
     """Length of that episode [control steps], int64 (num_envs,); 0 where none ended."""
+
+    start: Tensor | None = None
+    """Number of the distribution of initial states that the episode in progress, or the one that ended, began with,
+    int64 (num_envs,); None where there is one."""
 
     success: Tensor | None = None
     """Whether it ended in success, bool (num_envs,). None if the task does not tell."""
@@ -105,6 +110,9 @@ class DecisionEnv:
 
     task_set: TaskSet | None = None
     """Several tasks in these environments; None where all have the same one."""
+
+    start_set: StartSet | None = None
+    """Several distributions of initial states; None where there is one."""
 
     factors: Mapping[str, Factor] = MappingProxyType({})
     """Name of a factor of randomisation -> what draws it."""

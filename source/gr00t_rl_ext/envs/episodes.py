@@ -9,6 +9,7 @@ together, each runs exactly one episode, and those that are done rest until all 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import time
@@ -98,6 +99,29 @@ def run_episodes(
             f"The task's environment class {type(unwrapped).__name__} cannot be evaluated: environments whose episode"
             f" is over must rest. {HOW_TO_CHUNK}"
         )
+    with _whole_task(unwrapped):
+        return _run_batches(env, policy, episodes, seed, progress)
+
+
+@contextlib.contextmanager
+def _whole_task(unwrapped: Any) -> Iterator[None]:
+    """Let episodes begin with the task's own initial states, whatever a training practises."""
+    starts = getattr(unwrapped, "start_set", None)
+    if starts is None:
+        yield
+        return
+    weights = dict(zip(starts.names, starts.weights.tolist(), strict=True))
+    starts.begin_whole()
+    try:
+        yield
+    finally:
+        starts.set_weights(weights)
+
+
+def _run_batches(
+    env: Any, policy: Callable[[TensorDict], Tensor], episodes: int, seed: int, progress: Callable[[int], None]
+) -> Episodes:
+    unwrapped = env.unwrapped
     result = Episodes(torch.empty(0, 0))
     initial = []
     for batch, start in enumerate(range(0, episodes, env.num_envs)):

@@ -37,6 +37,7 @@ class GroupStatesMixin(GroupedEnv):
     episode_length_buf: torch.Tensor
 
     factors: Any
+    start_set: Any
     as_simulated: Any
     _reset_idx: Any
     _own_action_space: Any
@@ -95,6 +96,8 @@ class GroupStatesMixin(GroupedEnv):
         self._copy_buffers(sources[followers], targets[followers])
         for factor in self.factors.values():
             factor.copy(sources[followers], targets[followers])
+        if self.start_set is not None:
+            self.start_set.copy(sources[followers], targets[followers])
         state_copy.refresh_frames(self.sim)
         for sensor in self.scene.sensors.values():
             # or it would show what it read before the copy

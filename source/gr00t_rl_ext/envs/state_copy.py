@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -245,16 +245,54 @@ def copy_rows(owner: Any, names: Iterable[str], sources: torch.Tensor, targets: 
 def copy_scene(scene: InteractiveScene, sources: torch.Tensor, targets: torch.Tensor) -> None:
     """Copy poses, velocities and joint targets, relative to the environments' origins, from the environments
     ``sources`` to ``targets``, each of shape (n,), int32."""
-    rows = _map(scene.get_state(is_relative=True), lambda values: values[sources])
-    commands = [articulation.actuators.target_command for articulation in scene.articulations.values()]
-    wanted = [[each.torch[sources] for each in (of.position, of.velocity, of.effort)] for of in commands]
-    scene.reset_to(rows, targets, is_relative=True)  # type: ignore[arg-type]
-    for command, (position, velocity, effort) in zip(commands, wanted, strict=True):
-        # Isaac Lab sets the targets to where the joints are, which would let go of what a gripper holds
-        command.set_position_index(value=position, env_ids=targets)
-        command.set_velocity_index(value=velocity, env_ids=targets)
-        command.set_effort_index(value=effort, env_ids=targets)
+    put_scene(scene, scene_rows(scene, sources), targets)
     scene.write_data_to_sim()
+
+
+_TARGETS = ("position", "velocity", "effort")
+
+_SEPARATOR = "."
+
+
+def scene_rows(scene: InteractiveScene, sources: torch.Tensor | slice = slice(None)) -> dict[str, torch.Tensor]:
+    """Poses and velocities, relative to the environments' origins, and joint targets of some environments, (n,).
+
+    Returns:
+        Such as ``state.rigid_object.cube.root_pose`` or ``targets.robot.position`` -> (n, ...).
+    """
+    state: Any = {"state": scene.get_state(is_relative=True)}
+    rows = {name: values[sources] for name, values in _leaves(state)}
+    for name, articulation in scene.articulations.items():
+        command = articulation.actuators.target_command
+        rows |= {_SEPARATOR.join(("targets", name, kind)): getattr(command, kind).torch[sources] for kind in _TARGETS}
+    return rows
+
+
+def put_scene(scene: InteractiveScene, rows: Mapping[str, torch.Tensor], targets: torch.Tensor) -> None:
+    """Put what :func:`scene_rows` gives into the environments ``targets``, (n,) int32."""
+    state: dict[str, Any] = {}
+    for name, values in rows.items():
+        *parts, last = name.split(_SEPARATOR)
+        place = state
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = values
+    scene.reset_to(state["state"], targets, is_relative=True)  # type: ignore[arg-type]
+    for name, articulation in scene.articulations.items():
+        # Isaac Lab sets the targets to where the joints are, which would let go of what a gripper holds
+        command = articulation.actuators.target_command
+        wanted = state["targets"][name]
+        command.set_position_index(value=wanted["position"], env_ids=targets)
+        command.set_velocity_index(value=wanted["velocity"], env_ids=targets)
+        command.set_effort_index(value=wanted["effort"], env_ids=targets)
+
+
+def _leaves(tree: Mapping[str, Any], *parents: str) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, *parents, name)
+        else:
+            yield _SEPARATOR.join((*parents, name)), value
 
 
 def refresh_frames(sim: Any) -> None:
@@ -306,7 +344,3 @@ def _rows_first(buffer: Any) -> torch.Tensor:
     if samples.is_inference() and not torch.is_inference_mode_enabled():
         samples = buffer._buffer = samples.clone()
     return samples if getattr(buffer, "_stack_dim_internal", None) is not None else samples.transpose(0, 1)
-
-
-def _map(tree: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    return {key: _map(value, function) for key, value in tree.items()} if isinstance(tree, dict) else function(tree)

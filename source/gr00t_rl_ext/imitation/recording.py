@@ -9,7 +9,7 @@ Environments are as rsl_rl sees them: those of Isaac Lab in their wrapper, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,8 @@ class Quality:
     """Control steps of the successful episodes."""
     attempted: int = 0
     recorded: int = 0
+    of_instruction: dict[str, list[int]] = field(default_factory=dict)
+    """Instruction -> episodes that were tried, that succeeded, and that were recorded."""
 
     @property
     def succeeded(self) -> int:
@@ -44,10 +46,47 @@ class Quality:
         """Counts, share of successes, and the lengths of the successful episodes in control steps."""
         rate = round(self.succeeded / max(self.attempted, 1), 4)
         result: dict[str, Any] = {"attempted": self.attempted, "succeeded": self.succeeded, "success_rate": rate}
+        if len(self.of_instruction) > 1:
+            names = ("attempted", "succeeded", "recorded")
+            result["instructions"] = {
+                told: dict(zip(names, counts, strict=True)) for told, counts in self.of_instruction.items()
+            }
         if self.lengths:
             median = float(np.median(self.lengths))
             result["steps"] = {"median": median, "shortest": min(self.lengths), "longest": max(self.lengths)}
         return result
+
+
+class StateKeeper:
+    """Keeps the simulated states of successful episodes.
+
+    Args:
+        look: The states of all environments now, name -> (num_envs, ...).
+        num_envs: Environments.
+    """
+
+    def __init__(self, look: Callable[[], Mapping[str, torch.Tensor]], num_envs: int) -> None:
+        self._look = look
+        self._running: list[list[dict[str, torch.Tensor]]] = [[] for _ in range(num_envs)]
+        self.states: list[dict[str, torch.Tensor]] = []
+        """Each of one environment, name -> (1, ...), on the CPU."""
+
+        self.progress: list[float] = []
+        """Of each state, the share of its episode that had passed."""
+
+    def take(self) -> None:
+        """A control step is about to be executed."""
+        states = {name: values.to("cpu", copy=True) for name, values in self._look().items()}
+        for index, rows in enumerate(self._running):
+            rows.append({name: values[index : index + 1] for name, values in states.items()})
+
+    def end(self, index: int, success: bool) -> None:
+        """The episode of an environment has ended."""
+        rows = self._running[index]
+        if success:
+            self.states += rows
+            self.progress += [step / len(rows) for step in range(len(rows))]
+        self._running[index] = []
 
 
 def dataset_format(spec: TaskSpec, obs: TensorDict, step_dt: float, robot_type: str) -> DatasetFormat:
@@ -81,6 +120,7 @@ def record(
     keep_failures: bool,
     noise_std: float,
     seed: int,
+    keeper: StateKeeper | None = None,
 ) -> Quality:
     """Let an expert act until enough is recorded, or :data:`GIVE_UP_AFTER` attempts failed, with a progress bar.
 
@@ -93,22 +133,27 @@ def record(
         episodes: How many to record.
         keep_failures: Record episodes without success as well.
         noise_std: See :func:`collect`.
+        keeper: Keeps states of successful episodes.
         seed: Of initial states and noise. Later sessions of a dataset get other ones by the same seed.
     """
     seed += sum(session.get("attempted", 0) for session in writer.sessions)
     env.unwrapped.reset(seed=seed)
     generator = torch.Generator().manual_seed(seed)
     about = {**about, "expert": type(expert).__name__, "noise_std": noise_std, "seed": seed}
-    quality = Quality()
+    quality = Quality(of_instruction={told: [0, 0, 0] for told in spec.all_instructions})
     with progress_bar() as progress:
         bar = progress.add_task("recording", total=episodes)
-        for episode in collect(env, spec, expert, noise_std=noise_std, generator=generator):
+        for episode in collect(env, spec, expert, noise_std=noise_std, generator=generator, keeper=keeper):
+            counts = quality.of_instruction.setdefault(episode.instruction, [0, 0, 0])
             quality.attempted += 1
+            counts[0] += 1
             if episode.success:
                 quality.lengths.append(len(episode))
+                counts[1] += 1
             if episode.success or keep_failures:
                 writer.add(episode)
                 quality.recorded += 1
+                counts[2] += 1
             if quality.recorded:
                 writer.describe(about | quality.summary())
             text = f"recording ({quality.succeeded}/{quality.attempted} succeeded)"
@@ -120,7 +165,13 @@ def record(
 
 
 def collect(
-    env: Any, spec: TaskSpec, expert: Expert, *, noise_std: float = 0.0, generator: torch.Generator | None = None
+    env: Any,
+    spec: TaskSpec,
+    expert: Expert,
+    *,
+    noise_std: float = 0.0,
+    generator: torch.Generator | None = None,
+    keeper: StateKeeper | None = None,
 ) -> Iterator[Episode]:
     """Let an expert act for ever; yield each episode when it ends, failures included.
 
@@ -136,6 +187,7 @@ def collect(
         expert: Acts from the simulator's state.
         noise_std: In the units of the action, before the task scales it.
         generator: Of the noise, on the CPU.
+        keeper: Keeps states of successful episodes.
     """
     running: list[list[list[np.ndarray]]] = [[] for _ in range(env.num_envs)]
     obs = env.get_observations()
@@ -151,6 +203,8 @@ def collect(
             executed = label + noise
             if expert.bounded:
                 executed = executed.clamp(-1.0, 1.0)
+        if keeper is not None:
+            keeper.take()
         obs, _, dones, extras = env.step(executed)
         done = dones > 0
         expert.reset(done)
@@ -162,6 +216,8 @@ def collect(
             states, actions, rewards, *frames = map(np.stack, zip(*running[i], strict=True))
             seen = dict(zip(spec.cameras, frames, strict=True))
             success = outcome.success is not None and bool(outcome.success[i])
+            if keeper is not None:
+                keeper.end(i, success)
             yield Episode(states, actions, rewards, seen, told[i], success)
             running[i] = []
 

@@ -130,6 +130,9 @@ def _named_as_settings() -> Iterator[None]:
 
 
 def _starter_directory(spec: TaskSpec) -> Path:
+    if spec.instructions:
+        # each learned one
+        raise Gr00tCheckpointError(no_starter(f"the tasks {', '.join(map(repr, spec.instructions))}"))
     found = [s for s in starters() if s.fits(spec.instruction, spec.cameras, spec.state_terms, spec.action_terms)]
     if found:
         return unpacked(found[0])

@@ -58,7 +58,8 @@ class PlainEncoder:
     @property
     def fingerprint(self) -> str:
         """Identifies what the policy reads and decides. What a task tells GR00T changes nothing here."""
-        return f"vectors-{dataclasses.replace(self.spec, instruction='').digest()}"
+        told = tuple(f"{number}" for number, _ in enumerate(self.spec.instructions))
+        return f"vectors-{dataclasses.replace(self.spec, instruction='', instructions=told).digest()}"
 
     def encode(self, obs: TensorDict) -> TensorDict:
         """The same, as in :meth:`complete` and :meth:`kept`."""

@@ -16,7 +16,7 @@ from gr00t_rl_ext.randomisation import class_path, event_name
 
 
 @configclass
-class FactorsCfg:
+class EventsCfg:
     """Events of a task that has no others."""
 
 
@@ -27,13 +27,16 @@ def randomise(cfg: Any, strengths: Mapping[str, float]) -> None:
         cfg: Its config. Factors that it has already get another strength.
         strengths: Name of a factor -> its strength.
     """
-    if strengths and cfg.events is None:
-        cfg.events = FactorsCfg()
+    for factor, strength in strengths.items():
+        func: Any = class_path(factor)
+        add_event(cfg, event_name(factor), EventTermCfg(func=func, mode="reset", params={"strength": strength}))
+
+
+def add_event(cfg: Any, name: str, term: EventTermCfg) -> None:
+    """Add an event to the config of an environment, after the others, which reset the scene."""
+    if cfg.events is None:
+        cfg.events = EventsCfg()
     # where a choice of presets is still to be made, in each of them
     all_events = vars(cfg.events).values() if isinstance(cfg.events, PresetCfg) else [cfg.events]
     for events in all_events:
-        for factor, strength in strengths.items():
-            # last, after what resets the scene
-            func: Any = class_path(factor)
-            term = EventTermCfg(func=func, mode="reset", params={"strength": strength})
-            setattr(events, event_name(factor), term)
+        setattr(events, name, term)

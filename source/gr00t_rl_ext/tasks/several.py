@@ -18,7 +18,8 @@ from gr00t_rl_ext.envs.task_set import TaskSet
 
 
 class TaskCommand(CommandTerm):
-    """Which task each environment has, drawn when its episode begins."""
+    """Which task each environment has. The environment draws it when an episode begins, see
+    :class:`~gr00t_rl_ext.envs.chunking.ChunkedManagerBasedRLEnv`."""
 
     state_buffers = ("column",)
 
@@ -37,8 +38,8 @@ class TaskCommand(CommandTerm):
         return self.task_set.one_hot
 
     def _resample_command(self, env_ids: Sequence[int] | slice) -> None:
-        ids = torch.arange(self.num_envs, device=self.device)[env_ids]
-        self.task_set.draw(ids, getattr(self._env, "group_size", None) or 1)
+        # the environment draws, before its events
+        pass
 
     def _update_metrics(self) -> None:
         pass

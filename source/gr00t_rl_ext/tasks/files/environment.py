@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import isaaclab.sim as sim_utils
@@ -16,6 +17,7 @@ from isaaclab.assets import ArticulationCfg
 from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.envs.utils.video_recorder_cfg import VideoRecorderCfg
 from isaaclab.managers import (
+    EventTermCfg,
     ObservationGroupCfg,
     ObservationTermCfg,
     RewardTermCfg,
@@ -28,7 +30,7 @@ from isaaclab.utils.math import quat_from_matrix
 from isaaclab_tasks.utils import PresetCfg
 from isaaclab_tasks.utils.presets import MultiBackendRendererCfg
 
-from gr00t_rl_ext.randomisation.terms import randomise
+from gr00t_rl_ext.randomisation.terms import add_event, randomise
 from gr00t_rl_ext.robot.task_spec import STATE, TASK
 from gr00t_rl_ext.tasks.files import direct
 from gr00t_rl_ext.tasks.files.base import UnknownBaseError, base_cfg, by_default, make_ready
@@ -38,6 +40,7 @@ from gr00t_rl_ext.tasks.files.schema import RGB, Camera, Pose, Reward, Success, 
 from gr00t_rl_ext.tasks.files.terms import check_hold, function, params
 from gr00t_rl_ext.tasks.overrides import check_override_paths, paths_of, set_values
 from gr00t_rl_ext.tasks.several import OfTask, Solved, TaskCommandCfg, task_observation
+from gr00t_rl_ext.tasks.starts import Starts, recorded_states
 
 APERTURE = 20.955
 """Horizontal aperture of the cameras [mm]."""
@@ -102,6 +105,7 @@ def _complete(cfg: Any, source: Source) -> None:
     # without Isaac Sim, `--video` films by a camera of the task
     first = next(iter(task.cameras))
     cfg.video_recorders = [VideoRecorderCfg(source=f"sensor:{first}", output_filename_prefix=first)]
+    _add_starts(source, cfg)
     randomise(cfg, task.randomise)
     if is_direct:
         # the rest is the environment's, see ``direct``; what it names is checked now
@@ -131,6 +135,27 @@ def _require_free(source: Source, scene: Any, place: tuple[str, str]) -> None:
     if getattr(scene, place[1], None) is not None:
         text = f"the base task's scene has a part of this name already: {type(scene).__name__}"
         raise source.error(place, f"{text}. Choose another one, or `keep` for a camera of that scene")
+
+
+def _add_starts(source: Source, cfg: Any) -> None:
+    """Let episodes begin nearer to success, where a training asks for it."""
+    terms = {}
+    for name, start in source.task.starts.items():
+        if start.states is not None:
+            file = source.path.parent / Path(start.states).expanduser()
+            if not file.is_file():
+                text = f"there is no file {str(file)!r}; `record_demonstrations.py --states FILE` writes one"
+                raise source.error(("starts", name, "states"), text)
+            func: Any = recorded_states
+            arguments = {"file": str(file), "progress": list(start.progress)}
+        else:
+            func = function(source, cfg, ("starts", name, "func"), str(start.func))
+            arguments = params(source, cfg, ("starts", name), start.params)
+        if inspect.isclass(func):
+            raise source.error(("starts", name, "func"), f"{func.__name__} is a class; expected a plain function")
+        terms[name] = EventTermCfg(func=func, mode="reset", params=arguments)
+    if terms:
+        add_event(cfg, "starts", EventTermCfg(func=Starts, mode="reset", params={"starts": terms}))
 
 
 # Cameras

@@ -88,6 +88,13 @@ Strengths = Annotated[
 ]
 """Factor of randomisation -> its strength; a list is short for the strength 1."""
 
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0.0 <= value[0] < value[1] <= 1.0:
+        raise ValueError("expected two shares in order, 0 to 1, such as [0.5, 0.9]")
+    return value
+
+
 Count = Annotated[int, Field(strict=True, gt=0)]
 
 AGENTS = (
@@ -288,6 +295,32 @@ class ExpertOf(_Part):
     """Attributes of the class that differ."""
 
 
+class Start(_Part):
+    """Initial states of a task that are nearer to success than its own."""
+
+    func: str | None = None
+    """A function like an event of Isaac Lab, ``(env, env_ids, **params)``, which puts environments there after their
+    reset: of an mdp, or as module:name."""
+
+    params: dict[str, Any] = {}
+    """Its arguments."""
+
+    states: str | None = None
+    """In place of it: a file of ``record_demonstrations.py --states``, beside the task file."""
+
+    progress: Annotated[tuple[Number, Number], AfterValidator(_ascending)] = (0.0, 1.0)
+    """From and to which share of an episode of that file."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Start:
+        if (self.func is None) == (self.states is None):
+            raise ValueError("expected one of func and states")
+        given = ("progress",) if self.states is None else ("params",)
+        if own := [name for name in given if name in self.model_fields_set]:
+            raise ValueError(f"{own[0]} does not go with {'func' if self.states is None else 'states'}")
+        return self
+
+
 class OneOfTasks(_Part):
     """One of several tasks in the same scene."""
 
@@ -372,6 +405,9 @@ class TaskFile(_AnyTask):
     randomise: Strengths = {}
     """Factors that are drawn when an episode begins, with their strengths: 1 is the whole range, as for a list."""
 
+    starts: dict[Name, Start] = {}
+    """Initial states nearer to success, by name. ``agent.algorithm.start_sampling`` lets trainings draw them."""
+
     rewards: Literal["keep", "success"] | dict[Name, Reward] = "keep"
     """The base task's, 1 for success and nothing else, or these."""
 
@@ -397,6 +433,10 @@ class TaskFile(_AnyTask):
             raise ValueError(f"{missing} is missing; expected instruction and success, or several tasks")
         if self.tasks is not None and given:
             raise ValueError(f"there are several tasks, each with its own {given[0]}; leave out the one beside them")
+        if self.tasks is not None and self.starts:
+            raise ValueError("starts are of one task; several tasks have their own initial states only")
+        if "whole" in self.starts:
+            raise ValueError("the start 'whole' is the task's own initial states; choose another name")
         texts = [text for listed in self.told.values() for text in listed]
         if twice := next((text for text in texts if texts.count(text) > 1), None):
             raise ValueError(f"{twice!r} is the instruction of several tasks, which nothing else would tell apart")
