@@ -42,11 +42,11 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     statistics.record(torch.ones(2), torch.ones(2))
     statistics.dropped = 1
     # of several tasks, see test_several_tasks.py
-    several = RolloutStatistics(("lift",))
+    several = RolloutStatistics(("lift",), ("whole",))
     several.record(torch.ones(2), torch.ones(2))
     some = torch.ones(2)
     several.report_episodes(some > 0, some, some, some > 0, torch.zeros(2, dtype=torch.long))
-    return names | statistics.metrics().keys() | several.metrics().keys() | {"tasks/lift/share"}
+    return names | statistics.metrics().keys() | several.metrics().keys() | {"tasks/lift/share", "starts/whole/share"}
 
 
 def test_every_metric_has_a_row(logged: set[str]) -> None:
