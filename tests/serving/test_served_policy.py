@@ -88,6 +88,19 @@ def test_each_observation_is_told_its_own_instruction() -> None:
     assert not np.allclose(together["arm"], other["arm"])
 
 
+def test_each_observation_draws_the_noise_of_its_row() -> None:
+    """As where the environments are simulated here, whatever the others are told."""
+    served = ServedPolicy(POLICIES["flow, lora"].build().actor.eval())
+    request = as_requested(POLICIES["flow, lora"].build().actor, 4)
+    told = ("stack the cubes", "put the red cube away")
+    mixed = served.act(dataclasses.replace(request, instructions=(*told, *told)), 1)
+    same = [served.act(dataclasses.replace(request, instructions=(text,) * 4), 1) for text in told]
+    for key, rows in mixed.items():
+        for number, row in enumerate(rows):
+            assert np.allclose(row, same[number % 2][key][number], atol=1e-5)
+            assert not np.allclose(row, same[1 - number % 2][key][number], atol=1e-5)
+
+
 def test_prompts_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gr00t_rl_ext.gr00t.inputs.MAX_PROMPTS", 3)
     served = ServedPolicy(POLICIES["gaussian"].build().actor.eval())

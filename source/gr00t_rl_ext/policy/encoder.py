@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -150,6 +151,16 @@ class Gr00tEncoder:
     def feature_shape(self) -> tuple[int, int]:
         """Tokens and width of the features of one observation."""
         return max(map(self.inputs.prompt_length, self.spec.all_instructions)), self.model.feature_dim
+
+    def tell(self, spec: TaskSpec, texts: Sequence[str]) -> None:
+        """Let observations from now on be of a task with other instructions.
+
+        Args:
+            spec: The task, with the instruction of all where there is one.
+            texts: The instructions; of several, an observation has one by its group :data:`TASK`.
+        """
+        several = tuple(texts) if len(texts) > 1 else ()
+        self.spec, self._table = dataclasses.replace(spec, instructions=several, tasks=several), None
 
     def prompts(self, obs: TensorDict) -> Prompts:
         """What the environments of some observations are told."""

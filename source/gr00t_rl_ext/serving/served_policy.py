@@ -24,7 +24,7 @@ from gr00t_rl_ext.policy.base_checkpoint import checked_robot
 from gr00t_rl_ext.policy.flow_actor import Gr00tFlowActor
 from gr00t_rl_ext.policy.options import Gr00tOptions
 from gr00t_rl_ext.robot.bound_mapping import BoundMapping
-from gr00t_rl_ext.robot.task_spec import DEFAULT_INSTRUCTION, TaskSpec
+from gr00t_rl_ext.robot.task_spec import DEFAULT_INSTRUCTION, TASK, TaskSpec
 from gr00t_rl_ext.serving.protocol import DEFAULT_LANGUAGE_KEY, Observation, PolicyKeys
 
 _STATE = "state"
@@ -93,23 +93,25 @@ class ServedPolicy:
             Key -> actions (B, H, D), float32, in the checkpoint's units.
         """
         device, action = self.encoder.model.device, self.encoder.inputs.embodiment.action
-        raw = torch.empty(len(observation.instructions), self.horizon, action.raw_dim)
-        # as GR00T does, each is told its own; those of one text are decided together
-        for text in dict.fromkeys(observation.instructions):
-            rows = [n for n, other in enumerate(observation.instructions) if other == text]
-            self.encoder.spec = dataclasses.replace(self._spec, instruction=text)
-            obs: dict[str, Tensor] = {
-                f"video.{key}": torch.from_numpy(np.ascontiguousarray(images[rows])).to(device)
-                for key, images in observation.video.items()
-            }
-            vectors = [observation.state[key][rows] for key in self.keys.state]
-            obs[_STATE] = torch.from_numpy(np.concatenate(vectors, axis=1)).to(device)
-            cuda = [device] if device.type == "cuda" else []
-            with torch.random.fork_rng(cuda, enabled=seed is not None):
-                if seed is not None:
-                    torch.manual_seed(seed)
-                chunk = self.actor(TensorDict(obs, batch_size=[len(rows)]))
-            raw[rows] = self._to_raw(chunk.view(len(rows), self.horizon, -1)).float().cpu()
+        count = len(observation.instructions)
+        obs: dict[str, Tensor] = {
+            f"video.{key}": torch.from_numpy(np.ascontiguousarray(images)).to(device)
+            for key, images in observation.video.items()
+        }
+        vectors = [observation.state[key] for key in self.keys.state]
+        obs[_STATE] = torch.from_numpy(np.concatenate(vectors, axis=1)).to(device)
+        # together, so that each draws the noise of its row, as where the environments are simulated here
+        texts = tuple(dict.fromkeys(observation.instructions))
+        self.encoder.tell(dataclasses.replace(self._spec, instruction=texts[0]), texts)
+        if len(texts) > 1:
+            columns = torch.tensor([texts.index(text) for text in observation.instructions], device=device)
+            obs[TASK] = torch.nn.functional.one_hot(columns, len(texts)).float()
+        cuda = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(cuda, enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            chunk = self.actor(TensorDict(obs, batch_size=[count]))
+        raw = self._to_raw(chunk.view(count, self.horizon, -1)).float().cpu()
         return {key: raw[..., at].numpy() for key, at in action.slices().items()}
 
 
