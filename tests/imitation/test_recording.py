@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
+from safetensors.torch import load_file
 
 from gr00t_rl_ext.cli import record
 from gr00t_rl_ext.imitation import recording
@@ -130,6 +131,21 @@ def test_a_dataset_is_recorded_resumed_and_described(
     assert len(set(starts)) == 7
 
 
+def test_states_of_successful_episodes_are_kept(env: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    states = tmp_path / "deep" / "states.safetensors"
+    given = arguments(tmp_path / "set", episodes=3)
+    given.states = states
+    assert record.record_from(env, LIFT, AGENT, "new", given) == 0
+    kept, dataset = load_file(states), DemonstrationDataset(tmp_path / "set")
+    assert len(kept["progress"]) == sum(map(len, dataset)), "a state for each decision"
+    assert f"{len(kept['progress'])} of successful episodes in" in " ".join(capsys.readouterr().out.split())
+    assert kept["progress"].min() == 0.0
+    assert 0.9 < kept["progress"].max() < 1.0
+    # before success, the fingers hold the cube above the table
+    cubes = kept["state.rigid_object.cube_2.root_pose"]
+    assert cubes[kept["progress"] < 0.1, 2].max() < 0.05 < cubes[kept["progress"] > 0.95, 2].max()
+
+
 def test_without_a_single_success_nothing_is_written(
     env: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +168,8 @@ def test_without_a_single_success_nothing_is_written(
         (["--num_envs", "0"], "--num_envs is 0; expected at least 1"),
         (["--noise_std", "-1"], "--noise_std is -1.0; expected 0 to 1"),
         (["--resume", "--overwrite"], "give one of them"),
+        (["--states", "states.pt"], "--states is 'states.pt'; expected a file that ends in .safetensors"),
+        (["--task", "gym:FetchReach-v4", "--states", "s.safetensors"], "--states is for tasks of Isaac Lab; gym:Fetch"),
         (["--resume"], "holds no dataset to add to"),
         (["--device", "tpu"], "expected cpu, cuda or cuda:N"),
         (["presets=tiny_cameras"], "do not fit the configs"),
