@@ -269,6 +269,8 @@ def test_factors_and_strengths_are_each_taken_once() -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        (("--strengths", "env.a=1"), "--strengths is empty; name one or more, such as 0.5 1."),
+        (("--vary", "env.a=1"), "--vary is empty; name all, or of camera_pose,"),
         (("--strengths", "0"), "--strengths is '0'; expected finite numbers above 0, such as 0.5 1."),
         (("--strengths", "inf"), "--strengths is 'inf'; expected"),
         (("--strengths", "much"), "--strengths is 'much'; expected"),

@@ -14,6 +14,7 @@ import torch
 from countdown import CHUNK, Countdown
 from tensordict import TensorDict
 
+from gr00t_rl_ext.envs.episodes import EvaluationError
 from gr00t_rl_ext.evaluation import comparison
 from gr00t_rl_ext.evaluation.policies import Policy
 
@@ -69,7 +70,7 @@ class Scaled(Countdown):
 
 
 class Drawn:
-    strength = 0.0
+    strength, affected = 0.0, True
 
     def set_strength(self, strength: float) -> None:
         self.strength = strength
@@ -96,6 +97,9 @@ def test_each_policy_is_evaluated_without_and_with_each_factor(
     assert heavy.returns == plain.returns
     assert filmed["base_lighting_0.5"] == {"lighting": 0.5, "mass": 0.0}
     assert filmed["base"] == {"lighting": 0.0, "mass": 0.0}
+    env.factors["mass"].affected = False
+    with pytest.raises(EvaluationError, match="mass changed nothing: the agent observes nothing that it is about"):
+        comparison.evaluate_all(env, None, CHECKPOINTS, variations=variations, **options)
     (alone, _) = comparison.evaluate_all(Scaled(), None, CHECKPOINTS, **options)
     assert alone.randomised == {"mass": 0.25}, "as the task draws"
 

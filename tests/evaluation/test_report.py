@@ -368,7 +368,8 @@ def test_factors_have_a_table_of_their_own() -> None:
     assert [line[3].split()[0] for line in lines[2:]] == ["80.0", "70.0", "20.0"]
     assert "p =" not in lines[2][3], "its difference to the base is in the first table"
     assert " -60.0 (" in lines[4][3]
-    assert ranges.endswith("Strength 1 is the whole range. lighting: " + report.RANGES["lighting"] + ".")
+    assert "none of 4 is corrected for their number" in ranges
+    assert ranges.endswith(f" whole range. lighting: {report.RANGES['lighting']}.")
     (table, below) = report.terminal_tables(report.summarise(varied()))
     assert (table.row_count, below.row_count) == (2, 3)
 

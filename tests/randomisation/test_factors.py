@@ -224,6 +224,20 @@ def test_a_cube_slides_further_where_friction_is_low(env: Any) -> None:
     assert ((moved > nominal) == (gains < 1))[changed].all(), (moved, nominal, gains)
 
 
+def test_what_the_task_changes_at_startup_stays(env: Any) -> None:
+    """Strengths are of what is there, and without one nothing is written any more."""
+    read, write = env.factors["friction"]._materials[0]
+    write(0.3 * torch.ones_like(read()), torch.arange(NUM_ENVS))
+    env.reset(seed=3)
+    torch.testing.assert_close(read(), torch.full_like(read(), 0.3))
+    env.factors["friction"]._nominal = []
+    with strength(env, "friction", 1.0) as factor:
+        env.reset(seed=3)
+        gains = torch.exp(physics.FRICTION * (factor._draws[:, 0] * 16).round() / 16)
+        torch.testing.assert_close(read(), 0.3 * gains[:, None, None].expand_as(read()))
+    torch.testing.assert_close(read(), torch.full_like(read(), 0.3))
+
+
 def test_gains_of_actuators_are_scaled(env: Any) -> None:
     data = env.scene.articulations["robot"].data
     env.reset(seed=3)
@@ -241,6 +255,9 @@ def test_actions_are_late_by_as_many_steps_as_were_drawn(env: Any) -> None:
         factor._past = None
         factor._draws = torch.tensor([[-1.0], [-0.2], [0.2], [1.0]])
         assert factor.steps.tolist() == [0, 1, 1, 2]
+        factor.strength = 0.1
+        assert factor.steps.tolist() == [0, 0, 1, 1], "a little is not nothing"
+        factor.strength = 1.0
         sent = torch.arange(1.0, 6.0)
         done = torch.stack([factor.act(torch.full((NUM_ENVS, 8), float(value)))[:, 0] for value in sent])
         assert done.T.tolist() == [[1, 2, 3, 4, 5], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [0, 0, 1, 2, 3]]
@@ -325,6 +342,6 @@ def test_every_factor_tells_its_range() -> None:
         assert math.exp(largest) == pytest.approx(float(high), abs=0.006)
     assert f"{images.POSITION:g} m" in RANGES["camera_pose"]
     assert f"{math.degrees(images.ANGLE):g} degrees" in RANGES["camera_pose"]
-    assert f"{images.ZOOM:.0%}".replace("%", " %") in RANGES["field_of_view"]
+    assert f"up to {images.ZOOM:.0%} larger".replace("%", " %") in RANGES["field_of_view"]
     assert f"0 to {signals.DELAY} " in RANGES["action_delay"]
     assert f"{signals.NOISE:g} " in RANGES["observation_noise"]

@@ -97,9 +97,10 @@ class Gr00tPPO(PolicyOptimization):
         """Observation groups that bootstrapping reads in the state of a time-out."""
         if not self.options.bootstrap_time_outs:
             return []
-        images = self.encoder.spec.image_groups if self.options.bootstrap_images else ()
-        told = self.encoder.spec.used_groups if images else ()
-        return [*dict.fromkeys([*self.critic.vector_groups, *images, *told])]
+        spec = self.encoder.spec
+        # what an image is encoded with
+        seen = (*spec.image_groups, *spec.state_groups, *spec.used_groups) if self.options.bootstrap_images else ()
+        return [*dict.fromkeys([*self.critic.vector_groups, *seen])]
 
     def _train_groups(self, groups: list[Any]) -> None:
         # what was kept of decisions so far stands for layers that train now
@@ -175,10 +176,15 @@ class Gr00tPPO(PolicyOptimization):
         if outcome.time_outs is None or not self.options.bootstrap_time_outs:
             return torch.zeros(self._num_envs, device=self.device)
         assert self._decided is not None
-        obs, values = self._decided
+        time_outs = outcome.time_outs.bool()
+        if not time_outs.any():
+            return torch.zeros(self._num_envs, device=self.device)
+        obs, values = (each[time_outs] for each in self._decided)
         if (final := outcome.final_observations) is not None:
             # the episode that follows may begin with finite numbers again
             require_finite_observations(final)
+            # of the others it has zeros, which are no states
+            final = final[time_outs]
             if set(self.encoder.spec.image_groups) & set(final.keys()):
                 obs = self.encoder.encode(final)
             else:
@@ -186,10 +192,10 @@ class Gr00tPPO(PolicyOptimization):
                 obs = TensorDict({**obs, **final}, batch_size=final.batch_size)
             with self._autocast():
                 values = self.critic(obs)
-        time_outs = outcome.time_outs.bool()
-        if self._warms_up and time_outs.any():
-            self._time_outs.append((self.storage.step, time_outs, self.encoder.kept(obs)[time_outs]))
-        return torch.where(time_outs, values[:, 0], 0.0)
+        if self._warms_up:
+            self._time_outs.append((self.storage.step, time_outs, self.encoder.kept(obs)))
+        following = torch.zeros(self._num_envs, dtype=values.dtype, device=self.device)
+        return following.index_put((time_outs,), values[:, 0])
 
     def compute_returns(self, obs: TensorDict) -> None:
         """Generalised advantages, of decisions or of control steps, and returns.

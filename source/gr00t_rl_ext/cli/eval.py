@@ -59,7 +59,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--vary",
         nargs="+",
-        default=[],
         metavar="FACTOR",
         help="What the policies should survive: each is evaluated without, and with each of these drawn anew in each"
         f" episode, at each of --strengths. all, or of {', '.join(FACTORS)}.",
@@ -137,9 +136,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
                 " gr00t_ppo or gr00t_flow_ppo."
             )
 
-    def prepare(env_cfg: Any) -> None:
-        from gr00t_rl_ext.randomisation.terms import randomise
+    is_other_task = False
 
+    def prepare(env_cfg: Any) -> None:
+        from gr00t_rl_ext.randomisation.terms import randomise, strengths_of
+
+        nonlocal is_other_task
+        # without the factors that the task draws itself
+        is_other_task = bool(variations and strengths_of(env_cfg))
         randomise(env_cfg, dict.fromkeys((factor for factor, _ in variations), 0.0))
 
     with client or contextlib.nullcontext(), environments(arguments, check_agent, prepare) as (env, agent_cfg):
@@ -158,7 +162,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             folder=arguments.out and arguments.out.with_suffix(""),
         )
     rows = report.summarise(evaluations)
-    if not scales:
+    if not scales and not is_other_task:
         _note(evaluations, checkpoints)
     for table in report.terminal_tables(rows):
         Console().print(table)
@@ -234,10 +238,12 @@ def varied(arguments: argparse.Namespace, scales: Sequence[float]) -> list[tuple
     Raises:
         UsageError: A factor or a strength is none, or another option does not go with them.
     """
-    if not arguments.vary:
+    if arguments.vary is None:
         if arguments.strengths:
             raise UsageError("--strengths is given without --vary, which names the factors that it is for.")
         return []
+    if not arguments.vary:
+        raise UsageError(f"--vary is empty; name all, or of {', '.join(FACTORS)}.")
     if unknown := [name for name in arguments.vary if name not in (*FACTORS, "all")]:
         raise UsageError(f"--vary names {unknown[0]!r}; expected all, or of {', '.join(FACTORS)}.")
     if is_gymnasium(arguments.task):
@@ -247,7 +253,9 @@ def varied(arguments: argparse.Namespace, scales: Sequence[float]) -> list[tuple
     if arguments.side_by_side:
         raise UsageError("--side_by_side is for one evaluation of each policy; leave it out, or leave out --vary.")
     names = list(FACTORS) if "all" in arguments.vary else list(dict.fromkeys(arguments.vary))
-    given = arguments.strengths or ("0.5", "1")
+    given = ("0.5", "1") if arguments.strengths is None else arguments.strengths
+    if not given:
+        raise UsageError("--strengths is empty; name one or more, such as 0.5 1.")
     strengths = [_number(item) for item in given]
     for item, strength in zip(given, strengths, strict=True):
         if not 0.0 < strength < math.inf:

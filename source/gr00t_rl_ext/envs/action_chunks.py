@@ -109,6 +109,7 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
                 f"The task's actions are choices ({self._control_action_space}), which cannot be clipped. Set"
                 " `agent.clip_actions=null`."
             )
+        self.as_simulated = {}
         self._select_observation_groups(groups, final_groups)
         scale = chunk_length / self._chunk_length
         self._chunk_length, self._step_discount = chunk_length, step_discount

@@ -129,7 +129,8 @@ def _run_batches(
         unwrapped.reset(seed=batch_seed(seed, batch))
         obs = env.get_observations()
         # noise of the state is no other state
-        initial.append(_vectors(obs.clone(recurse=False).update(getattr(unwrapped, "as_simulated", {})))[:active])
+        simulated = {name: seen for name, seen in getattr(unwrapped, "as_simulated", {}).items() if name in obs.keys()}
+        initial.append(_vectors(obs.clone(recurse=False).update(simulated))[:active])
         if (told := getattr(unwrapped, "task_set", None)) is not None:
             result.tasks = (result.tasks or []) + [told.names[index] for index in told.index[:active].tolist()]
         _run_batch(env, policy, obs, active, (seed, batch), result, progress)

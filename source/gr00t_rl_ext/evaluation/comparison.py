@@ -100,6 +100,11 @@ def evaluate_all(
                 ran, evaluation = evaluate(
                     env, policy, name, first, title=title, task=task, agent=agent, episodes=episodes, seed=seed
                 )
+                if idle := [name for name in strengths if not _factors(env)[name].affected]:
+                    raise EvaluationError(
+                        f"{idle[0]} changed nothing: the agent observes nothing that it is about, such as uint8 images"
+                        " or the group `state`. Leave it out of --vary."
+                    )
                 first = first or ran
                 evaluations.append(evaluation)
                 finished[title] = ran, strengths

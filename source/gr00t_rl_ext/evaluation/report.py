@@ -305,9 +305,11 @@ def _caption_of_factors(rows: Sequence[Row]) -> str:
     varied = dict.fromkeys(factor for row in rows for factor in row.evaluation.randomised)
     ranges = "; ".join(f"{factor}: {RANGES.get(factor, 'not known to this version')}" for factor in varied)
     return (
-        "By what was drawn anew in each episode: success rates in percent, or returns where there is no success, with"
-        " intervals as above. Differences are to the same checkpoint in the same initial states with nothing of it."
-        f" Strength 1 is the whole range. {ranges}."
+        f"By what was drawn anew in each episode: success rates in percent, or returns where there is no success, with"
+        f" {CONFIDENCE:.0%} intervals. Differences are to the same checkpoint in the same initial states with nothing"
+        " of it, with Newcombe's interval (the bootstrap's of returns) and p of the exact McNemar test (of returns the"
+        f" sign-flip test); none of {len(rows) - len(_plain(rows))} is corrected for their number. Strength 1 is the"
+        f" whole range. {ranges}."
     )
 
 

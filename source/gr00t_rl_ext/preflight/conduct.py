@@ -65,6 +65,9 @@ def examine(runner: Any, options: PreflightOptions, iterations: int, restore: Ca
             findings += _of_episodes(env, decide, options.episodes)
             basis += f", {options.episodes} episodes"
         restore()
+        for factor in getattr(env.unwrapped, "factors", {}).values():
+            # episodes above were of another seed, the same for all runs and ranks
+            factor.seed(env.unwrapped.cfg.seed or 0)
         _begin_anew(env.unwrapped)
     seconds = time.perf_counter() - start
     findings = [_located(finding, env.unwrapped.cfg) for finding in findings]

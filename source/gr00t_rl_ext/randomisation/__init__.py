@@ -28,7 +28,7 @@ FACTORS = {
 
 RANGES = {
     "camera_pose": "each camera up to 0.03 m along and 3 degrees about each axis",
-    "field_of_view": "up to 20 % narrower: images are cropped and enlarged",
+    "field_of_view": "things up to 20 % larger: images are cropped and enlarged",
     "lighting": "images x 0.67 to 1.49, each colour channel x 0.9 to 1.1 besides",
     "colours": "each colour channel of each shape of an environment x 0.74 to 1.35",
     "friction": "of the robots and objects x 0.5 to 2",

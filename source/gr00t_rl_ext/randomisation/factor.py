@@ -35,6 +35,9 @@ class Factor(ManagerTermBase):
     state_only: ClassVar[bool] = True
     """For groups of GRPO: their environment copies draws with the state, see :meth:`copy`."""
 
+    always_applied: ClassVar[bool] = False
+    """Whether the scene is written without a strength as well."""
+
     name: str
     """Of the factor, as in :data:`gr00t_rl_ext.randomisation.FACTORS`."""
 
@@ -49,10 +52,12 @@ class Factor(ManagerTermBase):
         self.seed(env.cfg.seed or 0)
         self._draws = torch.zeros(env.num_envs, self.width, device=env.device)
         self._applied = False
+        self.affected = False
+        """Whether it has changed anything."""
 
     def seed(self, seed: int) -> None:
         """Draw from here on what belongs to a seed."""
-        mixed = np.random.SeedSequence((seed, zlib.crc32(self.name.encode())))
+        mixed = np.random.SeedSequence((seed % 2**32, zlib.crc32(self.name.encode())))
         self._generator.manual_seed(int(mixed.generate_state(1)[0]))
 
     def __call__(self, env: Any, env_ids: Any, strength: float) -> None:
@@ -92,9 +97,15 @@ class Factor(ManagerTermBase):
         return torch.arange(self.num_envs, device=self.device)[slice(None) if env_ids is None else env_ids]
 
     def _apply_if_needed(self, ids: Tensor) -> None:
-        if len(ids) and (self.strength or self._applied):
+        if not len(ids):
+            return
+        if self.strength or self.always_applied:
             self._apply(ids)
-            self._applied = True
+            self._applied, self.affected = True, self.affected or type(self)._apply is not Factor._apply
+        elif self._applied:
+            # back to what it was, once: what else the task changes is left alone from here on
+            self._apply(self._ids(None))
+            self._applied = False
 
     # What factors do differently.
 

@@ -44,13 +44,14 @@ def _cameras(env: Any, factor: str) -> dict[str, Camera]:
 class CameraPose(Factor):
     """Where each camera is and where it looks, about its pose in what it hangs on."""
 
+    # a pose that is read and written differs in its last digits, and a picture by a pixel
+    always_applied = True
+
     def __init__(self, cfg: EventTermCfg, env: Any) -> None:
         self._cameras: list[Any] = list(_cameras(env, "camera_pose").values())
         self.width = 6 * len(self._cameras)
         self._poses: list[tuple[Tensor, Tensor]] = []
         super().__init__(cfg, env)
-        # a pose that is read and written differs in its last digits, so that without a strength it is written as well
-        self._applied = True
 
     def _apply(self, ids: Tensor) -> None:
         if not self._poses:
@@ -92,6 +93,7 @@ class FieldOfView(Factor):
         transforms[:, 0, 0] = transforms[:, 1, 1] = shares.to(values.device)
         images = values.permute(0, 3, 1, 2).float()
         grid = affine_grid(transforms, list(images.shape), align_corners=False)
+        self.affected = True
         enlarged = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return enlarged.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
@@ -114,6 +116,7 @@ class Lighting(Factor):
         amounts = self.amounts.to(values.device)
         gains = torch.exp(EXPOSURE * amounts[:, :1] + WHITE_BALANCE * amounts[:, 1:])
         gains = gains.repeat(1, values.shape[3] // 3)[:, None, None]
+        self.affected = True
         return (values * gains).clamp(max=255.0).round().to(torch.uint8)
 
 
@@ -132,18 +135,23 @@ class Colours(Factor):
                 " environment; Newton's (`presets=newton_renderer`) has. Leave colours out."
             )
         self._colours = wp.to_torch(models[0].shape_color)
-        self._nominal = self._colours.clone()
+        self._nominal: Tensor | None = None
         worlds = wp.to_torch(models[0].shape_world).long()
         # -1 is shared
         (self._shapes,) = torch.where(worlds >= 0)
         self._worlds = worlds[self._shapes]
         # number of a shape in its environment
-        of_world = torch.nn.functional.one_hot(self._worlds, env.num_envs)
-        self._numbers = of_world.cumsum(0)[torch.arange(len(self._worlds)), self._worlds] - 1
+        order, counts = self._worlds.argsort(stable=True), torch.bincount(self._worlds)
+        self._numbers = torch.empty_like(self._worlds)
+        self._numbers[order] = (
+            torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[self._worlds[order]]
+        )
         self.width = 3 * int(self._numbers.max() + 1)
         super().__init__(cfg, env)
 
     def _apply(self, ids: Tensor) -> None:
+        if self._nominal is None:
+            self._nominal = self._colours.clone()
         begun = torch.isin(self._worlds, ids.to(self._worlds.device))
         shapes, amounts = self._shapes[begun], self.amounts.to(self._nominal.device)
         gains = torch.exp(COLOUR * amounts.view(len(amounts), -1, 3)[self._worlds[begun], self._numbers[begun]])
@@ -151,4 +159,4 @@ class Colours(Factor):
 
 
 def _are_images(values: Tensor) -> bool:
-    return values.dtype == torch.uint8 and values.ndim == 4
+    return values.dtype == torch.uint8 and values.ndim == 4 and values.shape[3] % 3 == 0

@@ -38,10 +38,13 @@ class Friction(Factor):
         if not assets:
             raise ValueError("friction cannot be randomised: the scene has no robot and no rigid object.")
         self._materials = [_materials(env, asset) for asset in assets]
-        self._nominal = [read().clone() for read, _ in self._materials]
+        self._nominal: list[Tensor] = []
         super().__init__(cfg, env)
 
     def _apply(self, ids: Tensor) -> None:
+        if not self._nominal:
+            # not before: a task may have its own at startup
+            self._nominal = [read().clone() for read, _ in self._materials]
         gains = torch.exp(FRICTION * self.strength * (self._draws[ids, 0] * _LEVELS).round() / _LEVELS)
         for (_, write), nominal in zip(self._materials, self._nominal, strict=True):
             rows = ids.to(nominal.device)
@@ -122,29 +125,46 @@ class ActuatorGains(Factor):
 
     def __init__(self, cfg: EventTermCfg, env: Any) -> None:
         self._robots = env.scene.articulations
-        self._gains: list[tuple[Any, Any, Tensor, Tensor]] = []
+        self._actuators: list[tuple[Any, Any]] = []
+        self._gains: list[tuple[Tensor, Tensor]] = []
         for name, robot in self._robots.items():
             for group, actuator in robot.actuators.items():
-                if not (getattr(actuator, "is_implicit_model", False) or isinstance(actuator, IdealPDActuator)):
+                has_gains = getattr(actuator, "is_implicit_model", False) or isinstance(actuator, IdealPDActuator)
+                # networks are such as well, by their class, and read no gains
+                if not has_gains or type(actuator).__name__.startswith("ActuatorNet"):
                     raise ValueError(
                         f"actuator_gains cannot be randomised: the actuator `{group}` of `{name}` is a"
                         f" {type(actuator).__name__}, whose gains cannot be set. Leave actuator_gains out."
                     )
-                self._gains.append((robot, actuator, actuator.stiffness.clone(), actuator.damping.clone()))
-        if not self._gains:
+                self._actuators.append((robot, actuator))
+        if not self._actuators:
             raise ValueError("actuator_gains cannot be randomised: the scene has no robot with actuators.")
         self.width = 2 * len(self._robots)
         super().__init__(cfg, env)
 
     def _apply(self, ids: Tensor) -> None:
+        if not self._gains:
+            self._gains = [_gains(robot, actuator) for robot, actuator in self._actuators]
         of_robot = dict(zip(map(id, self._robots.values()), self.amounts[ids].split(2, dim=1), strict=True))
-        for robot, actuator, stiffness, damping in self._gains:
+        for (robot, actuator), (stiffness, damping) in zip(self._actuators, self._gains, strict=True):
             of_stiffness, of_damping = torch.exp(GAINS * of_robot[id(robot)]).split(1, dim=1)
             wanted = stiffness[ids] * of_stiffness, damping[ids] * of_damping
             if isinstance(actuator, IdealPDActuator):
                 actuator.stiffness[ids], actuator.damping[ids] = wanted
                 continue
-            joints = torch.arange(robot.num_joints, device=robot.device)[actuator.joint_indices]
-            where = {"joint_ids": joints, "env_ids": ids.int()}
+            where = {"joint_ids": _joints(robot, actuator), "env_ids": ids.int()}
             robot.write_joint_stiffness_to_sim_index(stiffness=wanted[0], **where)
             robot.write_joint_damping_to_sim_index(damping=wanted[1], **where)
+
+
+def _joints(robot: Any, actuator: Any) -> Tensor:
+    return torch.arange(robot.num_joints, device=robot.device)[actuator.joint_indices]
+
+
+def _gains(robot: Any, actuator: Any) -> tuple[Tensor, Tensor]:
+    """Stiffness and damping of an actuator's joints as they are now, (num_envs, joints) each."""
+    if isinstance(actuator, IdealPDActuator):
+        return actuator.stiffness.clone(), actuator.damping.clone()
+    # what events of Isaac Lab change of implicit actuators
+    joints, data = _joints(robot, actuator), robot.data
+    return data.joint_stiffness.torch[:, joints].clone(), data.joint_damping.torch[:, joints].clone()

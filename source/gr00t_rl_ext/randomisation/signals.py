@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -32,15 +33,19 @@ class ActionDelay(Factor):
         super().__init__(cfg, env)
 
     @property
+    def _longest(self) -> int:
+        return math.ceil(DELAY * self.strength - 1e-9)
+
+    @property
     def steps(self) -> Tensor:
         """Control steps that each environment is late, int64 (num_envs,)."""
-        choices = 1 + round(DELAY * self.strength)
+        choices = 1 + self._longest
         return ((self._draws[:, 0] + 1.0) / 2.0 * choices).long().clamp(max=choices - 1)
 
     def act(self, actions: Tensor) -> Tensor:
         if not self.strength:
             return actions
-        longest = round(DELAY * self.strength)
+        longest, self.affected = self._longest, True
         if self._past is None or self._past.shape[1] != longest:
             self._past = self._neutral(actions).expand(-1, longest, -1)
         recent = torch.cat((actions[:, None], self._past), dim=1)
@@ -74,5 +79,6 @@ class ObservationNoise(Factor):
     def observe(self, group: str, values: Tensor) -> Tensor:
         if not self.strength or group != STATE or not values.is_floating_point():
             return values
+        self.affected = True
         noise = torch.randn(values.shape, generator=self._generator).to(values)
         return values + NOISE * self.strength * noise

@@ -12,7 +12,7 @@ from isaaclab.managers import EventTermCfg
 from isaaclab.utils import configclass
 from isaaclab_tasks.utils import PresetCfg
 
-from gr00t_rl_ext.randomisation import class_path, event_name
+from gr00t_rl_ext.randomisation import FACTORS, class_path, event_name
 
 
 @configclass
@@ -30,6 +30,14 @@ def randomise(cfg: Any, strengths: Mapping[str, float]) -> None:
     for factor, strength in strengths.items():
         func: Any = class_path(factor)
         add_event(cfg, event_name(factor), EventTermCfg(func=func, mode="reset", params={"strength": strength}))
+
+
+def strengths_of(cfg: Any) -> dict[str, float]:
+    """Factor -> strength of those that an environment draws by its config, whose presets are chosen."""
+    events = {} if cfg.events is None else vars(cfg.events)
+    terms = {factor: events.get(event_name(factor)) for factor in FACTORS}
+    drawn = {factor: float(term.params["strength"]) for factor, term in terms.items() if term is not None}
+    return {factor: strength for factor, strength in drawn.items() if strength}
 
 
 def add_event(cfg: Any, name: str, term: EventTermCfg) -> None:

@@ -74,6 +74,8 @@ def test_factors_become_events_after_those_of_the_base_task(
         ("{mass: 0}", "greater than 0"),
         ("{mass: .inf}", "finite"),
         ("mass", "dictionary"),
+        ("[{mass: 0.5}]", "dictionary"),
+        ("{mass: true}", "number"),
     ],
 )
 def test_what_is_no_factor_is_refused_with_its_line(given: str, message: str, tmp_path: Path) -> None:

@@ -75,11 +75,13 @@ Instructions = Annotated[
 ]
 """One, or several that mean the same, of which an episode has one at random."""
 
-Strength = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Strength = Annotated[float, Field(strict=True, gt=0.0, allow_inf_nan=False)]
 
 
 def _strong(value: Any) -> Any:
-    return dict.fromkeys(_differ(value), 1.0) if isinstance(value, list) else value
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return value
+    return dict.fromkeys(_differ(value), 1.0)
 
 
 Strengths = Annotated[
