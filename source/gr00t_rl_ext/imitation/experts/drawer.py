@@ -32,11 +32,11 @@ class DrawerPhase(IntEnum):
 BEFORE = 0.08
 """Distance of the gripper from the handle before it reaches for it [m]: open fingertips are then clear of the bar."""
 
-STRIDE = 0.10
+STRIDE = 0.05
 """How far before the handle the gripper is sent while it pulls [m]: a speed, as the handle comes along."""
 
-HELD_OPENING = (0.12, 0.45)
-"""Openings between which the fingers hold the bar, whose 2 cm are 0.25 of the whole; below, they closed on nothing."""
+GRASPED, LOST = 0.3, 0.15
+"""Openings below which the fingers hold the bar, whose 2 cm are 0.25 of the whole, or closed on nothing."""
 
 SLIPPED = 0.03
 """Distance from the handle at which a gripper that pulls has lost it [m]."""
@@ -154,17 +154,16 @@ class DrawerExpert:
         """Go on to the next phase where this one is over, or back to the first where it failed."""
         self._steps += 1
         way, angle = move.norm(dim=1), turn.norm(dim=1)
-        low, high = HELD_OPENING
         over = torch.stack(
             (
                 (way < 0.02) & (angle < 0.15),
                 (way < 0.012) & (angle < 0.15),
-                (scene.opening < high) & (self._steps >= 2),
+                (scene.opening < GRASPED) & (self._steps >= 2),
                 torch.zeros_like(way, dtype=torch.bool),
             )
         )[self.phase, self._rows]
         pulling = self.phase == DrawerPhase.PULL
-        lost = pulling & ((scene.opening < low) | (to_handle.norm(dim=1) > SLIPPED))
+        lost = pulling & ((scene.opening < LOST) | (to_handle.norm(dim=1) > SLIPPED))
         stuck = ~pulling & (self._steps > PATIENCE)
         following = torch.where(over, self.phase + 1, self.phase)
         following = torch.where(lost | stuck, DrawerPhase.APPROACH.value, following)
