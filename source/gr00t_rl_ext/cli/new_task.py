@@ -129,7 +129,8 @@ def _scene(base: str, device: str) -> Any:
                 return read_scene(env, base)
     raise UsageError(
         f"{base} needs an asset that is not there. {missing}. The offline assets hold the Franka arm, cubes, a"
-        " cabinet and the cartpole. --assets online takes others from Isaac Lab's server, ISAACSIM_ASSET_ROOT from a copy."
+        " cabinet and the cartpole. --assets online takes others from Isaac Lab's server, ISAACSIM_ASSET_ROOT from a"
+        " copy."
     )
 
 
