@@ -26,6 +26,10 @@ TASKS = {
         *("--task", "Gr00t-Reach-Goal-SO101", "--agent", "gr00t_ppo"),
         *(f"env.scene.{camera}.{side}=224" for camera in ("front_cam", "wrist_cam") for side in ("height", "width")),
     ),
+    "drawer": (
+        *("--task", "Gr00t-Open-Drawer-Franka", "--agent", "gr00t_ppo"),
+        *(f"env.scene.{camera}.{side}=224" for camera in ("side_cam", "wrist_cam") for side in ("height", "width")),
+    ),
     **{f"fetch_{name.lower()}": ("--task", f"gym:Fetch{name}-v4", *FETCH) for name in ("Reach", "Push", "Slide")},
     "fetch_pick_and_place": ("--task", "gym:FetchPickAndPlace-v4", *FETCH),
 }

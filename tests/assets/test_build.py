@@ -49,7 +49,7 @@ def _write_small_root(monkeypatch):
 
 
 def test_every_file_the_stock_scene_looks_up_is_there(root):
-    names = [build.FRANKA_USD, build.CARTPOLE_USD, build.TABLE_USD, build.GROUND_PLANE_USD]
+    names = [build.FRANKA_USD, build.CABINET_USD, build.CARTPOLE_USD, build.TABLE_USD, build.GROUND_PLANE_USD]
     names += [build.BLOCK_USD.format(color=color) for color in ("blue", "red", "green")]
     assert [name for name in names if not (root / name).is_file()] == []
 
@@ -73,7 +73,8 @@ def test_no_file_refers_outside_the_root(root):
     from pxr import UsdUtils
 
     blocks = [build.BLOCK_USD.format(color="red")]
-    for name in (build.FRANKA_USD, build.CARTPOLE_USD, build.TABLE_USD, build.GROUND_PLANE_USD, *blocks):
+    others = [build.CABINET_USD, build.CARTPOLE_USD, build.TABLE_USD, build.GROUND_PLANE_USD]
+    for name in (build.FRANKA_USD, *others, *blocks):
         layers, assets, unresolved = UsdUtils.ComputeAllDependencies(str(root / name))
         assert unresolved == []
         assert assets == []

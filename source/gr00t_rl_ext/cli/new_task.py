@@ -128,8 +128,9 @@ def _scene(base: str, device: str) -> Any:
                 env.reset(seed=0)
                 return read_scene(env, base)
     raise UsageError(
-        f"{base} needs an asset that is not there. {missing}. The offline assets hold the Franka arm, cubes and the"
-        " cartpole. --assets online takes others from Isaac Lab's server, ISAACSIM_ASSET_ROOT from a copy."
+        f"{base} needs an asset that is not there. {missing}. The offline assets hold the Franka arm, cubes, a"
+        " cabinet and the cartpole. --assets online takes others from Isaac Lab's server, ISAACSIM_ASSET_ROOT from a"
+        " copy."
     )
 
 

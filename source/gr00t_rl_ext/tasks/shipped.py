@@ -12,6 +12,7 @@ _PPO = ("gr00t_ppo", "gr00t_ppo_small", "gr00t_flow_ppo", "gr00t_flow_ppo_small"
 
 SHIPPED = {
     "Gr00t-Cubes-Franka": (_FOLDER / "cubes_franka.yaml", (*_PPO, "gr00t_grpo", "mlp_ppo")),
+    "Gr00t-Open-Drawer-Franka": (_FOLDER / "open_drawer.yaml", (*_PPO, "gr00t_grpo", "mlp_ppo")),
     "Gr00t-Reach-Goal-Franka": (_FOLDER / "reach_franka.yaml", (*_PPO, "gr00t_flow_grpo", "mlp_ppo")),
     "Gr00t-Reach-Goal-SO101": (_FOLDER / "reach_so101.yaml", (*_PPO, "mlp_ppo")),
 }

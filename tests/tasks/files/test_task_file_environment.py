@@ -17,9 +17,10 @@ import torch
 from isaaclab.managers import TerminationTermCfg
 from isaaclab.utils.math import matrix_from_quat
 from isaaclab_tasks.utils import load_cfg_from_registry, resolve_task_config
+from isaaclab_tasks.utils.hydra import resolve_presets
 
 from gr00t_rl_ext.randomisation import class_path
-from gr00t_rl_ext.tasks.files import agents, environment
+from gr00t_rl_ext.tasks.files import agents, base, environment
 from gr00t_rl_ext.tasks.files.reading import Source, TaskFileError
 from gr00t_rl_ext.tasks.files.registration import VARIABLE, register_named, register_task, without_task_file
 from gr00t_rl_ext.tasks.files.schema import Pose
@@ -132,6 +133,27 @@ def test_the_config_is_the_base_tasks_and_what_the_file_says(tmp_path: Path) -> 
     assert vars(cfg.rewards).keys() == vars(base.rewards).keys()
     assert cfg.commands.to_dict() == base.commands.to_dict()
     assert cfg.episode_length_s == base.episode_length_s
+
+
+@pytest.mark.parametrize("installed", ["ovphysx", "newton_mjwarp"])
+def test_what_goes_with_the_physics_follows_it(installed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "default_physics", lambda: installed)
+    cfg: Any = base.base_cfg("Isaac-Open-Drawer-Franka")
+    base.make_ready(cfg)
+    cfg = resolve_presets(cfg)
+    # 60 Hz, whichever physics it is
+    assert cfg.decimation == {"ovphysx": 1, "newton_mjwarp": 10}[installed]
+    assert cfg.sim.dt * cfg.decimation == pytest.approx(1 / 60)
+    variant = {"ovphysx": "physx", "newton_mjwarp": "mujoco"}
+    assert cfg.scene.robot.spawn.variants["Physics"] == variant[installed]
+
+
+def test_other_physics_can_be_chosen() -> None:
+    cfg: Any = base.base_cfg("Isaac-Open-Drawer-Franka")
+    base.make_ready(cfg)
+    cfg = resolve_presets(cfg, {"newton_mjwarp"})
+    assert (cfg.decimation, cfg.scene.robot.spawn.variants["Physics"]) == (10, "mujoco")
+    assert cfg.sim.dt == pytest.approx(1 / 600)
 
 
 def test_a_file_that_differs_in_one_value_differs_in_that_value_only(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from isaaclab.envs import DirectRLEnvCfg
 from isaaclab.utils import configclass
 from isaaclab_ov.physics import OvPhysxCfg
 from isaaclab_physx.physics import PhysxCfg
-from isaaclab_tasks.utils import PresetCfg, load_cfg_from_registry
+from isaaclab_tasks.utils import PresetCfg, load_cfg_from_registry, preset
 
 from gr00t_rl_ext.tasks.files.reading import similar
 from gr00t_rl_ext.tasks.physics import default_physics
@@ -77,6 +77,25 @@ def _choose_physics(cfg: Any) -> None:
     for part in (cfg.sim, getattr(by_default(cfg.sim), "physics", None)):
         if isinstance(part, PresetCfg) and (chosen := vars(part).get(default_physics())) is not None:
             part.default = chosen
+    # what goes with it: steps of physics per action, and variants of USD files
+    if isinstance(decimation := getattr(cfg, "decimation", None), PresetCfg):
+        cfg.decimation = _with_default_physics(decimation)
+    for part in vars(cfg.scene).values():
+        variants = getattr(getattr(part, "spawn", None), "variants", None)
+        if isinstance(variants, dict):
+            for name, value in variants.items():
+                if isinstance(value, PresetCfg):
+                    variants[name] = _with_default_physics(value)
+
+
+def _with_default_physics(part: PresetCfg) -> PresetCfg:
+    """Presets of a plain value whose default is that of the installed physics. Another object, since Isaac Lab reads
+    plain values from the class of presets."""
+    fields = {name: value for name, value in vars(part).items() if not name.startswith("_")}
+    if (chosen := fields.get(default_physics())) is None:
+        return part
+    # such defaults are those of Newton in Isaac Lab's tasks
+    return preset(**{"newton_mjwarp": fields["default"], **fields, "default": chosen})
 
 
 def by_default(part: Any) -> Any:
