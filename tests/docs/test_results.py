@@ -42,8 +42,13 @@ def load(path: Path) -> tuple[report.Evaluation, ...]:
 def evaluation(page: Path, name: str, link: str) -> report.Evaluation:
     """The one that a link names; with ``model_0`` of several runs in a file, the run stands before it."""
     ending = re.compile(rf"(^|[/_]){re.escape(name)}$")
-    (found,) = [one for one in load((page.parent / link).resolve()) if ending.search(one.name)]
+    (found,) = [one for one in load((page.parent / link).resolve()) if ending.search(title(one))]
     return found
+
+
+def title(one: report.Evaluation) -> str:
+    """Name of an evaluation, and what was varied in it: ``base, lighting 0.5``."""
+    return ", ".join([one.name, *(f"{factor} {strength:g}" for factor, strength in one.randomised.items())])
 
 
 def measured(one: report.Evaluation) -> str:
