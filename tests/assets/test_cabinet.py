@@ -94,6 +94,19 @@ def test_a_gripper_fits_around_the_bar_of_a_handle(stage: Any) -> None:
         assert posts[0][0][1] - posts[1][1][1] > 0.1
 
 
+def test_the_bar_of_a_handle_is_rough(stage: Any) -> None:
+    from pxr import UsdPhysics, UsdShade
+
+    for name in cabinet.DRAWERS:
+        bar = stage.GetPrimAtPath(f"/cabinet/drawer_handle_{name}/bar")
+        material, _ = UsdShade.MaterialBindingAPI(bar).ComputeBoundMaterial("physics")
+        friction = UsdPhysics.MaterialAPI(material.GetPrim())
+        found = (friction.GetStaticFrictionAttr().Get(), friction.GetDynamicFrictionAttr().Get())
+        assert found == pytest.approx((1.25, 1.25))
+        paint, _ = UsdShade.MaterialBindingAPI(bar).ComputeBoundMaterial()
+        assert paint.GetPrim().GetName() == f"drawer_handle_{name}_bar"
+
+
 def test_nothing_overlaps_where_everything_is_closed(stage: Any) -> None:
     from pxr import UsdPhysics
 

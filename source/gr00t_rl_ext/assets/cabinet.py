@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gr00t_rl_ext.assets.props import Vector, box, define, new_stage, paint
+from gr00t_rl_ext.assets.props import Vector, box, define, new_stage, paint, roughen
 
 if TYPE_CHECKING:
     from pxr import Usd
@@ -33,6 +33,9 @@ FRONT = 0.25
 
 DEPTH, WIDTH, HEIGHT = 0.48, 0.76, 0.80
 """Outer size of the carcass, without the fronts [m]; the tasks put its centre 0.4 m above the ground."""
+
+BAR_FRICTION = 1.25
+"""Static and dynamic friction of the bar: in the middle of what the stock tasks draw at their start."""
 
 DRAWER_TRAVEL = 0.4
 """How far a drawer opens [m]."""
@@ -114,6 +117,8 @@ def _write_drawer(stage: Usd.Stage, name: str, height: float) -> None:
         center = (FRONT + post / 2, y + sign * (BAR[1] / 2 - 0.01), z)
         grip[f"post_{end}"] = ((post, 0.012, 0.012), center)
     _body(stage, f"drawer_handle_{name}", 0.2, origin, grip, _METAL)
+    bar = stage.GetPrimAtPath(f"/cabinet/drawer_handle_{name}/bar")
+    roughen(bar, f"/cabinet/Looks/drawer_handle_{name}_friction", BAR_FRICTION)
     fixed = define(stage, f"/cabinet/joints/drawer_handle_{name}_joint", "PhysicsFixedJoint")
     fixed.GetRelationship("physics:body0").SetTargets([f"/cabinet/drawer_{name}"])
     fixed.GetRelationship("physics:body1").SetTargets([f"/cabinet/drawer_handle_{name}"])

@@ -43,18 +43,12 @@ _WOOD, _METAL, _FLOOR = (0.42, 0.30, 0.20), (0.10, 0.10, 0.11), (0.30, 0.31, 0.3
 
 def write_cube(output: Path, color: Vector) -> None:
     """A rigid cube of edge :data:`CUBE_EDGE`, mass 0.1 kg, static and dynamic friction 1.0."""
-    from pxr import UsdShade
-
     stage = new_stage(output, "Cube", {"physics:mass": 0.1}, ["PhysicsRigidBodyAPI", "PhysicsMassAPI"])
     half = CUBE_EDGE / 2
     shape = {"size": CUBE_EDGE, "extent": [(-half,) * 3, (half,) * 3]}
     cube = define(stage, "/Cube/geometry", "Cube", shape, ["PhysicsCollisionAPI"])
     paint(cube, "/Cube/Looks/Paint", color, roughness=0.45)
-    friction = {"physics:staticFriction": 1.0, "physics:dynamicFriction": 1.0, "physics:restitution": 0.0}
-    material = define(stage, "/Cube/Looks/Friction", "Material", friction, ["PhysicsMaterialAPI"])
-    UsdShade.MaterialBindingAPI.Apply(cube).Bind(
-        UsdShade.Material(material), UsdShade.Tokens.weakerThanDescendants, materialPurpose="physics"
-    )
+    roughen(cube, "/Cube/Looks/Friction", 1.0)
     stage.GetRootLayer().Save()
 
 
@@ -159,3 +153,14 @@ def paint(prim: Usd.Prim, path: str, color: Vector, roughness: float) -> None:
         shader.CreateInput(name, Sdf.ValueTypeNames.Float).Set(value)
     material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
     UsdShade.MaterialBindingAPI.Apply(prim).Bind(material)
+
+
+def roughen(prim: Usd.Prim, path: str, friction: float) -> None:
+    """Give a collider a physics material with that static and dynamic friction, which does not bounce."""
+    from pxr import UsdShade
+
+    values = {"physics:staticFriction": friction, "physics:dynamicFriction": friction, "physics:restitution": 0.0}
+    material = define(prim.GetStage(), path, "Material", values, ["PhysicsMaterialAPI"])
+    UsdShade.MaterialBindingAPI.Apply(prim).Bind(
+        UsdShade.Material(material), UsdShade.Tokens.weakerThanDescendants, materialPurpose="physics"
+    )
