@@ -117,6 +117,8 @@ class RunningBaseline:
         """Go on from a saved state, on this object's device. Tasks that it does not have begin anew."""
         # version 0.1 kept those of one task, or of several by number
         saved = tuple(state.get("tasks", self._tasks if len(state["seen"]) == len(self._tasks) else ()))
+        # not in place: what a rollout leaves here is an inference tensor
+        self._baselines, self._seen = torch.zeros_like(self._baselines), torch.zeros_like(self._seen)
         for number, name in enumerate(self._tasks):
             if name in saved:
                 self._baselines[number] = state["baselines"][saved.index(name)]
