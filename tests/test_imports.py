@@ -61,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {
         "assets",
         "envs",
+        "files",
         "randomisation",
         "options",
         "policy.configs",

@@ -151,6 +151,7 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
         step_rewards = torch.zeros(self.num_envs, self._chunk_length, device=self.device)
         # Isaac Lab writes `log` only when it resets an environment; what is left from an earlier step is stale
         self.extras.pop("log", None)
+        factors = list(self.factors.values())
         # before the resets of this decision
         starts = None if self.start_set is None else self.start_set.index
         self._renders = self.render_enabled
@@ -164,7 +165,7 @@ class ActionChunkMixin(GroupStatesMixin, DecisionEnv):
                 self.render_enabled = self._renders and not self._in_chunk
                 alive = ~finished if parked is None else ~(finished | parked)
                 decided = torch.where(alive.unsqueeze(1), chunk[:, k], self._neutral)
-                for factor in self.factors.values():
+                for factor in factors:
                     decided = factor.act(decided)
                 step_action = self._action_layout.for_task(decided)
                 with self._own_action_space():

@@ -16,6 +16,7 @@ from isaaclab.utils.math import quat_from_euler_xyz, quat_mul
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from gr00t_rl_ext.randomisation import name_of
 from gr00t_rl_ext.randomisation.factor import Factor
 
 POSITION = 0.03
@@ -73,51 +74,49 @@ class CameraPose(Factor):
             camera.reset(ids.tolist())
 
 
-class FieldOfView(Factor):
-    """A longer lens: images are cropped about their centre and enlarged.
+class _PixelFactor(Factor):
+    """Of what renderers share between environments, so that the pixels are changed instead."""
 
-    Renderers share the intrinsics of a camera between environments, so that the pixels are changed instead.
-    """
+    def __init__(self, cfg: EventTermCfg, env: Any) -> None:
+        _cameras(env, name_of(type(self)))
+        super().__init__(cfg, env)
+
+    def observe(self, group: str, values: Tensor) -> Tensor:
+        if not (self.strength and _are_images(values)):
+            return values
+        self.affected = True
+        return self._changed(values)
+
+    def _changed(self, images: Tensor) -> Tensor:
+        """Other images than these, uint8 (num_envs, height, width, 3 * cameras)."""
+        raise NotImplementedError
+
+
+class FieldOfView(_PixelFactor):
+    """A longer lens: images are cropped about their centre and enlarged."""
 
     width = 1
 
-    def __init__(self, cfg: EventTermCfg, env: Any) -> None:
-        _cameras(env, "field_of_view")
-        super().__init__(cfg, env)
-
-    def observe(self, group: str, values: Tensor) -> Tensor:
-        if not (self.strength and _are_images(values)):
-            return values
+    def _changed(self, images: Tensor) -> Tensor:
         shares = 1.0 / (1.0 + ZOOM * (self.amounts[:, 0] + self.strength) / 2)
-        transforms = torch.zeros(len(values), 2, 3, device=values.device)
-        transforms[:, 0, 0] = transforms[:, 1, 1] = shares.to(values.device)
-        images = values.permute(0, 3, 1, 2).float()
-        grid = affine_grid(transforms, list(images.shape), align_corners=False)
-        self.affected = True
-        enlarged = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        transforms = torch.zeros(len(images), 2, 3, device=images.device)
+        transforms[:, 0, 0] = transforms[:, 1, 1] = shares.to(images.device)
+        pixels = images.permute(0, 3, 1, 2).float()
+        grid = affine_grid(transforms, list(pixels.shape), align_corners=False)
+        enlarged = grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return enlarged.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-class Lighting(Factor):
-    """Brightness and colour of the light, as exposure and white balance of the images.
-
-    Newton's lights are shared between environments, so that the pixels are changed instead.
-    """
+class Lighting(_PixelFactor):
+    """Brightness and colour of the light, as exposure and white balance of the images."""
 
     width = 4
 
-    def __init__(self, cfg: EventTermCfg, env: Any) -> None:
-        _cameras(env, "lighting")
-        super().__init__(cfg, env)
-
-    def observe(self, group: str, values: Tensor) -> Tensor:
-        if not (self.strength and _are_images(values)):
-            return values
-        amounts = self.amounts.to(values.device)
+    def _changed(self, images: Tensor) -> Tensor:
+        amounts = self.amounts.to(images.device)
         gains = torch.exp(EXPOSURE * amounts[:, :1] + WHITE_BALANCE * amounts[:, 1:])
-        gains = gains.repeat(1, values.shape[3] // 3)[:, None, None]
-        self.affected = True
-        return (values * gains).clamp(max=255.0).round().to(torch.uint8)
+        gains = gains.repeat(1, images.shape[3] // 3)[:, None, None]
+        return (images * gains).clamp(max=255.0).round().to(torch.uint8)
 
 
 class Colours(Factor):

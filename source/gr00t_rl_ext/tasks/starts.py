@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gr00t_rl_ext.envs.start_set import StartSet
 from gr00t_rl_ext.envs.state_copy import put_scene, scene_rows
+from gr00t_rl_ext.files import whole
 
 PROGRESS = "progress"
 """Entry of a file of states: which share of its episode each was at, (n,), 0 at the beginning and 1 at success."""
@@ -87,10 +88,8 @@ def keep_states(file: Path, states: Sequence[Mapping[str, Tensor]], progress: Se
         progress: Of each, see :data:`PROGRESS`.
     """
     rows = {name: torch.cat([state[name] for state in states]).contiguous() for name in states[0]}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    building = file.with_suffix(file.suffix + ".building")
-    save_file(rows | {PROGRESS: torch.tensor(progress)}, building)
-    building.replace(file)
+    with whole(file) as part:
+        save_file(rows | {PROGRESS: torch.tensor(progress)}, part)
 
 
 def _of_scene(env: Any, file: str) -> dict[str, Tensor]:

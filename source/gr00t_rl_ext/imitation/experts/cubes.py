@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from isaaclab.utils import math as math_utils
 from torch import Tensor
 
-from gr00t_rl_ext.imitation.experts.motion import QUARTER, ServoLaw, nearest_square_turn, turn_to_yaw, yaw_of
+from gr00t_rl_ext.imitation.experts.motion import QUARTER, GripperExpert, nearest_square_turn, turn_to_yaw, yaw_of
 
 CUBE_HEIGHT = 0.0468
 """Edge of the stock cubes [m]."""
@@ -113,7 +113,7 @@ class CubeScene:
         )
 
 
-class CubeExpert:
+class CubeExpert(GripperExpert):
     """What lifting and stacking have in common: pick up a cube, and perhaps put it somewhere.
 
     Args:
@@ -121,35 +121,14 @@ class CubeExpert:
         device: Where the phases are kept.
     """
 
-    law = ServoLaw()
-    """How an error of the gripper's pose becomes an action."""
-
     cubes = ("cube_1", "cube_2", "cube_3")
     """Names of the cubes in the scene, in the order of :class:`CubeScene`: blue, red, green."""
 
-    binary: ClassVar[int | None] = 6
-    """Index of the gripper's action, which is 1 or -1."""
-
-    bounded: ClassVar[bool] = True
-
-    robot_type: ClassVar[str] = "franka_panda"
-
-    groups: ClassVar[tuple[str, ...]] = ()
-    """It reads the simulator, not observations."""
-
     def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None:
-        self.phase = torch.zeros(num_envs, dtype=torch.long, device=device)
-        """Of each environment. Shape (N,)."""
-        self._steps = torch.zeros_like(self.phase)
+        super().__init__(num_envs, device)
         self._cube = torch.zeros_like(self.phase)
         self._crosswise = torch.zeros_like(self.phase, dtype=torch.bool)
-        self._rows = torch.arange(num_envs, device=device)
         self._next, self._gripper = _NEXT.to(device), _GRIPPER.to(device)
-
-    def reset(self, done: Tensor) -> None:
-        """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
-        self.phase[done] = Phase.APPROACH
-        self._steps[done] = 0
 
     def action(self, env: Any) -> Tensor:
         """The action for an Isaac Lab environment's current state: :meth:`act` on what it reads there."""

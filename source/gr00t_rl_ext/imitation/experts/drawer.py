@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from isaaclab.utils import math as math_utils
 from torch import Tensor
 
 from gr00t_rl_ext.imitation.experts.cubes import CLOSE, OPEN
-from gr00t_rl_ext.imitation.experts.motion import ServoLaw
+from gr00t_rl_ext.imitation.experts.motion import GripperExpert
 
 
 class DrawerPhase(IntEnum):
@@ -95,7 +95,7 @@ class DrawerScene:
         )
 
 
-class DrawerExpert:
+class DrawerExpert(GripperExpert):
     """Grasps the handle from the front and pulls until the episode ends. A handle that slipped is grasped again.
 
     For Isaac Lab's cabinet tasks with relative poses as actions.
@@ -105,29 +105,9 @@ class DrawerExpert:
         device: Where the phases are kept.
     """
 
-    law = ServoLaw()
-    """How an error of the gripper's pose becomes an action."""
-
-    binary: ClassVar[int | None] = 6
-
-    bounded: ClassVar[bool] = True
-
-    robot_type: ClassVar[str] = "franka_panda"
-
-    groups: ClassVar[tuple[str, ...]] = ()
-    """It reads the simulator, not observations."""
-
     def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None:
-        self.phase = torch.zeros(num_envs, dtype=torch.long, device=device)
-        """Of each environment. Shape (N,)."""
-        self._steps = torch.zeros_like(self.phase)
-        self._rows = torch.arange(num_envs, device=device)
+        super().__init__(num_envs, device)
         self._gripper = _GRIPPER.to(device)
-
-    def reset(self, done: Tensor) -> None:
-        """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
-        self.phase[done] = DrawerPhase.APPROACH
-        self._steps[done] = 0
 
     def action(self, env: Any) -> Tensor:
         """The action for an Isaac Lab environment's current state: :meth:`act` on what it reads there."""

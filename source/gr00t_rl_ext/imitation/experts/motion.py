@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from isaaclab.utils import math as math_utils
@@ -81,3 +82,36 @@ def turn_to_yaw(quat: Tensor, yaw: Tensor) -> Tensor:
     """
     wanted = math_utils.quat_from_euler_xyz(torch.full_like(yaw, math.pi), torch.zeros_like(yaw), yaw)
     return math_utils.quat_box_minus(wanted, quat)
+
+
+class GripperExpert:
+    """What experts have in common that move a gripper through phases, each environment in its own.
+
+    Args:
+        num_envs: Number of environments N.
+        device: Where the phases are kept.
+    """
+
+    law = ServoLaw()
+    """How an error of the gripper's pose becomes an action."""
+
+    binary: ClassVar[int | None] = 6
+    """Index of the gripper's action, which is 1 or -1."""
+
+    bounded: ClassVar[bool] = True
+
+    robot_type: ClassVar[str] = "franka_panda"
+
+    groups: ClassVar[tuple[str, ...]] = ()
+    """It reads the simulator, not observations."""
+
+    def __init__(self, num_envs: int, device: torch.device | str = "cpu") -> None:
+        self.phase = torch.zeros(num_envs, dtype=torch.long, device=device)
+        """Of each environment; an episode begins with the phase 0. Shape (N,)."""
+        self._steps = torch.zeros_like(self.phase)
+        self._rows = torch.arange(num_envs, device=device)
+
+    def reset(self, done: Tensor) -> None:
+        """Begin anew where an episode ended. ``done`` is boolean, of shape (N,)."""
+        self.phase[done] = 0
+        self._steps[done] = 0
