@@ -15,9 +15,10 @@ from isaaclab_tasks.utils import resolve_task_config
 
 import gr00t_rl_ext.tasks  # noqa: F401
 from gr00t_rl_ext.envs.gymnasium.tasks import task_cfg
+from gr00t_rl_ext.tasks.stock_ids import STOCK_IDS
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = (DOCS / "tasks.md").read_text()
+TEXT, STOCK = (DOCS / "tasks.md").read_text().split("## Isaac Lab's own ids")
 ROWS = {
     cells[0].strip("`"): cells[1:]
     for line in TEXT.splitlines()
@@ -29,6 +30,11 @@ OURS = [name for name, spec in gym.registry.items() if "gr00t_rl_ext" in str(spe
 
 def test_every_task_is_there() -> None:
     assert {name for name in ROWS if not name.startswith("gym:")} == set(OURS)
+
+
+def test_every_id_of_isaac_lab_is_there() -> None:
+    rows = [re.findall("`([^`]+)`", line) for line in STOCK.splitlines() if line.startswith("| `")]
+    assert {stock: tuple(ours) for stock, *ours in rows} == STOCK_IDS
 
 
 def told(cfg: Any) -> list[str]:

@@ -135,3 +135,15 @@ def test_several_tasks_learned_and_evaluated(tmp_path: Path, monkeypatch: pytest
     command = ("train", "--rl_library", "rsl_rl", *task, "--agent", "gr00t_grpo", "--num_envs", "8", "--max_iterations")
     of_groups = ("agent.algorithm.group_size=2", "agent.algorithm.outcome=return", "agent.num_steps_per_env=4")
     succeeded(isaaclab(*command, "1", *settings, *of_groups, "agent.algorithm.num_mini_batches=2", cwd=tmp_path))
+
+
+def test_isaac_labs_own_id_trains_the_drawer(tmp_path: Path) -> None:
+    """The stock command with the stock id and an agent of ours, which the stock task lacks."""
+    of_task = ("--rl_library", "rsl_rl", "--task", "Isaac-Open-Drawer-Franka", "--agent", "gr00t_flow_ppo_small")
+    output = succeeded(isaaclab("train", *of_task, "--device", "cpu", *SHORT, cwd=tmp_path))
+    assert "taking Gr00t-Open-Drawer-Franka" in output
+    run = run_directory(tmp_path, "gr00t_flow_ppo_small_gr00t_open_drawer_franka")
+    assert (run / "model_1.pt").is_file()
+    findings = json.loads((run / "params" / "preflight.json").read_text())["findings"]
+    found = {item["subject"]: item["level"] for item in findings}
+    assert found["camera side_cam"] == found["camera wrist_cam"] == found["success"] == "ok"

@@ -10,6 +10,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+DEFAULT_AGENT = "gr00t_ppo"
+"""What is trained and evaluated where no agent is named."""
+
 _OVERRIDE = re.compile(r"[+~]?(agent|env|physics|renderer|presets)\b[^/]*=.*", re.DOTALL)
 _NAMES = re.compile(r"([^=]+=)\[\s*([A-Za-z_]\w*(?:\s*,\s*[A-Za-z_]\w*)*)\s*\]")
 _GONE = {
@@ -104,7 +107,7 @@ def parse(argv: Sequence[str] | None, program: str, description: str) -> Argumen
         " gym:FetchPickAndPlace-v4.",
     )
     parser.add_argument("--task_config", metavar="FILE", help="A task file, whose task is taken (docs/task_files.md).")
-    parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
+    parser.add_argument("--agent", default=DEFAULT_AGENT, help="Agent of the task (default: %(default)s).")
     parser.add_argument("--num_envs", type=int, help="Environments to simulate.")
     parser.add_argument("--max_iterations", type=int, help="Training iterations.")
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")

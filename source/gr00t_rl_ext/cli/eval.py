@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gr00t_rl_ext.cli.arguments import is_gymnasium, parse_with_overrides
+from gr00t_rl_ext.cli.arguments import DEFAULT_AGENT, is_gymnasium, parse_with_overrides
 from gr00t_rl_ext.cli.environments import environments
 from gr00t_rl_ext.cli.handler import UsageError, guarded, prepare_assets, with_task
 from gr00t_rl_ext.cli.run_directory import model_file
@@ -40,7 +40,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--task", required=True, help="Task id, or gym: and the id of a Gymnasium environment.")
     parser.add_argument("--task_config", metavar="FILE", help="A task file, whose task is taken.")
-    parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the task (default: %(default)s).")
+    parser.add_argument("--agent", default=DEFAULT_AGENT, help="Agent of the task (default: %(default)s).")
     parser.add_argument(
         "--checkpoint",
         nargs="+",

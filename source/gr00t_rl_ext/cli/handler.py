@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gr00t_rl_ext.cache import prepare_caches
-from gr00t_rl_ext.cli.arguments import Arguments, is_gymnasium, parse
+from gr00t_rl_ext.cli.arguments import DEFAULT_AGENT, Arguments, is_gymnasium, parse
 
 _PACKAGE = str(Path(__file__).parents[1])
 
@@ -60,18 +60,24 @@ def in_own_process(command: str) -> list[str]:
 
 
 def with_task(argv: Sequence[str] | None) -> list[str]:
-    """A command line, the program's where None is given, with the task of ``--task_config FILE``.
+    """A command line, the program's where None is given, with the task of ``--task_config FILE``, or with ours for one
+    of Isaac Lab's.
 
     Raises:
         TaskFileError: The file cannot be used.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    if not any(item.partition("=")[0] == "--task_config" for item in given):
-        return given
-    # imported here: what most commands do not need
-    from gr00t_rl_ext.tasks.files.registration import without_task_file
+    flags = {item.partition("=")[0] for item in given}
+    # imported where needed: `--help` is not kept waiting
+    if "--task_config" in flags:
+        from gr00t_rl_ext.tasks.files.registration import without_task_file
 
-    return without_task_file(given)
+        return without_task_file(given)
+    if "--task" in flags:
+        from gr00t_rl_ext.tasks.stock_ids import with_task_of_ours
+
+        return with_task_of_ours(given, DEFAULT_AGENT)
+    return given
 
 
 def guarded(command: Callable[[], int]) -> int:

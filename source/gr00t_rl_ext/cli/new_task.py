@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gr00t_rl_ext.cli.arguments import is_gymnasium
+from gr00t_rl_ext.cli.arguments import DEFAULT_AGENT, is_gymnasium
 from gr00t_rl_ext.cli.handler import UsageError, default_device, guarded, in_own_process, prepare_assets
 from gr00t_rl_ext.files import write_whole
 
@@ -37,7 +37,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="The file to write.")
     parser.add_argument("--check", type=Path, metavar="FILE", help="Try a task file with a tiny policy.")
     parser.add_argument("--image_size", type=int, default=224, help="Height and width of the cameras (default: 224).")
-    parser.add_argument("--agent", default="gr00t_ppo", help="Agent of the check (default: %(default)s).")
+    parser.add_argument("--agent", default=DEFAULT_AGENT, help="Agent of the check (default: %(default)s).")
     parser.add_argument("--overwrite", action="store_true", help="Replace a file that is there.")
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the GPU if there is one).")
     parser.add_argument("--assets", choices=["auto", "offline", "online"], help="As in train.py.")

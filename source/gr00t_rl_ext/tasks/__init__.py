@@ -7,6 +7,7 @@ It must stay cheap: it runs before every ``isaaclab`` command, ``list_envs`` inc
 """
 
 import os
+import sys
 
 import gymnasium as gym
 
@@ -16,6 +17,7 @@ from gr00t_rl_ext.tasks.files import registered as _registered
 from gr00t_rl_ext.tasks.lift.config import franka as _franka_lift  # noqa: F401
 from gr00t_rl_ext.tasks.shipped import SHIPPED as _SHIPPED
 from gr00t_rl_ext.tasks.stack.config import franka as _franka  # noqa: F401
+from gr00t_rl_ext.tasks.stock_ids import of_isaaclab as _of_isaaclab
 
 apply_on_import()
 
@@ -27,3 +29,6 @@ if os.environ.get("GR00T_RL_TASKS"):
     from gr00t_rl_ext.tasks.files.registration import register_named
 
     register_named()
+
+# Isaac Lab's command imports this module before it reads its arguments
+sys.argv[:] = _of_isaaclab(sys.argv)
